@@ -59,8 +59,16 @@ def test_drawn_captions_are_known_and_dropped_in_the_stated_shares() -> None:
     drawn = [captions.draw_caption(rng, "vase", "red", 0.0, 0.0) for _ in range(4000)]
     assert set(drawn) == {"", "a red vase", "a red vase, front view"}
     assert drawn.count("") / 4000 == pytest.approx(0.10, abs=0.02)
-    assert drawn.count("a red vase") / 4000 == pytest.approx(0.9 * 0.15, abs=0.02)
-    assert set(drawn) <= set(captions.all_captions(["vase"]))
+    assert drawn.count("a red vase") / 4000 == pytest.approx(0.9 * 0.05, abs=0.02)
+    sides = [captions.draw_caption(rng, "vase", None, -90.0, 0.0) for _ in range(4000)]
+    assert set(sides) == {"", "a vase", "a vase, side view", "a vase, right side view"}
+    assert sides.count("a vase, side view") / 4000 == pytest.approx(0.9 * 0.95 / 2, abs=0.03)
+    assert set(drawn) | set(sides) <= set(captions.all_captions(["vase"]))
+
+
+@pytest.mark.parametrize(("azimuth", "side"), [(90, "left side"), (-90, "right side"), (270, "right side")])
+def test_sides_are_the_objects_own(azimuth: float, side: str) -> None:
+    assert cameras.which_side(azimuth) == side
 
 
 def test_camera_axes() -> None:

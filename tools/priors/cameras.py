@@ -21,6 +21,11 @@ def view_word(azimuth_deg: float, elevation_deg: float) -> str:
     return "back" if azimuth > 180.0 - FRONT_DEG / 2 else "side"
 
 
+def which_side(azimuth_deg: float) -> str:
+    """The object's own left (it faces +x, so +y is to its left) or right."""
+    return "left side" if 0.0 <= azimuth_deg % 360.0 < 180.0 else "right side"
+
+
 def position(azimuth_deg: float, elevation_deg: float, distance: float) -> np.ndarray:
     """Camera centre [3] in world units; it looks at the origin."""
     a, e = math.radians(azimuth_deg), math.radians(elevation_deg)

@@ -28,9 +28,9 @@ THINGS: tuple[Thing, ...] = (
     Thing("mailbox", (f"{CC0}/mofx_mailbox",), 5.0, 0.05),
     Thing(
         "chair",
-        (f"{CC0}/plasticChair", f"{CC0}/chair2", f"{BY}/ella_chair_f", f"{BY}/chair3", f"{SCOPIA}/chair4"),
+        (f"{CC0}/plasticChair", f"{CC0}/chair2", f"{BY}/chair3"),
         7.0,
-        0.5,
+        0.6,
     ),
     Thing("teddy bear", (f"{CC0}/teddyBear",), 1.0, 0.05),
     Thing("teapot", (f"{SCOPIA}/teapot",), 1.0, 0.05),

@@ -33,12 +33,12 @@ class UnetSettings:
     channels: tuple[int, ...] = (64, 128)
     layers: int = 2
     heads: int = 4
-    batch: int = 12
+    batch: int = 16
     pool: int = 24576
     first_fill: int = 2048
-    renewed: int = 3
+    renewed: int = 4
     snr_gamma: float = 5.0
-    decay: float = 0.998
+    decay: float = 0.999
     schedule: Schedule = Schedule(peak=1e-3, floor=2e-5, warmup_steps=100)
 
 
@@ -131,7 +131,6 @@ class Denoising:
         rows = torch.tensor([unique.index(caption) for caption in captions])
         with torch.autocast("cpu", torch.bfloat16):
             embedded = self.text_encoder(tokens_of(self.tokenizer, unique)).last_hidden_state[rows]
-            noisy = noisy.contiguous(memory_format=torch.channels_last)
             predicted = self.unet(noisy, timesteps, embedded).sample
         snr = (abar / (1 - abar)).flatten()
         weight = snr.clamp(max=self.settings.snr_gamma) / (snr + 1)
@@ -139,11 +138,22 @@ class Denoising:
         return (weight * error).mean() / weight.mean()
 
 
-def warm_start(module: torch.nn.Module, weights: Path) -> None:
+def warm_start(module: torch.nn.Module, found: dict[str, torch.Tensor]) -> None:
     """Start from exported weights, parameter by parameter where shapes agree."""
     own = module.state_dict()
-    found = {name: value.float() for name, value in load_file(weights).items()}
-    module.load_state_dict({n: v for n, v in found.items() if n in own and own[n].shape == v.shape}, strict=False)
+    alike = {name: value.float() for name, value in found.items() if name in own and own[name].shape == value.shape}
+    module.load_state_dict(alike, strict=False)
+
+
+def follow_words(
+    found: dict[str, torch.Tensor], earlier: dict[str, int], text_encoder: CLIPTextModel, now: dict[str, int]
+) -> dict[str, torch.Tensor]:
+    """`found` with its token embeddings in the order of the vocabulary `now`; new tokens keep their initial ones."""
+    (name,) = (key for key in found if key.endswith("token_embedding.weight"))
+    rows = text_encoder.get_input_embeddings().weight.detach().clone()
+    kept = [(now[token], row) for token, row in earlier.items() if token in now]
+    rows[[row for row, _ in kept]] = found[name][[row for _, row in kept]].float()
+    return {**found, name: rows}
 
 
 @dataclass
@@ -198,11 +208,13 @@ def prepare(args: argparse.Namespace, settings: UnetSettings) -> Training:
     """Build the parts, from exported weights and a checkpoint where there are any."""
     vae = AutoencoderKL.from_pretrained(args.vae).eval().requires_grad_(False)
     tokenizer = write_tokenizer(args.out / "tokenizer")
-    unet = build_unet(settings, vae.config.latent_channels).to(memory_format=torch.channels_last)
+    unet = build_unet(settings, vae.config.latent_channels)
     text_encoder = build_text_encoder(tokenizer)
     if args.init_from:
-        warm_start(unet, args.init_from / "unet" / "diffusion_pytorch_model.safetensors")
-        warm_start(text_encoder, args.init_from / "text_encoder" / "model.safetensors")
+        warm_start(unet, load_file(args.init_from / "unet" / "diffusion_pytorch_model.safetensors"))
+        earlier = CLIPTokenizer.from_pretrained(args.init_from / "tokenizer")
+        text_weights = load_file(args.init_from / "text_encoder" / "model.safetensors")
+        warm_start(text_encoder, follow_words(text_weights, earlier.get_vocab(), text_encoder, tokenizer.get_vocab()))
     parameters = [*unet.parameters(), *text_encoder.parameters()]
     optimiser = torch.optim.AdamW(parameters, lr=1e-3, betas=(0.9, 0.99), weight_decay=1e-3, fused=True)
     denoising = Denoising(unet, text_encoder, tokenizer, build_scheduler().alphas_cumprod, settings)

@@ -8,6 +8,8 @@ from torch import Tensor
 
 DIRECTIONS = ("front", "side", "back", "overhead")
 """The order of every index and weight below."""
+SIDES = ("left side", "right side")
+"""The object's own left (it faces azimuth 0, so azimuth +90 sees its left) and right, in the order of `split_sides`."""
 NEGATIVES = ("front", "side")
 """The view prompts Perp-Neg pushes away from, in the order of `perp_neg_weights`."""
 
@@ -55,6 +57,16 @@ def interpolation_weights(
     around = torch.stack([(1.0 - turn).clamp_min(0), 1.0 - (1.0 - turn).abs(), (turn - 1.0).clamp_min(0)], dim=-1)
     overhead = (elevation_deg > overhead_deg).to(around.dtype)[:, None]
     return torch.cat([(1.0 - overhead) * around, overhead], dim=-1)
+
+
+def split_sides(weights: Float[Tensor, "B 4"], azimuth_deg: Float[Tensor, "B"]) -> Float[Tensor, "B 6"]:
+    """Weights over `(*DIRECTIONS, *SIDES)`: what `side` weighs goes to the side that is seen, left for [0, 180)."""
+    left = torch.remainder(azimuth_deg, 360.0) < 180.0
+    column = DIRECTIONS.index("side")
+    side = weights[:, column]
+    moved = torch.stack([side * left, side * ~left], dim=-1)
+    kept = weights * (torch.arange(len(DIRECTIONS), device=weights.device) != column)
+    return torch.cat([kept, moved], dim=-1)
 
 
 def shifted_decay(decay: Decay, ratio: Float[Tensor, "B"]) -> Float[Tensor, "B"]:

@@ -20,12 +20,18 @@ class ViewDependentConfig:
     """Elevation above which a view is `overhead`."""
     mode: Literal["hard", "interpolate"] = "hard"
     """One direction's embedding, or a blend by azimuth: front to side to back (`overhead` stays a switch)."""
+    distinguish_sides: bool = False
+    """Say `left side` or `right side` instead of `side`; for priors that know them. Left is the object's own left."""
     template: str = "{prompt}, {view} view"
     """How prompt and view word are joined; must contain {prompt}. Without {view} every view has the same text."""
     prompt_front: str | None = None
     """Replaces the whole front prompt."""
     prompt_side: str | None = None
     """Replaces the whole side prompt."""
+    prompt_left_side: str | None = None
+    """Replaces the whole left side prompt; needs distinguish_sides."""
+    prompt_right_side: str | None = None
+    """Replaces the whole right side prompt; needs distinguish_sides."""
     prompt_back: str | None = None
     """Replaces the whole back prompt."""
     prompt_overhead: str | None = None
@@ -47,10 +53,12 @@ class ViewDependentConfig:
         if not 0.0 <= self.overhead_deg <= 90.0:
             raise ValueError(f"overhead_deg: must lie in [0, 90], got {self.overhead_deg:g}")
         self._check_template()
-        for direction in ("front", "side", "back", "overhead"):
+        for direction in ("front", "side", "left_side", "right_side", "back", "overhead"):
             text = getattr(self, f"prompt_{direction}")
             if text is not None and not text.strip():
                 raise ValueError(f"prompt_{direction}: must not be empty; leave it out to use the template")
+            if text is not None and direction in ("left_side", "right_side") and not self.distinguish_sides:
+                raise ValueError(f"prompt_{direction}: is used only with distinguish_sides: true")
         for name in ("front_side", "side_front", "side_back", "front_side_back"):
             self._check_decay(f"perp_neg_{name}")
 

@@ -12,9 +12,11 @@ from bozzetto.kinds.guidance import TextEncoder
 from bozzetto.math.view_directions import (
     DIRECTIONS,
     NEGATIVES,
+    SIDES,
     hard_weights,
     interpolation_weights,
     perp_neg_weights,
+    split_sides,
 )
 from bozzetto.types import Cameras, ViewCondition
 from bozzetto_plugins.prompt_processor.config import ViewDependentConfig
@@ -30,15 +32,16 @@ class ViewDependent:
         self.negative_prompt = negative_prompt
 
     def texts(self) -> dict[str, str]:
-        """The prompt of every view direction: front, side, back, overhead."""
-        template = self.config.template
-        return {
-            view: getattr(self.config, f"prompt_{view}") or template.format(prompt=self.prompt, view=view)
-            for view in DIRECTIONS
-        }
+        """The prompt of every view direction: front, side, back, overhead; then both sides if they are told apart."""
+        views = (*DIRECTIONS, *SIDES) if self.config.distinguish_sides else DIRECTIONS
+        return {view: self._text(view) for view in views}
+
+    def _text(self, view: str) -> str:
+        given = getattr(self.config, f"prompt_{view.replace(' ', '_')}")
+        return given or self.config.template.format(prompt=self.prompt, view=view)
 
     def encode(self, encoder: TextEncoder, cache: Path | None) -> ViewDependentCondition:
-        """Encode the four directions and the negative prompt, reading and writing `cache` by content hash."""
+        """Encode the directions and the negative prompt, reading and writing `cache` by content hash."""
         texts = [*self.texts().values(), self.negative_prompt]
         embeddings = encode_cached(encoder, texts, cache)
         return ViewDependentCondition(self.config, embeddings[:-1], embeddings[-1])
@@ -48,11 +51,11 @@ class ViewDependentCondition:
     """The embeddings of each direction, chosen or blended per camera.
 
     Args:
-        text: one embedding per entry of `DIRECTIONS`.
+        text: one embedding per text, in the order of `ViewDependent.texts`.
         uncond: the negative prompt's.
     """
 
-    def __init__(self, config: ViewDependentConfig, text: Float[Tensor, "4 N E"], uncond: Float[Tensor, "N E"]) -> None:
+    def __init__(self, config: ViewDependentConfig, text: Float[Tensor, "D N E"], uncond: Float[Tensor, "N E"]) -> None:
         self.config = config
         self.text = text
         self.uncond = uncond
@@ -70,11 +73,13 @@ class ViewDependentCondition:
             negative_weights=negative_weights,
         )
 
-    def _weights(self, cameras: Cameras) -> Float[Tensor, "B 4"]:
-        config = self.config
+    def _weights(self, cameras: Cameras) -> Float[Tensor, "B D"]:
+        config, azimuth_deg, elevation_deg = self.config, cameras.azimuth_deg, cameras.elevation_deg
         if config.mode == "interpolate":
-            return interpolation_weights(cameras.azimuth_deg, cameras.elevation_deg, config.overhead_deg)
-        return hard_weights(cameras.azimuth_deg, cameras.elevation_deg, config.front_deg, config.overhead_deg)
+            weights = interpolation_weights(azimuth_deg, elevation_deg, config.overhead_deg)
+        else:
+            weights = hard_weights(azimuth_deg, elevation_deg, config.front_deg, config.overhead_deg)
+        return split_sides(weights, azimuth_deg) if config.distinguish_sides else weights
 
     def _negatives(self, cameras: Cameras) -> tuple[Float[Tensor, "B 2 N E"], Float[Tensor, "B 2"]]:
         config = self.config

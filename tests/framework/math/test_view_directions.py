@@ -12,6 +12,7 @@ from bozzetto.math.view_directions import (
     hard_weights,
     interpolation_weights,
     perp_neg_weights,
+    split_sides,
     view_direction,
 )
 
@@ -129,3 +130,15 @@ def test_no_weight_is_positive() -> None:
     azimuth = torch.linspace(-180.0, 180.0, 181)
     weights = perp_neg_weights(azimuth, torch.zeros_like(azimuth), 60.0, FS, FS, (1.0, 0.5, -0.61), FSB)
     assert (weights <= 0).all()
+
+
+@pytest.mark.parametrize(
+    ("azimuth", "side"),
+    [(0.0, 4), (90.0, 4), (179.9, 4), (180.0, 5), (-90.0, 5), (-0.1, 5), (270.0, 5), (450.0, 4), (-180.0, 5)],
+)
+def test_sides_by_azimuth(azimuth: float, side: int) -> None:
+    weights = torch.tensor([[0.2, 0.5, 0.0, 0.3]])
+    split = split_sides(weights, torch.tensor([azimuth]))
+    expected = torch.zeros(1, 6)
+    expected[0, [0, 3, side]] = torch.tensor([0.2, 0.3, 0.5])
+    torch.testing.assert_close(split, expected)

@@ -49,6 +49,25 @@ def test_a_hard_switch_by_angles(azimuth: float, elevation: float, view: str) ->
     assert condition.negatives is None
 
 
+@pytest.mark.parametrize(("azimuth", "view"), [(90.0, "left side"), (-90.0, "right side"), (10.0, "front")])
+def test_sides_can_be_told_apart(azimuth: float, view: str) -> None:
+    condition = see(ViewDependentConfig(distinguish_sides=True), [azimuth])
+    torch.testing.assert_close(condition.text[0], embedding(f"a ball, {view} view"))
+
+
+def test_sides_told_apart_have_texts_of_their_own() -> None:
+    config = ViewDependentConfig(distinguish_sides=True, prompt_left_side="a ball from its left")
+    texts = ViewDependent(config, "a ball", "").texts()
+    assert texts["left side"] == "a ball from its left"
+    assert texts["right side"] == "a ball, right side view"
+
+
+def test_negatives_go_with_sides_told_apart() -> None:
+    condition = see(ViewDependentConfig(negatives=True, distinguish_sides=True), [0.0])
+    expected = torch.stack([embedding("a ball, front view"), embedding("a ball, side view")])
+    torch.testing.assert_close(condition.negatives[0], expected)
+
+
 def test_thresholds_are_used() -> None:
     config = ViewDependentConfig(front_deg=60.0, overhead_deg=20.0)
     torch.testing.assert_close(see(config, [40.0]).text[0], embedding("a ball, side view"))
@@ -109,6 +128,7 @@ def test_a_damaged_file_is_made_again(tmp_path: Path, damage: bytes, caplog: pyt
         ({"template": "{view} view"}, "^template: must contain {prompt}"),
         ({"template": "{prompt}, {angle}"}, "^template: must contain {prompt}"),
         ({"template": "{prompt}, {view"}, "^template: "),
+        ({"prompt_left_side": "x"}, "^prompt_left_side: is used only with distinguish_sides"),
         ({"prompt_side": " "}, "^prompt_side: must not be empty"),
         ({"perp_neg_side_back": (1.0, 0.5, -0.9)}, "^perp_neg_side_back: .* got -0.293"),
     ],
