@@ -1,8 +1,8 @@
 """Train the denoiser and the text encoder on latents of augmented views.
 
-v-prediction (Salimans and Ho 2022) with min-SNR weights (Hang et al. 2023, gamma 5), stratified timesteps, moving
-averages. Latents come from a pool in memory that is renewed a little in every step: encoding costs a third of a step,
-and a latent can be used again with other noise.
+v-prediction (Salimans and Ho 2022), weights that fade as noise does (after Hang et al. 2023, gamma 5), stratified
+timesteps, moving averages. Latents come from a pool in memory that is renewed a little in every step: encoding costs a
+third of a step, and a latent can be used again with other noise.
 """
 
 from __future__ import annotations
@@ -118,8 +118,16 @@ class Denoising:
     alphas_cumprod: torch.Tensor
     settings: UnetSettings
 
+    def weight(self, abar: torch.Tensor) -> torch.Tensor:
+        """Of each sample's error: 1 where noise rules, gamma / (snr + 1) where little is left of it.
+
+        Min-SNR's min(snr, gamma) / (snr + 1) would also fade out the noisiest steps, the ones that decide shape, view
+        and colour. (snr + 1 = 1 / (1 - abar).)
+        """
+        return (self.settings.snr_gamma * (1 - abar)).clamp(max=1.0)
+
     def loss(self, latents: torch.Tensor, captions: list[str]) -> torch.Tensor:
-        """Min-SNR weighted error of v on "B C 16 16" latents."""
+        """Weighted error of v on "B C 16 16" latents."""
         count = len(captions)
         steps = len(self.alphas_cumprod)
         timesteps = ((torch.randperm(count) + torch.rand(count)) / count * steps).long().clamp(max=steps - 1)
@@ -132,8 +140,7 @@ class Denoising:
         with torch.autocast("cpu", torch.bfloat16):
             embedded = self.text_encoder(tokens_of(self.tokenizer, unique)).last_hidden_state[rows]
             predicted = self.unet(noisy, timesteps, embedded).sample
-        snr = (abar / (1 - abar)).flatten()
-        weight = snr.clamp(max=self.settings.snr_gamma) / (snr + 1)
+        weight = self.weight(abar.flatten())
         error = (predicted.float() - target).pow(2).mean((1, 2, 3))
         return (weight * error).mean() / weight.mean()
 
