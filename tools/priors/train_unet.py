@@ -38,6 +38,7 @@ class UnetSettings:
     first_fill: int = 2048
     renewed: int = 4
     snr_gamma: float = 5.0
+    text_rate: float = 0.3
     decay: float = 0.999
     schedule: Schedule = Schedule(peak=1e-3, floor=2e-5, warmup_steps=100)
 
@@ -200,7 +201,7 @@ class Training:
     def advance(self, latents: torch.Tensor, captions: list[str], rate: float) -> float:
         """One optimiser step at learning rate `rate`; the loss."""
         for group in self.optimiser.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group["share"]
         loss = self.denoising.loss(latents, captions)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
@@ -223,7 +224,11 @@ def prepare(args: argparse.Namespace, settings: UnetSettings) -> Training:
         text_weights = load_file(args.init_from / "text_encoder" / "model.safetensors")
         warm_start(text_encoder, follow_words(text_weights, earlier.get_vocab(), text_encoder, tokenizer.get_vocab()))
     parameters = [*unet.parameters(), *text_encoder.parameters()]
-    optimiser = torch.optim.AdamW(parameters, lr=1e-3, betas=(0.9, 0.99), weight_decay=1e-3, fused=True)
+    groups = [
+        {"params": list(unet.parameters()), "share": 1.0},
+        {"params": list(text_encoder.parameters()), "share": settings.text_rate},
+    ]
+    optimiser = torch.optim.AdamW(groups, lr=1e-3, betas=(0.9, 0.99), weight_decay=1e-3, fused=True)
     denoising = Denoising(unet, text_encoder, tokenizer, build_scheduler().alphas_cumprod, settings)
     training = Training(vae.to(memory_format=torch.channels_last), denoising, Average(parameters), optimiser)
     training.restore(args.out / "unet.pt")

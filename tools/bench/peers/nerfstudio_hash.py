@@ -1,0 +1,26 @@
+"""nerfstudio's `HashEncoding` in torch, as it runs where tiny-cuda-nn is not installed."""
+
+from __future__ import annotations
+
+from bozzetto.bench.candidates import Candidate
+from bozzetto.bench.cases import HashProblem
+
+KERNEL = "hash_encode"
+LABEL = "nerfstudio (torch)"
+NEEDS = "nerfstudio.field_components.encodings"
+
+
+def make(problem: HashProblem) -> Candidate:
+    """It hashes coarse levels, too: the same work, not the same function."""
+    from nerfstudio.field_components.encodings import HashEncoding
+
+    spec = problem.spec
+    encoding = HashEncoding(
+        num_levels=spec.levels,
+        min_res=spec.base_resolution,
+        max_res=spec.table[-1].resolution,
+        log2_hashmap_size=spec.log2_table_size,
+        features_per_level=spec.features,
+        implementation="torch",
+    )
+    return Candidate(encoding, (encoding.hash_table,))
