@@ -1,31 +1,61 @@
 """The kernels: pure functions of tensors, differentiable where it makes sense. Other code imports only this module.
 
 Each has a readable torch form (`kernels/ref`, any device and float type). `backend="auto"` takes the compiled C++ where
-it applies (float32 tensors in main memory, library built) and torch otherwise.
+it applies (float32 tensors in main memory, library built), an installed CUDA package for tensors on a GPU
+(`kernels/cuda`), and torch otherwise.
 """
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Sequence
 
+import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from bozzetto.kernels.cpp import native
+from bozzetto.kernels.backend import Backend, compiled, expect
 from bozzetto.kernels.cpp.composite import composite as _composite_cpp
 from bozzetto.kernels.cpp.hash_encode import hash_encode as _hash_encode_cpp
 from bozzetto.kernels.cpp.march import march as _march_cpp
+from bozzetto.kernels.cuda.packages import choose
 from bozzetto.kernels.grid_spec import GridSpec
+from bozzetto.kernels.mesh import (
+    BoundaryMode,
+    FilterMode,
+    antialias,
+    interpolate,
+    mipmaps,
+    rasterize,
+    texture,
+    topology,
+)
 from bozzetto.kernels.ref.hash_encode import hash_encode as _hash_encode_torch
 from bozzetto.kernels.ref.march import Intervals
 from bozzetto.kernels.ref.march import march as _march_torch
-from bozzetto.kernels.ref.mlp import Activation, mlp
+from bozzetto.kernels.ref.mlp import Activation
+from bozzetto.kernels.ref.mlp import mlp as _mlp_torch
 from bozzetto.math.compositing import Composited
 from bozzetto.math.compositing import composite as _composite_torch
 
-__all__ = ["Activation", "Backend", "Composited", "GridSpec", "Intervals", "composite", "hash_encode", "march", "mlp"]
-
-Backend = Literal["auto", "cpp", "torch"]
+__all__ = [
+    "Activation",
+    "Backend",
+    "BoundaryMode",
+    "Composited",
+    "FilterMode",
+    "GridSpec",
+    "Intervals",
+    "antialias",
+    "composite",
+    "hash_encode",
+    "interpolate",
+    "march",
+    "mipmaps",
+    "mlp",
+    "rasterize",
+    "texture",
+    "topology",
+]
 
 
 def hash_encode(
@@ -39,10 +69,28 @@ def hash_encode(
     Raises:
         ValueError: a shape is wrong; the table must be `(spec.entry_count, spec.features)`.
     """
-    _expect("points", points, (len(points), 3))
-    _expect("table", table, (spec.entry_count, spec.features))
-    encode = _hash_encode_cpp if _compiled(backend, points, table) else _hash_encode_torch
+    expect("points", points, (points.shape[0], 3))
+    expect("table", table, (spec.entry_count, spec.features))
+    slow = choose(backend, "hash_encode", _hash_encode_torch, points, table)
+    encode = _hash_encode_cpp if compiled(backend, points, table) else slow
     return encode(points, table, spec)
+
+
+def mlp(
+    x: Float[Tensor, "N I"],
+    weights: Sequence[Float[Tensor, "_ _"]],
+    biases: Sequence[Float[Tensor, "_"]] | None = None,
+    activation: Activation = "relu",
+    compute_dtype: torch.dtype = torch.float32,
+    *,
+    backend: Backend = "auto",
+) -> Float[Tensor, "N O"]:
+    """A small fully connected network (`bozzetto.kernels.ref.mlp.mlp`). On a CPU, torch's own products are the fastest.
+
+    Raises:
+        ValueError: no weights, or not as many biases.
+    """
+    return choose(backend, "mlp", _mlp_torch, x, *weights)(x, weights, biases, activation, compute_dtype)
 
 
 def march(
@@ -66,17 +114,20 @@ def march(
     Raises:
         ValueError: a shape is wrong, or radius, step_size or max_steps is not positive.
     """
-    _expect("origin", origin, (len(origin), 3))
-    _expect("direction", direction, (len(origin), 3))
-    _expect("occupancy", occupancy, (len(occupancy),) * 3)
+    rays = origin.shape[0]
+    expect("origin", origin, (rays, 3))
+    expect("direction", direction, (rays, 3))
+    expect("occupancy", occupancy, (occupancy.shape[0],) * 3)
     for name, value in (("radius", radius), ("step_size", step_size), ("max_steps", max_steps)):
         if not value > 0:
             raise ValueError(f"{name}: must be positive, got {value}")
+    floats = (origin.detach(), direction.detach())
     if jitter is not None:
-        _expect("jitter", jitter, (len(origin),))
-    floats = (origin, direction) if jitter is None else (origin, direction, jitter)
-    walk = _march_cpp if occupancy.is_cpu and _compiled(backend, *floats) else _march_torch
-    return walk(*floats[:2], radius, occupancy, step_size, max_steps, jitter)
+        expect("jitter", jitter, (rays,))
+        floats = (*floats, jitter.detach())
+    slow = choose(backend, "march", _march_torch, *floats, occupancy)
+    walk = _march_cpp if occupancy.is_cpu and compiled(backend, *floats) else slow
+    return walk(*floats[:2], radius, occupancy, step_size, max_steps, *floats[2:])
 
 
 def composite(
@@ -96,34 +147,11 @@ def composite(
     Raises:
         ValueError: a shape is wrong, or the offsets do not rise from 0 to S (checked where it costs no transfer).
     """
-    samples = len(density)
+    samples = density.shape[0]
     for name, tensor in (("density", density), ("t_start", t_start), ("t_end", t_end)):
-        _expect(name, tensor, (samples,))
-    _expect("values", values, (samples, *values.shape[1:2]))
+        expect(name, tensor, (samples,))
+    expect("values", values, (samples, *values.shape[1:2]))
     floats = (density, t_start.detach(), t_end.detach(), values)
-    run = _composite_cpp if offsets.is_cpu and _compiled(backend, *floats) else _composite_torch
+    slow = choose(backend, "composite", _composite_torch, *floats, offsets)
+    run = _composite_cpp if offsets.is_cpu and compiled(backend, *floats) else slow
     return run(*floats, offsets)
-
-
-def _compiled(backend: Backend, *floats: Tensor) -> bool:
-    """Whether to call the compiled kernel for these tensors.
-
-    Raises:
-        ValueError: `backend="cpp"` and it cannot take them, or is not built.
-    """
-    fits = native.fits(*floats)
-    if backend == "torch" or (backend == "auto" and not fits):
-        return False
-    if not fits:
-        raise ValueError("backend: 'cpp' takes float32 tensors in main memory only; use 'auto' or 'torch'")
-    if native.library() is not None:
-        return True
-    if backend == "cpp":
-        raise ValueError("backend: 'cpp' is not usable here: reinstall bozzetto where a C++ compiler is found")
-    native.warn_missing()
-    return False
-
-
-def _expect(name: str, tensor: Tensor, shape: tuple[int, ...]) -> None:
-    if tuple(tensor.shape) != shape:
-        raise ValueError(f"{name}: expected shape {shape}, got {tuple(tensor.shape)}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Literal, get_args
 
@@ -79,6 +79,7 @@ class GridSpec:
         finest = self.base_resolution * self.growth ** (self.levels - 1)
         if finest > MAX_RESOLUTION:
             raise ValueError(f"growth: makes the finest resolution {finest:.3g}, more than {MAX_RESOLUTION}")
+        _ = self.table, self.text  # worked out now: while a program is being compiled it could not be
 
     @classmethod
     def up_to(
@@ -98,6 +99,18 @@ class GridSpec:
             )
         growth = (finest_resolution / base_resolution) ** (1.0 / max(levels - 1, 1))
         return cls(levels, features, log2_table_size, base_resolution, growth, interpolation)
+
+    @classmethod
+    def from_text(cls, text: str) -> GridSpec:
+        """The grid whose `text` this is."""
+        levels, features, log2_table_size, base_resolution, growth, interpolation = text.split()
+        sizes = (int(levels), int(features), int(log2_table_size), int(base_resolution))
+        return cls(*sizes, float(growth), interpolation)
+
+    @cached_property
+    def text(self) -> str:
+        """All fields in order, to the last digit: how a grid travels through an operator's arguments."""
+        return " ".join(str(getattr(self, field.name)) for field in fields(self))
 
     @cached_property
     def table(self) -> tuple[GridLevel, ...]:

@@ -14,6 +14,9 @@ M_MMAP_THRESHOLD = -3
 MMAP_THRESHOLDS = (1 << 30, 1 << 25)
 """Bytes, best first: glibc before 2.35 accepts at most 32 MiB."""
 
+SWITCH = "BOZZETTO_TUNE_ALLOCATOR"
+"""The environment variable that turns the tuning off, with the value 0."""
+
 TRIM_THRESHOLD = (1 << 31) - 1
 """Bytes: practically never."""
 
@@ -23,9 +26,12 @@ def tune_allocator() -> str:
 
     By default glibc hands each large block back to the system, so that every new tensor is paid for again page by
     page: 1.5 to 3 times the time of a training step on a CPU. The price is that the process keeps its peak memory.
-    Must run before the first large allocation. Does nothing but say so outside Linux with glibc. A
+    Must run before the first large allocation. Does nothing but say so outside Linux with glibc, and where
+    `BOZZETTO_TUNE_ALLOCATOR=0` is set: for machines whose memory is shared tightly, and to measure the difference. A
     `THP_MEM_ALLOC_ENABLE` that is already set is left as it is.
     """
+    if os.environ.get(SWITCH) == "0":
+        return f"allocator: left as it is ({SWITCH}=0)"
     if not sys.platform.startswith("linux") or platform.libc_ver()[0] != "glibc":
         return "allocator: left as it is (tuned on Linux with glibc only)"
     huge_pages = os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1") == "1"

@@ -54,3 +54,42 @@ def test_auto_takes_other_types_to_torch() -> None:
 def test_tuning_the_allocator_says_what_it_did(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.platform", "darwin")
     assert tune_allocator() == "allocator: left as it is (tuned on Linux with glibc only)"
+
+
+def test_the_environment_turns_the_tuning_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BOZZETTO_TUNE_ALLOCATOR", "0")
+    assert tune_allocator() == "allocator: left as it is (BOZZETTO_TUNE_ALLOCATOR=0)"
+
+
+def test_denormal_numbers_survive_loading_the_library() -> None:
+    """What is linked with -ffast-math flushes them to zero in the whole process."""
+    native.library(), native.wide_library()
+    smallest, one = 5e-324, torch.ones(1)
+    assert smallest * float(one) == smallest
+    assert float(one * 1e-45) > 0.0
+
+
+@pytest.mark.skipif(native.wide_library() is None, reason="needs a processor with AVX-512")
+def test_with_avx512_and_without_come_the_same_bits(monkeypatch: pytest.MonkeyPatch) -> None:
+    def run() -> list[torch.Tensor]:
+        found = []
+        for features in (1, 2, 4, 8):
+            generator = torch.Generator().manual_seed(2)
+            spec = api.GridSpec(4, features, 9, 3, 1.9, "smoothstep")
+            points = torch.rand(300, 3, generator=generator, requires_grad=True)
+            table = torch.randn(spec.entry_count, features, generator=generator, requires_grad=True)
+            encoded = api.hash_encode(points, table, spec, backend="cpp")
+            first = torch.autograd.grad(encoded.square().sum(), (points, table), create_graph=True)
+            found += [encoded, *first, *torch.autograd.grad(first[0].square().sum(), (points, table))]
+        origin, direction = torch.randn(2, 200, 3, generator=generator)
+        occupancy = torch.rand(17, 17, 17, generator=generator) < 0.1
+        direction = torch.nn.functional.normalize(direction, dim=-1)
+        return [*found, *api.march(origin, direction, 1.5, occupancy, 0.01, 300, backend="cpp")]
+
+    wide = run()
+    with monkeypatch.context() as patch:
+        patch.setattr(native, "wide_library", lambda: None)
+        native.find.cache_clear()
+        narrow = run()
+    native.find.cache_clear()
+    assert all(torch.equal(one, other) for one, other in zip(wide, narrow, strict=True))

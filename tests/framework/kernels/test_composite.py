@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -110,3 +112,48 @@ def test_offsets_that_do_not_end_at_the_last_sample_are_an_error(backend: Backen
     for offsets in ([0, 5, 99], [0, 8, 3, 11], [1, 11]):
         with pytest.raises(ValueError, match="offsets: must rise from 0 to the number of samples, 11"):
             composite(density, t_start, t_end, values, torch.tensor(offsets), backend=backend)
+
+
+def test_same_bits_with_one_thread_and_two(same_bits_on_two_threads: Callable) -> None:
+    generator = torch.Generator().manual_seed(9)
+    offsets = torch.cat([torch.zeros(1, dtype=torch.int64), torch.randint(0, 9, (900,), generator=generator).cumsum(0)])
+    samples = int(offsets[-1])
+    density, start = torch.rand(2, samples, generator=generator).unbind()
+    values = torch.rand(samples, 5, generator=generator).requires_grad_()
+    density.requires_grad_()
+
+    def run() -> list[Tensor]:
+        found = composite(density, start, start + 0.1, values, offsets, backend="cpp")
+        return [*found, *torch.autograd.grad([item.square().sum() for item in found], (density, values))]
+
+    same_bits_on_two_threads(run)
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4, 7])
+def test_any_number_of_channels(backend: Backend, channels: int) -> None:
+    density, t_start, t_end, _, offsets = packed()
+    values = torch.randn(len(density), channels, generator=torch.Generator().manual_seed(7), requires_grad=True)
+    found = composite(density, t_start, t_end, values, offsets, backend=backend)
+    expected = torch.stack([found.weights[low:high] @ values[low:high] for low, high in itertools.pairwise(offsets)])
+    torch.testing.assert_close(found.accumulated, expected)
+    (grad,) = torch.autograd.grad(found.accumulated.sum(), values)
+    torch.testing.assert_close(grad, found.weights[:, None].expand_as(grad))
+
+
+def test_opacity_runs_from_nothing_to_everything(backend: Backend) -> None:
+    """1 - exp(-x) and exp(-x), each to its last digits, wherever x lies."""
+    x = torch.cat([torch.zeros(1), torch.logspace(-30, 3, 400)])
+    zero, offsets = torch.zeros_like(x), torch.arange(len(x) + 1)
+    found = composite(x, zero, zero + 1, x[:, None].clamp(max=1), offsets, backend=backend)
+    torch.testing.assert_close(found.weights, -torch.expm1(-x.double()).float(), rtol=3e-7, atol=0)
+    assert torch.equal(found.opacity[:, 0], found.weights)
+
+
+def test_a_density_that_is_not_a_number_stays_one_and_harms_no_other_ray(backend: Backend) -> None:
+    density, t_start, t_end, values, offsets = packed()
+    clean = composite(density, t_start, t_end, values, offsets, backend=backend)
+    density[4] = math.nan
+    found = composite(density, t_start, t_end, values, offsets, backend=backend)
+    assert bool(found.opacity[3].isnan())
+    if backend == "cpp":  # the torch form sums over all rays
+        assert torch.equal(found.accumulated[[0, 2, 5]], clean.accumulated[[0, 2, 5]])

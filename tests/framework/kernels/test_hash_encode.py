@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -73,8 +74,8 @@ def test_equals_the_encoder_written_by_hand(backend: Backend, features: int, int
 
 @pytest.mark.parametrize("interpolation", ["linear", "smoothstep"])
 def test_gradients_of_the_torch_form_are_right_to_second_order(interpolation: Interpolation) -> None:
-    spec = GridSpec(2, 2, 5, 2, 2.0, interpolation)
-    points, table = inputs(spec, count=4, dtype=torch.float64)
+    spec = GridSpec(2, 1, 3, 2, 2.0, interpolation)
+    points, table = inputs(spec, count=3, dtype=torch.float64)
     points.requires_grad_(), table.requires_grad_()
     torch.autograd.gradcheck(lambda p, t: hash_encode(p, t, spec), (points, table))
     torch.autograd.gradgradcheck(lambda p, t: hash_encode(p, t, spec), (points, table))
@@ -147,20 +148,8 @@ def test_inputs_may_be_strided(backend: Backend) -> None:
     )
 
 
-def test_same_bits_with_one_thread_and_two(backend: Backend) -> None:
-    if backend == "torch":
-        pytest.skip("the torch form makes no such promise")
-    spec = spec_of()
-    before = torch.get_num_threads()
-    try:
-        runs = []
-        for threads in (1, 2, 2):
-            torch.set_num_threads(threads)
-            runs.append(derivatives("cpp", spec, torch.float32, count=6000))
-    finally:
-        torch.set_num_threads(before)
-    for one, *others in zip(*runs, strict=True):
-        assert all(torch.equal(one, other) for other in others)
+def test_same_bits_with_one_thread_and_two(same_bits_on_two_threads: Callable) -> None:
+    same_bits_on_two_threads(lambda: derivatives("cpp", spec_of(), torch.float32, count=6000))
 
 
 def test_a_third_derivative_is_refused_not_wrong(backend: Backend) -> None:
@@ -171,7 +160,7 @@ def test_a_third_derivative_is_refused_not_wrong(backend: Backend) -> None:
     encoded = hash_encode(points, table, spec, backend=backend)
     (first,) = torch.autograd.grad(encoded.square().sum(), points, create_graph=True)
     (second,) = torch.autograd.grad(first.square().sum(), points, create_graph=True)
-    with pytest.raises(RuntimeError, match="once_differentiable"):
+    with pytest.raises(RuntimeError, match="no third derivatives"):
         second.sum().backward()
 
 

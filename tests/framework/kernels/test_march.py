@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import Tensor
@@ -67,6 +69,34 @@ def test_both_forms_find_the_same_bits(backend: Backend) -> None:
         one = march(origin, direction, 1.1, occupancy, 0.013, 150, shift, backend="torch")
         other = march(origin, direction, 1.1, occupancy, 0.013, 150, shift, backend=backend)
         assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+@pytest.mark.parametrize("occupied", [0.0, 0.001, 0.05, 1.0])
+@pytest.mark.parametrize(
+    ("resolution", "step", "max_steps"),
+    [(1, 0.02, 100), (7, 0.4, 3), (30, 0.003, 1100), (33, 0.05, 64), (64, 0.011, 513), (40, 1.9, 10)],
+)
+def test_skipping_empty_space_changes_no_bit(
+    backend: Backend, resolution: int, step: float, max_steps: int, occupied: float
+) -> None:
+    origin, direction, _, jitter = scene(rays=60)
+    generator = torch.Generator().manual_seed(resolution)
+    occupancy = torch.rand(resolution, resolution, resolution, generator=generator) < occupied
+    one = march(origin, direction, 1.3, occupancy, step, max_steps, jitter, backend="torch")
+    other = march(origin, direction, 1.3, occupancy, step, max_steps, jitter, backend=backend)
+    assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+def test_same_bits_with_one_thread_and_two(same_bits_on_two_threads: Callable) -> None:
+    origin, direction, occupancy, jitter = scene(rays=900)
+    same_bits_on_two_threads(lambda: [*march(origin, direction, RADIUS, occupancy, STEP, 200, jitter, backend="cpp")])
+
+
+def test_intervals_carry_no_gradient(backend: Backend) -> None:
+    origin, direction, occupancy, jitter = scene()
+    found = march(origin.requires_grad_(), direction, RADIUS, occupancy, STEP, 200, jitter, backend=backend)
+    assert len(found.t_start)
+    assert not any(item.requires_grad for item in found)
 
 
 def test_without_jitter_the_first_interval_starts_at_the_entry(backend: Backend) -> None:

@@ -1,6 +1,8 @@
-// The volume rendering equation of math/compositing.py, one ray after the other. Transmittance is float64.
+// The volume rendering equation of math/compositing.py. Opacities of many samples at once, in loops the compiler
+// vectorises; then ray by ray. Transmittance is float64, so that nothing cancels along a ray.
 
 #include <cmath>
+#include <cstring>
 
 #include "parallel.h"
 
@@ -8,36 +10,148 @@ namespace {
 
 using bozzetto::ParallelFor;
 
-constexpr int64_t kGrain = 256;  // rays
+constexpr int64_t kGrain = 256;       // rays
+constexpr int64_t kRaysTogether = 16;  // whose samples stay in the first-level cache between the two passes
+constexpr int32_t kBadOffsets = -2;
+
+// exp(-x) and 1 - exp(-x), both to float32's last digits, for x from 0 to infinity; NaN stays NaN.
+// -x = n ln 2 + r with |r| <= ln 2 / 2; then exp(r) - 1 by its power series, Horner's scheme.
+inline void transparency(float x, float& transparent, float& opaque) {
+    constexpr float kLargest = 87.0f;  // exp(-87) is the last that is a normal number
+    constexpr float kLog2E = 1.44269504f, kLn2High = 0.693359375f, kLn2Low = -2.12194440e-4f;
+    constexpr float kRound = 12582912.0f;  // 1.5 * 2^23: adding it rounds to a whole number
+    const float bounded = x > kLargest ? kLargest : x;
+    const float shifted = kRound - bounded * kLog2E;
+    const float n = shifted - kRound;
+    const float r = (-bounded - n * kLn2High) - n * kLn2Low;
+    uint32_t bits;
+    std::memcpy(&bits, &shifted, sizeof bits);
+    bits = (bits + 127u) << 23;
+    float power;  // 2^n
+    std::memcpy(&power, &bits, sizeof power);
+    float series = 1.98412698e-4f;
+    series = series * r + 1.38888889e-3f;
+    series = series * r + 8.33333333e-3f;
+    series = series * r + 4.16666667e-2f;
+    series = series * r + 1.66666667e-1f;
+    series = series * r + 0.5f;
+    series = series * r * r + r;
+    transparent = power * series + power;
+    opaque = (1.0f - power) - power * series;
+}
+
+bool rise(const int64_t* offsets, int64_t rays, int64_t samples) {
+    if (offsets[0] != 0 || offsets[rays] != samples) return false;
+    for (int64_t ray = 0; ray < rays; ++ray)
+        if (offsets[ray + 1] < offsets[ray]) return false;
+    return true;
+}
+
+// What the samples of one ray add up to; C channels, or if that is 0, as many as the argument says.
+template <int C>
+struct Sums {
+    const float* values;
+    float* accumulated;
+    int64_t channels;
+
+    void add_up(const float* weights, int64_t ray, int64_t begin, int64_t end) const {
+        const int64_t count = C ? C : channels;
+        float* sum = accumulated + ray * count;
+        for (int64_t c = 0; c < count; ++c) sum[c] = 0.0f;
+        if (C) {
+            float kept[C ? C : 1] = {};
+            for (int64_t s = begin; s < end; ++s)
+                for (int c = 0; c < C; ++c) kept[c] += weights[s] * values[s * C + c];
+            for (int c = 0; c < C; ++c) sum[c] = kept[c];
+        } else {
+            for (int64_t s = begin; s < end; ++s)
+                for (int64_t c = 0; c < count; ++c) sum[c] += weights[s] * values[s * count + c];
+        }
+    }
+};
+
+template <int C>
+int32_t forward(ParallelFor pool, int64_t rays, const int64_t* offsets, const float* density, const float* t_start,
+                const float* t_end, float* weights, float* after, float* opacity, float* depth, Sums<C> sums) {
+    return bozzetto::parallel(pool, rays, kGrain, [=](int64_t begin, int64_t end) {
+        for (int64_t low = begin; low < end; low += kRaysTogether) {
+            const int64_t high = low + kRaysTogether < end ? low + kRaysTogether : end;
+            for (int64_t s = offsets[low]; s < offsets[high]; ++s)
+                transparency(density[s] * (t_end[s] - t_start[s]), after[s], weights[s]);
+            for (int64_t ray = low; ray < high; ++ray) {
+                double transmittance = 1.0;
+                float total = 0.0f, distance = 0.0f;
+                for (int64_t s = offsets[ray]; s < offsets[ray + 1]; ++s) {
+                    const float weight = static_cast<float>(transmittance * weights[s]);
+                    transmittance *= after[s];
+                    weights[s] = weight;
+                    after[s] = static_cast<float>(transmittance);
+                    total += weight;
+                    distance += weight * (0.5f * (t_start[s] + t_end[s]));
+                }
+                opacity[ray] = total;
+                depth[ray] = distance;
+                sums.add_up(weights, ray, offsets[ray], offsets[ray + 1]);
+            }
+        }
+    });
+}
+
+// Gradients that do not reach the result are null pointers.
+struct Incoming {
+    const float* weights;
+    const float* accumulated;
+    const float* opacity;
+    const float* depth;
+};
+
+template <int C>
+int32_t backward(ParallelFor pool, int64_t rays, int64_t channels, const int64_t* offsets, const float* t_start,
+                 const float* t_end, const float* values, const float* weights, const float* after, Incoming grad,
+                 float* grad_density, float* grad_values) {
+    return bozzetto::parallel(pool, rays, kGrain, [=](int64_t begin, int64_t end) {
+        const int64_t count = C ? C : channels;
+        for (int64_t ray = begin; ray < end; ++ray) {
+            const float* grad_sum = grad.accumulated ? grad.accumulated + ray * count : nullptr;
+            const float grad_opacity = grad.opacity ? grad.opacity[ray] : 0.0f;
+            const float grad_depth = grad.depth ? grad.depth[ray] : 0.0f;
+            double behind = 0.0;
+            for (int64_t s = offsets[ray + 1] - 1; s >= offsets[ray]; --s) {
+                float own = grad_opacity + grad_depth * (0.5f * (t_start[s] + t_end[s]));
+                if (grad.weights) own += grad.weights[s];
+                for (int64_t c = 0; c < count; ++c) {
+                    if (grad_sum) own += grad_sum[c] * values[s * count + c];
+                    grad_values[s * count + c] = grad_sum ? weights[s] * grad_sum[c] : 0.0f;
+                }
+                const double through = static_cast<double>(own) * after[s];
+                grad_density[s] = static_cast<float>(through - behind) * (t_end[s] - t_start[s]);
+                behind += static_cast<double>(own) * weights[s];
+            }
+        }
+    });
+}
 
 }  // namespace
 
+#define BOZZETTO_BY_CHANNELS(call)        \
+    switch (channels) {                   \
+        case 1: return call(1);           \
+        case 3: return call(3);           \
+        case 4: return call(4);           \
+        default: return call(0);          \
+    }
+
 // values "S C", accumulated "R C"; opacity and depth "R". `after` "S": transmittance behind each sample, for backward.
-BOZZETTO_EXPORT int32_t bozzetto_composite(ParallelFor pool, int64_t rays, int64_t channels, const int64_t* offsets,
-                                           const float* density, const float* t_start, const float* t_end,
-                                           const float* values, float* weights, float* after, float* accumulated,
-                                           float* opacity, float* depth) {
-    return bozzetto::parallel(pool, rays, kGrain, [=](int64_t begin, int64_t end) {
-        for (int64_t ray = begin; ray < end; ++ray) {
-            float* sum = accumulated + ray * channels;
-            for (int32_t c = 0; c < channels; ++c) sum[c] = 0.0f;
-            double optical_depth = 0.0, transmittance = 1.0;
-            float total = 0.0f, distance = 0.0f;
-            for (int64_t s = offsets[ray]; s < offsets[ray + 1]; ++s) {
-                optical_depth += density[s] * (t_end[s] - t_start[s]);
-                const double behind = std::exp(-optical_depth);
-                const float weight = static_cast<float>(transmittance - behind);  // float64: nothing cancels
-                transmittance = behind;
-                weights[s] = weight;
-                after[s] = static_cast<float>(behind);
-                total += weight;
-                distance += weight * (0.5f * (t_start[s] + t_end[s]));
-                for (int32_t c = 0; c < channels; ++c) sum[c] += weight * values[s * channels + c];
-            }
-            opacity[ray] = total;
-            depth[ray] = distance;
-        }
-    });
+BOZZETTO_EXPORT int32_t bozzetto_composite(ParallelFor pool, int64_t rays, int64_t samples, int64_t channels,
+                                           const int64_t* offsets, const float* density, const float* t_start,
+                                           const float* t_end, const float* values, float* weights, float* after,
+                                           float* accumulated, float* opacity, float* depth) {
+    if (!rise(offsets, rays, samples)) return kBadOffsets;
+#define CALL(C)                                                                              \
+    forward<C>(pool, rays, offsets, density, t_start, t_end, weights, after, opacity, depth, \
+               Sums<C>{values, accumulated, channels})
+    BOZZETTO_BY_CHANNELS(CALL)
+#undef CALL
 }
 
 // d w_j / d (optical depth i) is the transmittance behind i for j = i, -w_j for j behind i, 0 otherwise.
@@ -46,20 +160,10 @@ BOZZETTO_EXPORT int32_t bozzetto_composite_backward(
     const float* values, const float* weights, const float* after, const float* grad_weights,
     const float* grad_accumulated, const float* grad_opacity, const float* grad_depth, float* grad_density,
     float* grad_values) {
-    return bozzetto::parallel(pool, rays, kGrain, [=](int64_t begin, int64_t end) {
-        for (int64_t ray = begin; ray < end; ++ray) {
-            const float* grad_sum = grad_accumulated + ray * channels;
-            double behind = 0.0;
-            for (int64_t s = offsets[ray + 1] - 1; s >= offsets[ray]; --s) {
-                float grad = grad_weights[s] + grad_opacity[ray] + grad_depth[ray] * (0.5f * (t_start[s] + t_end[s]));
-                for (int32_t c = 0; c < channels; ++c) {
-                    grad += grad_sum[c] * values[s * channels + c];
-                    grad_values[s * channels + c] = weights[s] * grad_sum[c];
-                }
-                const double own = static_cast<double>(grad) * after[s];
-                grad_density[s] = static_cast<float>(own - behind) * (t_end[s] - t_start[s]);
-                behind += static_cast<double>(grad) * weights[s];
-            }
-        }
-    });
+    const Incoming grad{grad_weights, grad_accumulated, grad_opacity, grad_depth};
+#define CALL(C)                                                                                             \
+    backward<C>(pool, rays, channels, offsets, t_start, t_end, values, weights, after, grad, grad_density, \
+                grad_values)
+    BOZZETTO_BY_CHANNELS(CALL)
+#undef CALL
 }

@@ -29,10 +29,12 @@ struct Cells {
     Lane bend[3];   // its second derivative
 };
 
-inline void load(const float* source, int64_t stride, int64_t first, int count, Lane* lanes) {
-    for (int axis = 0; axis < 3; ++axis) {
-        std::memcpy(lanes[axis], source + axis * stride + first, sizeof(float) * count);
-        for (int i = count; i < kBlock; ++i) lanes[axis][i] = 0.0f;
+// Rows of lanes from a feature-major array with `n` points, from point `first` on; zeros fill the block.
+template <int Rows>
+inline void load(const float* source, int64_t n, int64_t first, int count, Lane* lanes) {
+    for (int row = 0; row < Rows; ++row) {
+        std::memcpy(lanes[row], source + row * n + first, sizeof(float) * count);
+        for (int i = count; i < kBlock; ++i) lanes[row][i] = 0.0f;
     }
 }
 
@@ -80,14 +82,18 @@ inline void locate(const Lane* point, const Level& level, Cells& cells) {
     }
 }
 
-// The interpolation curve: turns `blend` into a weight and finds its derivatives.
-inline void bend_axis(const Lane& point, float scale, bool smoothstep, Lane& blend, Lane& slope, Lane& bend) {
+// The interpolation curve: turns `blend` into a weight.
+inline void ease_axis(Lane& blend) {
+    for (int i = 0; i < kBlock; ++i) blend[i] = blend[i] * blend[i] * (3.0f - 2.0f * blend[i]);
+}
+
+// The derivatives of that weight in the point's coordinate.
+inline void bend_axis(const Lane& point, const Lane& blend, float scale, bool smoothstep, Lane& slope, Lane& bend) {
     for (int i = 0; i < kBlock; ++i) {
         const float x = point[i], t = blend[i];
         const float rate = ((x >= 0.0f) & (x <= 1.0f)) ? scale : 0.0f;
         slope[i] = smoothstep ? rate * (6.0f * t * (1.0f - t)) : rate;
         bend[i] = smoothstep ? rate * rate * (6.0f - 12.0f * t) : 0.0f;
-        blend[i] = smoothstep ? t * t * (3.0f - 2.0f * t) : t;
     }
 }
 
@@ -125,19 +131,33 @@ struct Block {
     alignas(64) Cells cells;
     alignas(64) Lane weight[8];
 
-    void prepare(const float* points, const float* tangents, int64_t n, int64_t first, int count, const Level& level,
-                 bool smoothstep) {
-        load(points, n, first, count, point);
+    void prepare(const float* points, int64_t n, int64_t first, int count, const Level& level, bool smoothstep) {
+        load<3>(points, n, first, count, point);
         locate(point, level, cells);
-        for (int axis = 0; axis < 3; ++axis)
-            bend_axis(point[axis], level.scale, smoothstep, cells.blend[axis], cells.slope[axis], cells.bend[axis]);
-        if (tangents) load(tangents, n, first, count, tangent);
+        if (smoothstep)
+            for (Lane& blend : cells.blend) ease_axis(blend);
     }
 
-    void weigh_all(bool along) {
-        if (along) {
+    void prepare_slopes(const float* points, const float* tangents, int64_t n, int64_t first, int count,
+                        const Level& level, bool smoothstep) {
+        load<3>(points, n, first, count, point);
+        locate(point, level, cells);
+        for (int axis = 0; axis < 3; ++axis) {
+            Lane& blend = cells.blend[axis];
+            bend_axis(point[axis], blend, level.scale, smoothstep, cells.slope[axis], cells.bend[axis]);
+            if (smoothstep) ease_axis(blend);
+        }
+        if (tangents) load<3>(tangents, n, first, count, tangent);
+    }
+
+    // The interpolation weights of the corners, or with tangents, their derivatives along those.
+    void prepare_weights(const float* points, const float* tangents, int64_t n, int64_t first, int count,
+                         const Level& level, bool smoothstep) {
+        if (tangents) {
+            prepare_slopes(points, tangents, n, first, count, level, smoothstep);
             weigh_along(cells, tangent, weight);
         } else {
+            prepare(points, n, first, count, level, smoothstep);
             weigh(cells, weight);
         }
     }

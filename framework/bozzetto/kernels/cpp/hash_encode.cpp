@@ -10,6 +10,7 @@
 #include <atomic>
 #include <cstring>
 
+#include "entries.h"
 #include "hash_cells.h"
 #include "parallel.h"
 
@@ -17,7 +18,8 @@ namespace {
 
 using namespace bozzetto;
 
-constexpr int64_t kGrain = 2048;  // points worth waking a thread for
+constexpr int64_t kGrain = 2048;        // points worth waking a thread for
+constexpr size_t kNearCache = 1 << 20;  // bytes of table that a core keeps close
 
 struct Grid {
     const Level* levels;
@@ -25,21 +27,17 @@ struct Grid {
     bool smoothstep;
 };
 
-// The F numbers of a table entry, as one register.
-template <int F>
-struct Entry {
-    typedef float Vector __attribute__((vector_size(F * sizeof(float))));
-
-    static Vector load(const float* from) {
-        Vector vector;
-        std::memcpy(&vector, from, sizeof vector);
-        return vector;
-    }
-
-    static void store(float* to, Vector vector) { std::memcpy(to, &vector, sizeof vector); }
-};
-
 int block_size(int64_t first, int64_t end) { return static_cast<int>(end - first < kBlock ? end - first : kBlock); }
+
+// The rows of lanes, from point i on.
+template <int F>
+struct Features {
+    float* at[F];
+
+    Features(Lane* lanes, int i) {
+        for (int f = 0; f < F; ++f) at[f] = lanes[f] + i;
+    }
+};
 
 template <int F>
 int32_t gather(ParallelFor pool, Grid grid, int64_t n, const float* points, const float* tangents, const float* table,
@@ -50,42 +48,51 @@ int32_t gather(ParallelFor pool, Grid grid, int64_t n, const float* points, cons
         for (int32_t l = 0; l < grid.count; ++l) {
             const Level level = grid.levels[l];
             const float* entries = table + static_cast<int64_t>(level.offset) * F;
+            float* encoded = out + static_cast<int64_t>(l) * F * n;
             for (int64_t first = begin; first < end; first += kBlock) {
                 const int count = block_size(first, end);
-                block.prepare(points, tangents, n, first, count, level, grid.smoothstep);
-                block.weigh_all(tangents != nullptr);
-                for (int i = 0; i < count; ++i) {
-                    typename Entry<F>::Vector sum = {};
+                block.prepare_weights(points, tangents, n, first, count, level, grid.smoothstep);
+                for (int i = 0; i < count; i += Entries<F>::kCount) {
+                    Entries<F> sum;
                     for (int c = 0; c < 8; ++c)
-                        sum += block.weight[c][i] * Entry<F>::load(entries + int64_t{block.cells.row[c][i]} * F);
-                    for (int f = 0; f < F; ++f) sums[f][i] = sum[f];
+                        sum.add(block.weight[c] + i, Entries<F>::load(entries, block.cells.row[c] + i));
+                    sum.store(Features<F>(sums, i).at);
                 }
-                for (int f = 0; f < F; ++f)
-                    std::memcpy(out + (static_cast<int64_t>(l) * F + f) * n + first, sums[f], sizeof(float) * count);
+                for (int f = 0; f < F; ++f) std::memcpy(encoded + f * n + first, sums[f], sizeof(float) * count);
             }
         }
     });
 }
 
-// Each level belongs to one thread: no atomics, and the same bits whatever the number of threads.
+// Asks at once for all entries of the block. Always inline: GCC 12 takes a function that only does this to have no effect.
+template <int F>
+inline __attribute__((always_inline)) void prefetch(const Cells& cells, const float* entries) {
+    for (int c = 0; c < 8; ++c)
+        for (int i = 0; i < kBlock; ++i) __builtin_prefetch(entries + int64_t{cells.row[c][i]} * F, 1);
+}
+
+// Each level belongs to one thread: no atomics, and the same bits whatever the number of threads. The finest levels,
+// which take longest, are dealt out first.
 template <int F>
 int32_t scatter(ParallelFor pool, Grid grid, int64_t n, const float* points, const float* tangents, const float* grad,
                 float* grad_table) {
-    std::atomic<int32_t> next{0};
-    return parallel(pool, grid.count, 1, [=, &next](int64_t, int64_t) {
+    std::atomic<int32_t> left{grid.count};
+    return parallel(n < kGrain ? nullptr : pool, grid.count, 1, [=, &left](int64_t, int64_t) {
         Block block;
-        for (int32_t l = next++; l < grid.count; l = next++) {
+        alignas(64) Lane grads[F];
+        for (int32_t l = --left; l >= 0; l = --left) {
             const Level level = grid.levels[l];
             float* entries = grad_table + static_cast<int64_t>(level.offset) * F;
-            std::memset(entries, 0, sizeof(float) * F * level.size);
-            const float* grads = grad + static_cast<int64_t>(l) * F * n;
+            const size_t bytes = sizeof(float) * F * level.size;
+            std::memset(entries, 0, bytes);
             for (int64_t first = 0; first < n; first += kBlock) {
                 const int count = block_size(first, n);
-                block.prepare(points, tangents, n, first, count, level, grid.smoothstep);
-                block.weigh_all(tangents != nullptr);
+                block.prepare_weights(points, tangents, n, first, count, level, grid.smoothstep);
+                if (bytes > kNearCache) prefetch<F>(block.cells, entries);
+                load<F>(grad + static_cast<int64_t>(l) * F * n, n, first, count, grads);
                 for (int i = 0; i < count; ++i) {
                     typename Entry<F>::Vector g;
-                    for (int f = 0; f < F; ++f) g[f] = grads[f * n + first + i];
+                    for (int f = 0; f < F; ++f) g[f] = grads[f][i];
                     for (int c = 0; c < 8; ++c) {
                         float* entry = entries + int64_t{block.cells.row[c][i]} * F;
                         Entry<F>::store(entry, Entry<F>::load(entry) + block.weight[c][i] * g);
@@ -101,24 +108,20 @@ int32_t pull(ParallelFor pool, Grid grid, int64_t n, const float* points, const 
              const float* grad, float* grad_points) {
     return parallel(pool, n, kGrain, [=](int64_t begin, int64_t end) {
         Block block;
+        alignas(64) Lane grads[F];
         alignas(64) Lane corner[8] = {};
         alignas(64) Lane result[3];
         for (int32_t l = 0; l < grid.count; ++l) {
             const Level level = grid.levels[l];
             const float* entries = table + static_cast<int64_t>(level.offset) * F;
-            const float* grads = grad + static_cast<int64_t>(l) * F * n;
             for (int64_t first = begin; first < end; first += kBlock) {
                 const int count = block_size(first, end);
-                block.prepare(points, tangents, n, first, count, level, grid.smoothstep);
-                for (int i = 0; i < count; ++i) {
-                    typename Entry<F>::Vector g;
-                    for (int f = 0; f < F; ++f) g[f] = grads[f * n + first + i];
-                    for (int c = 0; c < 8; ++c) {
-                        const auto product = g * Entry<F>::load(entries + int64_t{block.cells.row[c][i]} * F);
-                        float dot = 0.0f;
-                        for (int f = 0; f < F; ++f) dot += product[f];
-                        corner[c][i] = dot;
-                    }
+                block.prepare_slopes(points, tangents, n, first, count, level, grid.smoothstep);
+                load<F>(grad + static_cast<int64_t>(l) * F * n, n, first, count, grads);
+                for (int i = 0; i < count; i += Entries<F>::kCount) {
+                    const auto g = Entries<F>::zip(Features<F>(grads, i).at);
+                    for (int c = 0; c < 8; ++c)
+                        g.dot(Entries<F>::load(entries, block.cells.row[c] + i), corner[c] + i);
                 }
                 if (tangents) {
                     hessian_times(block.cells, block.tangent, corner, result);

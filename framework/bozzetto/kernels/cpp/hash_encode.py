@@ -1,23 +1,29 @@
-"""Hash encoding by the compiled kernels, with first and second derivatives.
+"""Hash encoding by the compiled kernels, as operators with first and second derivatives.
 
-Three functions are each other's derivatives, so that autograd can chain them:
+Three operators are each other's derivatives, so that autograd can chain them:
 `gather` (points, table -> encoded), `scatter` (its transpose: gradient to the table), `pull` (gradient to the points).
 With a tangent, their interpolation weights become directional derivatives: that gives the derivatives of `pull`.
+All per-point tensors are feature-major: points and tangents "3 N", encoded points and gradients "LF N".
 """
 
 from __future__ import annotations
 
 import ctypes
 import functools
-from typing import Any
+from typing import Any, NamedTuple
 
 from jaxtyping import Float
 from torch import Tensor
-from torch.autograd import Function
-from torch.autograd.function import once_differentiable
+from torch.library import register_autograd
 
-from bozzetto.kernels.cpp.native import call
+from bozzetto.kernels.cpp.native import NativeError, call
+from bozzetto.kernels.cpp.operator import operator
 from bozzetto.kernels.grid_spec import GridSpec
+
+
+def hash_encode(points: Float[Tensor, "N 3"], table: Float[Tensor, "P F"], spec: GridSpec) -> Float[Tensor, "N LF"]:
+    """As `bozzetto.kernels.ref.hash_encode.hash_encode`, up to second derivatives. The result is a transposed view."""
+    return _gather(points.t().contiguous(), None, table, spec.text).t()
 
 
 class Level(ctypes.Structure):
@@ -32,87 +38,107 @@ class Level(ctypes.Structure):
     )
 
 
-def hash_encode(points: Float[Tensor, "N 3"], table: Float[Tensor, "P F"], spec: GridSpec) -> Float[Tensor, "N LF"]:
-    """As `bozzetto.kernels.ref.hash_encode.hash_encode`, up to second derivatives. Result and gradients are
-    feature-major in memory: transposed views of contiguous "LF N" tensors."""
-    return _Gather.apply(points, table, spec)
-
-
-class _Gather(Function):
-    @staticmethod
-    def forward(ctx: Any, points: Tensor, table: Tensor, spec: GridSpec) -> Tensor:
-        ctx.save_for_backward(points, table)
-        ctx.spec = spec
-        return _gather(points, None, table, spec)
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        points, table = ctx.saved_tensors
-        to_points = _Pull.apply(points, table, grad, ctx.spec) if ctx.needs_input_grad[0] else None
-        to_table = _Scatter.apply(points, grad, ctx.spec) if ctx.needs_input_grad[1] else None
-        return to_points, to_table, None
-
-
-class _Scatter(Function):
-    @staticmethod
-    def forward(ctx: Any, points: Tensor, grad: Tensor, spec: GridSpec) -> Tensor:
-        ctx.save_for_backward(points, grad)
-        ctx.spec = spec
-        return _scatter(points, None, grad, spec)
-
-    @staticmethod
-    def backward(ctx: Any, table: Tensor) -> tuple[Tensor | None, ...]:
-        points, grad = ctx.saved_tensors
-        to_points = _Pull.apply(points, table, grad, ctx.spec) if ctx.needs_input_grad[0] else None
-        to_grad = _Gather.apply(points, table, ctx.spec) if ctx.needs_input_grad[1] else None
-        return to_points, to_grad, None
-
-
-class _Pull(Function):
-    @staticmethod
-    def forward(ctx: Any, points: Tensor, table: Tensor, grad: Tensor, spec: GridSpec) -> Tensor:
-        ctx.save_for_backward(points, table, grad)
-        ctx.spec = spec
-        return _pull(points, None, table, grad, spec)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, tangent: Tensor) -> tuple[Tensor | None, ...]:
-        points, table, grad = ctx.saved_tensors
-        to_points = _pull(points, tangent, table, grad, ctx.spec) if ctx.needs_input_grad[0] else None
-        to_table = _scatter(points, tangent, grad, ctx.spec) if ctx.needs_input_grad[1] else None
-        to_grad = _gather(points, tangent, table, ctx.spec) if ctx.needs_input_grad[2] else None
-        return to_points, to_table, to_grad, None
-
-
-def _gather(points: Tensor, tangent: Tensor | None, table: Tensor, spec: GridSpec) -> Tensor:
-    out = table.new_empty(spec.feature_count, len(points))
-    call("hash_gather", *_grid(spec), len(points), *_transposed(points, tangent), table.contiguous(), out)
-    return out.t()
-
-
-def _scatter(points: Tensor, tangent: Tensor | None, grad: Tensor, spec: GridSpec) -> Tensor:
-    out = grad.new_empty(spec.entry_count, spec.features)
-    call("hash_scatter", *_grid(spec), len(points), *_transposed(points, tangent, grad), out)
-    return out
-
-
-def _pull(points: Tensor, tangent: Tensor | None, table: Tensor, grad: Tensor, spec: GridSpec) -> Tensor:
-    out = points.new_empty(3, len(points))
-    placed, along, transposed_grad = _transposed(points, tangent, grad)
-    call("hash_pull", *_grid(spec), len(points), placed, along, table.contiguous(), transposed_grad, out)
-    return out.t()
-
-
-def _transposed(*tensors: Tensor | None) -> list[Tensor | None]:
-    return [None if tensor is None else tensor.t().contiguous() for tensor in tensors]
-
-
-def _grid(spec: GridSpec) -> tuple[Any, int, int, int]:
-    return _levels(spec), spec.levels, spec.features, int(spec.interpolation == "smoothstep")
+class _Grid(NamedTuple):
+    spec: GridSpec
+    arguments: tuple[Any, int, int, int]
+    """What each kernel takes first: levels, their count, features, whether smoothstep."""
 
 
 @functools.lru_cache(maxsize=32)
-def _levels(spec: GridSpec) -> Any:
+def _grid(text: str) -> _Grid:
+    spec = GridSpec.from_text(text)
     rows = [Level(row.scale, row.resolution, row.offset, row.size, int(row.hashed)) for row in spec.table]
-    return (Level * len(rows))(*rows)
+    return _Grid(spec, ((Level * len(rows))(*rows), len(rows), spec.features, int(spec.interpolation == "smoothstep")))
+
+
+def _run_gather(points: Tensor, tangent: Tensor | None, table: Tensor, grid: str) -> Tensor:
+    encoded = _fake_gather(points, tangent, table, grid)
+    known = (points.contiguous(), _contiguous(tangent), table.contiguous())
+    call("hash_gather", *_grid(grid).arguments, points.shape[1], *known, encoded)
+    return encoded
+
+
+def _fake_gather(points: Tensor, tangent: Tensor | None, table: Tensor, grid: str) -> Tensor:
+    return table.new_empty(_grid(grid).spec.feature_count, points.shape[1])
+
+
+def _run_scatter(points: Tensor, tangent: Tensor | None, grad: Tensor, grid: str) -> Tensor:
+    to_table = _fake_scatter(points, tangent, grad, grid)
+    known = (points.contiguous(), _contiguous(tangent), grad.contiguous())
+    call("hash_scatter", *_grid(grid).arguments, points.shape[1], *known, to_table)
+    return to_table
+
+
+def _fake_scatter(points: Tensor, tangent: Tensor | None, grad: Tensor, grid: str) -> Tensor:
+    spec = _grid(grid).spec
+    return grad.new_empty(spec.entry_count, spec.features)
+
+
+def _run_pull(points: Tensor, tangent: Tensor | None, table: Tensor, grad: Tensor, grid: str) -> Tensor:
+    to_points = _fake_pull(points, tangent, table, grad, grid)
+    known = (points.contiguous(), _contiguous(tangent), table.contiguous(), grad.contiguous())
+    call("hash_pull", *_grid(grid).arguments, points.shape[1], *known, to_points)
+    return to_points
+
+
+def _fake_pull(points: Tensor, tangent: Tensor | None, table: Tensor, grad: Tensor, grid: str) -> Tensor:
+    return points.new_empty(3, points.shape[1])
+
+
+def _contiguous(tensor: Tensor | None) -> Tensor | None:
+    return None if tensor is None else tensor.contiguous()
+
+
+_gather = operator(
+    "hash_gather", "(Tensor points, Tensor? tangent, Tensor table, str grid) -> Tensor", _run_gather, _fake_gather
+)
+_scatter = operator(
+    "hash_scatter", "(Tensor points, Tensor? tangent, Tensor grad, str grid) -> Tensor", _run_scatter, _fake_scatter
+)
+_pull = operator(
+    "hash_pull",
+    "(Tensor points, Tensor? tangent, Tensor table, Tensor grad, str grid) -> Tensor",
+    _run_pull,
+    _fake_pull,
+)
+
+
+def _keep(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    *tensors, ctx.grid = inputs
+    ctx.save_for_backward(*tensors)
+
+
+def _kept(ctx: Any) -> tuple[Tensor, ...]:
+    """The operator's tensors, less the tangent."""
+    points, tangent, *rest = ctx.saved_tensors
+    if tangent is not None:
+        raise NativeError("hash_encode: the compiled form has no third derivatives; backend='torch' has all")
+    return points, *rest
+
+
+def _gather_backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+    points, table = _kept(ctx)
+    grad = grad.contiguous()  # once, not in each of both
+    to_points = _pull(points, None, table, grad, ctx.grid) if ctx.needs_input_grad[0] else None
+    to_table = _scatter(points, None, grad, ctx.grid) if ctx.needs_input_grad[2] else None
+    return to_points, None, to_table, None
+
+
+def _scatter_backward(ctx: Any, table: Tensor) -> tuple[Tensor | None, ...]:
+    points, grad = _kept(ctx)
+    to_points = _pull(points, None, table, grad, ctx.grid) if ctx.needs_input_grad[0] else None
+    to_grad = _gather(points, None, table, ctx.grid) if ctx.needs_input_grad[2] else None
+    return to_points, None, to_grad, None
+
+
+def _pull_backward(ctx: Any, tangent: Tensor) -> tuple[Tensor | None, ...]:
+    points, table, grad = _kept(ctx)
+    to_points = _pull(points, tangent, table, grad, ctx.grid) if ctx.needs_input_grad[0] else None
+    to_table = _scatter(points, tangent, grad, ctx.grid) if ctx.needs_input_grad[2] else None
+    to_grad = _gather(points, tangent, table, ctx.grid) if ctx.needs_input_grad[3] else None
+    return to_points, None, to_table, to_grad, None
+
+
+register_autograd("bozzetto::hash_gather", _gather_backward, setup_context=_keep)
+register_autograd("bozzetto::hash_scatter", _scatter_backward, setup_context=_keep)
+register_autograd("bozzetto::hash_pull", _pull_backward, setup_context=_keep)

@@ -1,4 +1,4 @@
-"""Ray marching by the compiled kernels."""
+"""Ray marching by the compiled kernels, as the operator `bozzetto::march`."""
 
 from __future__ import annotations
 
@@ -7,9 +7,12 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from bozzetto.kernels.cpp.native import call
+from bozzetto.kernels.cpp.operator import operator
 from bozzetto.kernels.ref.march import Intervals
 
 BITS_PER_WORD = 64
+
+Parts = tuple[Tensor, Tensor, Tensor, Tensor]
 
 
 def march(
@@ -22,18 +25,51 @@ def march(
     jitter: Float[Tensor, "R"] | None = None,
 ) -> Intervals:
     """As `bozzetto.kernels.ref.march.march`, to the bit."""
+    return Intervals(*_march(origin, direction, float(radius), occupancy, float(step_size), max_steps, jitter))
+
+
+def _run(
+    origin: Tensor,
+    direction: Tensor,
+    radius: float,
+    occupancy: Tensor,
+    step_size: float,
+    max_steps: int,
+    jitter: Tensor | None,
+) -> Parts:
     rays, resolution = len(origin), len(occupancy)
     shift = origin.new_full((rays,), 0.5) if jitter is None else jitter.contiguous()
     near = origin.new_empty(rays)
-    words = -(-max_steps // BITS_PER_WORD)
-    bits = torch.empty(rays, words, dtype=torch.int64, device=origin.device)
+    bits = torch.empty(rays, -(-max_steps // BITS_PER_WORD), dtype=torch.int64, device=origin.device)
     offsets = torch.zeros(rays + 1, dtype=torch.int64, device=origin.device)
-    walk = (origin.contiguous(), direction.contiguous(), shift, float(radius))
+    walk = (origin.contiguous(), direction.contiguous(), shift, radius)
     grid = (occupancy.contiguous(), resolution, resolution / (2.0 * radius))
-    call("march_mark", rays, *walk, *grid, float(step_size), max_steps, bits, offsets[1:], near)
-    offsets = offsets.cumsum(0)
+    call("march_mark", rays, *walk, *grid, step_size, max_steps, bits, offsets[1:], near)
+    torch.cumsum(offsets, 0, out=offsets)
     samples = int(offsets[-1])
-    t_start, t_end = origin.new_empty(samples), origin.new_empty(samples)
-    ray = offsets.new_empty(samples)
-    call("march_write", rays, near, shift, float(step_size), max_steps, bits, offsets, t_start, t_end, ray)
-    return Intervals(t_start, t_end, ray, offsets)
+    t_start, t_end, ray = origin.new_empty(samples), origin.new_empty(samples), offsets.new_empty(samples)
+    call("march_write", rays, near, shift, step_size, max_steps, bits, offsets, t_start, t_end, ray)
+    return t_start, t_end, ray, offsets
+
+
+def _fake(
+    origin: Tensor,
+    direction: Tensor,
+    radius: float,
+    occupancy: Tensor,
+    step_size: float,
+    max_steps: int,
+    jitter: Tensor | None,
+) -> Parts:
+    samples = torch.library.get_ctx().new_dynamic_size()
+    ray, offsets = (origin.new_empty(size, dtype=torch.int64) for size in (samples, origin.shape[0] + 1))
+    return origin.new_empty(samples), origin.new_empty(samples), ray, offsets
+
+
+_march = operator(
+    "march",
+    "(Tensor origin, Tensor direction, float radius, Tensor occupancy, float step_size, int max_steps, Tensor? jitter)"
+    " -> (Tensor t_start, Tensor t_end, Tensor ray, Tensor offsets)",
+    _run,
+    _fake,
+)

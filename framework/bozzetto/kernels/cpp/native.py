@@ -5,26 +5,47 @@ from __future__ import annotations
 import ctypes
 import functools
 import warnings
+from collections.abc import Callable
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
+DTYPES = (torch.float32, torch.int64, torch.int32, torch.bool)
+"""What tensors the kernels take."""
+
 
 class NativeError(RuntimeError):
-    """A compiled kernel is missing, cannot run here, or reported a failure."""
+    """A compiled kernel is missing, cannot run here or take this, or reported a failure."""
 
 
 @functools.cache
 def library() -> ctypes.CDLL | None:
     """The compiled kernels, or None where they are not built or this processor lacks what they were built for."""
+    return load("_native")
+
+
+@functools.cache
+def wide_library() -> ctypes.CDLL | None:
+    """Those of them that gain from AVX-512, compiled for it, or None likewise. They give the same bits."""
+    return load("_native_avx512")
+
+
+def load(name: str) -> ctypes.CDLL | None:
+    """A library next to this file, if this processor can run it."""
     for suffix in EXTENSION_SUFFIXES:
-        path = Path(__file__).with_name(f"_native{suffix}")
+        path = Path(__file__).with_name(f"{name}{suffix}")
         if path.is_file():
-            native = ctypes.CDLL(str(path))
-            return native if native.bozzetto_runs_here() else None
+            found = ctypes.CDLL(str(path))
+            return found if found.bozzetto_runs_here() else None
     return None
+
+
+def usable() -> bool:
+    """Whether the compiled kernels can be called. A program being compiled takes them for granted."""
+    return torch.compiler.is_compiling() or library() is not None
 
 
 @functools.cache
@@ -54,25 +75,54 @@ def warn_missing() -> None:
 
 
 def call(name: str, *arguments: Tensor | int | float | ctypes.Array | None) -> None:
-    """Call `bozzetto_<name>` with the thread pool first. Tensors must be contiguous in the layout it documents.
+    """Call `bozzetto_<name>` with the thread pool first: see `status`.
 
     Raises:
-        NativeError: the library is missing, or the function did not return 0.
+        NativeError: as `status`, or the function did not return 0.
     """
-    native = library()
-    if native is None:
-        raise NativeError("The compiled CPU kernels are not usable: reinstall bozzetto where a C++ compiler is found")
-    code = getattr(native, f"bozzetto_{name}")(thread_pool(), *map(_as_c, arguments))
+    code = status(name, *arguments)
     if code != 0:
         raise NativeError(f"bozzetto_{name} failed with code {code}")
 
 
-def _as_c(argument: Tensor | int | float | ctypes.Array | None) -> object:
-    """Tensors as pointers, `int` as 64 bits, `float` as 32; ctypes' own objects and None (null) as they are."""
-    if isinstance(argument, Tensor):
-        return ctypes.c_void_p(argument.data_ptr())
+def status(name: str, *arguments: Tensor | int | float | ctypes.Array | None) -> int:
+    """What `bozzetto_<name>` returns. Tensors are passed as pointers, `int` as 64 bits, `float` as 32, None as null.
+
+    Tensors must be contiguous in the layout it documents, in main memory, and of the type it expects.
+
+    Raises:
+        NativeError: the library is missing, or a tensor is none that a kernel can take.
+    """
+    function = find(name)
+    if function.argtypes is None:
+        function.argtypes = [ctypes.c_void_p, *map(_kind, arguments)]
+    return function(thread_pool(), *[_pointer(item) if isinstance(item, Tensor) else item for item in arguments])
+
+
+@functools.cache
+def find(name: str) -> Callable[..., Any]:
+    """The C function `bozzetto_<name>`, in its form for AVX-512 where there is one.
+
+    Raises:
+        NativeError: there is none.
+    """
+    for found in (wide_library(), library()):
+        function = getattr(found, f"bozzetto_{name}", None)
+        if function is not None:
+            return function
+    raise NativeError(f"bozzetto_{name} is missing: reinstall bozzetto where a C++ compiler is found")
+
+
+def _kind(argument: Tensor | int | float | ctypes.Array | None) -> type:
     if isinstance(argument, float):
-        return ctypes.c_float(argument)
-    if isinstance(argument, int):
-        return ctypes.c_int64(argument)
-    return argument
+        return ctypes.c_float
+    return ctypes.c_int64 if isinstance(argument, int) else ctypes.c_void_p
+
+
+def _pointer(tensor: Tensor) -> int:
+    if tensor.is_cpu and tensor.dtype in DTYPES and tensor.is_contiguous():
+        return tensor.data_ptr()
+    raise NativeError(
+        f"Kernels take contiguous tensors of {', '.join(map(str, DTYPES))} in main memory, got {tensor.dtype} on "
+        f"{tensor.device} with strides {tensor.stride()}"
+    )

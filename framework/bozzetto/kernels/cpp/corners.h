@@ -1,0 +1,63 @@
+// A triangle in clip space and its homogeneous edge functions (Olano and Greer 1997, Triangle Scan Conversion using 2D
+// Homogeneous Coordinates). float64: corners may be far outside the image and behind the camera.
+#pragma once
+
+#include <cstdint>
+
+namespace bozzetto {
+
+struct Centre {
+    double x;
+    double y;
+};
+
+// Normalised device coordinates of a pixel; row 0 is the lowest.
+inline Centre pixel_centre(int64_t row, int64_t column, int64_t height, int64_t width) {
+    return {(2.0 * column + 1.0) / width - 1.0, (2.0 * row + 1.0) / height - 1.0};
+}
+
+struct Corners {
+    double x[3], y[3], z[3], w[3];
+
+    Corners(const float* pos, const int32_t* tri) {
+        for (int i = 0; i < 3; ++i) {
+            const float* vertex = pos + int64_t{4} * tri[i];
+            x[i] = vertex[0];
+            y[i] = vertex[1];
+            z[i] = vertex[2];
+            w[i] = vertex[3];
+        }
+    }
+
+    // The value at `at` of the edge function opposite corner i, for each i: proportional to the barycentrics there.
+    void edge_values(Centre at, double* value) const {
+        double ax[3], ay[3];
+        for (int i = 0; i < 3; ++i) {
+            ax[i] = x[i] - at.x * w[i];
+            ay[i] = y[i] - at.y * w[i];
+        }
+        for (int i = 0; i < 3; ++i) {
+            const int j = (i + 1) % 3, k = (i + 2) % 3;
+            value[i] = ax[j] * ay[k] - ay[j] * ax[k];
+        }
+    }
+
+    // Derivatives of edge function i with respect to x and y.
+    double slope_x(int i) const {
+        const int j = (i + 1) % 3, k = (i + 2) % 3;
+        return y[j] * w[k] - w[j] * y[k];
+    }
+
+    double slope_y(int i) const {
+        const int j = (i + 1) % 3, k = (i + 2) % 3;
+        return x[k] * w[j] - w[k] * x[j];
+    }
+
+    // Edge function i, not divided by w, at a vertex: its sign is the facing of the triangle the edge and it make.
+    double side(int i, double vx, double vy, double vw) const {
+        const int j = (i + 1) % 3, k = (i + 2) % 3;
+        return slope_x(i) * vx + slope_y(i) * vy + (x[j] * y[k] - y[j] * x[k]) * vw;
+    }
+};
+
+}  // namespace bozzetto

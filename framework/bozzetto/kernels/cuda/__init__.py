@@ -1,0 +1,1 @@
+"""Thin adapters to CUDA packages, each optional on its own: tinycudann, nerfacc, nvdiffrast. Importing imports none."""

@@ -1,0 +1,85 @@
+"""Ray marching and compositing by nerfacc 0.5.3."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from bozzetto.kernels.cuda.first_order import first_order
+from bozzetto.kernels.cuda.packages import load
+from bozzetto.kernels.ref import march as march_reference
+from bozzetto.kernels.ref.march import Intervals, cube_span
+from bozzetto.math import compositing
+from bozzetto.math.compositing import Composited
+
+
+def march(
+    origin: Float[Tensor, "R 3"],
+    direction: Float[Tensor, "R 3"],
+    radius: float,
+    occupancy: Bool[Tensor, "G G G"],
+    step_size: float,
+    max_steps: int,
+    jitter: Float[Tensor, "R"] | None = None,
+) -> Intervals:
+    """As `bozzetto.kernels.ref.march.march`. Distances are summed step by step, so their last digits differ.
+
+    nerfacc keeps a step whose middle lies in an occupied cell, as we do, and starts at a near plane: half a step before
+    the first middle. Rays that miss the cube, or are not a number (it would not end), get an empty span. No rays, and
+    types other than float32, are left to the torch form.
+    """
+    if len(origin) == 0 or origin.dtype != torch.float32:
+        return march_reference.march(origin, direction, radius, occupancy, step_size, max_steps, jitter)
+    enter, leave = cube_span(origin, direction, radius)
+    shift = torch.full_like(enter, 0.5) if jitter is None else jitter
+    hit = leave > enter
+    intervals, samples, _ = load("nerfacc").traverse_grids(
+        origin.detach(),
+        direction.detach(),
+        occupancy[None],
+        origin.new_tensor([[-radius] * 3 + [radius] * 3]),
+        near_planes=torch.where(hit, enter + (shift - 0.5) * step_size, 0.0),
+        far_planes=torch.where(hit, enter + max_steps * step_size, 0.0),
+        step_size=step_size,
+    )
+    counts = samples.packed_info[:, 1]
+    offsets = torch.cat([counts.new_zeros(1), counts.cumsum(0)])
+    return Intervals(
+        intervals.vals[intervals.is_left], intervals.vals[intervals.is_right], samples.ray_indices, offsets
+    )
+
+
+def composite(
+    density: Float[Tensor, "S"],
+    t_start: Float[Tensor, "S"],
+    t_end: Float[Tensor, "S"],
+    values: Float[Tensor, "S C"],
+    offsets: Int[Tensor, "R1"],
+) -> Composited:
+    """As `bozzetto.math.compositing.composite`, with transmittance in float32. Second derivatives: the torch form's.
+
+    No samples, and types other than float32, are left to the torch form.
+    """
+
+    def reference(density: Tensor, values: Tensor) -> Composited:
+        return compositing.composite(density, t_start, t_end, values, offsets)
+
+    if len(density) == 0 or density.dtype != torch.float32:
+        return reference(density, values)
+    nerfacc = load("nerfacc")
+    rays, counts = len(offsets) - 1, offsets.diff()
+    packed_info = torch.stack([offsets[:-1], counts], dim=-1)
+    ray = compositing.ray_of_samples(offsets, len(density))
+    middle = 0.5 * (t_start + t_end)
+
+    def packed(density: Tensor, values: Tensor) -> Composited:
+        weights, _, _ = nerfacc.render_weight_from_density(t_start, t_end, density, packed_info=packed_info)
+        return Composited(
+            weights,
+            nerfacc.accumulate_along_rays(weights, values, ray_indices=ray, n_rays=rays),
+            nerfacc.accumulate_along_rays(weights, None, ray_indices=ray, n_rays=rays),
+            nerfacc.accumulate_along_rays(weights, middle[:, None], ray_indices=ray, n_rays=rays),
+        )
+
+    return Composited(*first_order(packed, reference, density, values))

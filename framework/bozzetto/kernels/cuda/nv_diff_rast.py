@@ -1,0 +1,98 @@
+"""Mesh rendering by nvdiffrast 0.4, whose licence allows research and evaluation only: never required.
+
+Arguments are those of the torch forms in `kernels/ref`, as `bozzetto.kernels.mesh` has checked them; its conventions
+are nvdiffrast's. Types other than float32 and empty meshes or batches are left to the torch forms.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from bozzetto.kernels.cuda.packages import load
+from bozzetto.kernels.ref import antialias as antialias_reference
+from bozzetto.kernels.ref import interpolate as interpolate_reference
+from bozzetto.kernels.ref import rasterize as rasterize_reference
+from bozzetto.kernels.ref import texture as texture_reference
+from bozzetto.kernels.ref.texture import BoundaryMode, FilterMode
+
+PACKAGE = "nvdiffrast.torch"
+
+MAX_DIFF_ATTRS = 32
+"""As many chosen attributes get derivatives at a time; all of them always can."""
+
+
+def rasterize(
+    pos: Float[Tensor, "B V 4"], tri: Int[Tensor, "T 3"], height: int, width: int
+) -> tuple[Float[Tensor, "B H W 4"], Float[Tensor, "B H W 4"]]:
+    """As `bozzetto.kernels.ref.rasterize.rasterize`. Depth is decided in fixed point here, in float64 there."""
+    if not _takes(pos, tri):
+        return rasterize_reference.rasterize(pos, tri, height, width)
+    return load(PACKAGE).rasterize(_context(pos.device), pos.contiguous(), tri.contiguous(), (height, width))
+
+
+def interpolate(
+    attr: Float[Tensor, "A_B V A"],
+    rast: Float[Tensor, "B H W 4"],
+    tri: Int[Tensor, "T 3"],
+    rast_db: Float[Tensor, "B H W 4"],
+    diff_attrs: Sequence[int],
+) -> tuple[Float[Tensor, "B H W A"], Float[Tensor, "B H W D2"]]:
+    """As `bozzetto.kernels.ref.interpolate.interpolate`."""
+    chosen = list(diff_attrs)
+    every = chosen == list(range(attr.shape[-1]))
+    if not _takes(attr, rast, tri) or (len(chosen) > MAX_DIFF_ATTRS and not every):
+        return interpolate_reference.interpolate(attr, rast, tri, rast_db, diff_attrs)
+    inputs = (attr.contiguous(), rast.contiguous(), tri.contiguous())
+    if not chosen:
+        return load(PACKAGE).interpolate(*inputs)
+    return load(PACKAGE).interpolate(*inputs, rast_db=rast_db.contiguous(), diff_attrs="all" if every else chosen)
+
+
+def texture(
+    levels: Sequence[Float[Tensor, "T_B _h _w C"]],
+    uv: Float[Tensor, "B H W 2"],
+    level: Float[Tensor, "B H W"] | None,
+    filter_mode: FilterMode,
+    boundary_mode: BoundaryMode,
+) -> Float[Tensor, "B H W C"]:
+    """As `bozzetto.kernels.ref.texture.texture`: the mip level is given, not worked out from a footprint."""
+    if not _takes(*levels, uv):
+        return texture_reference.texture(levels, uv, level, filter_mode, boundary_mode)
+    tex, *mips = [item.contiguous() for item in levels]
+    if level is None or not mips:
+        flat = "nearest" if filter_mode == "nearest" else "linear"
+        return load(PACKAGE).texture(tex, uv.contiguous(), filter_mode=flat, boundary_mode=boundary_mode)
+    return load(PACKAGE).texture(
+        tex, uv.contiguous(), mip_level_bias=level.contiguous(), mip=mips, filter_mode=filter_mode,
+        boundary_mode=boundary_mode,
+    )  # fmt: skip
+
+
+def antialias(
+    color: Float[Tensor, "B H W C"],
+    rast: Float[Tensor, "B H W 4"],
+    pos: Float[Tensor, "B V 4"],
+    tri: Int[Tensor, "T 3"],
+    opposite: Int[Tensor, "T 3"],
+) -> Float[Tensor, "B H W C"]:
+    """As `bozzetto.kernels.ref.antialias.antialias`; nvdiffrast finds opposite vertices by itself at each call."""
+    if not _takes(color, rast, pos, tri):
+        return antialias_reference.antialias(color, rast, pos, tri, opposite)
+    return load(PACKAGE).antialias(color.contiguous(), rast.contiguous(), pos.contiguous(), tri.contiguous())
+
+
+def _takes(*tensors: Tensor) -> bool:
+    """Whether no tensor is empty and all numbers are float32 or int32."""
+    return all(item.numel() > 0 and item.dtype in (torch.float32, torch.int32) for item in tensors)
+
+
+@functools.lru_cache(maxsize=8)
+def _context(device: torch.device) -> Any:
+    """The rasteriser's buffers on a device, which grow as needed and are kept."""
+    return load(PACKAGE).RasterizeCudaContext(device=device)

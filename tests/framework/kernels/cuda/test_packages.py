@@ -1,0 +1,96 @@
+"""Which adapter runs, and what is said about it."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from types import ModuleType
+
+import pytest
+import torch
+
+from bozzetto.kernels.cuda import nerf_acc, packages, tiny_cuda_nn
+
+HERE = torch.zeros(2, 3)
+
+
+def fallback() -> None:
+    """Stands for the torch form."""
+
+
+@pytest.fixture(autouse=True)
+def looked_for_anew():
+    packages.load.cache_clear()
+    yield
+    packages.load.cache_clear()
+
+
+def test_tensors_in_main_memory_never_look_for_a_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packages, "load", lambda name: pytest.fail(f"looked for {name}"))
+    assert packages.choose("auto", "march", fallback, HERE) is fallback
+
+
+def test_asking_for_the_torch_form_gives_it(device: torch.device) -> None:
+    assert packages.choose("torch", "march", fallback, HERE.to(device)) is fallback
+
+
+@pytest.mark.usefixtures("nerfacc", "tinycudann")
+def test_each_kernel_has_its_adapter(device: torch.device) -> None:
+    tensor = HERE.to(device)
+    assert packages.choose("auto", "hash_encode", fallback, tensor) is tiny_cuda_nn.hash_encode
+    assert packages.choose("auto", "mlp", fallback, tensor) is tiny_cuda_nn.mlp
+    assert packages.choose("auto", "march", fallback, tensor) is nerf_acc.march
+    assert packages.choose("auto", "composite", fallback, tensor) is nerf_acc.composite
+
+
+def test_what_is_not_installed_is_not_mentioned(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(packages, "on_cuda", lambda *tensors: True)
+    monkeypatch.setitem(packages.PACKAGE_OF, "march", "no_such_package_of_bozzetto")
+    assert packages.choose("auto", "march", fallback, HERE) is fallback
+    assert caplog.records == []
+
+
+def test_what_is_used_is_said_once_with_its_licence(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    root, module = ModuleType("nvdiffrast"), ModuleType("nvdiffrast.torch")
+    root.__version__, root.torch = "0.4.0", module
+    monkeypatch.setitem(sys.modules, "nvdiffrast", root)
+    monkeypatch.setitem(sys.modules, "nvdiffrast.torch", module)
+    with caplog.at_level(logging.INFO):
+        assert packages.load("nvdiffrast.torch") is packages.load("nvdiffrast.torch") is module
+    (record,) = caplog.records
+    assert record.getMessage() == (
+        "On CUDA rasterize, interpolate, texture, antialias run on nvdiffrast 0.4.0. "
+        "Its licence allows research and evaluation only."
+    )
+
+
+@pytest.mark.parametrize(
+    "error",
+    [OSError("no extension for compute capability 90"), ModuleNotFoundError("No module named 'rich'", name="rich")],
+)
+def test_a_broken_package_is_said_once_and_torch_runs(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, error: Exception
+) -> None:
+    def fail(name: str) -> ModuleType:
+        raise error
+
+    monkeypatch.setattr(packages, "on_cuda", lambda *tensors: True)
+    monkeypatch.setattr(packages.importlib, "import_module", fail)
+    for _ in range(2):
+        assert packages.choose("auto", "mlp", fallback, HERE) is fallback
+    (record,) = caplog.records
+    assert f"tinycudann is installed but not usable ({error}); on CUDA hash_encode, mlp run as" in record.getMessage()
+
+
+def test_nerfacc_without_compiled_kernels_is_broken(
+    device: torch.device, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    if device.type == "cuda":
+        pytest.skip("changes the stand-in")
+    monkeypatch.setattr(sys.modules["nerfacc.cuda._backend"], "_C", None)
+    assert packages.load("nerfacc") is None
+    assert "found no CUDA toolkit" in caplog.text
