@@ -1,0 +1,99 @@
+"""What is timed: a candidate form of a kernel, the passes through it, and peers that others wrote."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One form of a kernel on one problem."""
+
+    run: Callable[[Tensor], Tensor]
+    """From the input (positions of some kind) to the output."""
+    parameters: tuple[Tensor, ...] = ()
+    """What `run` also reads and training needs a gradient to; they require one."""
+
+
+@dataclass(frozen=True)
+class Peer:
+    """Somebody else's form of a kernel."""
+
+    kernel: str
+    label: str
+    make: Callable[[Any], Candidate]
+    """From the problem of its kernel (see `bozzetto.bench.cases`)."""
+
+
+def forward(candidate: Candidate, x: Tensor) -> Callable[[], object]:
+    """A run of the forward pass alone."""
+
+    def run() -> Tensor:
+        with torch.no_grad():
+            return candidate.run(x)
+
+    return run
+
+
+def backward(candidate: Candidate, x: Tensor, with_input: bool = False) -> Callable[[], object]:
+    """A run of the forward pass and the gradients to the parameters, and to the input where asked."""
+    start = x.detach().clone().requires_grad_(with_input)
+    wanted = (*candidate.parameters, start) if with_input else candidate.parameters
+    with torch.no_grad():
+        cotangent = torch.ones(candidate.run(x).shape)
+
+    def run() -> Sequence[Tensor]:
+        return torch.autograd.grad(candidate.run(start), wanted, cotangent)
+
+    return run
+
+
+def find_peers(folder: Path | None) -> tuple[list[Peer], list[str]]:
+    """The peers that can run here, and a note on each that cannot.
+
+    A peer is a Python file with `KERNEL`, `LABEL`, `NEEDS` (a module, or "" for none), optionally `UNLESS` (a module
+    whose presence makes it pointless), and `make(problem) -> Candidate`.
+    """
+    peers, notes = [], []
+    for path in sorted(folder.glob("*.py")) if folder is not None else []:
+        module = _load(path)
+        reason = missing(module.NEEDS)
+        if reason:
+            notes.append(f"{module.LABEL}: {reason}")
+        elif not getattr(module, "UNLESS", "") or missing(module.UNLESS):
+            peers.append(Peer(module.KERNEL, module.LABEL, module.make))
+    return peers, notes
+
+
+def with_peers(own: dict[str, Candidate], kernel: str, problem: object, peers: Iterable[Peer]) -> dict[str, Candidate]:
+    """Our forms and those of the kernel's peers, by label."""
+    return {**own, **{peer.label: peer.make(problem) for peer in peers if peer.kernel == kernel}}
+
+
+def missing(module: str) -> str:
+    """Why a module cannot be imported; empty if it can be, or if there is none to import."""
+    package = module.partition(".")[0]
+    if not module:
+        return ""
+    if importlib.util.find_spec(package) is None:
+        return f"{package} is not installed"
+    try:
+        importlib.import_module(module)
+    except (ImportError, OSError, RuntimeError) as error:
+        return f"{package} is installed but does not work here ({error})"
+    return ""
+
+
+def _load(path: Path) -> Any:
+    spec = importlib.util.spec_from_file_location(f"bozzetto_bench_peer_{path.stem}", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

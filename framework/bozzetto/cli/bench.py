@@ -1,0 +1,143 @@
+"""`bozzetto bench`: measures kernels and training steps. torch is imported only when it runs."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import time
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from bozzetto import hardware
+from bozzetto.files import write_text
+from bozzetto.recipe import Recipe
+from bozzetto.registry import Registry
+
+KERNELS = ("hash_encode", "mlp", "march", "composite", "rasterize", "interpolate", "texture", "antialias")
+OTHERS = ("step", "sweep")
+PEERS = Path(__file__).parents[3] / "tools" / "bench" / "peers"
+"""Other people's forms of the kernels, in a checkout."""
+
+
+def parser() -> argparse.ArgumentParser:
+    """Options of `bench`."""
+    options = argparse.ArgumentParser("bozzetto bench", description="How fast kernels and training steps are here.")
+    options.add_argument(
+        "--only", action="append", default=[], choices=(*KERNELS, *OTHERS), metavar="WHAT",
+        help=f"measure only this; may be repeated. Kernels: {', '.join(KERNELS)}. Also: step (a recipe's training "
+        "step and its parts), sweep (its cost against rays and samples)",
+    )  # fmt: skip
+    options.add_argument("--threads", type=int, default=1, metavar="N", help="threads of the table; default: 1")
+    options.add_argument("--quick", action="store_true", help="small problems, few repetitions, rough numbers")
+    options.add_argument(
+        "--cpu-time", action="store_true",
+        help="count the processor's time of this process: for a busy machine, with one thread",
+    )  # fmt: skip
+    options.add_argument(
+        "--config", default="dreamfusion-sd", metavar="RECIPE", help="whose step; default: %(default)s"
+    )
+    options.add_argument("--profile", default="cpu", metavar="NAME", help="its profile; default: %(default)s")
+    options.add_argument("--peers", type=Path, default=None, metavar="FOLDER", help="other forms to compare with")
+    options.add_argument("--json", type=Path, metavar="FILE", help="write the numbers here, too")
+    options.add_argument("--plot", type=Path, metavar="FILE", help="write the sweep's picture here, as SVG")
+    options.add_argument("overrides", nargs="*", metavar="key=value", help="set a field of the recipe")
+    options.add_argument("--traceback", action="store_true", help="show where an error comes from")
+    return options
+
+
+def bench(options: argparse.Namespace, registry: Registry) -> int:
+    """Measure, print as it goes, write what was asked for."""
+    import torch
+
+    from bozzetto.bench.candidates import find_peers
+    from bozzetto.bench.limits import limits, machine, measure
+    from bozzetto.bench.measure import QUICK, Thoroughness, kernel_rows
+    from bozzetto.bench.report import kernel_table, limits_table, values
+    from bozzetto.kernels.startup import tune_allocator
+
+    how = QUICK if options.quick else Thoroughness()
+    clock, now = ("processor", time.process_time) if options.cpu_time else ("wall", time.perf_counter)
+    how = replace(how, now=now)
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)  # it advertises; what matters it raises
+    print(tune_allocator())
+    torch.set_num_threads(options.threads)
+    results: dict[str, Any] = {"machine": {**machine(), "threads": options.threads, "clock": clock}}
+    print("\n".join(f"{name}: {value}" for name, value in results["machine"].items()))
+    known = limits(how.effort)
+    results["limits"] = measure(known.values(), how.repeats, how.now)
+    say(limits_table(results["limits"], {name: limit.unit for name, limit in known.items()}))
+    del known
+    kernels = [name for name in options.only if name in KERNELS]
+    if kernels or not options.only:
+        peers, notes = find_peers(options.peers or (PEERS if PEERS.is_dir() else None))
+        rows = []
+        for row in kernel_rows(kernels, how, peers):
+            print(f"measured  {row.name}", flush=True)
+            rows.append(row)
+        results["kernels"] = [values(row) for row in rows]
+        say(kernel_table(rows), *notes)
+    if "step" in options.only or not options.only:
+        results["step"] = _steps(options, registry, how)
+    if "sweep" in options.only or options.plot or not options.only:
+        results["sweep"] = _sweep(options, registry, how)
+    if options.json:
+        write_text(options.json, json.dumps(results, indent=2) + "\n")
+        print(f"wrote     {options.json}")
+    return 0
+
+
+def say(*lines: str) -> None:
+    """A block of output, shown at once."""
+    print("\n" + "\n".join(lines) + "\n", flush=True)
+
+
+def load(options: argparse.Namespace, registry: Registry, config: str, changes: Iterable[str] = ()) -> Recipe:
+    """A recipe with changes below the user's own."""
+    from bozzetto.load import find_recipe, load_recipe
+
+    overrides = [*changes, *options.overrides]
+    return load_recipe(find_recipe(config, registry), registry, overrides, options.profile, hardware.detect())
+
+
+def _steps(options: argparse.Namespace, registry: Registry, how: Any) -> dict[str, Any]:
+    import torch
+
+    from bozzetto.bench.measure import LIKE_STABLE_DREAMFUSION, RECIPE, recipe_step
+    from bozzetto.bench.report import shaded_lines, step_table, step_values
+    from bozzetto.bench.steps import system_without_prior, time_steps
+    from bozzetto.cli.run import open_device, plans_for
+    from bozzetto.models import fetch
+
+    recipe = load(options, registry, options.config)
+    device = torch.device(open_device(recipe, hardware.detect()))
+    weights = {name: fetch(item) for name, item in plans_for(recipe).items()}
+    whole, bare = recipe_step(recipe, registry, weights, device, how)
+    say(f"{recipe.name}, profile {recipe.profile}:", "", step_table(whole, bare))
+    like = load(options, registry, RECIPE, LIKE_STABLE_DREAMFUSION)
+    shaded = time_steps(system_without_prior(like, registry, device), device, max(3, how.steps // 4), 1, how.now)
+    say(*shaded_lines(shaded))
+    named = {"whole": whole, "without_prior": bare, "shaded_64": shaded}
+    return {name: step_values(times) for name, times in named.items()}
+
+
+def _sweep(options: argparse.Namespace, registry: Registry, how: Any) -> dict[str, Any]:
+    import torch
+
+    from bozzetto.bench.measure import sweep
+    from bozzetto.bench.report import sweep_line
+    from bozzetto.bench.sweep import fit, picture
+    from bozzetto.cli.run import open_device
+
+    recipe = load(options, registry, options.config)
+    device = torch.device(open_device(recipe, hardware.detect()))
+    points = sweep(lambda changes: load(options, registry, options.config, changes), registry, device, how)
+    line = fit(points)
+    say(sweep_line(line))
+    if options.plot:
+        title = f"Step of {recipe.name} without the prior, {options.threads} thread{'s' * (options.threads > 1)}"
+        write_text(options.plot, picture(points, line, title))
+        print(f"wrote     {options.plot}")
+    return {"points": [vars(point) for point in points], "line": vars(line)}

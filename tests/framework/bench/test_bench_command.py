@@ -1,0 +1,65 @@
+"""The command: what it prints and writes, and that asking about it imports no torch."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import subprocess
+import sys
+
+import pytest
+
+from bozzetto.bench import measure
+from bozzetto.cli import main
+from bozzetto.load import load_recipe
+
+
+def test_help_imports_no_torch() -> None:
+    code = (
+        "import sys, bozzetto.cli.bench as b; text = b.parser().format_help(); "
+        "sys.exit('--plot' not in text or 'torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_kernels_are_listed_as_they_are_measured() -> None:
+    from bozzetto.bench.cases import CASES
+    from bozzetto.cli.bench import KERNELS
+
+    assert tuple(CASES) == KERNELS
+
+
+def test_one_kernel(capsys, tmp_path, monkeypatch, small) -> None:
+    monkeypatch.setattr(measure, "QUICK", small)
+    target = tmp_path / "numbers.json"
+    arguments = ["bench", "--quick", "--only", "march", "--json", str(target), "--peers", str(tmp_path), "--cpu-time"]
+    assert main(arguments) == 0
+    out = capsys.readouterr().out
+    assert "| march " in out and "gemm bf16" in out and "processor: " in out and "part of a step" not in out
+    results = json.loads(target.read_text())
+    assert set(results) == {"machine", "limits", "kernels"} and results["machine"]["clock"] == "processor"
+    assert results["kernels"][0]["scaling_1_to_2_threads"] is None
+
+
+def test_the_step_and_the_sweep(capsys, tmp_path, monkeypatch, small, tiny) -> None:
+    monkeypatch.setattr(measure, "QUICK", dataclasses.replace(small, steps=1))
+    monkeypatch.setattr(measure, "LIKE_STABLE_DREAMFUSION", ())
+    monkeypatch.setattr(measure, "RECIPE", str(tiny.recipe_file()))
+    monkeypatch.setattr(
+        "bozzetto.cli.bench.load",
+        lambda options, registry, config, changes=(): load_recipe(tiny.recipe_file(), registry, list(changes)),
+    )
+    picture, target = tmp_path / "cost.svg", tmp_path / "numbers.json"
+    arguments = ["bench", "--quick", "--only", "step", "--plot", str(picture), "--json", str(target)]
+    assert main(arguments) == 0
+    out = capsys.readouterr().out
+    assert "the 3D side of it" in out and "quoted and not measured here" in out and "us per sample" in out
+    assert picture.read_text().startswith("<svg")
+    results = json.loads(target.read_text())
+    assert set(results["step"]) == {"whole", "without_prior", "shaded_64"} and len(results["sweep"]["points"]) == 4
+
+
+@pytest.mark.parametrize("wrong", [["--only", "hashing"], ["--threads", "many"]])
+def test_a_wrong_option_is_refused(wrong) -> None:
+    with pytest.raises(SystemExit):
+        main(["bench", *wrong])
