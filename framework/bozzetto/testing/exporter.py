@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
 
 import pytest
 import torch
 
 from bozzetto.kinds.background import Background
-from bozzetto.kinds.exporter import Exporter, Scene
+from bozzetto.kinds.exporter import Exported, Exporter, Scene
 from bozzetto.kinds.geometry import Geometry, module
 from bozzetto.kinds.material import Material
 from bozzetto.testing.scenes import PlainBackground, PlainMaterial, SoftSphere, cameras_around, render_plainly
@@ -64,7 +65,7 @@ def sphere_scene() -> Scene:
 
 
 class ExporterContract:
-    """Files land in the folder and nowhere else, the same every time, and the scene is left as it was."""
+    """Files land in the folder and nowhere else, the same every time; the scene is left as it was; facts are plain."""
 
     def make(self) -> Exporter:
         """An exporter to try, small enough for a second."""
@@ -75,29 +76,31 @@ class ExporterContract:
         return sphere_scene()
 
     @pytest.fixture
-    def exported(self, tmp_path: Path) -> tuple[Path, list[Path], list[str]]:
-        """The folder, the files returned and the lines reported by one export."""
+    def exported(self, tmp_path: Path) -> tuple[Path, Exported, list[str]]:
+        """The folder, what was exported and the lines reported by one export."""
         lines: list[str] = []
         return tmp_path, self.make().export(self.make_scene(), tmp_path, lines.append), lines
 
-    def test_every_file_is_returned_and_nothing_else_is_left(
-        self, exported: tuple[Path, list[Path], list[str]]
-    ) -> None:
-        folder, files, _ = exported
+    def test_every_file_is_returned_and_nothing_else_is_left(self, exported: tuple[Path, Exported, list[str]]) -> None:
+        folder, files = exported[0], exported[1].files
         assert files and len(set(files)) == len(files)
         assert sorted(files) == sorted(path for path in folder.rglob("*") if path.is_file())
         assert all(path.stat().st_size > 0 for path in files)
 
-    def test_the_report_is_lines_that_name_the_files(self, exported: tuple[Path, list[Path], list[str]]) -> None:
-        _, files, lines = exported
+    def test_the_report_is_lines_that_name_the_files(self, exported: tuple[Path, Exported, list[str]]) -> None:
+        _, result, lines = exported
         assert lines and all(line.strip() and "\n" not in line for line in lines)
-        assert [path.name for path in files if path.name not in " ".join(lines)] == []
+        assert [path.name for path in result.files if path.name not in " ".join(lines)] == []
 
-    def test_exporting_again_overwrites_with_the_same_bytes(self, exported: tuple[Path, list[Path], list[str]]) -> None:
-        folder, files, _ = exported
-        before = {path: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
-        assert self.make().export(self.make_scene(), folder, lambda line: None) == files
-        assert {path: hashlib.sha256(path.read_bytes()).hexdigest() for path in files} == before
+    def test_exporting_again_overwrites_with_the_same_bytes(self, exported: tuple[Path, Exported, list[str]]) -> None:
+        folder, result, _ = exported
+        before = {path: hashlib.sha256(path.read_bytes()).hexdigest() for path in result.files}
+        assert self.make().export(self.make_scene(), folder, lambda line: None) == result
+        assert {path: hashlib.sha256(path.read_bytes()).hexdigest() for path in result.files} == before
+
+    def test_facts_are_plain_values_for_the_manifest(self, exported: tuple[Path, Exported, list[str]]) -> None:
+        facts = dict(exported[1].facts)
+        assert json.loads(json.dumps(facts, allow_nan=False)) == facts
 
     def test_the_scene_and_the_global_random_state_are_left_alone(self, tmp_path: Path) -> None:
         scene, before = self.make_scene(), torch.random.get_rng_state()

@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
+
+LARGEST_TEXTURE = 8192
+"""Pixels that every viewer of the last ten years can load."""
 
 
 @dataclass(frozen=True)
 class MeshConfig:
-    """From a density field to a textured triangle mesh."""
+    """From a trained scene to a textured triangle mesh."""
 
-    formats: tuple[Literal["glb", "obj", "ply"], ...] = ("glb", "obj")
-    """Files to write: `glb` (one file, texture inside), `obj` (with .mtl and .png), `ply` (colours on vertices)."""
+    formats: tuple[Literal["glb", "obj", "ply", "stl"], ...] = ("glb", "obj")
+    """Files to write: `glb` (one file, texture inside), `obj` (with .mtl and .png), `ply` (colours on vertices), `stl`
+    (shape alone)."""
+    scale: float = 1.0
+    """Metres in the file per world unit."""
+    origin: Literal["none", "center", "bottom"] = "none"
+    """Point that becomes the file's origin: `none` keeps the world's, `center` is the middle of the object's bounding
+    box, `bottom` the middle of its floor, so that the object stands on the ground."""
     resolution: int = 128
-    """Grid points along each side of the scene's cube at which the density is looked up."""
+    """Grid points along each side of the scene's cube at which the density is looked up. Not read for a geometry that
+    is a mesh already, nor are `threshold` and `smoothing_iterations`."""
     threshold: float | Literal["auto"] = "auto"
     """Density of the surface, per world unit; `auto` takes the one whose silhouette agrees best with what the volume
     shows."""
@@ -26,13 +37,19 @@ class MeshConfig:
     texture_size: int = 1024
     """Side of the square texture, pixels."""
     bake_samples: int = 4
-    """Samples per texel, half a grid cell apart from the surface inward, composited as the volume renderer would."""
+    """Samples per texel, half a grid cell apart from the surface inward, composited as the volume renderer would; one
+    for a geometry that is a mesh."""
     chunk_points: int = 65_536
     """Points looked up at a time; bounds memory, changes nothing else."""
+    verify_views: int = 4
+    """Sides from which every file, read back, is drawn and compared with what the training renderer shows; 0 draws
+    none."""
+    verify_size: int = 128
+    """Height and width of those pictures, pixels."""
 
     def __post_init__(self) -> None:
         if not self.formats:
-            raise ValueError("formats: must name at least one of glb, obj, ply")
+            raise ValueError("formats: must name at least one of glb, obj, ply, stl")
         for name, least in (
             ("resolution", 8),
             ("max_faces", 4),
@@ -40,9 +57,15 @@ class MeshConfig:
             ("bake_samples", 1),
             ("chunk_points", 1),
             ("smoothing_iterations", 0),
+            ("verify_views", 0),
+            ("verify_size", 8),
         ):
             if getattr(self, name) < least:
                 raise ValueError(f"{name}: must be at least {least}, got {getattr(self, name)}")
+        if self.texture_size > LARGEST_TEXTURE:
+            raise ValueError(f"texture_size: must be at most {LARGEST_TEXTURE}, got {self.texture_size}")
+        if not (self.scale > 0.0 and math.isfinite(self.scale)):
+            raise ValueError(f"scale: must be above 0 and finite, got {self.scale}")
         if self.threshold != "auto" and not self.threshold > 0.0:
             raise ValueError(f"threshold: must be above 0 or 'auto', got {self.threshold}")
         if not 0.0 <= self.min_component_share < 1.0:

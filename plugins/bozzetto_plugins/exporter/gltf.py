@@ -13,8 +13,9 @@ from torch import Tensor
 import bozzetto
 from bozzetto.files import write_atomically
 from bozzetto.types import Mesh
+from bozzetto_plugins.exporter.placement import to_file_axes
 from bozzetto_plugins.exporter.png import png_bytes
-from bozzetto_plugins.exporter.surface import to_y_up, vertex_normals
+from bozzetto_plugins.exporter.surface import vertex_normals
 
 FLOAT, UNSIGNED_SHORT, UNSIGNED_INT = 5126, 5123, 5125
 ARRAY_BUFFER, ELEMENT_ARRAY_BUFFER = 34962, 34963
@@ -62,8 +63,8 @@ def write_glb(mesh: Mesh, path: Path) -> Path:
     """Write one .glb file, y up and front +z, atomically."""
     buffer = _Buffer()
     attributes = {
-        "POSITION": buffer.add_vectors(to_y_up(mesh.vertices), "VEC3", bounds=True),
-        "NORMAL": buffer.add_vectors(to_y_up(vertex_normals(mesh)), "VEC3"),
+        "POSITION": buffer.add_vectors(to_file_axes(mesh.vertices, path), "VEC3", bounds=True),
+        "NORMAL": buffer.add_vectors(to_file_axes(vertex_normals(mesh), path), "VEC3"),
     }
     surface: dict[str, Any] = {"metallicFactor": 0.0, "roughnessFactor": 1.0}
     document: dict[str, Any] = {

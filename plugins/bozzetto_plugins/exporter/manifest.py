@@ -17,9 +17,9 @@ def bozzetto_components() -> Iterator[ComponentSpec]:
         name="mesh",
         target=f"{HERE}.mesh:Mesh",
         config=f"{HERE}.config:MeshConfig",
-        summary="A decimated mesh with a baked texture: .glb, .obj and .ply, y up, read back and checked",
+        summary="A decimated mesh with a baked texture: .glb, .obj, .ply, .stl; read back, drawn and compared",
         requires=("fast_simplification", "PIL", "scipy", "skimage", "trimesh", "xatlas"),
-        needs=frozenset({"density", "features"}),
+        needs=frozenset({"features"}),
     )
     yield ComponentSpec(
         kind="exporter",

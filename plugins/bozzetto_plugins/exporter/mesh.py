@@ -1,89 +1,116 @@
-"""From a density field to mesh files."""
+"""From a trained scene to mesh files."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
 from bozzetto import types
-from bozzetto.errors import ExportError
-from bozzetto.kinds.exporter import Scene
+from bozzetto.kinds.exporter import Exported, Scene
 from bozzetto_plugins.exporter.config import MeshConfig
-from bozzetto_plugins.exporter.density_grid import check_surface, sample_density, silhouette_threshold
 from bozzetto_plugins.exporter.gltf import write_glb
-from bozzetto_plugins.exporter.marching_cubes import extract_surface
-from bozzetto_plugins.exporter.mesh_cleanup import keep_large_components, simplify, smooth
 from bozzetto_plugins.exporter.obj import write_obj
+from bozzetto_plugins.exporter.placement import Placement
 from bozzetto_plugins.exporter.ply import write_ply
-from bozzetto_plugins.exporter.read_back import check_file
+from bozzetto_plugins.exporter.read_back import ReadBack, check_file
+from bozzetto_plugins.exporter.stl import write_stl
 from bozzetto_plugins.exporter.surface import is_watertight
+from bozzetto_plugins.exporter.surface_source import Surface, surface_of
 from bozzetto_plugins.exporter.texture_baking import bake, unwrap
+from bozzetto_plugins.exporter.verify import compare, training_views
+
+WRITERS = {"glb": write_glb, "obj": write_obj, "ply": write_ply, "stl": write_stl}
 
 
 class Mesh:
-    """Writes mesh.glb, mesh.obj (with mesh.mtl and texture.png) or mesh.ply, y up and front +z, and reads them back.
+    """Writes mesh.glb, mesh.obj (with mesh.mtl and texture.png), mesh.ply or mesh.stl, and proves each.
 
-    Density grid, threshold, marching cubes, loose pieces, smoothing, simplification, UVs, baked albedo, files.
+    The geometry's own mesh, or density grid, threshold, marching cubes; loose pieces, smoothing, simplification, UVs,
+    baked albedo, files; then every file is read by another library, drawn, and compared with the training renderer.
     """
 
     def __init__(self, config: MeshConfig) -> None:
         self.config = config
 
     @torch.no_grad()
-    def export(self, scene: Scene, folder: Path, report: Callable[[str], None]) -> list[Path]:
-        """Write every format of the config into `folder` and report one line of facts.
+    def export(self, scene: Scene, folder: Path, report: Callable[[str], None]) -> Exported:
+        """Write every format of the config into `folder`; report a line of facts, and one per file on its likeness.
 
         Raises:
             ExportError: the density or the albedo is not finite, there is no surface, or the scene is filled to its
                 border; or a file reads back wrong.
         """
         config = self.config
-        surface, threshold, dropped = self._surface(scene)
-        cell = 2.0 * scene.geometry.radius / (config.resolution - 1)
-        textured = bake(
-            unwrap(surface, config.texture_size),
-            scene,
-            config.texture_size,
-            config.bake_samples,
-            spacing=0.5 * cell,
-            chunk_points=config.chunk_points,
-        )
+        surface = surface_of(scene, config)
+        textured = self._textured(surface, scene)
+        placement = Placement.of(textured, config.origin, config.scale)
+        placed = placement.apply(textured)
         files: list[Path] = []
+        found = {}
         for kind in config.formats:
             path = folder / f"mesh.{kind}"
-            written = {"glb": write_glb, "obj": write_obj, "ply": write_ply}[kind](textured, path)
-            check_file(path, textured)
+            written = WRITERS[kind](placed, path)
+            found[path.name] = check_file(path, placed)
             files += written if isinstance(written, list) else [written]
-        how = " (chosen by silhouette)" if config.threshold == "auto" else ""
-        sizes = ", ".join(f"{path.name} {path.stat().st_size / 1e6:.2f} MB" for path in files)
-        report(
-            f"Mesh: {len(surface.vertices)} vertices, {len(surface.faces)} faces, {dropped} loose pieces dropped, "
-            f"{'watertight' if is_watertight(surface) else 'not watertight'}, threshold {threshold:.4g}{how}, "
-            f"texture {config.texture_size} px; {sizes}; read back and checked."
-        )
-        return files
+        facts = self._facts(surface, placed)
+        report(self._summary(surface, facts, files))
+        facts["verified"] = self._verify(found, placement, scene, report)
+        return Exported(tuple(files), facts)
 
-    def _surface(self, scene: Scene) -> tuple[types.Mesh, float, int]:
-        """The simplified mesh without UVs, the threshold, and how many loose pieces were dropped."""
+    def _textured(self, surface: Surface, scene: Scene) -> types.Mesh:
+        """The surface with UVs and the scene's base colour."""
         config = self.config
+        return bake(
+            unwrap(surface.mesh, config.texture_size),
+            scene,
+            config.texture_size,
+            samples=config.bake_samples,
+            spacing=scene.geometry.radius / (config.resolution - 1),
+            chunk_points=config.chunk_points,
+        )
 
-        def density_at(points: Float[Tensor, "S 3"]) -> Float[Tensor, "S"]:
-            chunks = points.split(config.chunk_points)
-            return torch.cat([scene.geometry.density(chunk.to(scene.device)).cpu() for chunk in chunks])
+    def _facts(self, surface: Surface, placed: types.Mesh) -> dict[str, Any]:
+        """For the manifest."""
+        size_m = placed.vertices.amax(0) - placed.vertices.amin(0)
+        return {
+            "vertices": len(surface.mesh.vertices),
+            "faces": len(surface.mesh.faces),
+            "loose_pieces_dropped": surface.dropped,
+            "watertight": is_watertight(surface.mesh),
+            "threshold": surface.threshold,
+            "texture_size": self.config.texture_size,
+            "size_m": [round(side, 4) for side in size_m.tolist()],
+        }
 
-        grid = sample_density(scene.geometry, config.resolution, config.chunk_points, scene.device)
-        threshold = silhouette_threshold(grid) if config.threshold == "auto" else config.threshold
-        check_surface(grid, threshold)
-        surface = extract_surface(grid, threshold, density_at)
-        surface, dropped = keep_large_components(surface, config.min_component_share)
-        surface = simplify(smooth(surface, config.smoothing_iterations), config.max_faces)
-        if len(surface.faces) == 0:
-            raise ExportError(
-                f"There is no surface left at the threshold {threshold:.3g}: every triangle is smaller than can be "
-                "told apart. Raise export.mesh.resolution, or lower export.mesh.threshold."
-            )
-        return surface, threshold, dropped
+    def _summary(self, surface: Surface, facts: dict[str, Any], files: list[Path]) -> str:
+        """One line for the user."""
+        how = " (chosen by silhouette)" if self.config.threshold == "auto" else ""
+        cut = "the geometry's own surface" if surface.threshold is None else f"threshold {surface.threshold:.4g}{how}"
+        sizes = ", ".join(f"{path.name} {path.stat().st_size / 1e6:.2f} MB" for path in files)
+        extent = " x ".join(f"{side:.2f}" for side in facts["size_m"])
+        return (
+            f"Mesh: {facts['vertices']} vertices, {facts['faces']} faces, {surface.dropped} loose pieces dropped, "
+            f"{'watertight' if facts['watertight'] else 'not watertight'}, {cut}, {extent} m, "
+            f"texture {self.config.texture_size} px; {sizes}; read back and checked."
+        )
+
+    def _verify(
+        self, found: dict[str, ReadBack], placement: Placement, scene: Scene, report: Callable[[str], None]
+    ) -> dict[str, Any]:
+        """Each file's likeness to the training renderer, by file name; empty if there is nothing to compare."""
+        if self.config.verify_views == 0:
+            return {}
+        views = training_views(scene, self.config.verify_views, self.config.verify_size)
+        if views is None:
+            report("Verify: the scene renders latents, not colours, so the mesh cannot be compared with it.")
+            return {}
+        facts = {}
+        for name, read in found.items():
+            likeness = compare(replace(read, mesh=placement.undo(read.mesh)), views)
+            report(f"Verify: {name} beside the training renderer, {len(views.cameras)} views: {likeness}.")
+            facts[name] = likeness.facts()
+        return facts

@@ -10,8 +10,9 @@ from torch import Tensor
 
 from bozzetto.files import write_atomically, write_text
 from bozzetto.types import Mesh
+from bozzetto_plugins.exporter.placement import to_file_axes
 from bozzetto_plugins.exporter.png import png_bytes
-from bozzetto_plugins.exporter.surface import to_y_up, vertex_normals
+from bozzetto_plugins.exporter.surface import vertex_normals
 
 MATERIAL = "newmtl baked\nKa 0 0 0\nKd 1 1 1\nKs 0 0 0\nd 1\nillum 1\n"
 
@@ -32,9 +33,9 @@ def write_obj(mesh: Mesh, path: Path) -> list[Path]:
     write_text(material, MATERIAL + (f"map_Kd {picture.name}\n" if textured else ""))
     parts = [
         f"mtllib {material.name}\no object\n",
-        _rows("v", to_y_up(mesh.vertices), 7),
+        _rows("v", to_file_axes(mesh.vertices, path), 7),
         _rows("vt", mesh.uvs, 6) if textured else "",
-        _rows("vn", to_y_up(vertex_normals(mesh)), 4),
+        _rows("vn", to_file_axes(vertex_normals(mesh), path), 4),
         "usemtl baked\n",
         _faces(mesh.faces, textured),
     ]

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from bozzetto.files import write_atomically
 from bozzetto.types import Mesh
-from bozzetto_plugins.exporter.surface import to_y_up, vertex_normals
+from bozzetto_plugins.exporter.placement import to_file_axes
+from bozzetto_plugins.exporter.surface import vertex_normals
 
 VERTEX = [(name, "<f4") for name in ("x", "y", "z", "nx", "ny", "nz")]
 COLOR = [(name, "u1") for name in ("red", "green", "blue")]
@@ -20,8 +21,8 @@ PLY_TYPE = {"<f4": "float", "u1": "uchar"}
 
 
 def write_ply(mesh: Mesh, path: Path) -> Path:
-    """Write one .ply file, y up and front +z, atomically; vertices have the texture's colour if there is one."""
-    columns = [to_y_up(mesh.vertices), to_y_up(vertex_normals(mesh))]
+    """Write one .ply file, z up and front -y, atomically; vertices have the texture's colour if there is one."""
+    columns = [to_file_axes(mesh.vertices, path), to_file_axes(vertex_normals(mesh), path)]
     layout = list(VERTEX)
     if mesh.uvs is not None and mesh.texture is not None:
         columns.append((texture_at(mesh.texture, mesh.uvs) * 255.0).round())

@@ -2,49 +2,86 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 import trimesh
+from jaxtyping import Float
+from torch import Tensor
 
 from bozzetto.errors import ExportError
 from bozzetto.types import Mesh
-from bozzetto_plugins.exporter.surface import to_y_up
+from bozzetto_plugins.exporter.placement import from_file_axes
 
 TOLERANCE = 1e-4
 """Of the object's size: OBJ keeps seven decimals."""
+TEXTURED = (".glb", ".obj")
 
 
-def check_file(path: Path, mesh: Mesh) -> None:
-    """Load `path` with trimesh and compare it with the mesh it was written from.
+@dataclass(frozen=True)
+class ReadBack:
+    """What another library found in a file."""
+
+    mesh: Mesh
+    """In metres, axes turned back to the world's; with UVs and texture if the file has them."""
+    colors: Float[Tensor, "V 3"] | None = None
+    """sRGB in [0, 1] on vertices, if the file has them instead of a texture."""
+
+
+def read_mesh(path: Path) -> ReadBack:
+    """Load a file with trimesh, exactly as it is written: nothing is merged or repaired."""
+    loaded = trimesh.load(path, force="mesh", process=False)
+    vertices = from_file_axes(torch.tensor(np.asarray(loaded.vertices), dtype=torch.float32), path)
+    faces = torch.tensor(np.asarray(loaded.faces), dtype=torch.int64)
+    uv = getattr(loaded.visual, "uv", None)
+    material = getattr(loaded.visual, "material", None)
+    picture = getattr(material, "baseColorTexture", None) or getattr(material, "image", None)
+    if uv is not None and picture is not None:
+        texture = torch.from_numpy(np.array(picture.convert("RGB"))).float() / 255.0
+        return ReadBack(Mesh(vertices, faces, torch.tensor(np.asarray(uv), dtype=torch.float32), texture))
+    if loaded.visual.kind == "vertex":
+        colors = torch.from_numpy(np.array(loaded.visual.vertex_colors[:, :3])).float() / 255.0
+        return ReadBack(Mesh(vertices, faces), colors)
+    return ReadBack(Mesh(vertices, faces))
+
+
+def check_file(path: Path, mesh: Mesh) -> ReadBack:
+    """Load `path` and compare it with the mesh it was written from.
 
     Raises:
         ExportError: face count, bounds, UVs or texture differ, or something is not finite.
     """
-    loaded = trimesh.load(path, force="mesh", process=False)
-    for name, found, expected in _facts(loaded, mesh, path.suffix):
-        if found != expected:
+    found = read_mesh(path)
+    for name, is_, expected in _facts(found.mesh, mesh, path.suffix in TEXTURED):
+        if is_ != expected:
             raise ExportError(
-                f"{path.name} was written but reads back wrong: {name} is {found}, expected {expected}. "
+                f"{path.name} was written but reads back wrong: {name} is {is_}, expected {expected}. "
                 "Try another of export.mesh.formats, and report this with the file."
             )
+    return found
 
 
-def _facts(loaded: trimesh.Trimesh, mesh: Mesh, suffix: str) -> list[tuple[str, object, object]]:
+def _facts(found: Mesh, written: Mesh, textured: bool) -> list[tuple[str, object, object]]:
     """(what, as read, as written), compared for equality."""
-    vertices, faces = np.asarray(loaded.vertices), np.asarray(loaded.faces)
-    facts: list[tuple[str, object, object]] = [("number of faces", len(faces), len(mesh.faces))]
-    facts.append(("'all vertices are finite'", bool(np.isfinite(vertices).all()), True))
-    written = to_y_up(mesh.vertices).numpy()
-    size = float(np.ptp(written, axis=0).max())
-    off = max(np.abs(vertices.min(0) - written.min(0)).max(), np.abs(vertices.max(0) - written.max(0)).max())
-    facts.append(("'the bounds are those written'", bool(off <= TOLERANCE * size), True))
-    if mesh.texture is not None and suffix != ".ply":
-        uv = getattr(loaded.visual, "uv", None)
-        in_range = uv is not None and bool(((uv >= 0.0) & (uv <= 1.0)).all())
-        facts.append(("'all UVs lie in [0, 1]'", in_range, True))
-        material = getattr(loaded.visual, "material", None)
-        picture = getattr(material, "baseColorTexture", None) or getattr(material, "image", None)
-        expected = (mesh.texture.shape[1], mesh.texture.shape[0])
-        facts.append(("size of the texture", None if picture is None else picture.size, expected))
+    facts: list[tuple[str, object, object]] = [
+        ("number of faces", len(found.faces), len(written.faces)),
+        ("'all vertices are finite'", bool(torch.isfinite(found.vertices).all()), True),
+        ("'the bounds are those written'", _same_bounds(found, written), True),
+    ]
+    if textured and written.texture is not None:
+        in_range = found.uvs is not None and bool(((found.uvs >= 0.0) & (found.uvs <= 1.0)).all())
+        size = None if found.texture is None else (found.texture.shape[1], found.texture.shape[0])
+        facts += [
+            ("'all UVs lie in [0, 1]'", in_range, True),
+            ("size of the texture", size, (written.texture.shape[1], written.texture.shape[0])),
+        ]
     return facts
+
+
+def _same_bounds(found: Mesh, written: Mesh) -> bool:
+    """Whether both fill the same box, up to what the formats round away."""
+    corners = [torch.stack([m.vertices.amin(0), m.vertices.amax(0)]) for m in (found, written)]
+    size = (corners[1][1] - corners[1][0]).max()
+    return bool((corners[0] - corners[1]).abs().max() <= TOLERANCE * size)

@@ -43,8 +43,3 @@ def is_watertight(mesh: Mesh) -> bool:
     forward = (start * len(positions) + end).sort().values
     backward = (end * len(positions) + start).sort().values
     return bool(torch.equal(forward, backward))
-
-
-def to_y_up(vectors: Float[Tensor, "V 3"]) -> Float[Tensor, "V 3"]:
-    """World (z up, front +x) to the axes of glTF (y up, front +z): (x, y, z) -> (y, z, x), a rotation."""
-    return vectors[:, [1, 2, 0]]

@@ -12,6 +12,7 @@ from torch import Tensor
 from bozzetto.errors import ExportError
 from bozzetto.kernels.api import composite
 from bozzetto.kinds.exporter import Scene
+from bozzetto.kinds.geometry import MeshGeometry
 from bozzetto.types import Mesh
 from bozzetto_plugins.exporter.surface import vertex_normals
 
@@ -24,13 +25,25 @@ EDGE_SLACK = 1e-4
 
 
 def unwrap(mesh: Mesh, texture_size: int) -> Mesh:
-    """The mesh with UVs that overlap nowhere; vertices on seams are split (xatlas)."""
+    """The mesh with UVs that overlap nowhere; vertices on seams are split (xatlas).
+
+    Raises:
+        ExportError: no chart can be made of it.
+    """
     atlas = xatlas.Atlas()
-    atlas.add_mesh(mesh.vertices.numpy(), mesh.faces.numpy().astype(np.uint32))
+    # Areas are compared with a fixed epsilon in there: the unit cube keeps small objects from vanishing.
+    low, high = mesh.vertices.amin(0), mesh.vertices.amax(0)
+    unit = (mesh.vertices - low) / (high - low).max().clamp(min=torch.finfo(mesh.vertices.dtype).tiny)
+    atlas.add_mesh(unit.numpy(), mesh.faces.numpy().astype(np.uint32))
     packing = xatlas.PackOptions()
     packing.resolution, packing.padding = texture_size, PADDING
     atlas.generate(xatlas.ChartOptions(), packing)
     source, faces, uvs = atlas.get_mesh(0)
+    if atlas.chart_count == 0 or not np.isfinite(uvs).all():
+        raise ExportError(
+            f"No texture can be laid on this surface: its {len(mesh.faces)} triangles have next to no area. Raise "
+            "export.mesh.resolution or export.mesh.max_faces, or train longer."
+        )
     return Mesh(
         vertices=mesh.vertices[torch.from_numpy(source.astype(np.int64))],
         faces=torch.from_numpy(faces.astype(np.int64)),
@@ -133,8 +146,10 @@ def albedo_at(
     """Base colour of surface points, as the volume renderer sees them: the skin of a soft field is translucent.
 
     A short ray runs from each point along `inward`; its samples are composited, the last one as if it were opaque.
-    One sample is the colour of the point itself.
+    One sample is the colour of the point itself, and so it is where the geometry is a mesh, which has no skin.
     """
+    if isinstance(scene.geometry, MeshGeometry):
+        return scene.material.albedo(scene.geometry.surface_features(points))
     count = len(points)
     t_start = spacing * torch.arange(samples, device=points.device, dtype=points.dtype).expand(count, samples)
     along = points[:, None] + t_start[..., None] * inward[:, None]

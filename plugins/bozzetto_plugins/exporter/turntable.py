@@ -8,26 +8,18 @@ from pathlib import Path
 
 import imageio_ffmpeg
 import torch
-from jaxtyping import Float
-from torch import Tensor, nn
 
 from bozzetto.errors import ExportError
 from bozzetto.files import write_atomically
-from bozzetto.kinds.exporter import Scene
-from bozzetto.types import Cameras, Rays, Rendered, to_device
+from bozzetto.kinds.exporter import Exported, Scene
+from bozzetto.types import Cameras, Rendered, to_device
 from bozzetto_plugins.exporter.config import TurntableConfig
 from bozzetto_plugins.exporter.contact_sheet import Side, draw_sheet
 from bozzetto_plugins.exporter.png import png_bytes, to_bytes
+from bozzetto_plugins.exporter.white import White
 
 VIDEO_QUALITY = 8
 """Of imageio-ffmpeg, 0 to 10."""
-
-
-class White(nn.Module):
-    """A background that is white everywhere."""
-
-    def forward(self, rays: Rays, generator: torch.Generator | None) -> Float[Tensor, "R 3"]:
-        return torch.ones_like(rays.direction)
 
 
 class Turntable:
@@ -37,7 +29,7 @@ class Turntable:
         self.config = config
 
     @torch.no_grad()
-    def export(self, scene: Scene, folder: Path, report: Callable[[str], None]) -> list[Path]:
+    def export(self, scene: Scene, folder: Path, report: Callable[[str], None]) -> Exported:
         """Render `frames` pictures once and write what the config asks for; report one line.
 
         Raises:
@@ -68,7 +60,7 @@ class Turntable:
             content = png_bytes(draw_sheet(sides))
             files.append(write_atomically(folder / "contact_sheet.png", lambda path: path.write_bytes(content)))
         report(f"Turntable: {self._summary(frames, sides)}; {', '.join(path.name for path in files)}.")
-        return files
+        return Exported(tuple(files), {"frames": len(frames), "sides": len(sides), "size": config.size})
 
     def _render(self, scene: Scene, camera: Cameras, normal: bool) -> Rendered:
         """One picture, on the machine's main memory."""

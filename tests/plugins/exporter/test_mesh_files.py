@@ -14,10 +14,12 @@ import trimesh
 from bozzetto.errors import ExportError
 from bozzetto.types import Mesh
 from bozzetto_plugins.exporter.gltf import write_glb
+from bozzetto_plugins.exporter.mesh import WRITERS
 from bozzetto_plugins.exporter.obj import write_obj
 from bozzetto_plugins.exporter.ply import texture_at, write_ply
 from bozzetto_plugins.exporter.read_back import check_file
-from bozzetto_plugins.exporter.surface import is_watertight, signed_volume, to_y_up, vertex_normals, weld
+from bozzetto_plugins.exporter.stl import write_stl
+from bozzetto_plugins.exporter.surface import is_watertight, signed_volume, vertex_normals, weld
 
 QUADRANTS = torch.tensor([[[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]], [[0.0, 0.0, 1.0], [1.0, 1.0, 1.0]]])
 """Red and green above blue and white."""
@@ -79,14 +81,22 @@ def test_the_texture_stands_upright_for_another_library(tmp_path: Path, suffix: 
 def test_the_ply_has_colours(tmp_path: Path) -> None:
     loaded = trimesh.load(write_ply(triangle(), tmp_path / "t.ply"), process=False)
     assert loaded.visual.vertex_colors[:, :3].tolist() == [[0, 0, 255], [255, 255, 255], [255, 0, 0]]
-    assert loaded.vertices.tolist() == [[0.0, 0.0, 0.0], [1.0, 0.0, 0.0], [0.0, 2.0, 0.0]]
+    assert loaded.vertices.tolist() == [[0.0, 0.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 2.0]], "z up, front -y"
 
 
-@pytest.mark.parametrize("suffix", ["glb", "obj", "ply"])
+def test_the_stl_has_shape_and_facet_normals(tmp_path: Path) -> None:
+    content = write_stl(triangle(), tmp_path / "t.stl").read_bytes()
+    assert content.startswith(b"bozzetto ") and len(content) == 80 + 4 + 50
+    (count, *numbers) = struct.unpack_from("<I12f", content, 80)
+    assert count == 1 and numbers[:3] == [0.0, -1.0, 0.0], "world +x is the front, -y"
+    assert numbers[3:] == [0, 0, 0, 1, 0, 0, 0, 0, 2]
+
+
+@pytest.mark.parametrize("suffix", ["glb", "obj", "ply", "stl"])
 def test_a_mesh_without_a_texture_can_be_written(tmp_path: Path, suffix: str) -> None:
     bare = Mesh(triangle().vertices, triangle().faces)
     path = tmp_path / f"t.{suffix}"
-    {"glb": write_glb, "obj": write_obj, "ply": write_ply}[suffix](bare, path)
+    WRITERS[suffix](bare, path)
     check_file(path, bare)
     assert not (tmp_path / "texture.png").exists()
 
@@ -118,12 +128,6 @@ def test_a_file_that_reads_back_wrong_is_an_error(tmp_path: Path, change: dict, 
             f"{path.name} was written but reads back wrong: {what}. "
             "Try another of export.mesh.formats, and report this with the file."
         )
-
-
-def test_axes_turn_without_mirroring() -> None:
-    axes = to_y_up(torch.eye(3))
-    assert axes.tolist() == [[0.0, 0.0, 1.0], [1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]
-    assert torch.linalg.det(axes).item() == 1.0
 
 
 def test_a_seam_changes_neither_normals_nor_closedness() -> None:

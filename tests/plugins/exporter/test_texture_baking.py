@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pytest
 import torch
 
+from bozzetto.errors import ExportError
 from bozzetto.testing.exporter import sphere_scene
 from bozzetto.testing.scenes import SoftSphere
 from bozzetto.types import FieldOutput, Mesh
@@ -99,8 +101,9 @@ def test_a_translucent_skin_shows_what_is_beneath() -> None:
     torch.testing.assert_close(color, torch.sigmoid(torch.tensor([[0.0, 0.0, 2.2]])))
 
 
-def test_charts_do_not_overlap_and_seams_keep_positions() -> None:
-    vertices = torch.tensor([[0.0, 0.0, 0.0], [1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
+@pytest.mark.parametrize("size", [1.0, 1e-8])
+def test_charts_do_not_overlap_and_seams_keep_positions(size: float) -> None:
+    vertices = size * torch.tensor([[0.0, 0.0, 0.0], [1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
     solid = Mesh(vertices, torch.tensor([[0, 2, 1], [0, 1, 3], [0, 3, 2], [1, 2, 3]]))
     unwrapped = unwrap(solid, 64)
     assert torch.equal(unwrapped.vertices[unwrapped.faces], solid.vertices[solid.faces])
@@ -110,3 +113,9 @@ def test_charts_do_not_overlap_and_seams_keep_positions() -> None:
     area = 0.5 * ((b - a)[:, 0] * (c - a)[:, 1] - (b - a)[:, 1] * (c - a)[:, 0]).abs() * 64 * 64
     counted = np.bincount(texels[texels >= 0], minlength=4)
     assert np.abs(counted - area.numpy()).max() < 0.1 * area.max() + 8
+
+
+def test_a_surface_without_area_is_an_error_that_says_what_to_do() -> None:
+    line = Mesh(torch.tensor([[0.0, 0.0, 0.0], [1.0, 0.0, 0.0], [0.5, 1e-30, 0.0]]), torch.tensor([[0, 1, 2]]))
+    with pytest.raises(ExportError, match="its 1 triangles have next to no area. Raise export.mesh.resolution"):
+        unwrap(line, 64)

@@ -44,7 +44,8 @@ def test_the_video_has_every_frame_at_the_right_size(tmp_path: Path) -> None:
 
 
 def test_the_contact_sheet_has_a_column_per_side_and_three_rows(tmp_path: Path) -> None:
-    (sheet,) = Turntable(replace(SMALL, outputs=("contact-sheet",))).export(sphere_scene(), tmp_path, lambda _: None)
+    config = replace(SMALL, outputs=("contact-sheet",))
+    (sheet,) = Turntable(config).export(sphere_scene(), tmp_path, lambda _: None).files
     picture = np.asarray(Image.open(sheet)).astype(float)
     assert picture.shape == (LABEL_HEIGHT + 3 * 32, 3 * 32, 3)
     assert picture[:LABEL_HEIGHT].min() < 100, "the azimuth is written on top"
@@ -58,7 +59,7 @@ def test_the_contact_sheet_has_a_column_per_side_and_three_rows(tmp_path: Path) 
 
 def test_the_scenes_own_background_can_be_kept(tmp_path: Path) -> None:
     config = replace(SMALL, outputs=("contact-sheet",), background="scene")
-    (sheet,) = Turntable(config).export(sphere_scene(), tmp_path, lambda _: None)
+    (sheet,) = Turntable(config).export(sphere_scene(), tmp_path, lambda _: None).files
     assert np.asarray(Image.open(sheet))[LABEL_HEIGHT, 0].tolist() == [51, 102, 153]
 
 
@@ -80,7 +81,7 @@ def test_a_renderer_without_normals_gives_two_rows(tmp_path: Path) -> None:
             return replace(super().__call__(*inputs), normal=None)
 
     config = replace(SMALL, outputs=("contact-sheet",))
-    (sheet,) = Turntable(config).export(replace(sphere_scene(), renderer=Plain()), tmp_path, lambda _: None)
+    (sheet,) = Turntable(config).export(replace(sphere_scene(), renderer=Plain()), tmp_path, lambda _: None).files
     assert Image.open(sheet).size == (96, LABEL_HEIGHT + 64)
 
 

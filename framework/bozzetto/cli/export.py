@@ -1,0 +1,73 @@
+"""`bozzetto export`: the files of a finished run, again. No torch until a scene is loaded."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+
+from bozzetto import hardware
+from bozzetto.cli.run import open_device, say
+from bozzetto.errors import ConfigError
+from bozzetto.load import load_recipe
+from bozzetto.recipe import Recipe
+from bozzetto.registry import Registry
+from bozzetto.run_folder import RunFolder
+
+
+def parser() -> argparse.ArgumentParser:
+    """Options of `export`."""
+    made = argparse.ArgumentParser("bozzetto export", description="Export a finished run again.")
+    made.add_argument("run_folder", metavar="RUN_FOLDER", help="a folder under outputs/")
+    made.add_argument(
+        "--format",
+        metavar="LIST",
+        help="write the mesh alone, in these formats: glb,obj,ply,stl; default: everything the recipe exports",
+    )
+    made.add_argument("overrides", nargs="*", metavar="key=value", help="set a field, e.g. export.mesh.origin=bottom")
+    made.add_argument("--traceback", action="store_true", help="show where an error comes from")
+    return made
+
+
+def export(options: argparse.Namespace, registry: Registry) -> int:
+    """Export a run from its checkpoint, with `--format` and overrides such as `export.mesh.threshold=5`."""
+    folder, found = RunFolder.existing(Path(options.run_folder)), hardware.detect()
+    recipe = recipe_to_export(folder, registry, options.overrides, options.format, found)
+
+    import torch
+
+    from bozzetto.kernels.startup import tune_allocator
+    from bozzetto.pipeline import Pipeline
+
+    tune_allocator()
+    last = recipe.stages[-1].name
+    if not folder.finished(last):
+        say(f"notice    stage {last} has not finished: this is what its last checkpoint holds")
+    device = torch.device(open_device(recipe, found))
+    for path in Pipeline(registry, folder, {}, None, device, say).export(recipe):
+        say(f"wrote     {path}  ({path.stat().st_size / 1e6:.2f} MB)")
+    return 0
+
+
+def recipe_to_export(
+    folder: RunFolder, registry: Registry, overrides: list[str], formats: str | None, found: hardware.Accelerator
+) -> Recipe:
+    """The run's recipe with overrides applied; with `formats`, only the exporters that have a field of that name.
+
+    Raises:
+        ConfigError: `formats` is given and no exporter of the recipe writes files in a choice of formats.
+    """
+    profile = folder.manifest["profile"]
+    recipe = load_recipe(folder.recipe_file, registry, overrides, profile, found)
+    if formats is None:
+        return recipe
+    names = [name for name, component in recipe.exports if hasattr(component.config, "formats")]
+    if not names:
+        known = ", ".join(name for name, _ in recipe.exports) or "none"
+        raise ConfigError(
+            f"--format {formats}: no exporter of this run writes meshes (its exporters: {known}). "
+            "Add one: export.mesh.type=mesh"
+        )
+    chosen = [f"export.{name}.formats=[{formats}]" for name in names]
+    recipe = load_recipe(folder.recipe_file, registry, [*overrides, *chosen], profile, found)
+    return replace(recipe, exports=tuple(item for item in recipe.exports if item[0] in names))

@@ -1,0 +1,89 @@
+"""Where the triangles come from: the geometry's own mesh, or marching cubes over its density."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from bozzetto.errors import ExportError
+from bozzetto.kinds.exporter import Scene
+from bozzetto.kinds.geometry import MeshGeometry
+from bozzetto.types import Mesh
+from bozzetto_plugins.exporter.config import MeshConfig
+from bozzetto_plugins.exporter.density_grid import check_surface, sample_density, silhouette_threshold
+from bozzetto_plugins.exporter.marching_cubes import extract_surface
+from bozzetto_plugins.exporter.mesh_cleanup import keep_large_components, simplify, smooth
+
+
+@dataclass(frozen=True)
+class Surface:
+    """A mesh ready for UVs, and how it came about."""
+
+    mesh: Mesh
+    dropped: int
+    """Loose pieces left out."""
+    threshold: float | None
+    """Density at which marching cubes cut; None for a geometry that is a mesh."""
+
+
+def surface_of(scene: Scene, config: MeshConfig) -> Surface:
+    """The scene's surface without loose pieces, at most `max_faces` triangles.
+
+    Raises:
+        ExportError: there is no surface, it fills the scene, or a number is not finite.
+    """
+    if isinstance(scene.geometry, MeshGeometry):
+        mesh, threshold = own_mesh(scene.geometry), None
+    else:
+        mesh, threshold = _marching_cubes(scene, config)
+    mesh, dropped = keep_large_components(mesh, config.min_component_share)
+    if threshold is not None:
+        mesh = smooth(mesh, config.smoothing_iterations)
+    mesh = simplify(mesh, config.max_faces)
+    if len(mesh.faces) == 0:
+        cure = "Train longer." if threshold is None else "Raise export.mesh.resolution, or lower export.mesh.threshold."
+        raise ExportError(f"There is no surface left: every triangle is smaller than can be told apart. {cure}")
+    return Surface(mesh, dropped, threshold)
+
+
+def own_mesh(geometry: MeshGeometry) -> Mesh:
+    """The mesh that a geometry gives itself, in main memory, checked.
+
+    Raises:
+        ExportError: it has no faces, a vertex is not finite, or a face names a vertex that is not there.
+    """
+    name, mesh = type(geometry).__name__, geometry.extract_mesh()
+    vertices, faces = mesh.vertices.detach().cpu().float(), mesh.faces.cpu().long()
+    if len(faces) == 0:
+        raise ExportError(
+            f"The mesh of {name} is empty. Start from a coarse stage that shows something (stages.NAME.inherit), or "
+            "train with a lower learning rate: what has vanished does not come back."
+        )
+    broken = int((~torch.isfinite(vertices)).any(-1).sum())
+    if broken:
+        raise ExportError(
+            f"The mesh of {name} is broken: {broken} of {len(vertices)} vertices are not finite. The training "
+            "diverged: export an earlier checkpoint, or train again with a lower learning rate."
+        )
+    if int(faces.min()) < 0 or int(faces.max()) >= len(vertices):
+        raise ExportError(
+            f"The mesh of {name} is broken: its faces name vertices from {int(faces.min())} to {int(faces.max())}, "
+            f"and there are {len(vertices)}. Report this to the author of the geometry."
+        )
+    return Mesh(vertices, faces)
+
+
+def _marching_cubes(scene: Scene, config: MeshConfig) -> tuple[Mesh, float]:
+    """The surface of a density field, and the threshold at which it was cut."""
+
+    def density_at(points: Float[Tensor, "S 3"]) -> Float[Tensor, "S"]:
+        chunks = points.split(config.chunk_points)
+        return torch.cat([scene.geometry.density(chunk.to(scene.device)).cpu() for chunk in chunks])
+
+    grid = sample_density(scene.geometry, config.resolution, config.chunk_points, scene.device)
+    threshold = silhouette_threshold(grid) if config.threshold == "auto" else config.threshold
+    check_surface(grid, threshold)
+    return extract_surface(grid, threshold, density_at), threshold

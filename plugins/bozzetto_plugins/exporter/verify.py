@@ -1,0 +1,104 @@
+"""How a written mesh looks, beside what the training renderer shows: the proof that an export is the trained object."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from bozzetto.kernels.api import interpolate, rasterize, texture
+from bozzetto.kinds.exporter import Scene
+from bozzetto.math.image_similarity import psnr_db
+from bozzetto.math.projection import scene_clip_positions
+from bozzetto.math.silhouettes import SOLID, overlap
+from bozzetto.types import Cameras
+from bozzetto_plugins.exporter.read_back import ReadBack
+from bozzetto_plugins.exporter.white import White
+
+
+@dataclass(frozen=True)
+class Views:
+    """What the training renderer shows of a scene: its base colour, unlit, on white."""
+
+    cameras: Cameras
+    image: Float[Tensor, "B H W 3"]
+    solid: Bool[Tensor, "B H W"]
+    """Where the scene hides at least half of the background."""
+
+
+@dataclass(frozen=True)
+class Likeness:
+    """A mesh file beside the training renderer."""
+
+    silhouette_overlap: float
+    """Intersection over union of what both show, in [0, 1]."""
+    psnr_db: float | None = None
+    """Of whole pictures on white; None where the file has no colours."""
+    object_psnr_db: float | None = None
+    """Of the pixels that show the object in either picture: stricter, since it leaves the white out."""
+
+    def __str__(self) -> str:
+        silhouette = f"silhouette overlap {self.silhouette_overlap:.3f}"
+        if self.psnr_db is None:
+            return silhouette
+        return f"PSNR {self.psnr_db:.1f} dB (object alone {self.object_psnr_db:.1f} dB), {silhouette}"
+
+    def facts(self) -> Mapping[str, Any]:
+        """For the manifest, rounded."""
+        return {name: round(value, 4) for name, value in asdict(self).items() if value is not None}
+
+
+def training_views(scene: Scene, count: int, size: int) -> Views | None:
+    """`count` pictures from the scene's evaluation cameras by its own renderer; None if it renders no colours."""
+    cameras = replace(scene.views.eval_cameras(count, scene.device), height=size, width=size)
+    images, solid = [], []
+    for number in range(count):
+        camera = replace(
+            cameras, c2w=cameras.c2w[number : number + 1], fov_y_rad=cameras.fov_y_rad[number : number + 1]
+        )
+        shading = replace(scene.material.eval_shading(camera), mode="albedo")
+        rendered = scene.renderer(camera, scene.geometry, scene.material, White(), shading)
+        if rendered.space != "rgb":
+            return None
+        images.append(rendered.image.cpu())
+        solid.append(rendered.opacity[..., 0].cpu() >= SOLID)
+    on_cpu = replace(cameras, c2w=cameras.c2w.cpu(), fov_y_rad=cameras.fov_y_rad.cpu())
+    return Views(on_cpu, torch.cat(images).clamp(0.0, 1.0), torch.cat(solid))
+
+
+def compare(found: ReadBack, views: Views) -> Likeness:
+    """Draw a mesh that was read back, in world units, from the same places and measure the difference."""
+    picture, covered = draw(found, views.cameras)
+    alike = overlap(covered, views.solid)
+    if picture is None:
+        return Likeness(alike)
+    either = covered | views.solid
+    shown = either if bool(either.any()) else torch.ones_like(either)
+    return Likeness(alike, float(psnr_db(picture, views.image)), float(psnr_db(picture[shown], views.image[shown])))
+
+
+def draw(found: ReadBack, cameras: Cameras) -> tuple[Float[Tensor, "B H W 3"] | None, Bool[Tensor, "B H W"]]:
+    """Pictures of a mesh in world units on white, unlit, row 0 at the top; None for the colours if it has none.
+
+    Returns:
+        Colours, and which pixels the mesh covers.
+    """
+    mesh = found.mesh
+    faces = mesh.faces.int()
+    clip = scene_clip_positions(mesh.vertices, cameras, float(mesh.vertices.abs().max()))
+    rast, _ = rasterize(clip, faces, (cameras.height, cameras.width))
+    covered = rast[..., 3] > 0
+    if mesh.texture is not None and mesh.uvs is not None:
+        uv, _ = interpolate(mesh.uvs[None], rast, faces)
+        # The kernel's v points down from row 0, that of a mesh up from the last row.
+        down = torch.stack([uv[..., 0], 1.0 - uv[..., 1]], dim=-1)
+        color = texture(mesh.texture[None], down, filter_mode="linear", boundary_mode="clamp")
+    elif found.colors is not None:
+        color, _ = interpolate(found.colors[None], rast, faces)
+    else:
+        return None, covered
+    return torch.where(covered[..., None], color, torch.ones_like(color)), covered
