@@ -1,0 +1,80 @@
+"""`bozzetto convert`: threestudio recipes become one of ours. No torch."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+
+from bozzetto.config import REQUIRED
+from bozzetto.convert.source import read
+from bozzetto.convert.stages import as_stages
+from bozzetto.convert.table import markdown
+from bozzetto.convert.translate import Draft, translate
+from bozzetto.convert.write import summary, to_yaml
+from bozzetto.errors import ConfigError, UserError
+from bozzetto.files import write_text
+from bozzetto.load import load_recipe
+from bozzetto.registry import Registry
+
+
+def parser() -> argparse.ArgumentParser:
+    """Options of `convert`."""
+    made = argparse.ArgumentParser(
+        "bozzetto convert", description="Turn a threestudio recipe into one of ours, and say what could not be."
+    )
+    made.add_argument(
+        "words",
+        nargs="*",
+        metavar="RECIPE|key=value",
+        help="YAML files of threestudio, several become stages of one recipe; and keys of theirs to set first",
+    )
+    made.add_argument("-o", "--output", metavar="FILE", help="where to write; default: standard output")
+    made.add_argument("--table", action="store_true", help="print what becomes of every key, as Markdown, and stop")
+    made.add_argument("--traceback", action="store_true", help="show where an error comes from")
+    return made
+
+
+def convert(options: argparse.Namespace, registry: Registry) -> int:
+    """Convert recipes: YAML to the file or standard output, the report to standard error.
+
+    Raises:
+        ConfigError: no recipe of theirs.
+    """
+    if options.table:
+        print(markdown(registry), end="")
+        return 0
+    files = [Path(word) for word in options.words if "=" not in word]
+    overrides = [word for word in options.words if "=" in word]
+    if not files:
+        raise ConfigError("Which recipe? Write: bozzetto convert threestudio.yaml -o recipe.yaml")
+    draft = as_stages([translate(read(file, overrides), registry) for file in files])
+    text = to_yaml(draft)
+    require_loadable(text, draft, registry)
+    if options.output is None:
+        print(text, end="")
+    else:
+        write_text(Path(options.output), text)
+    for line in summary(draft):
+        print(line, file=sys.stderr)
+    if options.output is not None:
+        print(f"wrote     {options.output}   (next: bozzetto check {options.output}{_open(draft)})", file=sys.stderr)
+    return 0
+
+
+def require_loadable(text: str, draft: Draft, registry: Registry) -> None:
+    """Raises `ConfigError` unless our own loader takes the recipe, with anything in place of what must be given."""
+    given = [f"{path}=given later" for path, line in draft.lines.items() if line.value == REQUIRED]
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "recipe.yaml"
+        file.write_text(text, encoding="utf-8")
+        try:
+            load_recipe(file, registry, given)
+        except UserError as error:
+            raise ConfigError(f"The converted recipe does not load, which is our mistake: {error}") from error
+
+
+def _open(draft: Draft) -> str:
+    """What the next command must give."""
+    return ' prompt="..."' if draft.lines["prompt"].value == REQUIRED else ""

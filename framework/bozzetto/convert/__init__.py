@@ -1,0 +1,1 @@
+"""Recipes of other frameworks, turned into ours. Imports no torch; what exists here is asked of the registry."""

@@ -1,0 +1,182 @@
+"""A threestudio recipe as plain values: overrides merged, interpolations and resolvers followed leaf by leaf."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import yaml
+
+from bozzetto import layers
+from bozzetto.config import REQUIRED
+from bozzetto.convert.rules import UNSET
+from bozzetto.convert.values import largest
+from bozzetto.errors import ConfigError
+
+RESOLVERS: dict[str, Any] = {
+    "calc_exp_lr_decay_rate": lambda factor, n: factor ** (1.0 / n),
+    "add": lambda a, b: a + b,
+    "sub": lambda a, b: a - b,
+    "mul": lambda a, b: a * b,
+    "div": lambda a, b: a / b,
+    "idiv": lambda a, b: a // b,
+    "basename": lambda path: PurePosixPath(path).name,
+    "rmspace": lambda text, by: text.replace(" ", by),
+    "tuple2": lambda value: [float(value), float(value)],
+    "gt0": lambda value: value > 0,
+    "cmaxgt0": lambda value: largest(value) > 0,
+    "not": lambda value: not value,
+    "cmaxgt0orcmaxgt0": lambda a, b: largest(a) > 0 or largest(b) > 0,
+}
+"""The functions their recipes call between `${` and `}`."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Their recipe, read."""
+
+    name: str
+    """The file's name."""
+    tree: Mapping[str, Any]
+    unresolved: Mapping[str, str]
+    """Why, by the dotted path of each value whose interpolation could not be followed."""
+
+    def get(self, path: str) -> Any:
+        """The value at a dotted path, `UNSET` if the recipe has none."""
+        value: Any = self.tree
+        for part in path.split("."):
+            if not isinstance(value, Mapping) or part not in value:
+                return UNSET
+            value = value[part]
+        return value
+
+    def leaves(self) -> Iterator[str]:
+        """The dotted path of every value that is not a mapping, and of every empty mapping."""
+        yield from _leaves(self.tree, "")
+
+
+def read(path: Path, overrides: Iterable[str] = ()) -> Source:
+    """Read a recipe of theirs.
+
+    Args:
+        overrides: of their keys, as their command line takes them: `system.prompt_processor.prompt=a hamburger`.
+
+    Raises:
+        ConfigError: not there, not YAML, or not a recipe of theirs.
+    """
+    values = layers.read(path)
+    require_threestudio(values, path)
+    values = layers.overlay(values, layers.parse_overrides(overrides))
+    unresolved: dict[str, str] = {}
+    return Source(path.name, _resolved(values, "", values, unresolved), unresolved)
+
+
+def require_threestudio(values: Mapping[str, Any], path: Path) -> None:
+    """Raises `ConfigError` unless `values` are a recipe of theirs: `system` with parts chosen by `*_type` keys."""
+    system = values.get("system")
+    types = [key for key in system if str(key).endswith("_type")] if isinstance(system, Mapping) else []
+    if "system_type" in values or types:
+        if isinstance(system, Mapping):
+            return
+        raise ConfigError(f"{path} has a system_type and no mapping 'system': it is only a piece of a recipe.")
+    if isinstance(system, Mapping) and any(isinstance(part, Mapping) and "type" in part for part in system.values()):
+        raise ConfigError(f"{path} is a recipe of this project already. Run it: python launch.py --config {path}")
+    found = ", ".join(map(str, values)) or "nothing"
+    raise ConfigError(
+        f"{path} is no threestudio recipe: it has no system_type and no system.geometry_type or the like, but {found}."
+    )
+
+
+class Unresolvable(Exception):
+    """An interpolation that cannot be followed, and why."""
+
+
+def _resolved(node: Mapping[str, Any], where: str, root: Mapping[str, Any], failed: dict[str, str]) -> dict[str, Any]:
+    """Plain values with each `${...}` followed; what cannot be stays as it is, with a reason in `failed`."""
+    values: dict[str, Any] = {}
+    for key, value in node.items():
+        path = f"{where}.{key}" if where else str(key)
+        if isinstance(value, Mapping):
+            values[str(key)] = _resolved(value, path, root, failed)
+            continue
+        try:
+            values[str(key)] = _follow(value, root, ())
+        except (Unresolvable, TypeError, ValueError, ArithmeticError, AttributeError) as error:
+            failed[path] = str(error)
+            values[str(key)] = value
+    return values
+
+
+def _follow(value: Any, root: Mapping[str, Any], trail: tuple[str, ...]) -> Any:
+    """A value with its interpolations followed. One that is the whole text keeps its type."""
+    if isinstance(value, list):
+        return [_follow(item, root, trail) for item in value]
+    if isinstance(value, Mapping):
+        return {key: _follow(item, root, trail) for key, item in value.items()}
+    if not isinstance(value, str):
+        return value
+    pieces = list(_pieces(value))
+    if len(pieces) == 1 and pieces[0][0]:
+        return _evaluate(pieces[0][1], root, trail)
+    return "".join(str(_evaluate(text, root, trail)) if inside else text for inside, text in pieces)
+
+
+def _pieces(text: str) -> Iterator[tuple[bool, str]]:
+    """Alternately what is outside (False) and inside (True) of the outermost `${` and `}`."""
+    while (start := text.find("${")) >= 0:
+        depth, end = 1, start + 2
+        while depth and end < len(text):
+            depth += 1 if text.startswith("${", end) else -1 if text[end] == "}" else 0
+            end += 1
+        if start:
+            yield False, text[:start]
+        yield True, text[start + 2 : end - 1]
+        text = text[end:]
+    if text:
+        yield False, text
+
+
+def _evaluate(inside: str, root: Mapping[str, Any], trail: tuple[str, ...]) -> Any:
+    """`a.b.c`, or `function:argument,argument` with arguments that may be interpolations again."""
+    name, colon, rest = inside.partition(":")
+    if colon:
+        if name not in RESOLVERS:
+            raise Unresolvable(f"the function {name!r} is not one of threestudio's")
+        return RESOLVERS[name](*(_argument(text, root, trail) for text in _arguments(rest)))
+    if inside in trail:
+        raise Unresolvable(f"{' -> '.join((*trail, inside))} goes in a circle")
+    value: Any = root
+    for part in inside.split("."):
+        if not isinstance(value, Mapping) or part not in value:
+            raise Unresolvable(f"there is no key {inside!r}")
+        value = value[part]
+    if value == REQUIRED:
+        raise Unresolvable(f"{inside} must still be given")
+    return _follow(value, root, (*trail, inside))
+
+
+def _argument(text: str, root: Mapping[str, Any], trail: tuple[str, ...]) -> Any:
+    return _follow(text, root, trail) if "${" in text else yaml.safe_load(text)
+
+
+def _arguments(text: str) -> list[str]:
+    """Split at the commas outside of braces."""
+    parts, depth = [""], 0
+    for letter in text:
+        depth += {"{": 1, "}": -1}.get(letter, 0)
+        if letter == "," and not depth:
+            parts.append("")
+        else:
+            parts[-1] += letter
+    return parts
+
+
+def _leaves(tree: Mapping[str, Any], where: str) -> Iterator[str]:
+    for key, value in tree.items():
+        path = f"{where}.{key}" if where else key
+        if isinstance(value, Mapping) and value:
+            yield from _leaves(value, path)
+        else:
+            yield path

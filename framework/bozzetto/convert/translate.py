@@ -1,0 +1,299 @@
+"""From a threestudio recipe to one of ours: every key followed, every loss of meaning noted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from bozzetto.config import REQUIRED, bind, convert
+from bozzetto.convert.choose import Chosen, choose, field_of
+from bozzetto.convert.losses import Weight, translate_losses
+from bozzetto.convert.optimizer import translate_optimizer
+from bozzetto.convert.rules import UNSET, Changed, Key, Lost, Note, Part
+from bozzetto.convert.run_parts import BLOCKS, SLOTS, part_for
+from bozzetto.convert.source import Source
+from bozzetto.convert.values import schedule
+from bozzetto.errors import ConfigError
+from bozzetto.math.schedules import Schedule
+from bozzetto.recipe import OptimizerConfig, TrainerConfig
+from bozzetto.registry import Registry
+
+TOP = {"name": str, "summary": str, "prompt": str, "negative_prompt": str, "seed": int, "output": str}
+PLAIN = {"trainer": (TrainerConfig, "trainer"), "optimizer": (OptimizerConfig, "system.optimizer")}
+"""What is no component: its schema and where it is."""
+HANDLED = ("system.loss.", "system.optimizer.", "system.scheduler.")
+"""Where keys are not followed one by one."""
+TASKS = "system.tasks"
+
+
+@dataclass(frozen=True)
+class Line:
+    """A value of ours and where it comes from."""
+
+    value: Any
+    comment: str
+
+
+@dataclass
+class Draft:
+    """A recipe of ours in the making."""
+
+    title: str
+    """Which recipe of theirs it comes from."""
+    system: str
+    """Their `system_type`."""
+    lines: dict[str, Line] = field(default_factory=dict)
+    """By dotted path."""
+    notes: list[Note] = field(default_factory=list)
+
+    def of(self, severity: str) -> list[Note]:
+        """The notes of one severity, each once."""
+        return list(dict.fromkeys(note for note in self.notes if note.severity == severity))
+
+
+def translate(source: Source, registry: Registry) -> Draft:
+    """A draft that our loader takes.
+
+    Raises:
+        ConfigError: a part needs a value that the recipe does not have.
+    """
+    return _Translator(source, registry).run()
+
+
+class _Translator:
+    """Holds one translation."""
+
+    def __init__(self, source: Source, registry: Registry) -> None:
+        self.source, self.registry = source, registry
+        system = source.get("system_type")
+        name = "" if system is UNSET else str(system)
+        self.draft = Draft(f"{source.name} (threestudio, {name or 'no system_type'})", name)
+        self.defaults: dict[str, Any] = {}
+        self.seen: set[str] = {slot.type_key for slot in SLOTS} | {"system_type"}
+        self.unplaced: list[tuple[str, Note]] = []
+        """Keys for which the chosen component has no field; another rule may still have placed them."""
+        self.placed: set[str] = set()
+        self.blocks = list(self._blocks())
+        for base, keys, _ in self.blocks:
+            self.defaults |= {_join(base, key.name): key.default for key in keys}
+
+    def _blocks(self) -> Iterator[tuple[str, tuple[Key, ...], str]]:
+        """Where keys are, the rules for them, and the slot they belong to."""
+        yield from ((base, keys, "") for base, keys in BLOCKS)
+        system = part_for("system", self.draft.system) or part_for("system", "dreamfusion-system")
+        yield "system", system.keys if system else (), ""
+        for slot in SLOTS:
+            part = part_for(slot.name, str(self.source.get(slot.type_key)))
+            default = part_for("mesh", "mesh-exporter") if slot.name == "mesh" and part is None else part
+            yield slot.base, default.keys if default else (), slot.name
+
+    def read(self, path: str) -> Any:
+        value = self.source.get(path)
+        if value is UNSET:
+            value = self.defaults.get(path, UNSET)
+        return None if value is UNSET else value
+
+    def run(self) -> Draft:
+        self.chosen, notes = choose(self.source, self.registry, self.read)
+        self.draft.notes += notes
+        if not part_for("system", self.draft.system):
+            why = "this system is not known; its keys are read as those of dreamfusion-system"
+            self.draft.notes.append(Note("lost", f"system_type {self.draft.system or '(none)'}", why))
+        for chosen in self.chosen.values():
+            given = self.source.get(chosen.slot.type_key) if chosen.slot.type_key else UNSET
+            comment = "" if given is UNSET else f"{chosen.slot.type_key} {given}"
+            stands_in = "" if chosen.real else "stands in for "
+            self._put(f"{chosen.slot.where}.type", chosen.entry.spec.name, stands_in + comment)
+            self._fixed(chosen)
+        for base, keys, slot in self.blocks:
+            for key in keys:
+                self._follow(base, key, slot)
+        self.draft.notes += [note for path, note in self.unplaced if path not in self.placed]
+        self._optimizer()
+        self._losses()
+        self._leftovers()
+        self.draft.lines.setdefault("prompt", Line(REQUIRED, "say what to make"))
+        for chosen in self.chosen.values():
+            self._bind(chosen)
+        return self.draft
+
+    def _put(self, path: str, value: Any, comment: str) -> None:
+        self.draft.lines[path] = Line(value, comment)
+
+    def _fixed(self, chosen: Chosen) -> None:
+        part: Part | None = chosen.part
+        for target, value in part.fixed if part and chosen.real else ():
+            found = self._target((target,))
+            if found and found[2] != value:
+                self._put(found[0], value, "fixed in threestudio")
+
+    def _target(self, names: tuple[str, ...]) -> tuple[str, Any, Any] | None:
+        """Path, type and default of the first of `slot.field` that exists."""
+        for name in names:
+            slot, _, dotted = name.partition(".")
+            if slot == "top":
+                return dotted, TOP[dotted], UNSET
+            chosen = self.chosen.get(slot)
+            schema, where = (chosen.schema, chosen.slot.where) if chosen else PLAIN.get(slot, (None, ""))
+            if schema and (found := field_of(schema, dotted)):
+                return f"{where}.{dotted}", *found
+        return None
+
+    def _follow(self, base: str, key: Key, slot: str) -> None:
+        path = _join(base, key.name)
+        self.seen.add(path)
+        value = self.source.get(path)
+        given = value is not UNSET
+        stands_in = slot in self.chosen and not self.chosen[slot].real
+        if not given and (stands_in or not key.fill or key.default is UNSET or not key.to):
+            return
+        value = value if given else key.default
+        if stands_in and key.specific:
+            if value != key.default:
+                self._note("lost", path, f"it means nothing to {self.chosen[slot].entry.spec.name!r}, which stands in")
+            return
+        if key.idle or not (key.to or key.how):
+            if given and value != key.default and (value or key.default is not UNSET):
+                self._note("idle" if key.idle else "lost", path, key.note, value)
+            return
+        if path in self.source.unresolved:
+            self._note("lost", path, f"it cannot be followed: {self.source.unresolved[path]}", value)
+            return
+        result = value if value == REQUIRED else self._unwrapped(self._applied(key, value), path, given)
+        if result is UNSET:
+            return
+        target = self._target(key.to)
+        if target is None:
+            if given and value != key.default:
+                self._no_field(path, key, slot, value)
+            return
+        changed = key.how is not None and given and isinstance(value, (int, float, list)) and result != value
+        comment = f"{path} = {value!r}" + (f": {key.note}" if key.note else "") if changed else path
+        self._set(target, result, path, given, comment)
+
+    def _applied(self, key: Key, value: Any) -> Any:
+        try:
+            return key.how(value, self.read) if key.how else value
+        except (TypeError, ValueError, ArithmeticError, LookupError, AttributeError):
+            return Lost(f"{value!r} is no value that threestudio takes here")
+
+    def _unwrapped(self, result: Any, path: str, given: bool) -> Any:
+        """The value inside, its note kept if the recipe says so itself."""
+        if isinstance(result, Lost):
+            if given:
+                self._note("lost", path, result.why)
+            return UNSET
+        if isinstance(result, Changed):
+            if given:
+                self._note("changed", path, result.why)
+            return self._unwrapped(result.value, path, given)
+        return result
+
+    def _set(self, target: tuple[str, Any, Any], value: Any, path: str, given: bool, comment: str) -> None:
+        where, hint, default = target
+        schedules = hint is Schedule or Schedule in getattr(hint, "__args__", ())
+        if schedules and isinstance(value, list):
+            value = self._unwrapped(schedule(value), path, given)
+            if value is UNSET:
+                return
+        try:
+            typed = value if value == REQUIRED else convert(hint, value, where)
+        except ConfigError as error:
+            if given:
+                self._note("lost", path, str(error).removeprefix(f"{where}: "))
+            return
+        self.placed.add(path)
+        if given or typed != default:
+            self._put(where, value, comment if given else f"threestudio's default of {path}")
+
+    def _no_field(self, path: str, key: Key, slot: str, value: Any) -> None:
+        wanted = key.to[0].partition(".")[0]
+        if wanted not in self.chosen:
+            self._note("lost", path, "it belongs to a part that is left out", value)
+            return
+        name = self.chosen[wanted].entry.spec.name
+        severity = "lost" if wanted == slot and self.chosen[wanted].real else "idle"
+        why = f"{self.chosen[wanted].slot.kind} {name!r} has no such setting"
+        self.unplaced.append((path, Note(severity, _shown(path, value), why)))
+
+    def _note(self, severity: Any, path: str, why: str, value: Any = UNSET) -> None:
+        self.draft.notes.append(Note(severity, _shown(path, value), why))
+
+    def _optimizer(self) -> None:
+        system = self.source.get("system")
+        background = self.chosen["background"].entry.spec.name
+        for item in translate_optimizer(system, background, self.read):
+            if isinstance(item, Note):
+                self.draft.notes.append(item)
+                continue
+            name, value, key = item
+            hint, default = field_of(OptimizerConfig, name.partition(".")[0]) or (None, UNSET)
+            if name.startswith("lr_of."):
+                self._put(f"system.optimizer.lr_of/{name.removeprefix('lr_of.')}", value, key)
+            elif convert(hint, value, name) != default or key.startswith("system."):
+                self._put(f"system.optimizer.{name}", value, key)
+
+    def _losses(self) -> None:
+        weights = self.source.get("system.loss")
+        own = self.chosen["guidance"].entry.spec.provides
+        terms: dict[str, Weight] = {}
+        for item in translate_losses({} if weights is UNSET else weights, self.chosen, self.registry):
+            if isinstance(item, Note):
+                self.draft.notes.append(item)
+            else:
+                terms[f"{TASKS}.{item.task}.losses.{item.name}"] = item
+        if own and not any(term.name in own for term in terms.values()):
+            name = sorted(own)[0]
+            self._put(f"{TASKS}.random.losses.{name}", 1.0, "what this guidance makes")
+        for path, term in terms.items():
+            self._put(path, term.value, term.key)
+
+    def _leftovers(self) -> None:
+        """Keys no rule knows: taken if a field here has their name, as an extension's may."""
+        for path in self.source.leaves():
+            if path.startswith(HANDLED) or any(path == seen or path.startswith(f"{seen}.") for seen in self.seen):
+                continue
+            value = self.source.get(path)
+            slot = next((s for s in SLOTS if s.base and path.startswith(f"{s.base}.") and s.name in self.chosen), None)
+            name = path.removeprefix(f"{slot.base}.") if slot else ""
+            target = self._target((f"{slot.name}.{name}",)) if slot else None
+            if target:
+                self._set(target, value, path, True, path)
+            elif value not in (None, {}, []):
+                self._note("lost", path, "nothing is known of this key, and nothing here has its name", value)
+
+    def _bind(self, chosen: Chosen) -> None:
+        """Let the component's own checks speak; a value they refuse is left out and noted."""
+        where = chosen.slot.where
+        while True:
+            try:
+                bind(chosen.schema, nested(self.draft.lines, where), where)
+                return
+            except ConfigError as error:
+                guilty = str(error).split(" ", 1)[0].rstrip(":.,")
+                line = self.draft.lines.pop(guilty, None)
+                if line is None:
+                    raise ConfigError(f"{self.source.name} cannot be converted: {error}") from error
+                self._note("lost", line.comment, str(error).removeprefix(f"{guilty}: "))
+
+
+def nested(lines: dict[str, Line], where: str) -> dict[str, Any]:
+    """The plain values below a path, `type` left out, something in place of what must still be given."""
+    values: dict[str, Any] = {}
+    for path, line in lines.items():
+        if path.startswith(f"{where}.") and not path.endswith(".type"):
+            *parents, name = path.removeprefix(f"{where}.").split(".")
+            below = values
+            for parent in parents:
+                below = below.setdefault(parent, {})
+            below[name] = "given later" if line.value == REQUIRED else line.value
+    return values
+
+
+def _join(base: str, name: str) -> str:
+    return f"{base}.{name}" if base else name
+
+
+def _shown(path: str, value: Any) -> str:
+    return path if value in (UNSET, REQUIRED) or isinstance(value, dict) else f"{path} = {value!r}"

@@ -1,0 +1,76 @@
+"""`bozzetto convert` as people type it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import yaml
+
+from bozzetto.cli import main
+from bozzetto.convert.table import markdown
+
+ROOT = Path(__file__).parents[3]
+RECIPES = ROOT / "tests" / "framework" / "convert" / "threestudio"
+PAGE = ROOT / "docs" / "from-threestudio.md"
+MARK = "<!-- made by `bozzetto convert --table` -->\n"
+
+
+def run(capsys, *arguments):
+    code = main([str(argument) for argument in arguments])
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def test_the_recipe_goes_to_the_file_and_the_report_to_stderr(capsys, tmp_path):
+    target = tmp_path / "ours.yaml"
+    code, out, err = run(capsys, "convert", RECIPES / "zero123.yaml", "-o", target)
+    assert code == 0 and out == ""
+    assert "Not translated:" in err and "zero123-guidance" in err and f'bozzetto check {target} prompt="..."' in err
+    assert yaml.safe_load(target.read_text(encoding="utf-8"))["trainer"]["steps"] == 600
+
+
+def test_what_it_writes_passes_check(capsys, tmp_path):
+    target = tmp_path / "ours.yaml"
+    run(capsys, "convert", RECIPES / "dreamfusion.yaml", "-o", target)
+    code, out, _ = run(capsys, "check", target)
+    assert code == 0 and "ok: the recipe is valid" in out
+
+
+def test_without_a_file_it_prints(capsys):
+    recipe = RECIPES / "magic3d-coarse.yaml"
+    code, out, _ = run(capsys, "convert", recipe, "system.prompt_processor.prompt=a red chair")
+    assert code == 0 and yaml.safe_load(out)["prompt"] == "a red chair"
+
+
+def test_two_recipes_are_two_stages(capsys):
+    code, out, _ = run(capsys, "convert", RECIPES / "magic3d-coarse.yaml", RECIPES / "magic3d-refine.yaml")
+    assert code == 0 and list(yaml.safe_load(out)["stages"]) == ["magic3d-coarse", "magic3d-refine"]
+
+
+def test_what_is_no_recipe_of_theirs_is_exit_code_2(capsys, tmp_path):
+    ours = ROOT / "configs" / "dreamfusion-sd.yaml"
+    for arguments, message in (
+        ([ours], "is a recipe of this project already"),
+        ([tmp_path / "nothing.yaml"], "There is no recipe"),
+        ([], "Which recipe?"),
+        ([RECIPES / "magic3d-coarse.yaml", RECIPES / "magic3d-coarse.yaml"], "Two recipes have the same name"),
+    ):
+        code, out, err = run(capsys, "convert", *arguments)
+        assert code == 2 and out == "" and err.startswith("error: ") and message in err
+
+
+def test_it_imports_no_torch():
+    recipe = str(RECIPES / "dreamfusion.yaml")
+    code = (
+        f"import sys; from bozzetto.cli import main; sys.exit(main(['convert', {recipe!r}]) or 'torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_tables_of_the_page_are_up_to_date(registry):
+    shown = PAGE.read_text(encoding="utf-8").split(MARK)[1]
+    cure = f"Replace what follows the mark in {PAGE.name} with the output of: bozzetto convert --table"
+    assert shown.strip() == markdown(registry).strip(), cure
