@@ -7,7 +7,7 @@ from typing import Protocol, runtime_checkable
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from bozzetto.types import FieldOutput
+from bozzetto.types import FieldOutput, Mesh
 
 
 @runtime_checkable
@@ -33,6 +33,23 @@ class Geometry(Protocol):
 
     def total_variation(self) -> Float[Tensor, ""]:
         """Mean squared difference between neighbouring parameters of a grid; 0 where there is no grid."""
+
+
+@runtime_checkable
+class MeshGeometry(Geometry, Protocol):
+    """A geometry that is a surface: its manifest provides `mesh`. Its `features` are meant on that surface.
+
+    A surface has no thickness, so `density` is 0 everywhere; a mesh renderer draws it, a volume renderer cannot.
+    """
+
+    def extract_mesh(self) -> Mesh:
+        """The surface as it is now: vertices in world units, faces counter-clockwise from outside, no UVs.
+
+        Vertices carry gradients to the parameters that shape them, if any. There may be no faces: never an error here.
+        """
+
+    def surface_features(self, points: Float[Tensor, "S 3"]) -> Float[Tensor, "S F"]:
+        """Features alone at world points: what a renderer or exporter asks of points on the surface."""
 
 
 def module(geometry: Geometry) -> nn.Module:

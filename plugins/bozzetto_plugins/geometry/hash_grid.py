@@ -13,6 +13,7 @@ from bozzetto.kernels.api import GridSpec, hash_encode
 from bozzetto.types import FieldOutput
 from bozzetto_plugins.geometry.config import HashGridConfig
 from bozzetto_plugins.geometry.density_field import DensityField
+from bozzetto_plugins.geometry.grid_variation import grid_variation
 from bozzetto_plugins.geometry.perceptron import Perceptron
 
 INITIAL_ENTRY = 1e-4
@@ -73,19 +74,5 @@ class HashGrid(nn.Module):
         return self._field.density(points)
 
     def total_variation(self) -> Float[Tensor, ""]:
-        """Mean squared difference between neighbouring vertices, over the active levels that are stored densely.
-
-        In a hashed level neighbours share rows with unrelated vertices: smoothing would smear, so it is left out.
-        """
-        dense = [level for level in self.active_grid.table if not level.hashed]
-        sizes = [level.size for level in dense]  # dense levels are the coarsest, so they come first
-        total = self.encoding.new_zeros(())
-        pairs = 0
-        for level, rows in zip(dense, self.encoding[: sum(sizes)].split(sizes), strict=True):
-            side = level.resolution
-            vertices = rows[: side**3].view(side, side, side, -1)
-            for axis in range(3):
-                difference = vertices.diff(dim=axis)
-                total = total + difference.square().sum()
-                pairs += difference.numel()
-        return total / max(pairs, 1)
+        """Of the active levels; see `grid_variation`."""
+        return grid_variation(self.encoding, self.active_grid)

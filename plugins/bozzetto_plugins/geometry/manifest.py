@@ -26,3 +26,19 @@ def bozzetto_components() -> Iterable[ComponentSpec]:
         summary="Density field in one residual network on sines and cosines (NeRF): few parameters, smooth.",
         provides=provides,
     )
+    yield ComponentSpec(
+        kind="geometry",
+        name="dmtet",
+        target="bozzetto_plugins.geometry.dmtet:Dmtet",
+        config="bozzetto_plugins.geometry.surface_config:DmtetConfig",
+        summary="Surface cut out of a deformable tetrahedral grid (DMTet): sharp, refines a coarse stage.",
+        provides=frozenset({"mesh", "sdf", "features", "conversion"}),
+    )
+    yield ComponentSpec(
+        kind="geometry",
+        name="mesh",
+        target="bozzetto_plugins.geometry.mesh:Mesh",
+        config="bozzetto_plugins.geometry.surface_config:MeshConfig",
+        summary="The triangles of a file (.glb, .obj, .ply), whose colours are trained.",
+        provides=frozenset({"mesh", "features"}),
+    )

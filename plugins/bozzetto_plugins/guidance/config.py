@@ -48,7 +48,9 @@ class StableDiffusionConfig:
     channels_last: bool = False
     """Store the weights of convolutions channels last: faster on GPUs with tensor cores."""
     debug: bool = True
-    """Offer pictures of what the guidance sees; they cost nothing until drawn."""
+    """Offer pictures of what the guidance sees; they cost nothing until `trainer.debug_every` draws them."""
+    debug_steps: int = 20
+    """Steps in which those pictures are denoised to the end, each as dear as a training step; 0: not at all."""
 
     def __post_init__(self) -> None:
         if not self.model.strip():
@@ -64,8 +66,9 @@ class StableDiffusionConfig:
             raise ValueError(f"cfg_rescale: must lie in [0, 1], got {self.cfg_rescale}")
         if self.grad_clip is not None and min(self.grad_clip.start, self.grad_clip.end) <= 0.0:
             raise ValueError(f"grad_clip: must be greater than 0, got {self.grad_clip.as_yaml()}")
-        if self.as_latent_until_step < 0:
-            raise ValueError(f"as_latent_until_step: must be at least 0, got {self.as_latent_until_step}")
+        for name in ("as_latent_until_step", "debug_steps"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name}: must be at least 0, got {getattr(self, name)}")
 
     def _check_order(self) -> None:
         low, high = self.min_step_fraction, self.max_step_fraction

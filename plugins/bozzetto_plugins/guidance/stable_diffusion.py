@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from bozzetto.errors import ConfigError, ModelError
@@ -99,11 +99,14 @@ class StableDiffusion:
             gradient = clip_gradient(gradient, config.grad_clip.at(step), config.grad_clip_by)
 
         def pictures() -> Mapping[str, Float[Tensor, "B H W 3"]]:
-            return {
-                "noisy": to_pictures(denoiser.decode(noisy)),
-                "denoised": to_pictures(denoiser.decode(denoiser.x0(output, noisy, alpha_bar))),
-                "reconstruction": to_pictures(denoiser.decode(latents.detach())),
+            shown = {
+                "reconstruction": latents.detach(),
+                "noisy": noisy,
+                "denoised-one-step": denoiser.x0(output, noisy, alpha_bar),
             }
+            if config.debug_steps:
+                shown["denoised-fully"] = self._denoised(noisy, timestep, condition, step)
+            return {name: to_pictures(denoiser.decode(value)) for name, value in shown.items()}
 
         backward = config.sds_form == "backward"
         return Guided(
@@ -157,6 +160,21 @@ class StableDiffusion:
         else:
             guided = cfg(cond, others[0], scale)
         return rescale(guided, cond, self.config.cfg_rescale) if self.config.cfg_rescale else guided
+
+    def _denoised(
+        self, noisy: Float[Tensor, "B C h w"], timestep: Int[Tensor, "B"], condition: ViewCondition, step: int
+    ) -> Float[Tensor, "B C h w"]:
+        """Where the guided prediction leads in `debug_steps` deterministic steps (DDIM, Song et al. 2020, eq. 12).
+
+        Each view starts at its own timestep. No random number is drawn: looking changes nothing of the run.
+        """
+        steps, denoiser = self.config.debug_steps, self.denoiser
+        for left in range(steps, 0, -1):
+            now, after = timestep * left // steps, timestep * (left - 1) // steps
+            output, alpha_bar = self._predict(noisy, now, condition, step), denoiser.alpha_bar(now)
+            clean = denoiser.x0(output, noisy, alpha_bar)
+            noisy = add_noise(clean, denoiser.epsilon(output, noisy, alpha_bar), denoiser.alpha_bar(after))
+        return clean
 
     def _require_finite(self, image: Tensor, latents: Tensor, gradient: Tensor, step: int) -> None:
         """Looks for the first culprit only when something is wrong: one check per step."""

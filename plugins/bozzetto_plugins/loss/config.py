@@ -70,3 +70,33 @@ class DistortionConfig:
 @dataclass(frozen=True)
 class WeightDecayConfig:
     """Nothing to set."""
+
+
+@dataclass(frozen=True)
+class NormalConsistencyConfig:
+    """Nothing to set."""
+
+
+@dataclass(frozen=True)
+class LaplacianSmoothnessConfig:
+    """Nothing to set."""
+
+
+@dataclass(frozen=True)
+class EdgeLengthConfig:
+    """Nothing to set."""
+
+
+@dataclass(frozen=True)
+class EikonalConfig:
+    points: int = 16384
+    """Points drawn uniformly from the scene's cube."""
+    within: float | None = None
+    """Only points whose signed distance is below this count, world units; null: all. Distances of `dmtet` are cut off
+    at one cell when it starts, so give about a cell there."""
+
+    def __post_init__(self) -> None:
+        if self.points < 1:
+            raise ValueError(f"points: must be at least 1, got {self.points}")
+        if self.within is not None and not self.within > 0.0:
+            raise ValueError(f"within: must be above 0 or null, got {self.within}")

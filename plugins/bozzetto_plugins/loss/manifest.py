@@ -15,6 +15,10 @@ LOSSES = (
     ("normal-smoothness-2d", "NormalSmoothness2d", "Neighbouring pixels are to have like normals.", ("normal",)),
     ("normal-smoothness-3d", "NormalSmoothness3d", "Neighbours in space have like normals.", ("normal", "volume")),
     ("distortion", "Distortion", "Weights along a ray gather in one place (mip-NeRF 360, eq. 15).", ("volume",)),
+    ("normal-consistency", "NormalConsistency", "Triangles with a common edge have like normals.", ("mesh",)),
+    ("laplacian-smoothness", "LaplacianSmoothness", "Each vertex lies amid its neighbours (Desbrun 1999).", ("mesh",)),
+    ("edge-length", "EdgeLength", "Short edges, so triangles of like size and a tight surface.", ("mesh",)),
+    ("eikonal", "Eikonal", "Signed distances grow by 1 per unit of length (IGR, eq. 2).", ("sdf",)),
     ("weight-decay", "WeightDecay", "Mean squared parameter of the geometry.", ()),
 )
 """Name, class, summary, needs."""

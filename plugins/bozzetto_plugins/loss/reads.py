@@ -6,7 +6,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from bozzetto.errors import ConfigError
-from bozzetto.types import LossInputs, VolumeSamples
+from bozzetto.types import LossInputs, Mesh, VolumeSamples
 
 
 def volume(inputs: LossInputs, loss: str) -> VolumeSamples:
@@ -42,3 +42,17 @@ def normal_image(inputs: LossInputs, loss: str) -> Float[Tensor, "B H W 3"]:
     if inputs.rendered.normal is None:
         raise ConfigError(f"loss {loss} reads normals, and none were rendered. Use a geometry that provides 'normal'.")
     return inputs.rendered.normal
+
+
+def mesh(inputs: LossInputs, loss: str) -> Mesh:
+    """The surface that was drawn.
+
+    Raises:
+        ConfigError: the renderer is not a mesh renderer.
+    """
+    if inputs.rendered.mesh is None:
+        raise ConfigError(
+            f"loss {loss} reads the triangles of a surface, and the renderer gave none. Use renderer mesh with "
+            "geometry dmtet, or drop the loss."
+        )
+    return inputs.rendered.mesh

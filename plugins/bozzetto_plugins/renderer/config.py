@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 
 @dataclass(frozen=True)
@@ -35,3 +36,9 @@ class VolumeConfig:
             raise ValueError(f"occupancy_decay: must lie in [0, 1], got {self.occupancy_decay}")
         if self.warm_up_steps < 0:
             raise ValueError(f"warm_up_steps: must be at least 0, got {self.warm_up_steps}")
+
+
+@dataclass(frozen=True)
+class MeshConfig:
+    normals: Literal["smooth", "flat"] = "smooth"
+    """Normals interpolated between vertices, or one for each triangle."""

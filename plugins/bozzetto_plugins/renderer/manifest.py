@@ -18,3 +18,12 @@ def bozzetto_components() -> Iterable[ComponentSpec]:
         provides=frozenset({"volume"}),
         needs=frozenset({"density", "features"}),
     )
+    yield ComponentSpec(
+        kind="renderer",
+        name="mesh",
+        target=f"{HERE}.mesh:Mesh",
+        config=f"{HERE}.config:MeshConfig",
+        summary="Rasterised triangles with smooth normals and antialiased silhouettes.",
+        provides=frozenset({"normal"}),
+        needs=frozenset({"mesh", "features"}),
+    )

@@ -9,12 +9,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from bozzetto.errors import ConfigError, NonFiniteError
+from bozzetto.errors import ConfigError
 from bozzetto.kernels import api
 from bozzetto.kinds.background import Background
 from bozzetto.kinds.geometry import Geometry
 from bozzetto.kinds.material import Material
 from bozzetto.types import Cameras, Rays, Rendered, Samples, Shading, VolumeSamples
+from bozzetto_plugins.renderer.checks import check_finite
 from bozzetto_plugins.renderer.config import VolumeConfig
 from bozzetto_plugins.renderer.occupancy import OccupancyGrid
 
@@ -139,12 +140,3 @@ def pruned(samples: Samples, geometry: Geometry, min_weight: float) -> Samples:
     return Samples(
         samples.t_start[keep], samples.t_end[keep], samples.ray[keep], kept_before[samples.offsets], samples.rays
     )
-
-
-def check_finite(value: Tensor, kind: str, component: object, what: str) -> None:
-    """Raise NonFiniteError with the component's name unless all of `value` is finite."""
-    if not torch.isfinite(value).all():
-        count = int((~torch.isfinite(value)).sum())
-        raise NonFiniteError(
-            f"{kind} {type(component).__name__} gave a {what} that is not finite ({count} of {value.numel()} numbers)"
-        )

@@ -16,7 +16,7 @@ def registry() -> Registry:
 
 
 def test_names(registry):
-    assert registry.names("geometry") == ["frequency-mlp", "hash-grid"]
+    assert registry.names("geometry") == ["dmtet", "frequency-mlp", "hash-grid", "mesh"]
 
 
 @pytest.mark.parametrize("name", ["hash-grid", "frequency-mlp"])

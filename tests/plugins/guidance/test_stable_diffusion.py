@@ -13,6 +13,7 @@ from torch import Tensor
 from bozzetto.errors import ConfigError, ModelError, NonFiniteError
 from bozzetto.math.guidance import cfg, perp_neg
 from bozzetto.math.schedules import Schedule
+from bozzetto.math.score import add_noise, signal_and_noise, v_from_epsilon
 from bozzetto.testing.fakes import cameras_around
 from bozzetto.testing.guidance import image_gradient
 from bozzetto.types import Guided, Rendered, ViewCondition
@@ -240,8 +241,46 @@ def test_memory_savers_change_nothing(tiny_folder: Folders, caplog: pytest.LogCa
 
 def test_debug_pictures_only_when_wanted(tiny_folder: Folders) -> None:
     shown = guide(StableDiffusion(BASE, tiny_folder(), CPU), pictures())
-    assert set(shown.debug()) == {"noisy", "denoised", "reconstruction"}
+    assert list(shown.debug()) == ["reconstruction", "noisy", "denoised-one-step", "denoised-fully"]
+    shorter = guide(StableDiffusion(replace(BASE, debug_steps=0), tiny_folder(), CPU), pictures())
+    assert "denoised-fully" not in shorter.debug()
     assert guide(StableDiffusion(replace(BASE, debug=False), tiny_folder(), CPU), pictures()).debug is None
+
+
+def test_denoising_fully_in_one_step_is_the_one_step_picture(tiny_folder: Folders) -> None:
+    shown = guide(StableDiffusion(replace(BASE, debug_steps=1), tiny_folder(), CPU), pictures()).debug()
+    torch.testing.assert_close(shown["denoised-fully"], shown["denoised-one-step"])
+
+
+@pytest.mark.parametrize("prediction", ["epsilon", "v_prediction"])
+def test_denoising_fully_with_a_perfect_denoiser_finds_the_image(tiny_folder: Folders, prediction: str) -> None:
+    guidance = StableDiffusion(replace(BASE, debug_steps=7), tiny_folder(prediction_type=prediction), CPU)
+    denoiser = guidance.denoiser
+    clean = torch.randn(2, 4, 8, 8, generator=torch.Generator().manual_seed(3))
+
+    def perfect(noisy: Tensor, timestep: Tensor, text: Tensor) -> Tensor:
+        alpha_bar = denoiser.alpha_bar(timestep)
+        signal, noise = signal_and_noise(alpha_bar)
+        truth = clean.repeat(len(noisy) // 2, 1, 1, 1)
+        epsilon = (noisy - signal * truth) / noise
+        return epsilon if prediction == "epsilon" else v_from_epsilon(truth, epsilon, alpha_bar)
+
+    denoiser.predict = perfect
+    timestep = torch.tensor([990, 400])
+    epsilon = torch.randn(2, 4, 8, 8, generator=torch.Generator().manual_seed(4))
+    noisy = add_noise(clean, epsilon, denoiser.alpha_bar(timestep))
+    found = guidance._denoised(noisy, timestep, condition_of(guidance), 0)
+    torch.testing.assert_close(found, clean, rtol=1e-3, atol=1e-3)
+    assert not found.requires_grad
+
+
+def test_looking_draws_no_random_number(tiny_folder: Folders) -> None:
+    guidance, generator = StableDiffusion(BASE, tiny_folder(), CPU), torch.Generator().manual_seed(0)
+    guided = guidance(pictures(), condition_of(guidance), cameras_around([0.0, 90.0]), 0, generator)
+    before, everywhere = generator.get_state(), torch.get_rng_state()
+    guided.debug()
+    assert torch.equal(generator.get_state(), before)
+    assert torch.equal(torch.get_rng_state(), everywhere)
 
 
 def test_a_broken_picture_is_blamed_on_the_renderer(tiny_folder: Folders) -> None:

@@ -1,0 +1,80 @@
+"""From signed distances at the vertices of tetrahedra to a closed triangle mesh, differentiable in both.
+
+DMTet (Shen et al. 2021, "Deep Marching Tetrahedra", sec. 3.1.2): the surface cuts each edge whose ends have unlike
+signs where the linear interpolation of the distances is zero.
+"""
+
+from __future__ import annotations
+
+import functools
+from itertools import combinations, pairwise, permutations
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from bozzetto.types import Mesh
+
+EDGES = tuple(combinations(range(4), 2))
+"""The six edges of a tetrahedron, by the numbers of their ends."""
+
+
+@functools.cache
+def cut_triangles() -> tuple[tuple[tuple[int, int, int], ...], ...]:
+    """By the set of vertices inside, as bits: the triangles of the cut, as numbers in `EDGES`.
+
+    In a tetrahedron (p, q, r, s) of positive volume with only p inside, the cut runs through pq, pr, ps, and so ordered
+    it is counter-clockwise seen from q, r, s. With p and q inside it is the quadrangle pr, ps, qs, qr. Every other case
+    is one of these after an even permutation, which keeps the volume positive, or one turned inside out.
+    """
+    table: list[tuple[tuple[int, int, int], ...]] = []
+    for bits in range(16):
+        inside = [vertex for vertex in range(4) if bits >> vertex & 1]
+        if len(inside) in (0, 4):
+            table.append(())
+            continue
+        alone = inside if len(inside) < 3 else [vertex for vertex in range(4) if vertex not in inside]
+        p, q, r, s = next(o for o in permutations(range(4)) if set(o[: len(alone)]) == set(alone) and _is_even(o))
+        corners = [(p, q), (p, r), (p, s)] if len(alone) == 1 else [(p, r), (p, s), (q, s), (q, r)]
+        around = [EDGES.index((min(pair), max(pair))) for pair in corners]
+        if len(inside) == 3:
+            around.reverse()
+        table.append(tuple((around[0], b, c) for b, c in pairwise(around[1:])))
+    return tuple(table)
+
+
+def _is_even(order: tuple[int, ...]) -> bool:
+    return sum(a > b for a, b in combinations(order, 2)) % 2 == 0
+
+
+def marching_tetrahedra(
+    positions: Float[Tensor, "P 3"], sdf: Float[Tensor, "P"], tetrahedra: Int[Tensor, "T 4"]
+) -> Mesh:
+    """The surface where `sdf` changes its sign: negative is inside, zero counts as outside.
+
+    Args:
+        tetrahedra: of positive volume, each crossed by the surface. Where all that are crossed share whole faces with
+            their neighbours, the mesh is closed.
+
+    Returns:
+        Vertices, differentiable in `positions` and `sdf`, and faces counter-clockwise from outside. May be empty.
+    """
+    corner = torch.tensor(EDGES, device=sdf.device)
+    ends = tetrahedra[:, corner].sort(dim=-1).values  # "T 6 2"
+    inside = sdf.detach() < 0.0
+    cut = inside[ends[..., 0]] != inside[ends[..., 1]]
+    key = ends[..., 0] * len(sdf) + ends[..., 1]
+    distinct, number = torch.unique(key[cut], return_inverse=True)
+    vertex_on = torch.zeros_like(key)
+    vertex_on[cut] = number
+
+    a, b = torch.div(distinct, len(sdf), rounding_mode="floor"), distinct % len(sdf)
+    share = (sdf[a] / (sdf[a] - sdf[b]))[:, None]
+    vertices = torch.lerp(positions[a], positions[b], share)
+
+    bits = (inside[tetrahedra] * torch.tensor([1, 2, 4, 8], device=sdf.device)).sum(dim=1)
+    faces = []
+    for pattern, triangles in enumerate(cut_triangles()):
+        if triangles:
+            faces.append(vertex_on[bits == pattern][:, torch.tensor(triangles, device=sdf.device)].reshape(-1, 3))
+    return Mesh(vertices, torch.cat(faces))

@@ -1,0 +1,134 @@
+"""A cube filled with tetrahedra: the body-centred cubic lattice, at any resolution, made of index arithmetic alone.
+
+The vertices are the corners and the centres of N^3 cells. Each square between two cells makes four tetrahedra: the two
+centres and one side of the square. All are of one shape, with no preferred direction (Labelle and Shewchuk 2007,
+"Isosurface stuffing", sec. 3). The layer between the outermost centres and the faces of the cube is left out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class TetrahedralGrid:
+    """The lattice over [-1, 1]^3. Vertices: (N + 1)^3 corners, then N^3 centres; both with z fastest."""
+
+    cells: int
+    """N, along each axis; at least 2."""
+
+    def __post_init__(self) -> None:
+        if self.cells < 2:
+            raise ValueError(f"cells: must be at least 2, got {self.cells}")
+
+    @property
+    def corner_count(self) -> int:
+        return (self.cells + 1) ** 3
+
+    @property
+    def vertex_count(self) -> int:
+        return self.corner_count + self.cells**3
+
+    @property
+    def cell_size(self) -> float:
+        """Side of a cell; the cube's side is 2."""
+        return 2.0 / self.cells
+
+    def axes(self, device: torch.device) -> tuple[Float[Tensor, "N1"], Float[Tensor, "N"]]:
+        """Coordinates of corners, and of centres, along each axis."""
+        corners = torch.linspace(-1.0, 1.0, self.cells + 1, device=device)
+        return corners, 0.5 * (corners[1:] + corners[:-1])
+
+    def positions(self, device: torch.device) -> Float[Tensor, "P 3"]:
+        """Where the vertices are."""
+        return torch.cat([torch.cartesian_prod(axis, axis, axis) for axis in self.axes(device)])
+
+    def outermost(self, device: torch.device) -> Bool[Tensor, "P"]:
+        """The corners on the cube's faces and the centres of the cells behind them: what a closed surface encloses
+        none of."""
+        masks = []
+        for side in (self.cells + 1, self.cells):
+            mask = torch.ones((side, side, side), dtype=torch.bool, device=device)
+            mask[1:-1, 1:-1, 1:-1] = False
+            masks.append(mask.view(-1))
+        return torch.cat(masks)
+
+    def crossed(self, inside: Bool[Tensor, "P"]) -> Int[Tensor, "T 4"]:
+        """The tetrahedra that have vertices both inside and outside, each of positive volume.
+
+        Squares are looked at first: the memory needed grows with the surface, and with N^3 only in bytes.
+        """
+        found = [self._crossed_along(axis, inside) for axis in range(3)]
+        tetrahedra = torch.cat(found)
+        count = inside[tetrahedra].sum(dim=1)
+        return tetrahedra[(count > 0) & (count < 4)]
+
+    def _crossed_along(self, axis: int, inside: Bool[Tensor, "P"]) -> Int[Tensor, "T 4"]:
+        """Tetrahedra around the crossed squares that lie across one axis."""
+        numbers = torch.arange(self.vertex_count, device=inside.device)
+        flags = self._around_squares(inside.to(torch.uint8), axis)
+        count = sum(flags[1:], start=flags[0])
+        square = ((count > 0) & (count < len(flags))).nonzero(as_tuple=True)
+        near, far, *side = (vertex[square] for vertex in self._around_squares(numbers, axis))
+        # Seen along the axis the sides run counter-clockwise, so that (near, far, side, next side) is positive.
+        following = [*side[1:], side[0]]
+        return torch.cat([torch.stack([near, far, a, b], dim=1) for a, b in zip(side, following, strict=True)])
+
+    def _around_squares(self, values: Tensor, axis: int) -> list[Tensor]:
+        """For each square across `axis`: the values at the centres before and behind it, then at its four corners."""
+        order = (axis, (axis + 1) % 3, (axis + 2) % 3)
+        side = self.cells + 1
+        corners = values[: self.corner_count].view(side, side, side).permute(order)[1:-1]
+        centres = values[self.corner_count :].view(self.cells, self.cells, self.cells).permute(order)
+        low, high = slice(None, -1), slice(1, None)
+        return [
+            centres[low],
+            centres[high],
+            corners[:, low, low],
+            corners[:, high, low],
+            corners[:, high, high],
+            corners[:, low, high],
+        ]
+
+    def locate(self, points: Float[Tensor, "S 3"]) -> tuple[Int[Tensor, "S 4"], Float[Tensor, "S 4"]]:
+        """The tetrahedron around each point of the cube, and the weights of its vertices, differentiable in the point.
+
+        Sorted by size, the offset from the nearest centre names the tetrahedron: the largest component points at the
+        neighbouring cell, the next at the side of the square between. Before an outermost face the missing neighbour
+        is replaced by the point mirrored in that face: its number is that of the centre itself. Points outside the
+        cube are moved to its border.
+        """
+        scaled = (points.clamp(-1.0, 1.0) + 1.0) * (0.5 * self.cells)
+        cell = scaled.detach().floor().clamp(0, self.cells - 1).long()
+        offset = 2.0 * (scaled - cell) - 1.0  # in [-1, 1] within the cell
+        order = offset.detach().abs().argsort(dim=1, descending=True)
+        size = offset.abs().gather(1, order)
+        sign = torch.where(offset.detach() < 0, -1, 1)
+        first, second, third = (torch.nn.functional.one_hot(order[:, i], 3) * sign for i in range(3))
+        last = size[:, 2]
+        weights = torch.stack(
+            [
+                1.0 - 0.5 * (size[:, 0] + size[:, 1]),
+                0.5 * (size[:, 0] - size[:, 1]),
+                0.5 * (size[:, 1] + last),
+                0.5 * (size[:, 1] - last),
+            ],
+            dim=1,
+        )
+        neighbor = cell + first
+        missing = ((neighbor < 0) | (neighbor >= self.cells)).any(dim=1, keepdim=True)
+        neighbor = torch.where(missing, cell, neighbor)
+        corner = [(2 * cell + 1 + first + second + turn) // 2 for turn in (third, -third)]
+        rows = [self._centre_number(cell), self._centre_number(neighbor), *map(self._corner_number, corner)]
+        return torch.stack(rows, dim=1), weights
+
+    def _corner_number(self, index: Int[Tensor, "S 3"]) -> Int[Tensor, "S"]:
+        side = self.cells + 1
+        return (index[:, 0] * side + index[:, 1]) * side + index[:, 2]
+
+    def _centre_number(self, index: Int[Tensor, "S 3"]) -> Int[Tensor, "S"]:
+        return (index[:, 0] * self.cells + index[:, 1]) * self.cells + index[:, 2] + self.corner_count

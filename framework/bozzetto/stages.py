@@ -1,0 +1,44 @@
+"""What stages mean to each other, as data. Imports no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bozzetto.errors import ConfigError, did_you_mean
+from bozzetto.recipe import Stage
+
+CONVERSION = "conversion"
+"""In the `provides` of a geometry that can start from another type: `bozzetto.kinds.conversion.StartsFromScene`."""
+
+
+def check_inheritance(stage: Stage, before: Stage | None) -> None:
+    """Whether a stage can start from the one before, as far as manifests tell.
+
+    Raises:
+        ConfigError: there is no stage before, or a part cannot start from it.
+    """
+    where = f"stages.{stage.name}.inherit"
+    if before is None:
+        if stage.inherit:
+            raise ConfigError(f"{where}: the first stage has none before it to inherit from.")
+        return
+    for part in stage.inherit:
+        ours, theirs = getattr(stage, part), getattr(before, part)
+        if ours.entry == theirs.entry or (part == "geometry" and CONVERSION in ours.entry.spec.provides):
+            continue
+        raise ConfigError(
+            f"{where}: {part} {ours.name!r} cannot start from {theirs.name!r} of stage {before.name!r}. "
+            "Use the same type in both stages, or leave it out of inherit."
+        )
+
+
+def stages_from(stages: Sequence[Stage], name: str) -> Sequence[Stage]:
+    """The stage of this name and those after it.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    names = [stage.name for stage in stages]
+    if name not in names:
+        raise ConfigError(f"There is no stage {name!r}.{did_you_mean(name, names)} Stages: {', '.join(names)}.")
+    return stages[names.index(name) :]

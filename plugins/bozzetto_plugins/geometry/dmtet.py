@@ -1,0 +1,168 @@
+"""A surface cut out of a deformable tetrahedral grid."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from bozzetto.errors import ConfigError
+from bozzetto.kinds.exporter import Scene
+from bozzetto.math.marching_tetrahedra import marching_tetrahedra
+from bozzetto.math.tetrahedral_grid import TetrahedralGrid
+from bozzetto.types import FieldOutput, Mesh
+from bozzetto_plugins.geometry import shapes
+from bozzetto_plugins.geometry.from_density import solid_from_density
+from bozzetto_plugins.geometry.hash_grid import HashGrid
+from bozzetto_plugins.geometry.mesh_file import read_mesh
+from bozzetto_plugins.geometry.signed_distance import distance_to_mesh, lattice_inside
+from bozzetto_plugins.geometry.surface_config import DmtetConfig
+from bozzetto_plugins.geometry.surface_features import SurfaceFeatures
+
+LARGEST_OFFSET = 0.2
+"""Of a vertex along each axis, in cells: no tetrahedron can turn over, whichever way its four vertices move."""
+LARGEST_START = 1.0
+"""Signed distances start cut off at this many cells. Ends of edges that the surface crosses are nearer anyway; vertices
+farther away can change sides after few steps, so that the surface can travel and change its topology."""
+LEAST_OUTSIDE = 0.01
+"""The outermost vertices are at least this far outside, in cells: the surface is always closed."""
+
+
+class Dmtet(nn.Module):
+    """DMTet (Shen et al. 2021): signed distances and small offsets at the vertices of a grid of tetrahedra.
+
+    Parameters, for optimiser groups by prefix: `sdf` (in cells, so that a learning rate of 0.01 means a hundredth of a
+    cell per step at any resolution), `offset` (before tanh), `features`. Fulfils `bozzetto.kinds.geometry.MeshGeometry`
+    and `bozzetto.kinds.conversion.StartsFromScene`.
+    """
+
+    rest: Float[Tensor, "P 3"]
+    outermost: Bool[Tensor, "P"]
+
+    def __init__(self, config: DmtetConfig) -> None:
+        super().__init__()
+        self.config, self.radius = config, config.radius
+        self.feature_count = config.features.feature_count
+        self.grid = TetrahedralGrid(config.resolution)
+        self.cell = config.radius * self.grid.cell_size
+        """Side of a cell, world units."""
+        device = torch.get_default_device()
+        self.register_buffer("rest", self.radius * self.grid.positions(device), persistent=False)
+        self.register_buffer("outermost", self.grid.outermost(device), persistent=False)
+        self.sdf = nn.Parameter((self._first_shape() / self.cell).clamp(-LARGEST_START, LARGEST_START))
+        self.offset = nn.Parameter(torch.zeros_like(self.rest)) if config.deform else None
+        self.features = SurfaceFeatures(config.features, config.radius)
+        for parameter in (self.sdf, self.offset):
+            if parameter is not None:
+                parameter.requires_grad_(not config.lock_geometry)
+        self.features.requires_grad_(not config.lock_texture)
+        if config.smooth_gradient and not config.lock_geometry:
+            self.sdf.register_hook(self._smoothed)
+        self._locked: tuple[tuple[object, ...], Mesh] | None = None
+
+    def _first_shape(self) -> Float[Tensor, "P"]:
+        """Signed distances of the config's start, world units."""
+        config = self.config
+        if config.start == "sphere":
+            return shapes.sphere(self.rest, config.start_radius)
+        if config.start == "ellipsoid":
+            return shapes.ellipsoid(self.rest, config.start_axes)
+        mesh = read_mesh(config.start_mesh, config.radius)
+        axes = self.grid.axes(self.rest.device)
+        inside = torch.cat([lattice_inside(self.radius * axis, mesh) for axis in axes])
+        return self._signed(inside, mesh)
+
+    def _signed(self, inside: Bool[Tensor, "P"], mesh: Mesh) -> Float[Tensor, "P"]:
+        """Distances to a mesh, world units, cut off at `LARGEST_START`, negative inside."""
+        distance = distance_to_mesh(self.rest, mesh, LARGEST_START * self.cell)
+        return torch.where(inside, -distance, distance)
+
+    def start_from(self, scene: Scene, report: Callable[[str], None]) -> None:
+        """Take the shape of a trained scene with densities and, if `inherit_features`, its hash grid's features.
+
+        Raises:
+            ConfigError: no threshold gives a shape that looks like the scene, or the hash grids differ.
+        """
+        config = self.config
+        solid = solid_from_density(scene, self.grid, self.rest, config.radius, config.threshold, report)
+        with torch.no_grad():
+            self.sdf.copy_(self._signed(solid.inside, solid.mesh) / self.cell)
+            if self.offset is not None:
+                self.offset.zero_()
+        if config.inherit_features:
+            self.features.start_from(hash_grid_of(scene))
+            report("convert   the colours start from the stage before")
+
+    def _smoothed(self, gradient: Float[Tensor, "P"]) -> Float[Tensor, "P"]:
+        """Averaged over 3 x 3 x 3 corners, or centres: descent in a Sobolev norm, whose paths are smooth surfaces.
+
+        Neuberger 1997, "Sobolev gradients and differential equations"; for meshes, Nicolet et al. 2021, "Large steps in
+        inverse rendering of geometry". It has the same stationary points. Only edges that the surface crosses have a
+        gradient of their own: without this each step moves single vertices, and the surface gets rough.
+        """
+        sides = (self.grid.cells + 1, self.grid.cells)
+        parts = gradient.split([side**3 for side in sides])
+        for _ in range(self.config.smooth_gradient):
+            parts = [
+                torch.nn.functional.avg_pool3d(part.view(1, side, side, side), 3, stride=1, padding=1).view(-1)
+                for part, side in zip(parts, sides, strict=True)
+            ]
+        return torch.cat(list(parts))
+
+    def signed_distances(self) -> Float[Tensor, "P"]:
+        """At the grid's vertices, world units; the outermost are outside whatever is learned."""
+        return self.cell * torch.where(self.outermost, self.sdf.clamp(min=LEAST_OUTSIDE), self.sdf)
+
+    def extract_mesh(self) -> Mesh:
+        """The closed surface as it is now; the same record each time while the geometry is locked."""
+        if not self.config.lock_geometry:
+            return self._cut()
+        fixed = [tensor for tensor in (self.sdf, self.offset) if tensor is not None]
+        state = (*(tensor._version for tensor in fixed), self.sdf.device)  # a loaded checkpoint counts the version up
+        if self._locked is None or self._locked[0] != state:
+            with torch.inference_mode(False), torch.no_grad():
+                self._locked = (state, self._cut())
+        return self._locked[1]
+
+    def _cut(self) -> Mesh:
+        positions = self.rest
+        if self.offset is not None:
+            positions = positions + (LARGEST_OFFSET * self.cell) * torch.tanh(self.offset)
+        sdf = self.signed_distances()
+        return marching_tetrahedra(positions, sdf, self.grid.crossed(sdf.detach() < 0.0))
+
+    def set_step(self, step: int) -> None:
+        """Nothing follows a schedule."""
+
+    def forward(self, points: Float[Tensor, "S 3"], normal: bool = False) -> FieldOutput:
+        """Features, and the signed distance in the grid at rest: linear within each tetrahedron. Gives no normals."""
+        vertex, weight = self.grid.locate(points / self.radius)
+        return FieldOutput(self.features(points), sdf=(self.signed_distances()[vertex] * weight).sum(dim=1))
+
+    def surface_features(self, points: Float[Tensor, "S 3"]) -> Float[Tensor, "S F"]:
+        """Features alone."""
+        return self.features(points)
+
+    def density(self, points: Float[Tensor, "S 3"]) -> Float[Tensor, "S"]:
+        """0: a surface has no thickness."""
+        return points.new_zeros(len(points))
+
+    def total_variation(self) -> Float[Tensor, ""]:
+        """Of the features' hash grid."""
+        return self.features.total_variation()
+
+
+def hash_grid_of(scene: Scene) -> HashGrid:
+    """The scene's geometry as the hash grid it must be for colours to be taken over.
+
+    Raises:
+        ConfigError: it is another.
+    """
+    if not isinstance(scene.geometry, HashGrid):
+        raise ConfigError(
+            f"system.geometry.inherit_features: the stage before has geometry {type(scene.geometry).__name__}, and "
+            "only the colours of a hash-grid can be taken over. Set it to false to train the colours anew."
+        )
+    return scene.geometry

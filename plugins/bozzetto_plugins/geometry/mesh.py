@@ -1,0 +1,53 @@
+"""A given mesh: its shape stays, its features are trained."""
+
+from __future__ import annotations
+
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from bozzetto import types
+from bozzetto_plugins.geometry.mesh_file import read_mesh
+from bozzetto_plugins.geometry.surface_config import MeshConfig
+from bozzetto_plugins.geometry.surface_features import SurfaceFeatures
+
+
+class Mesh(nn.Module):
+    """The triangles of a file, saved with the scene, and a hash grid of features on them.
+
+    Parameters, for optimiser groups by prefix: `features`. Fulfils `bozzetto.kinds.geometry.MeshGeometry`.
+    """
+
+    vertices: Float[Tensor, "V 3"]
+    faces: Int[Tensor, "T 3"]
+
+    def __init__(self, config: MeshConfig) -> None:
+        super().__init__()
+        self.config, self.radius = config, config.radius
+        self.feature_count = config.features.feature_count
+        asset = read_mesh(config.asset, config.radius)
+        self.register_buffer("vertices", asset.vertices)
+        self.register_buffer("faces", asset.faces)
+        self.features = SurfaceFeatures(config.features, config.radius)
+
+    def extract_mesh(self) -> types.Mesh:
+        """The file's triangles in world units; tensors are the same each time."""
+        return types.Mesh(self.vertices, self.faces)
+
+    def forward(self, points: Float[Tensor, "S 3"], normal: bool = False) -> types.FieldOutput:
+        """Features, and a density of 0: a surface has no thickness. Gives no normals."""
+        return types.FieldOutput(self.features(points), density=self.density(points))
+
+    def surface_features(self, points: Float[Tensor, "S 3"]) -> Float[Tensor, "S F"]:
+        """Features alone."""
+        return self.features(points)
+
+    def density(self, points: Float[Tensor, "S 3"]) -> Float[Tensor, "S"]:
+        """0 everywhere."""
+        return points.new_zeros(len(points))
+
+    def set_step(self, step: int) -> None:
+        """Nothing follows a schedule."""
+
+    def total_variation(self) -> Float[Tensor, ""]:
+        """Of the features' hash grid."""
+        return self.features.total_variation()

@@ -1,0 +1,55 @@
+"""Features on a surface: a hash grid and a small network, as `hash-grid` has them, without a density."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from bozzetto.errors import ConfigError
+from bozzetto.kernels.api import hash_encode
+from bozzetto_plugins.geometry.grid_variation import grid_variation
+from bozzetto_plugins.geometry.hash_grid import INITIAL_ENTRY, HashGrid
+from bozzetto_plugins.geometry.perceptron import Perceptron
+from bozzetto_plugins.geometry.surface_config import SurfaceFeaturesConfig
+
+
+class SurfaceFeatures(nn.Module):
+    """Parameters, for optimiser groups by prefix: `encoding` (the table) and `feature_network`."""
+
+    def __init__(self, config: SurfaceFeaturesConfig, radius: float) -> None:
+        super().__init__()
+        self.config, self.radius, self.grid = config, radius, config.grid()
+        table = torch.empty(self.grid.entry_count, self.grid.features)
+        self.encoding = nn.Parameter(nn.init.uniform_(table, -INITIAL_ENTRY, INITIAL_ENTRY))
+        widths = [self.grid.feature_count, *[config.hidden_width] * config.hidden_layers, config.feature_count]
+        self.feature_network = Perceptron(widths, getattr(torch, config.compute_dtype))
+
+    def forward(self, points: Float[Tensor, "S 3"]) -> Float[Tensor, "S F"]:
+        """Features at world points."""
+        return self.feature_network(hash_encode(points * (0.5 / self.radius) + 0.5, self.encoding, self.grid))
+
+    def total_variation(self) -> Float[Tensor, ""]:
+        """See `grid_variation`."""
+        return grid_variation(self.encoding, self.grid)
+
+    def start_from(self, other: HashGrid) -> None:
+        """Copy the table and the network of a density field, so that points look as they did.
+
+        Raises:
+            ConfigError: its grid or its network is another; names the fields to change.
+        """
+        config, theirs = self.config, other.config
+        names = [name for name in SurfaceFeaturesConfig.__dataclass_fields__ if name != "compute_dtype"]
+        pairs = [(name, getattr(theirs, name), getattr(config, name)) for name in names]
+        if self.radius != other.radius:
+            pairs.append(("radius", other.radius, self.radius))
+        unlike = [f"{name} is {theirs} there and {ours} here" for name, theirs, ours in pairs if theirs != ours]
+        if unlike:
+            raise ConfigError(
+                f"system.geometry.features cannot start from the stage before: {'; '.join(unlike)}. Make them alike, "
+                "or set system.geometry.inherit_features=false to train the colours anew."
+            )
+        with torch.no_grad():
+            self.encoding.copy_(other.encoding)
+        self.feature_network.load_state_dict(other.feature_network.state_dict())

@@ -1,0 +1,22 @@
+"""Short edges."""
+
+from __future__ import annotations
+
+from jaxtyping import Float
+from torch import Tensor
+
+from bozzetto.math import meshes
+from bozzetto.types import LossInputs
+from bozzetto_plugins.loss import reads
+from bozzetto_plugins.loss.config import EdgeLengthConfig
+
+
+class EdgeLength:
+    """Mean squared length of edges, in squared radii of the scene: does not depend on its scale."""
+
+    def __init__(self, config: EdgeLengthConfig) -> None:
+        self.config = config
+
+    def __call__(self, inputs: LossInputs) -> Float[Tensor, ""]:
+        seen = reads.mesh(inputs, "edge-length")
+        return meshes.mean_squared_edge(seen.vertices, seen.faces) / inputs.geometry.radius**2

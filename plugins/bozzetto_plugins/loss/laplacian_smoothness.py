@@ -1,0 +1,22 @@
+"""Each vertex lies amid its neighbours."""
+
+from __future__ import annotations
+
+from jaxtyping import Float
+from torch import Tensor
+
+from bozzetto.math import meshes
+from bozzetto.types import LossInputs
+from bozzetto_plugins.loss import reads
+from bozzetto_plugins.loss.config import LaplacianSmoothnessConfig
+
+
+class LaplacianSmoothness:
+    """Mean squared distance of vertices from the mean of their neighbours, in mean squared edges: without units."""
+
+    def __init__(self, config: LaplacianSmoothnessConfig) -> None:
+        self.config = config
+
+    def __call__(self, inputs: LossInputs) -> Float[Tensor, ""]:
+        seen = reads.mesh(inputs, "laplacian-smoothness")
+        return meshes.laplacian_smoothness(seen.vertices, seen.faces)

@@ -1,0 +1,22 @@
+"""Triangles that share an edge have like normals."""
+
+from __future__ import annotations
+
+from jaxtyping import Float
+from torch import Tensor
+
+from bozzetto.math import meshes
+from bozzetto.types import LossInputs
+from bozzetto_plugins.loss import reads
+from bozzetto_plugins.loss.config import NormalConsistencyConfig
+
+
+class NormalConsistency:
+    """mean (1 - cos) of the angle between adjacent triangles; in [0, 2], 0 for a plane."""
+
+    def __init__(self, config: NormalConsistencyConfig) -> None:
+        self.config = config
+
+    def __call__(self, inputs: LossInputs) -> Float[Tensor, ""]:
+        seen = reads.mesh(inputs, "normal-consistency")
+        return meshes.normal_consistency(seen.vertices, seen.faces)

@@ -1,0 +1,17 @@
+"""Checks that renderers share."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from bozzetto.errors import NonFiniteError
+
+
+def check_finite(value: Tensor, kind: str, component: object, what: str) -> None:
+    """Raise NonFiniteError with the component's name unless all of `value` is finite."""
+    if not torch.isfinite(value).all():
+        count = int((~torch.isfinite(value)).sum())
+        raise NonFiniteError(
+            f"{kind} {type(component).__name__} gave a {what} that is not finite ({count} of {value.numel()} numbers)"
+        )
