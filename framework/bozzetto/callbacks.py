@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,8 @@ from PIL import Image
 from tqdm import tqdm
 
 from bozzetto.files import write_atomically
+from bozzetto.observers import Observers
 from bozzetto.recipe import TrainerConfig
-from bozzetto.registry import Registry
 from bozzetto.run_folder import RunFolder
 from bozzetto.system import System
 from bozzetto.types import Rendered
@@ -61,6 +61,7 @@ class Metrics(lightning.Callback):
     def on_train_start(self, trainer: lightning.Trainer, system: System) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
+        drop_rows_after(self.file, trainer.global_step)
         self.writer = SummaryWriter(str(self.events), purge_step=trainer.global_step)
 
     def on_train_batch_end(
@@ -104,6 +105,27 @@ def append_row(path: Path, row: Mapping[str, float | int]) -> None:
         return
     with path.open("a", newline="", encoding="utf-8") as stream:
         csv.DictWriter(stream, columns, restval="").writerow(row)
+
+
+def drop_rows_after(path: Path, step: int) -> None:
+    """Forget rows of steps that will be done again: a killed run may have written more than its checkpoint knows."""
+    if not path.is_file():
+        return
+    with path.open(newline="", encoding="utf-8") as stream:
+        header, *rows = list(csv.reader(stream)) or [[]]
+    column = header.index("step") if "step" in header else 0
+    kept = [row for row in rows if len(row) == len(header) and int(row[column]) <= step]
+    if kept == rows:
+        return
+
+    def write(temporary: Path) -> None:
+        with temporary.open("w", newline="", encoding="utf-8") as stream:
+            csv.writer(stream).writerows([header, *kept])
+
+    if kept:
+        write_atomically(path, write)
+    else:
+        path.unlink()
 
 
 class Pictures(lightning.Callback):
@@ -172,34 +194,28 @@ class Checkpoints(lightning.Callback):
         write_atomically(self.path, trainer.save_checkpoint)
 
 
-class Observers(lightning.Callback):
-    """Calls plugins' `bozzetto_step_finished`. One that raises is reported once, and the run goes on."""
+class Observed(lightning.Callback):
+    """Tells the observers of every `every`-th step and of the last."""
 
-    def __init__(self, registry: Registry, every: int, report: Callable[[str], None]) -> None:
-        self.registry, self.every, self.report = registry, every, report
-        self.reported = False
+    def __init__(self, observers: Observers, every: int) -> None:
+        self.observers, self.every = observers, every
 
     def on_train_batch_end(
         self, trainer: lightning.Trainer, system: System, outputs: object, batch: object, batch_index: int
     ) -> None:
-        if trainer.global_step % self.every:
-            return
-        try:
-            self.registry.manager.hook.bozzetto_step_finished(step=trainer.global_step, losses=dict(system.metrics))
-        except Exception as error:
-            if not self.reported:
-                self.report(f"notice    an observer failed, the run goes on: {type(error).__name__}: {error}")
-            self.reported = True
+        step = trainer.global_step
+        if step % self.every == 0 or step == trainer.max_steps:
+            self.observers.step_finished(step, system.metrics)
 
 
 def callbacks_for(
-    stage: str, config: TrainerConfig, folder: RunFolder, registry: Registry, report: Callable[[str], None]
+    stage: str, config: TrainerConfig, folder: RunFolder, observers: Observers
 ) -> list[lightning.Callback]:
     """Everything that accompanies a stage, in the order it runs after a step."""
     return [
         Metrics(folder.metrics, stage, config.log_every),
         Pictures(folder.images, stage, config),
-        Observers(registry, config.log_every, report),
+        Observed(observers, config.log_every),
         Checkpoints(folder.checkpoint(stage), config.checkpoint_every),
         Progress(stage, config.steps),
     ]

@@ -8,7 +8,7 @@ import textwrap
 import types
 import typing
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, fields, is_dataclass
+from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
 from typing import Any, Literal, Union, get_args, get_origin
 
 from bozzetto.errors import ConfigError, did_you_mean
@@ -50,7 +50,8 @@ def bind(schema: type, values: object, where: str) -> Any:
     try:
         return schema(**bound)
     except ValueError as error:
-        raise ConfigError(f"{where}.{error}") from error
+        about_a_field = str(error).partition(":")[0] in known
+        raise ConfigError(f"{where}.{error}" if about_a_field else f"{where}: {error}") from error
 
 
 def convert(hint: Any, value: object, where: str) -> Any:
@@ -126,34 +127,69 @@ class FieldHelp:
 
 
 def describe(schema: type) -> list[FieldHelp]:
-    """Every field of a config dataclass with its type, default and the string below it."""
-    texts = field_texts(schema)
+    """Every field of a config dataclass: type, default and the string below it. Nested ones are `outer.inner`."""
+    texts, hints = field_texts(schema), typing.get_type_hints(schema)
     described = []
     for item in fields(schema):
         default = item.default if item.default is not MISSING else None
         if item.default_factory is not MISSING:
             default = item.default_factory()
-        shown = "required" if item.default is MISSING and item.default_factory is MISSING else _shown(default)
-        kind = item.type if isinstance(item.type, str) else getattr(item.type, "__name__", str(item.type))
-        described.append(FieldHelp(item.name, kind, shown, texts.get(item.name, "")))
+        required = item.default is MISSING and item.default_factory is MISSING
+        hint = hints[item.name]
+        nested = is_dataclass(hint) and hint is not Schedule
+        shown = "required" if required else "as below" if nested else _shown(default)
+        described.append(FieldHelp(item.name, type_text(hint), shown, texts.get(item.name, "")))
+        if nested:
+            described += [replace(inner, name=f"{item.name}.{inner.name}") for inner in describe(hint)]
     return described
 
 
+def type_text(hint: Any) -> str:
+    """A type as people read it: `hard | soft`, `float | Schedule`, `(float, float)`, `int | null`."""
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin in (Union, types.UnionType):
+        return " | ".join(type_text(argument) for argument in arguments)
+    if origin is Literal:
+        return " | ".join(map(str, arguments))
+    if hint is type(None):
+        return "null"
+    if origin in (tuple, list):
+        if len(arguments) == 1 or arguments[1:] == (Ellipsis,):
+            return f"list of {type_text(arguments[0])}"
+        return f"({', '.join(map(type_text, arguments))})"
+    if origin is not None:
+        return f"mapping of {type_text(arguments[1])}"
+    return getattr(hint, "__name__", str(hint))
+
+
 def _shown(value: object) -> str:
-    return str(plain(value))
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, str):
+        return value or "''"
+    text = plain(value)
+    if isinstance(text, dict):
+        return "{" + ", ".join(f"{key}: {_shown(item)}" for key, item in text.items()) + "}"
+    if isinstance(text, list):
+        return "[" + ", ".join(map(_shown, text)) + "]"
+    return str(text)
 
 
 def field_texts(schema: type) -> dict[str, str]:
-    """The string literal below each field of a dataclass."""
-    (tree,) = ast.parse(textwrap.dedent(inspect.getsource(schema))).body
-    texts, name = {}, None
-    for node in tree.body:  # type: ignore[attr-defined]
-        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
-            name = node.target.id
-        elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and name is not None:
-            texts[name] = " ".join(str(node.value.value).split())
-            name = None
-        else:
+    """The string literal below each field of a dataclass, inherited fields included; none without source files."""
+    texts: dict[str, str] = {}
+    for base in reversed([base for base in schema.__mro__ if is_dataclass(base)]):
+        try:
+            (tree,) = ast.parse(textwrap.dedent(inspect.getsource(base))).body
+        except (OSError, SyntaxError):
+            continue
+        name = None
+        for node in tree.body:  # type: ignore[attr-defined]
+            if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+                name = node.target.id
+                continue
+            if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and name is not None:
+                texts[name] = " ".join(str(node.value.value).split())
             name = None
     return texts
 

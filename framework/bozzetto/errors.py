@@ -7,7 +7,13 @@ from collections.abc import Iterable
 
 
 class UserError(Exception):
-    """Something the user can fix. The message says where, what, what is nearest, and the cure."""
+    """Something the user can fix. The message says where, what, what is nearest, and the cure.
+
+    About a recipe, it starts with the dotted key of what is wrong: the host finds the file and line by it.
+    """
+
+    stage: str = ""
+    """The stage of the recipe it is about, if any."""
 
 
 class ConfigError(UserError):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,9 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from bozzetto.errors import ConfigError
+
+CHANGES = "stages"
+"""Below this key stand changes that are laid over `system` and `trainer` later: until then a null is kept."""
 
 RAW_TEXT = ("prompt", "negative_prompt")
 """Overrides taken letter by letter: a prompt may hold colons, commas and brackets."""
@@ -36,19 +39,25 @@ def read(path: Path) -> dict[str, Any]:
     return values
 
 
-def overlay(base: Mapping[str, Any], top: Mapping[str, Any]) -> dict[str, Any]:
+def overlay(base: Mapping[str, Any], top: Mapping[str, Any], keep_null: bool = False) -> dict[str, Any]:
     """`top` over `base`: mappings merge, anything else replaces, null removes.
 
     A mapping whose `type` differs from the one below replaces it whole: the fields of another component mean nothing.
+    Text below a mapping is a component's bare name, `hash-grid` for `{type: hash-grid}`.
+    With `keep_null`, and below `stages`, null is kept, so that a stage can remove what the recipe's `system` says.
     """
     merged = dict(base)
     for key, value in top.items():
         below = merged.get(key)
-        if value is None:
+        if isinstance(below, str) and isinstance(value, Mapping):
+            below = {"type": below}
+        if value is None and keep_null:
+            merged[key] = None
+        elif value is None:
             merged.pop(key, None)
         elif isinstance(value, Mapping):
             same = isinstance(below, Mapping) and value.get("type", below.get("type")) == below.get("type")
-            merged[key] = overlay(below if same else {}, value)
+            merged[key] = overlay(below if same else {}, value, keep_null or key == CHANGES)
         else:
             merged[key] = value
     return merged
@@ -87,7 +96,7 @@ def _keep_null(values: Mapping[str, Any], path: list[str]) -> dict[str, Any]:
     return {**values, head: _keep_null(below if isinstance(below, Mapping) else {}, rest) if rest else None}
 
 
-def resolve(values: Mapping[str, Any], path: Path) -> dict[str, Any]:
+def resolve(values: Mapping[str, Any]) -> dict[str, Any]:
     """Follow `${...}` interpolations.
 
     Raises:
@@ -96,40 +105,35 @@ def resolve(values: Mapping[str, Any], path: Path) -> dict[str, Any]:
     try:
         resolved = OmegaConf.to_container(OmegaConf.create(dict(values)), resolve=True)
     except OmegaConfBaseException as error:
-        raise ConfigError(f"{path}: {' '.join(str(error).split())}") from error
+        text = str(error).splitlines()[0]
+        raise ConfigError(f"{error.full_key}: {text}." if error.full_key else f"{text}.") from error
     return dict(resolved)  # type: ignore[arg-type]
 
 
-def line_of(path: Path, dotted: str) -> int | None:
-    """The line (from 1) at which the last known part of a dotted key stands, profiles and stages searched first."""
+def key_parts(key: str) -> list[str | int]:
+    """`"system.span[0]"` as `["system", "span", 0]`."""
+    parts: list[str | int] = []
+    for part in key.split("."):
+        name, *indices = part.split("[")
+        parts += [name, *(int(index[:-1]) for index in indices if index[:-1].isdigit())]
+    return parts
+
+
+def line_of(path: Path, parts: Sequence[str | int]) -> int | None:
+    """The line (from 1) at which a key stands in a YAML file; None if it does not."""
     try:
-        root = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+        node = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
     except (yaml.YAMLError, OSError):
         return None
-    best: tuple[int, int] | None = None
-    for start in _starts(root):
-        line, depth = _descend(start, dotted.split("."))
-        if line is not None and (best is None or depth > best[0]):
-            best = (depth, line)
-    return best[1] if best else None
-
-
-def _starts(root: yaml.Node | None) -> list[yaml.Node]:
-    starts: list[yaml.Node] = []
-    for key, value in getattr(root, "value", []) if isinstance(root, yaml.MappingNode) else []:
-        if key.value in ("profiles", "stages") and isinstance(value, yaml.MappingNode):
-            for _, inner in value.value:
-                starts += [*_starts(inner), inner]
-    return [*starts, root] if root is not None else starts
-
-
-def _descend(node: yaml.Node, parts: list[str]) -> tuple[int | None, int]:
-    line, depth = None, 0
+    line = None
     for part in parts:
-        if not isinstance(node, yaml.MappingNode):
-            break
-        found = next(((k, v) for k, v in node.value if k.value == part), None)
-        if found is None:
-            break
-        line, node, depth = found[0].start_mark.line + 1, found[1], depth + 1
-    return (line, depth) if depth == len(parts) else (None, depth)
+        if isinstance(node, yaml.MappingNode):
+            key, node = next(((k, v) for k, v in node.value if k.value == str(part)), (None, None))
+        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
+            key = node = node.value[part]
+        else:
+            return None
+        if key is None:
+            return None
+        line = key.start_mark.line + 1
+    return line

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
-
-from packaging.requirements import InvalidRequirement, Requirement
 
 from bozzetto import layers
 from bozzetto.config import REQUIRED, bind, convert
@@ -16,37 +13,32 @@ from bozzetto.errors import ConfigError, PluginError, UserError, did_you_mean
 from bozzetto.hardware import Accelerator
 from bozzetto.math.schedules import FIELDS as SCHEDULE_FIELDS
 from bozzetto.math.schedules import Schedule
-from bozzetto.recipe import Component, Device, LossTerm, OptimizerConfig, Recipe, Stage, Task, TaskTimes, TrainerConfig
+from bozzetto.recipe import (
+    INHERITABLE,
+    STAGE,
+    SYSTEM,
+    TASK,
+    TOP,
+    Component,
+    Device,
+    LossTerm,
+    OptimizerConfig,
+    Recipe,
+    Stage,
+    Task,
+    TaskTimes,
+    TrainerConfig,
+)
+from bozzetto.recipe_file import RecipeFile, find_recipe, first_key, read_recipe
 from bozzetto.registry import Registry
+from bozzetto.requirements import check_requirements
 from bozzetto.spec import ComponentSpec
+from bozzetto.stages import check_inheritance
 
-TOP = (
-    "name", "summary", "plugins", "prompt", "negative_prompt", "seed", "device", "output",
-    "system", "trainer", "export", "stages", "profiles",
-)  # fmt: skip
-SYSTEM = ("geometry", "material", "background", "renderer", "prompt_processor", "tasks", "optimizer")
-TASK = ("views", "guidance", "losses", "every", "start_step", "until_step")
-STAGE = ("system", "trainer", "inherit")
-INHERITABLE = ("geometry", "material", "background")
+__all__ = ["find_recipe", "load_recipe"]
 
-
-def find_recipe(name: str, registry: Registry) -> Path:
-    """A path as it is; else `<recipe>` or `<distribution>/<recipe>` among the recipes that plugins ship.
-
-    Raises:
-        ConfigError: neither; names the nearest.
-    """
-    if name.endswith((".yaml", ".yml")) or Path(name).is_file():
-        return Path(name)
-    shipped = {f"{dist}/{p.stem}": p for dist, folder in registry.recipe_folders for p in sorted(folder.glob("*.yaml"))}
-    bare = [path for key, path in shipped.items() if name in (key, key.partition("/")[2])]
-    if len(bare) > 1:
-        who = " or ".join(key for key in shipped if key.endswith(f"/{name}"))
-        raise ConfigError(f"Recipe {name!r} is shipped twice. Write {who}.")
-    if not bare:
-        names = [key.partition("/")[2] for key in shipped]
-        raise ConfigError(f"There is no recipe {name!r}.{did_you_mean(name, names)} Known: {', '.join(names)}.")
-    return bare[0]
+FILE_ONLY = ("extends", "profiles")
+"""Keys that layering has used up."""
 
 
 def load_recipe(
@@ -63,25 +55,31 @@ def load_recipe(
         hardware: what this machine has; None: nothing.
 
     Raises:
-        UserError: with the file and line where the offending key stands, when it stands in the file.
+        UserError: with the file and line where the offending key stands, or the override that set it.
     """
-    values = layers.read(path)
-    chosen, reason = _choose_profile(values, profile, hardware, path)
-    values = layers.overlay(values, values.get("profiles", {}).get(chosen, {}))
-    values.pop("profiles", None)
-    values = layers.overlay(values, layers.parse_overrides(overrides))
+    file, overrides = read_recipe(path, registry), list(overrides)
+    chosen, reason = _choose_profile(file.profile_names, profile, hardware, path)
+    values = layers.overlay(file.layered(chosen), layers.parse_overrides(overrides))
     values.setdefault("name", path.stem)
     try:
-        return _Reader(registry).recipe(layers.resolve(values, path), chosen, reason)
+        return _Reader(registry).recipe(layers.resolve(values), chosen, reason)
     except UserError as error:
-        line = layers.line_of(path, str(error).split(" ", 1)[0].rstrip(":."))
-        raise type(error)(f"{path}:{line}: {error}" if line else f"{path}: {error}") from error
+        raise type(error)(f"{_place(error, file, chosen, overrides)}: {error}") from error
 
 
-def _choose_profile(
-    values: Mapping[str, Any], profile: str, hardware: Accelerator | None, path: Path
-) -> tuple[str, str]:
-    profiles = values.get("profiles", {})
+def _place(error: UserError, file: RecipeFile, profile: str, overrides: Iterable[str]) -> str:
+    """Where the value that an error is about was given."""
+    key = first_key(error)
+    for item in overrides:
+        name = item.partition("=")[0]
+        full = f"stages.{error.stage}.{key}"
+        if any(place == name or place.startswith((f"{name}.", f"{name}[")) for place in (key, full)):
+            return "command line"
+    found = file.find(key, profile, error.stage)
+    return f"{found[0]}:{found[1]}" if found else str(file.path)
+
+
+def _choose_profile(profiles: list[str], profile: str, hardware: Accelerator | None, path: Path) -> tuple[str, str]:
     if profile != "auto":
         if profile not in profiles:
             known = ", ".join(profiles) or "none"
@@ -106,8 +104,8 @@ class _Reader:
     registry: Registry
 
     def recipe(self, values: Mapping[str, Any], profile: str, reason: str) -> Recipe:
-        _check_keys("", values, TOP)
-        self._check_plugins(values.get("plugins", []))
+        check_requirements(values.get("plugins", []), self.registry)
+        _check_keys("", values, [key for key in TOP if key not in FILE_ONLY])
         prompt = values.get("prompt", REQUIRED)
         if not isinstance(prompt, str) or prompt.strip() in ("", REQUIRED):
             raise ConfigError('prompt is missing. Say what to make: prompt="a hamburger".')
@@ -124,7 +122,7 @@ class _Reader:
             output=convert(str, values.get("output", "outputs"), "output"),
             profile=profile,
             profile_reason=reason,
-            stages=tuple(self.stage(name, stage, values) for name, stage in stages.items()),
+            stages=self._stages(stages, values),
             exports=tuple(
                 (name, self.component("exporter", item or {}, f"export.{name}", default=name))
                 for name, item in values.get("export", {}).items()
@@ -132,28 +130,24 @@ class _Reader:
             values=values,
         )
 
-    def _check_plugins(self, wanted: object) -> None:
-        for text in convert(tuple[str, ...], wanted, "plugins"):
+    def _stages(self, stages: Mapping[str, Any], values: Mapping[str, Any]) -> tuple[Stage, ...]:
+        made: list[Stage] = []
+        for name, stage in stages.items():
+            if stage is None:
+                continue
             try:
-                requirement = Requirement(text)
-            except InvalidRequirement as error:
-                raise ConfigError(
-                    f"plugins: {text!r} is not a requirement such as 'bozzetto-blocky>=1.2,<2'."
-                ) from error
-            try:
-                have = version(requirement.name)
-            except PackageNotFoundError:
-                raise PluginError(
-                    f"plugins: {text!r} is not installed. Install it with: pip install '{text}'"
-                ) from None
-            if not requirement.specifier.contains(have, prereleases=True):
-                raise PluginError(f"plugins: {text!r} is wanted, {have} is installed. Run: pip install '{text}'")
+                made.append(self.stage(name, stage, values))
+                check_inheritance(made[-1], made[-2] if len(made) > 1 else None)
+            except UserError as error:
+                error.stage = name
+                raise
+        return tuple(made)
 
     def stage(self, name: str, stage: object, values: Mapping[str, Any]) -> Stage:
         if not isinstance(stage, Mapping):
             raise ConfigError(f"stages.{name}: expected {', '.join(STAGE)}, got {stage!r}.")
         _check_keys(f"stages.{name}", stage, STAGE)
-        system = layers.overlay(values.get("system", {}), stage.get("system", {}))
+        system = layers.overlay(values.get("system", {}), stage.get("system") or {})
         _check_keys("system", system, SYSTEM)
         parts = {
             key: self.component(key.replace("_", "-"), system.get(key), f"system.{key}")
@@ -162,12 +156,12 @@ class _Reader:
         tasks = system.get("tasks", {})
         if not isinstance(tasks, Mapping) or not tasks:
             raise ConfigError("system.tasks: at least one task is needed, with views, guidance and losses.")
-        inherit = convert(tuple[str, ...], stage.get("inherit", []), f"stages.{name}.inherit")
+        inherit = convert(tuple[str, ...], stage.get("inherit") or [], f"stages.{name}.inherit")
         for part in inherit:
             if part not in INHERITABLE:
                 hint = did_you_mean(part, INHERITABLE)
                 raise ConfigError(f"stages.{name}.inherit: {part!r} is none of {', '.join(INHERITABLE)}.{hint}")
-        trainer = layers.overlay(values.get("trainer", {}), stage.get("trainer", {}))
+        trainer = layers.overlay(values.get("trainer", {}), stage.get("trainer") or {})
         result = Stage(
             name=name,
             tasks=tuple(self.task(key, task) for key, task in tasks.items()),
@@ -225,13 +219,13 @@ class _Reader:
         name = values.get("type", default)
         if not isinstance(name, str):
             raise ConfigError(f"{where}.type is missing. Known: {', '.join(self.registry.names(kind))}.")
-        entry = self.registry.find(kind, name, f"{where}.type" if "type" in values else where)
-        schema = self.registry.config_type(kind, name)
+        place = f"{where}.type" if "type" in values else where
+        entry, schema = self.registry.find(kind, name, place), self.registry.config_type(kind, name, place)
         config = bind(schema, {key: value for key, value in values.items() if key != "type"}, where)
         return Component(entry, config, where)
 
 
-def _check_keys(where: str, values: Mapping[str, Any], known: tuple[str, ...]) -> None:
+def _check_keys(where: str, values: Mapping[str, Any], known: Collection[str]) -> None:
     for key in values:
         if key not in known:
             path = f"{where}.{key}" if where else str(key)

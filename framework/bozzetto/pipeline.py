@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import lightning
@@ -18,11 +19,13 @@ import torch
 from bozzetto.build import Report, build_scene, build_system, make
 from bozzetto.callbacks import callbacks_for
 from bozzetto.errors import ConfigError, ExportError
+from bozzetto.inheritance import inherit
 from bozzetto.kinds.exporter import Scene
+from bozzetto.observers import Observers
 from bozzetto.recipe import Recipe, Stage
 from bozzetto.registry import Registry
 from bozzetto.run_folder import RunFolder
-from bozzetto.system import System
+from bozzetto.stages import stages_from
 
 
 class Interrupted(Exception):
@@ -46,20 +49,38 @@ class Pipeline:
     device: torch.device
     report: Report
 
-    def run(self, recipe: Recipe) -> list[Path]:
+    def run(self, recipe: Recipe, from_stage: str | None = None) -> list[Path]:
         """Train every stage that is not finished, then export.
+
+        Args:
+            from_stage: forget what this stage and those after it have done, and train them again.
 
         Returns:
             The exported files.
 
         Raises:
+            ConfigError: there is no stage of that name.
             Interrupted: Ctrl-C; everything is saved.
         """
-        self._tell_observers(recipe)
-        for index, stage in enumerate(recipe.stages):
-            if not self.folder.finished(stage.name):
-                self.train(recipe, index)
-        return self.export(recipe)
+        if from_stage:
+            forgotten = stages_from(recipe.stages, from_stage)
+            self.folder.write_recipe(recipe)  # it may have been overridden for this
+            for stage in forgotten:
+                self.folder.forget_stage(stage.name)
+        self.observers.run_started(recipe, self.folder.path)
+        try:
+            for index, stage in enumerate(recipe.stages):
+                if not self.folder.finished(stage.name):
+                    self.train(recipe, index)
+            return self.export(recipe)
+        except BaseException as error:
+            self.observers.run_failed(error, self.folder.path)
+            raise
+
+    @cached_property
+    def observers(self) -> Observers:
+        """The plugins that watch; one object for the whole run, so that each failure is told once."""
+        return Observers(self.registry.manager, self.report)
 
     def train(self, recipe: Recipe, index: int) -> None:
         """Train one stage from its checkpoint, or from the stage before, or from scratch."""
@@ -67,9 +88,9 @@ class Pipeline:
         system = build_system(stage, recipe, self.registry, self.weights, self.device, self.cache, self.report)
         checkpoint = self.folder.checkpoint(stage.name)
         if not checkpoint.is_file() and stage.inherit:
-            if index == 0:
-                raise ConfigError(f"stages.{stage.name}.inherit: the first stage has none before it to inherit from.")
-            inherit(system, self.folder.checkpoint(recipe.stages[index - 1].name), stage.inherit, stage.name)
+            before = recipe.stages[index - 1]
+            scene = load_scene(recipe, self.registry, self.folder, self.device, before)
+            inherit(system, stage, before, scene, self.report)
         trainer = self._trainer(stage)
         with warnings.catch_warnings(), restored_interrupt():
             warnings.filterwarnings("ignore", category=DeprecationWarning, module="lightning")
@@ -83,6 +104,7 @@ class Pipeline:
                 raise Interrupted(stage.name, trainer.global_step) from None
         facts = {"finished": True, "steps": trainer.global_step, "seconds": round(time.monotonic() - started, 1)}
         self.folder.record_stage(stage.name, facts)
+        self.observers.stage_finished(stage.name, trainer.global_step, self.folder.path)
 
     def _trainer(self, stage: Stage) -> lightning.Trainer:
         return lightning.Trainer(
@@ -94,7 +116,7 @@ class Pipeline:
             enable_progress_bar=False,
             enable_model_summary=False,
             default_root_dir=self.folder.path,
-            callbacks=callbacks_for(stage.name, stage.trainer, self.folder, self.registry, self.report),
+            callbacks=callbacks_for(stage.name, stage.trainer, self.folder, self.observers),
         )
 
     def export(self, recipe: Recipe) -> list[Path]:
@@ -108,19 +130,15 @@ class Pipeline:
         failures: list[str] = []
         for name, component in recipe.exports:
             try:
-                written += make(self.registry, component).export(scene, self.folder.export, self.report)
+                exported = make(self.registry, component).export(scene, self.folder.export, self.report)
             except ExportError as error:
                 failures.append(f"export.{name}: {error}")
-        self.folder.record({"export": [str(path.relative_to(self.folder.path)) for path in written]})
+                continue
+            written += exported.files
+            self.folder.record_export(name, exported.files, exported.facts)
         if failures:
             raise ExportError(" ".join(failures))
         return written
-
-    def _tell_observers(self, recipe: Recipe) -> None:
-        try:
-            self.registry.manager.hook.bozzetto_run_started(recipe=recipe, run_folder=self.folder.path)
-        except Exception as error:
-            self.report(f"notice    an observer failed, the run goes on: {type(error).__name__}: {error}")
 
 
 @contextmanager
@@ -139,28 +157,11 @@ def load_state(path: Path) -> dict[str, torch.Tensor]:
     return torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
 
 
-def inherit(system: System, checkpoint: Path, parts: tuple[str, ...], stage: str) -> None:
-    """Start the named parts of a system from the stage before.
-
-    Raises:
-        ConfigError: a part has other parameters there.
-    """
-    state = load_state(checkpoint)
-    for part in parts:
-        prefix = f"{part}."
-        values = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
-        try:
-            getattr(system, part).load_state_dict(values)
-        except RuntimeError as error:
-            raise ConfigError(
-                f"stages.{stage}.inherit: {part} cannot start from the stage before, its parameters differ: "
-                f"{' '.join(str(error).split())}"
-            ) from error
-
-
-def load_scene(recipe: Recipe, registry: Registry, folder: RunFolder, device: torch.device) -> Scene:
-    """The scene of the last stage as its checkpoint holds it."""
-    stage = recipe.stages[-1]
+def load_scene(
+    recipe: Recipe, registry: Registry, folder: RunFolder, device: torch.device, stage: Stage | None = None
+) -> Scene:
+    """The scene of a stage as its checkpoint holds it; None: of the last."""
+    stage = stage or recipe.stages[-1]
     checkpoint = folder.checkpoint(stage.name)
     if not checkpoint.is_file():
         raise ConfigError(f"{folder.path} has no checkpoint of stage {stage.name!r}: train it first.")

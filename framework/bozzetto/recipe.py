@@ -11,6 +11,51 @@ from bozzetto.registry import Entry
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
 
+TOP = {
+    "name": "Name of the run folder below `output`; the file's name if left out.",
+    "summary": "One line about the recipe.",
+    "extends": "The recipe this one changes: the name of a shipped one, or a path relative to this file.",
+    "plugins": 'Distributions it needs, e.g. `["bozzetto-blocky>=1.2,<2"]`; checked first.',
+    "prompt": "What to make.",
+    "negative_prompt": "What to keep away from.",
+    "seed": "Seeds every random number of the run.",
+    "device": "Where it trains; `auto` takes what the machine has.",
+    "output": "Folder of all run folders.",
+    "system": "The scene, the tasks that pull on it, the optimiser.",
+    "trainer": "How long a stage trains and what it leaves on the way.",
+    "export": "Exporters by name; the name is the exporter's `type` unless it says another.",
+    "stages": "Systems trained in order, each a change of `system` and `trainer`; left out: one, called `main`.",
+    "profiles": "Changes by machine, `cpu`, `cuda`, `mps`, or by `--profile NAME`.",
+}
+"""The keys of a recipe and what they mean."""
+SYSTEM = {
+    "geometry": "What is where.",
+    "material": "From features, normals and light to colour.",
+    "background": "The colour of a direction that hits nothing.",
+    "renderer": "From a scene and cameras to pictures.",
+    "prompt_processor": "From words to the conditioning of each view.",
+    "tasks": "Renders and what pulls on them, by name.",
+    "optimizer": "The optimiser of a stage.",
+}
+"""The keys of `system`."""
+TASK = {
+    "views": "The view source: which cameras the task looks through.",
+    "guidance": "The image prior that judges the views; none for a task of losses alone.",
+    "losses": "Weights by name: a number or schedule for a loss of the guidance or a loss component, or a mapping of "
+    "`weight` and the component's fields.",
+    "every": "Run in every n-th step.",
+    "start_step": "First step.",
+    "until_step": "First step at which it no longer runs; null: to the end.",
+}
+"""The keys of a task."""
+STAGE = {
+    "system": "Changes of the recipe's `system`.",
+    "trainer": "Changes of the recipe's `trainer`.",
+    "inherit": "Parts that start from the stage before: geometry, material, background.",
+}
+"""The keys of a stage."""
+INHERITABLE = ("geometry", "material", "background")
+
 
 @dataclass(frozen=True)
 class Component:
@@ -169,3 +214,10 @@ class Recipe:
     """`(name in the recipe, exporter)`."""
     values: Mapping[str, Any]
     """The plain values all this came from, profile and overrides applied: what the run folder keeps."""
+
+    @property
+    def distributions(self) -> dict[str, str]:
+        """The version of every distribution whose components it uses."""
+        used = [component for stage in self.stages for component in stage.components]
+        used += [component for _, component in self.exports]
+        return dict(sorted({component.entry.dist: component.entry.version for component in used}.items()))

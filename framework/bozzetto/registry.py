@@ -2,35 +2,24 @@
 
 from __future__ import annotations
 
-import importlib.metadata
+import contextlib
 import sys
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass, field, is_dataclass
 from pathlib import Path
-from typing import Any
 
 import pluggy
 
 from bozzetto import hookspecs
 from bozzetto.errors import PluginError, did_you_mean
-from bozzetto.spec import API, KINDS, ComponentSpec, load
+from bozzetto.sources import Source, canonical, fault_of, import_source, installed_sources
+from bozzetto.spec import API, ComponentSpec, load
 
-GROUP = "bozzetto.plugins"
+__all__ = ["HEAVY", "Entry", "Registry", "Source", "installed_sources"]
+
 HEAVY = ("torch", "diffusers", "transformers", "tinycudann")
-
-
-@dataclass(frozen=True)
-class Source:
-    """Where a plugin comes from: an entry point of a distribution, or a module named in the environment."""
-
-    dist: str
-    version: str
-    name: str
-    module: str
-
-    @property
-    def key(self) -> str:
-        return f"{self.dist}:{self.name}"
+PREFIX = "bozzetto_"
+"""Every hook's name starts with it."""
 
 
 @dataclass(frozen=True)
@@ -40,37 +29,27 @@ class Entry:
     dist: str
     version: str
     spec: ComponentSpec
+    slow: tuple[str, ...] = field(default=(), compare=False)
+    """Heavy packages that listing its plugin imported."""
+
+    @property
+    def title(self) -> str:
+        """`geometry 'hash-grid' from bozzetto 0.1.0`."""
+        return f"{self.spec.kind} {self.spec.name!r} from {self.dist} {self.version}"
 
     @property
     def status(self) -> str:
-        """`ok`, `incompatible: ...` or `missing: ...`."""
+        """`ok`, `incompatible: ...`, `missing: ...`, `broken: ...` or `slow: ...`; what is slow can be used."""
         spec = self.spec
+        if spec.kind not in API:
+            return f"incompatible: this host has no kind {spec.kind!r}"
         if spec.api != API[spec.kind]:
             return f"incompatible: {spec.kind} api {spec.api}, this host has {API[spec.kind]}"
-        missing = spec.missing()
-        return f"missing: {', '.join(missing)}" if missing else "ok"
-
-
-def installed_sources(environment: Mapping[str, str]) -> list[Source]:
-    """The plugins of this Python and those in `BOZZETTO_PLUGINS` (`module` or `name=module`, comma-separated)."""
-    found = [
-        Source(ep.dist.name, ep.dist.version, ep.name, ep.value)
-        for ep in importlib.metadata.entry_points(group=GROUP)
-        if ep.dist is not None
-    ]
-    for item in filter(None, environment.get("BOZZETTO_PLUGINS", "").split(",")):
-        name, _, module = item.strip().rpartition("=")
-        found.append(Source("local", "0", name or module, module))
-    blocked = {name.strip() for name in environment.get("BOZZETTO_DISABLE", "").split(",")}
-    return sorted((s for s in set(found) if s.dist not in blocked), key=lambda s: (s.dist, s.name))
-
-
-def import_source(source: Source) -> Any:
-    """Import a plugin's manifest: `package.module` or `package.module:attribute`."""
-    if ":" in source.module:
-        return load(source.module)
-    __import__(source.module)
-    return sys.modules[source.module]
+        if missing := spec.missing():
+            return f"missing: {', '.join(missing)}"
+        if fault := fault_of(spec.config, dataclass_wanted=True) or fault_of(spec.target):
+            return f"broken: {fault}"
+        return f"slow: imports {', '.join(self.slow)}" if self.slow else "ok"
 
 
 @dataclass
@@ -79,50 +58,71 @@ class Registry:
 
     manager: pluggy.PluginManager
     entries: dict[tuple[str, str], list[Entry]] = field(default_factory=dict)
-    broken: dict[str, Exception] = field(default_factory=dict)
-    """What failed to load, by `distribution:plugin`."""
-    heavy: dict[str, list[str]] = field(default_factory=dict)
-    """Which heavy packages listing a plugin imported, by `distribution:plugin`."""
+    broken: dict[Source, BaseException] = field(default_factory=dict)
+    """What failed to load, and why."""
+    heavy: dict[Source, tuple[str, ...]] = field(default_factory=dict)
+    """Which heavy packages listing a plugin imported."""
     recipe_folders: list[tuple[str, Path]] = field(default_factory=list)
     """`(distribution, folder)` of every recipe folder a plugin ships."""
 
     @classmethod
     def discover(cls, sources: Iterable[Source], strict: bool = False) -> Registry:
-        """Load each manifest. A broken one is recorded and never stops the rest, unless `strict`."""
+        """Load each manifest. A broken one is recorded and never stops the rest.
+
+        Raises:
+            PluginError: `strict`, and a plugin failed to load or a component of it cannot work; names them all.
+        """
         manager = pluggy.PluginManager("bozzetto")
         manager.add_hookspecs(hookspecs)
         registry = cls(manager)
         for source in sources:
             before = set(sys.modules)
             try:
-                registry._load(source)
-            except Exception as error:
-                if strict:
-                    raise PluginError(f"Plugin {source.key} failed to load: {type(error).__name__}: {error}") from error
-                registry.broken[source.key] = error
+                with contextlib.redirect_stdout(sys.stderr):  # what a plugin prints must not end up in `list --json`
+                    registry._load(source, before)
+            except (Exception, SystemExit) as error:
+                registry.broken[source] = error
                 if manager.has_plugin(source.key):
                     manager.unregister(name=source.key)
-            registry.heavy[source.key] = [name for name in HEAVY if name in sys.modules and name not in before]
+            registry.heavy[source] = _heavy_since(before)
+        if strict and (faults := registry.faults()):
+            raise PluginError("\n".join(faults))
         return registry
 
-    def _load(self, source: Source) -> None:
+    def _load(self, source: Source, before: set[str]) -> None:
         plugin = import_source(source)
         self.manager.register(plugin, name=source.key)
         self.manager.check_pending()  # a misspelt hook name is an error, not a no-op
+        _check_hooks(plugin, len(self.manager.get_hookcallers(plugin) or ()))
         others = [other for other in self.manager.get_plugins() if other is not plugin]
         declare = self.manager.subset_hook_caller("bozzetto_components", remove_plugins=others)
         specs = [spec for batch in declare() for spec in batch]  # drained before anything is indexed
-        for spec in specs:
-            if not isinstance(spec, ComponentSpec) or spec.kind not in KINDS:
-                raise PluginError(f"{spec!r} is not a ComponentSpec of a known kind ({', '.join(KINDS)}).")
         recipes = self.manager.subset_hook_caller("bozzetto_recipes", remove_plugins=others)
-        folders = [Path(folder) for batch in recipes() for folder in batch]
-        for spec in specs:
-            slot = self.entries.setdefault((spec.kind, spec.name), [])
-            entry = Entry(source.dist, source.version, spec)
+        folders = [folder for batch in recipes() for folder in batch]
+        slow = _heavy_since(before)
+        entries = [Entry(source.dist, source.version, _checked(spec), slow) for spec in specs]
+        for folder in folders:
+            if not isinstance(folder, Path) or not folder.is_dir():
+                raise PluginError(f"bozzetto_recipes must give folders that exist, as pathlib.Path, not {folder!r}.")
+        for entry in entries:
+            twins = [*self.entries.get((entry.spec.kind, entry.spec.name), []), *entries]
+            if any(_same_name(entry, twin) and entry != twin for twin in twins):
+                raise PluginError(f"{entry.dist} declares {entry.spec.kind} {entry.spec.name!r} twice.")
+        for entry in entries:
+            slot = self.entries.setdefault((entry.spec.kind, entry.spec.name), [])
             if entry not in slot:
                 slot.append(entry)
         self.recipe_folders += [(source.dist, folder) for folder in folders]
+
+    def faults(self) -> list[str]:
+        """A line for every plugin that failed to load and every component whose files are not as declared."""
+        lines = [
+            f"Plugin {source.key} failed to load: {type(error).__name__}: {error}"
+            for source, error in self.broken.items()
+        ]
+        for entries in self.entries.values():
+            lines += [f"{entry.title} is {entry.status}." for entry in entries if entry.status.startswith("broken")]
+        return lines
 
     def names(self, kind: str) -> list[str]:
         """Every name of a kind, sorted."""
@@ -132,41 +132,101 @@ class Registry:
         """The one usable entry for `name` or `distribution/name`.
 
         Raises:
-            PluginError: unknown (with the nearest name), provided twice, incompatible, or missing a package.
+            PluginError: unknown (with the nearest name), provided twice, incompatible, broken, or missing a package.
         """
         prefix = f"{where}: " if where else ""
         dist, _, bare = name.rpartition("/")
-        found = [entry for entry in self.entries.get((kind, bare), []) if dist in ("", entry.dist)]
+        found = [entry for entry in self.entries.get((kind, bare), []) if not dist or canonical(dist) == entry.dist]
         if not found:
-            raise PluginError(prefix + self._unknown(kind, name, bare))
+            raise PluginError(prefix + self._unknown(kind, name, bare, dist))
         if len(found) > 1:
             who = ", ".join(f"{entry.dist} {entry.version}" for entry in found)
             fix = " or ".join(f"'{entry.dist}/{bare}'" for entry in found)
             raise PluginError(f"{prefix}{kind} {bare!r} is provided by {who}. Write {fix}.")
         (entry,) = found
-        if entry.status.startswith("missing"):
+        status = entry.status
+        if status.startswith("missing"):
             packages = " ".join(entry.spec.missing())
             raise PluginError(
-                f"{prefix}{kind} {name!r} from {entry.dist} {entry.version} needs packages that are not installed: "
-                f"{packages}. Install them with 'pip install {packages}', or choose another of: "
-                f"{', '.join(self.names(kind))}."
+                f"{prefix}{entry.title} needs packages that are not installed: {packages}. "
+                f"Install them with 'pip install {packages}', or choose another of: {', '.join(self.names(kind))}."
             )
-        if entry.status != "ok":
-            raise PluginError(f"{prefix}{kind} {name!r} from {entry.dist} {entry.version} is {entry.status}.")
+        if status != "ok" and not status.startswith("slow"):
+            raise PluginError(f"{prefix}{entry.title} is {status}. {_cure(entry, status)}")
         return entry
 
-    def _unknown(self, kind: str, name: str, bare: str) -> str:
+    def _unknown(self, kind: str, name: str, bare: str, dist: str) -> str:
         names = self.names(kind)
         elsewhere = sorted(k for k, n in self.entries if n == bare)
         hint = did_you_mean(bare, names) or (f" {bare!r} is a {elsewhere[0]}." if elsewhere else "")
+        here = {entry.dist for entries in self.entries.values() for entry in entries}
+        if dist and canonical(dist) not in here:
+            hint = f" The distribution {dist!r} has no components here; is it installed?{hint}"
         known = ", ".join(names) or "none (run 'pip install -e .' in the project folder)"
         lost = f" {len(self.broken)} plugin(s) failed to load; see 'bozzetto plugins list'." if self.broken else ""
         return f"there is no {kind} named {name!r}.{hint} Known: {known}.{lost}"
 
     def config_type(self, kind: str, name: str, where: str = "") -> type:
-        """The config dataclass of a component; imports no torch."""
-        return load(self.find(kind, name, where).spec.config)
+        """The config dataclass of a component; imports no torch.
+
+        Raises:
+            PluginError: it cannot be imported, or is not a dataclass.
+        """
+        entry = self.find(kind, name, where)
+        schema = _imported(entry, entry.spec.config, where)
+        if not is_dataclass(schema) or not isinstance(schema, type):
+            prefix = f"{where}: " if where else ""
+            raise PluginError(f"{prefix}{entry.title} is broken: its config {entry.spec.config} is not a dataclass.")
+        return schema
 
     def implementation(self, kind: str, name: str) -> type:
-        """The class of a component; this is where torch may be imported."""
-        return load(self.find(kind, name).spec.target)
+        """The class of a component; this is where torch may be imported.
+
+        Raises:
+            PluginError: it cannot be imported, or is not a class.
+        """
+        entry = self.find(kind, name)
+        target = _imported(entry, entry.spec.target, "")
+        if not isinstance(target, type):
+            raise PluginError(f"{entry.title} is broken: its target {entry.spec.target} is not a class.")
+        return target
+
+
+def _imported(entry: Entry, path: str, where: str) -> object:
+    try:
+        return load(path)
+    except Exception as error:  # importing a plugin may raise anything
+        prefix = f"{where}: " if where else ""
+        raise PluginError(
+            f"{prefix}{entry.title} is broken: {path} cannot be imported: {type(error).__name__}: {error}"
+        ) from error
+
+
+def _checked(spec: object) -> ComponentSpec:
+    if not isinstance(spec, ComponentSpec):
+        raise PluginError(f"bozzetto_components must give ComponentSpecs, not {spec!r}.")
+    return spec
+
+
+def _same_name(one: Entry, two: Entry) -> bool:
+    return (one.dist, one.spec.kind, one.spec.name) == (two.dist, two.spec.kind, two.spec.name)
+
+
+def _check_hooks(plugin: object, implemented: int) -> None:
+    """A function that looks like a hook and is not marked as one would be ignored without a word."""
+    for name, value in vars(plugin).items() if hasattr(plugin, "__dict__") else ():
+        if name.startswith(PREFIX) and callable(value) and not hasattr(value, "bozzetto_impl"):
+            raise PluginError(f"{name} is not marked with @hookimpl.")
+    if not implemented:
+        raise PluginError(f"it implements no hook; a plugin defines {PREFIX}components or another, with @hookimpl.")
+
+
+def _heavy_since(before: set[str]) -> tuple[str, ...]:
+    return tuple(name for name in HEAVY if name in sys.modules and name not in before)
+
+
+def _cure(entry: Entry, status: str) -> str:
+    if status.startswith("broken"):
+        return f"Tell the authors of {entry.dist}."
+    newer = entry.spec.kind not in API or entry.spec.api > API[entry.spec.kind]
+    return f"Install a {'newer bozzetto' if newer else f'newer {entry.dist}'}."

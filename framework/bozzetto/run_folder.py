@@ -41,8 +41,7 @@ class RunFolder:
         folder = cls(root / f"{slug(recipe.prompt)}-{secrets.token_hex(3)}")
         for part in (folder.checkpoints, folder.images, folder.metrics, folder.export):
             part.mkdir(parents=True)
-        values = {**recipe.values, "profiles": {recipe.profile: {}}}
-        write_text(folder.recipe_file, yaml.safe_dump(values, sort_keys=False, allow_unicode=True))
+        folder.write_recipe(recipe)
         folder.record(
             {
                 "recipe": recipe.name,
@@ -73,6 +72,11 @@ class RunFolder:
         if not folder.recipe_file.is_file() or not folder.manifest_file.is_file():
             raise ConfigError(f"{path} is not a run folder: it has no recipe.yaml and manifest.json.")
         return folder
+
+    def write_recipe(self, recipe: Recipe) -> None:
+        """Keep the recipe as it runs."""
+        values = {**recipe.values, "profiles": {recipe.profile: {}}}
+        write_text(self.recipe_file, yaml.safe_dump(values, sort_keys=False, allow_unicode=True))
 
     @property
     def recipe_file(self) -> Path:
@@ -116,9 +120,21 @@ class RunFolder:
         stages = self.manifest.get("stages", {})
         self.record({"stages": {**stages, stage: {**stages.get(stage, {}), **facts}}})
 
+    def record_export(self, name: str, files: Sequence[Path], facts: Mapping[str, Any]) -> None:
+        """Add what one exporter wrote to the manifest; what the others wrote before stays."""
+        entry = {"files": [str(path.relative_to(self.path)) for path in files], **facts}
+        self.record({"exports": {**self.manifest.get("exports", {}), name: entry}})
+
+    def forget_stage(self, stage: str) -> None:
+        """Remove a stage's checkpoint and pictures, so that it is trained again from its start."""
+        self.checkpoint(stage).unlink(missing_ok=True)
+        for picture in self.images.glob(f"{stage}-[0-9]*.png"):
+            picture.unlink()
+        self.record_stage(stage, {"finished": False})
+
     def finished(self, stage: str) -> bool:
-        """Whether a stage has trained to its end."""
-        return bool(self.manifest.get("stages", {}).get(stage, {}).get("finished"))
+        """Whether a stage has trained to its end and its checkpoint is still there."""
+        return self.checkpoint(stage).is_file() and bool(self.manifest.get("stages", {}).get(stage, {}).get("finished"))
 
 
 def installed_versions() -> dict[str, str]:

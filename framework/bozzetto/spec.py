@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import re
+import sys
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -22,12 +24,20 @@ Kind = Literal[
 KINDS: tuple[str, ...] = get_args(Kind)
 
 API: dict[str, int] = dict.fromkeys(KINDS, 1)
-"""The major version of each kind's contract that this host speaks."""
+"""The major version of each kind's contract that this host speaks. It grows when a component written for the contract
+before would no longer work."""
+
+_KEBAB = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+_PATH = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
 
 
 @dataclass(frozen=True, slots=True)
 class ComponentSpec:
-    """One component: what it is called, where it lives, what it reads and what it gives."""
+    """One component: what it is called, where it lives, what it reads and what it gives.
+
+    Raises:
+        ValueError: a field has the wrong type or form; the message starts with its name.
+    """
 
     kind: Kind
     name: str
@@ -47,9 +57,34 @@ class ComponentSpec:
     needs: frozenset[str] = frozenset()
     """What it reads from its neighbours."""
 
+    def __post_init__(self) -> None:
+        for name in ("kind", "name"):
+            if not isinstance(getattr(self, name), str) or not _KEBAB.fullmatch(getattr(self, name)):
+                raise ValueError(f"{name}: must be text in kebab-case such as 'hash-grid', got {getattr(self, name)!r}")
+        for name in ("target", "config"):
+            if not isinstance(getattr(self, name), str) or not _PATH.fullmatch(getattr(self, name)):
+                raise ValueError(f"{name}: must be 'package.module:Name', got {getattr(self, name)!r}")
+        if not isinstance(self.summary, str) or "\n" in self.summary:
+            raise ValueError(f"summary: must be one line of text, got {self.summary!r}")
+        if not isinstance(self.api, int) or isinstance(self.api, bool):
+            raise ValueError(f"api: must be a whole number, got {self.api!r}")
+        for name, kind in (("requires", tuple), ("provides", frozenset), ("needs", frozenset)):
+            value = getattr(self, name)
+            if not isinstance(value, kind) or not all(isinstance(item, str) for item in value):
+                raise ValueError(f"{name}: must be a {kind.__name__} of texts, got {value!r}")
+
     def missing(self) -> list[str]:
         """The packages in `requires` that are not installed."""
-        return [name for name in self.requires if importlib.util.find_spec(name) is None]
+        return [name for name in self.requires if not installed(name)]
+
+
+def installed(name: str) -> bool:
+    """Whether the top-level package of an import name can be found; imports nothing."""
+    top = name.partition(".")[0]
+    try:
+        return top in sys.modules or importlib.util.find_spec(top) is not None
+    except (ImportError, ValueError):
+        return False
 
 
 def load(path: str) -> Any:

@@ -176,6 +176,8 @@ class Rendered:
     """World-space normal weighted by opacity, components in [-1, 1]."""
     space: Space = "rgb"
     volume: VolumeSamples | None = None
+    mesh: Mesh | None = None
+    """The surface that a mesh renderer drew; losses on meshes read this."""
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,11 @@ def test_another_type_drops_the_fields_of_the_old_one():
     assert same == {"geometry": {"type": "hash-grid", "levels": 8, "radius": 2}}
 
 
+def test_a_bare_name_below_fields_is_a_type():
+    assert layers.overlay({"g": "hash-grid"}, {"g": {"levels": 2}}) == {"g": {"type": "hash-grid", "levels": 2}}
+    assert layers.overlay({"g": "hash-grid"}, {"g": {"type": "other"}}) == {"g": {"type": "other"}}
+
+
 def test_overrides_are_typed_by_yaml_and_prompts_taken_by_the_letter():
     values = layers.parse_overrides(
         ["a.b=3", "a.c=1e-3", "a.d=[1, 2]", "a.e=true", "prompt=a cat: the {best}, [ever] # 1"]
@@ -47,17 +52,18 @@ def test_reading_errors(tmp_path):
         layers.read(tmp_path / "list.yaml")
 
 
-def test_interpolation_resolves_or_says_what_is_missing(tmp_path):
-    assert layers.resolve({"a": 3, "b": "${a}"}, tmp_path)["b"] == 3
-    with pytest.raises(ConfigError, match="nothing_here"):
-        layers.resolve({"b": "${nothing_here}"}, tmp_path)
+def test_interpolation_resolves_or_says_what_is_missing():
+    assert layers.resolve({"a": 3, "b": "${a}"})["b"] == 3
+    with pytest.raises(ConfigError, match="^b: .*nothing_here"):
+        layers.resolve({"b": "${nothing_here}"})
 
 
-def test_line_of_finds_the_key_also_inside_a_profile(tmp_path):
+def test_line_of_follows_keys_and_indices(tmp_path):
     path = tmp_path / "r.yaml"
-    path.write_text(
-        "name: x\nsystem:\n  geometry:\n    levels: 3\nprofiles:\n  cpu:\n    system:\n      material:\n        a: 1\n"
-    )
-    assert layers.line_of(path, "system.geometry.levels") == 4
-    assert layers.line_of(path, "system.material.a") == 9
-    assert layers.line_of(path, "system.nothing") is None
+    path.write_text("name: x\nsystem:\n  geometry:\n    levels: 3\nplugins:\n- a\n- b\n")
+    assert layers.line_of(path, ["system", "geometry", "levels"]) == 4
+    assert layers.line_of(path, layers.key_parts("plugins[1]")) == 7
+    assert layers.line_of(path, ["plugins", 2]) is None
+    assert layers.line_of(path, ["system", "nothing"]) is None
+    assert layers.line_of(path, ["name", "x"]) is None
+    assert layers.key_parts("a.b[0][12].c") == ["a", "b", 0, 12, "c"]

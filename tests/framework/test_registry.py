@@ -3,17 +3,22 @@
 import subprocess
 import sys
 import types
+from importlib.metadata import EntryPoint
 
 import pytest
 
 from bozzetto import ComponentSpec, hookimpl
-from bozzetto.cli.plugins import list_plugins, show_component
+from bozzetto.cli.plugins import list_plugins, rows, show_component
 from bozzetto.errors import PluginError
 from bozzetto.registry import Registry, Source, installed_sources
 
+GOOD = "bozzetto_plugins.loss.config:SparsityConfig"
 
-def spec(name="blocky", kind="geometry", api=1, requires=()):
-    return ComponentSpec(kind, name, "no.module:Class", "no.module:Config", "A test.", api, requires)
+
+def spec(
+    name="blocky", kind="geometry", api=1, requires=(), target="bozzetto_plugins.loss.sparsity:Sparsity", config=GOOD
+):
+    return ComponentSpec(kind, name, target, config, "A test.", api, requires)
 
 
 @pytest.fixture
@@ -57,14 +62,14 @@ def test_two_distributions_with_one_name_conflict_only_when_the_bare_name_is_use
     assert registry.find("geometry", "two/blocky").version == "2.0"
     with pytest.raises(PluginError, match=r"provided by one 1\.0, two 2\.0\. Write 'one/blocky' or 'two/blocky'"):
         registry.find("geometry", "blocky")
-    assert list_plugins(registry).count("CONFLICT") == 2
+    assert [row["status"] for row in rows(registry)] == ["CONFLICT", "CONFLICT"]
 
 
 def test_a_broken_plugin_is_listed_and_stops_nothing(plugin):
     broken = Source("bad", "0", "main", "there_is_no_such_module")
     registry = Registry.discover([broken, plugin("one", spec())])
     assert registry.find("geometry", "blocky").dist == "one"
-    assert "broken  bad:main: ModuleNotFoundError" in list_plugins(registry)
+    assert "broken: ModuleNotFoundError: No module named 'there_is_no_such_module'" in list_plugins(registry)
     with pytest.raises(PluginError, match=r"1 plugin\(s\) failed to load"):
         registry.find("geometry", "zzz")
 
@@ -77,7 +82,7 @@ def test_a_plugin_that_raises_half_way_leaves_nothing_behind(plugin):
     source = plugin("bad")
     sys.modules[source.module].bozzetto_components = hookimpl(half)
     registry = Registry.discover([source])
-    assert registry.names("geometry") == [] and "bad:main" in registry.broken
+    assert registry.names("geometry") == [] and source in registry.broken
 
 
 def test_strict_raises_for_authors():
@@ -87,12 +92,14 @@ def test_strict_raises_for_authors():
 
 def test_a_misspelt_hook_is_broken_not_ignored(plugin):
     source = plugin("bad", bozzetto_component=hookimpl(lambda: []))
-    assert "bad:main" in Registry.discover([source]).broken
+    assert source in Registry.discover([source]).broken
 
 
 def test_wrong_api_and_missing_packages_are_refused_on_use(plugin):
     registry = Registry.discover([plugin("one", spec("old", api=99), spec("hungry", requires=("not_a_package",)))])
-    with pytest.raises(PluginError, match="incompatible: geometry api 99, this host has 1"):
+    with pytest.raises(
+        PluginError, match=r"incompatible: geometry api 99, this host has 1\. Install a newer bozzetto\."
+    ):
         registry.find("geometry", "old")
     with pytest.raises(PluginError, match="pip install not_a_package"):
         registry.find("geometry", "hungry")
@@ -102,6 +109,130 @@ def test_environment_adds_and_disables():
     sources = installed_sources({"BOZZETTO_PLUGINS": "mine=my_module:thing", "BOZZETTO_DISABLE": "bozzetto"})
     assert Source("local", "0", "mine", "my_module:thing") in sources
     assert not [source for source in sources if source.dist == "bozzetto"]
+
+
+def test_a_newer_contract_and_an_unknown_kind_ask_for_a_newer_host_an_old_one_for_a_newer_plugin(plugin):
+    walk = spec("walk")
+    object.__setattr__(walk, "kind", "animator")  # past the type checker of the tests
+    registry = Registry.discover([plugin("one", spec("old", api=0), walk)])
+    assert [row["status"] for row in rows(registry)] == [
+        "incompatible: this host has no kind 'animator'",
+        "incompatible: geometry api 0, this host has 1",
+    ]
+    with pytest.raises(PluginError, match="Install a newer one"):
+        registry.find("geometry", "old")
+    with pytest.raises(PluginError, match="Install a newer bozzetto"):
+        show_component(registry, "animator/walk")
+
+
+@pytest.mark.parametrize(
+    ("fields", "why"),
+    [
+        ({"target": "no_such_package.module:Class"}, "there is no module no_such_package"),
+        ({"target": "bozzetto_plugins.loss.gone:Class"}, "there is no module bozzetto_plugins.loss.gone"),
+        ({"target": "bozzetto_plugins.loss.sparsity:Spersity"}, "bozzetto_plugins.loss.sparsity has no Spersity"),
+        ({"config": "bozzetto_plugins.loss.config:Gone"}, "bozzetto_plugins.loss.config has no Gone"),
+    ],
+)
+def test_a_target_that_is_not_there_is_told_when_listed_and_when_used(plugin, fields, why):
+    source = plugin("one", spec(**fields), spec("fine"))
+    registry = Registry.discover([source])
+    assert [row["status"] for row in rows(registry)] == [f"broken: {why}", "ok"]
+    with pytest.raises(PluginError, match=f"geometry 'blocky' from one 1.0 is broken: {why}. Tell the authors of one"):
+        registry.find("geometry", "blocky")
+    with pytest.raises(PluginError, match="geometry 'blocky' from one 1.0 is broken"):
+        Registry.discover([source], strict=True)
+
+
+def test_a_config_that_is_no_dataclass_is_told_from_its_text_and_when_it_is_loaded(plugin, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "plain_config.py").write_text("class Plain:\n    levels: int = 3\n\n\nmade = type('Made', (), {})\n")
+    registry = Registry.discover(
+        [plugin("one", spec(config="plain_config:Plain"), spec("made", config="plain_config:made"))]
+    )
+    assert [row["status"] for row in rows(registry)] == ["broken: plain_config:Plain is not a dataclass", "ok"]
+    with pytest.raises(PluginError, match="its config plain_config:made is not a dataclass"):
+        registry.config_type("geometry", "made")
+
+
+def test_a_module_that_raises_is_a_plugin_error_when_it_is_used(plugin, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "raising_part.py").write_text("class Part: pass\nraise RuntimeError('no luck')\n")
+    registry = Registry.discover([plugin("one", spec(target="raising_part:Part"))])
+    with pytest.raises(PluginError, match="raising_part:Part cannot be imported: RuntimeError: no luck"):
+        registry.implementation("geometry", "blocky")
+
+
+def test_a_plugin_that_exits_or_prints_or_gives_the_wrong_things_stops_nothing(plugin, tmp_path, monkeypatch, capsys):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "exiting.py").write_text("print('hello')\nraise SystemExit(3)\n")
+    no_specs, a_word = plugin("strings"), plugin("recipes")
+    sys.modules[no_specs.module].bozzetto_components = hookimpl(lambda: ["geometry"])
+    sys.modules[a_word.module].bozzetto_recipes = hookimpl(lambda: ["no/such/folder"])
+    unmarked = plugin("unmarked", bozzetto_run_failed=lambda reason: None)
+    silent = Source("silent", "1.0", "main", "json")
+    sources = [Source("exits", "1.0", "main", "exiting"), no_specs, a_word, unmarked, silent, plugin("one", spec())]
+    registry = Registry.discover(sources)
+    told = {row["distribution"]: row["status"] for row in rows(registry)}
+    assert told["exits"] == "broken: SystemExit: 3" and told["one"] == "ok"
+    assert "must give ComponentSpecs, not 'geometry'" in told["strings"]
+    assert "folders that exist" in told["recipes"]
+    assert "bozzetto_run_failed is not marked with @hookimpl" in told["unmarked"]
+    assert "implements no hook" in told["silent"]
+    assert capsys.readouterr().out == ""
+
+
+def test_a_slow_plugin_is_named_and_can_be_used(plugin, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr("bozzetto.registry.HEAVY", ("a_heavy_package",))
+    (tmp_path / "a_heavy_package.py").write_text("")
+    (tmp_path / "slow_manifest.py").write_text(
+        "import a_heavy_package\nfrom bozzetto import ComponentSpec, hookimpl\n"
+        "@hookimpl\ndef bozzetto_components():\n"
+        f"    yield ComponentSpec('geometry', 'toon', 'bozzetto_plugins.loss.sparsity:Sparsity', {GOOD!r}, 'A test.')\n"
+    )
+    registry = Registry.discover([Source("toon", "1.0", "main", "slow_manifest"), plugin("one", spec())])
+    assert [row["status"] for row in rows(registry)] == ["ok", "slow: imports a_heavy_package"]
+    assert registry.find("geometry", "toon").dist == "toon"
+    assert "slow: its manifest imports a heavy package" in list_plugins(registry)
+
+
+def test_one_distribution_cannot_give_a_name_twice(plugin):
+    registry = Registry.discover([plugin("one", spec(), spec(api=2))])
+    (error,) = registry.broken.values()
+    assert str(error) == "one declares geometry 'blocky' twice." and registry.entries == {}
+
+
+def test_equal_entries_are_one(plugin):
+    source = plugin("one", spec(), spec())
+    again = Source(source.dist, source.version, "other", source.module)
+    registry = Registry.discover([source, again])
+    assert len(registry.entries["geometry", "blocky"]) == 1
+
+
+def test_a_distribution_that_is_not_there_is_named(plugin):
+    registry = Registry.discover([plugin("one", spec())])
+    assert registry.find("geometry", "One/blocky").dist == "one"
+    with pytest.raises(PluginError, match="The distribution 'two' has no components here; is it installed?"):
+        registry.find("geometry", "two/blocky")
+
+
+def test_damaged_metadata_does_not_end_the_list(monkeypatch):
+    class Damaged:
+        @property
+        def name(self):
+            raise KeyError("Name")
+
+    entry_point = EntryPoint("main", "damaged.manifest", "bozzetto.plugins")
+    vars(entry_point)["dist"] = Damaged()
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda group: [entry_point])
+    assert installed_sources({}) == [Source("unknown", "0", "main", "damaged.manifest")]
+
+
+def test_strict_names_every_fault(plugin):
+    bad = [Source("bad", "0", name, f"no_such_{name}") for name in ("one", "two")]
+    with pytest.raises(PluginError, match=r"(?s)Plugin bad:one failed to load.*Plugin bad:two failed to load"):
+        Registry.discover(bad, strict=True)
 
 
 def test_every_built_in_is_found_usable_and_named_alike():
@@ -130,7 +261,18 @@ def test_every_field_of_every_built_in_config_is_documented():
     assert bare == []
 
 
-@pytest.mark.parametrize("arguments", [["plugins", "list"], ["plugins", "show", "geometry/hash-grid"], ["--help"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["plugins", "list"],
+        ["plugins", "list", "--json"],
+        ["plugins", "show", "geometry/hash-grid"],
+        ["--help"],
+        ["schema"],
+        ["doctor"],
+    ],
+    ids=" ".join,
+)
 def test_listing_showing_and_help_import_no_torch(arguments):
     code = (
         f"import sys; from bozzetto.cli import main; rc = main({arguments!r}); sys.exit(rc or 'torch' in sys.modules)"

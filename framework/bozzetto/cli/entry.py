@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -21,7 +22,11 @@ commands:
   run       train a recipe and export the result (the default: 'run' may be left out)
   check     validate a recipe without loading any model
   export    export a finished run again, e.g. with other settings
-  plugins   list components, or show the fields of one
+  convert   turn a threestudio recipe into one of ours
+  plugins   list components, show the fields of one, check them, start a package of your own
+  schema    print the JSON schema of recipes, for editors
+  bench     measure kernels and training steps on this machine
+  doctor    what this machine has, what of it is used, and why the rest is not
 
 'bozzetto COMMAND --help' tells more. Any field of a recipe can be set on the command line: key=value,
 e.g. system.geometry.levels=12 trainer.steps=600 export.mesh.max_faces=5000.
@@ -34,6 +39,11 @@ def run_parser() -> argparse.ArgumentParser:
     start = parser.add_mutually_exclusive_group(required=True)
     start.add_argument("--config", metavar="RECIPE", help="a YAML file, or the name of a recipe that a plugin ships")
     start.add_argument("--resume", metavar="RUN_FOLDER", help="go on with an interrupted run")
+    parser.add_argument(
+        "--from-stage",
+        metavar="STAGE",
+        help="with --resume: forget what this stage and those after it have done, and train them again",
+    )
     add_profile(parser)
     parser.add_argument(
         "--dry-run", action="store_true", help="resolve and print everything the run would load, then stop"
@@ -53,17 +63,43 @@ def check_parser() -> argparse.ArgumentParser:
 
 def export_parser() -> argparse.ArgumentParser:
     """Options of `export`."""
-    parser = argparse.ArgumentParser("bozzetto export", description="Export a finished run again.")
-    parser.add_argument("run_folder", metavar="RUN_FOLDER", help="a folder under outputs/")
-    add_common(parser)
-    return parser
+    from bozzetto.cli.export import parser
+
+    return parser()
 
 
 def plugins_parser() -> argparse.ArgumentParser:
     """Options of `plugins`."""
-    parser = argparse.ArgumentParser("bozzetto plugins", description="What is installed.")
-    parser.add_argument("action", choices=("list", "show"), help="list everything, or show the fields of one component")
-    parser.add_argument("component", nargs="?", metavar="KIND/NAME", help="for 'show', e.g. geometry/hash-grid")
+    from bozzetto.cli.plugins import parser
+
+    return parser()
+
+
+def bench_parser() -> argparse.ArgumentParser:
+    """Options of `bench`."""
+    from bozzetto.cli.bench import parser
+
+    return parser()
+
+
+def convert_parser() -> argparse.ArgumentParser:
+    """Options of `convert`."""
+    from bozzetto.cli.convert import parser
+
+    return parser()
+
+
+def schema_parser() -> argparse.ArgumentParser:
+    """Options of `schema`."""
+    parser = argparse.ArgumentParser("bozzetto schema", description="Print the JSON schema of recipes, for editors.")
+    parser.add_argument("--output", type=Path, metavar="FILE", help="write it there instead")
+    parser.add_argument("--traceback", action="store_true", help="show where an error comes from")
+    return parser
+
+
+def doctor_parser() -> argparse.ArgumentParser:
+    """Options of `doctor`."""
+    parser = argparse.ArgumentParser("bozzetto doctor", description="What this machine has, and what of it is used.")
     parser.add_argument("--traceback", action="store_true", help="show where an error comes from")
     return parser
 
@@ -101,11 +137,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "run": (run_parser, _run),
         "check": (check_parser, _check),
         "export": (export_parser, _export),
+        "convert": (convert_parser, _convert),
         "plugins": (plugins_parser, _plugins),
+        "schema": (schema_parser, _schema),
+        "bench": (bench_parser, _bench),
+        "doctor": (doctor_parser, _doctor),
     }
     name = words.pop(0) if words[0] in commands else "run"
     make_parser, command = commands[name]
-    options = make_parser().parse_intermixed_args(words)
+    parser = make_parser()  # overrides may stand between options; a parser with actions of its own has none
+    options = parser.parse_args(words) if name == "plugins" else parser.parse_intermixed_args(words)
     try:
         return command(options, _registry())
     except UserError as error:
@@ -142,13 +183,42 @@ def _check(options: argparse.Namespace, registry: Registry) -> int:
 
 
 def _export(options: argparse.Namespace, registry: Registry) -> int:
-    from bozzetto.cli.run import export
+    from bozzetto.cli.export import export
 
     return export(options, registry)
 
 
-def _plugins(options: argparse.Namespace, registry: Registry) -> int:
-    from bozzetto.cli.plugins import list_plugins, show_component
+def _bench(options: argparse.Namespace, registry: Registry) -> int:
+    from bozzetto.cli.bench import bench
 
-    print(list_plugins(registry) if options.action == "list" else show_component(registry, options.component))
+    return bench(options, registry)
+
+
+def _convert(options: argparse.Namespace, registry: Registry) -> int:
+    from bozzetto.cli.convert import convert
+
+    return convert(options, registry)
+
+
+def _plugins(options: argparse.Namespace, registry: Registry) -> int:
+    from bozzetto.cli.plugins import plugins
+
+    return plugins(options, registry)
+
+
+def _schema(options: argparse.Namespace, registry: Registry) -> int:
+    from bozzetto.files import write_text
+    from bozzetto.schema import recipe_schema
+
+    text = json.dumps(recipe_schema(registry), indent=2) + "\n"
+    if options.output:
+        print(f"wrote {write_text(options.output, text)}")
+    else:
+        print(text, end="")
     return 0
+
+
+def _doctor(options: argparse.Namespace, registry: Registry) -> int:
+    from bozzetto.cli.doctor import doctor
+
+    return doctor(registry)

@@ -1,46 +1,129 @@
-"""`bozzetto plugins list` and `show`. No torch."""
+"""`bozzetto plugins list | show | check | new | docs`. No torch, except in `check`."""
 
 from __future__ import annotations
 
-import textwrap
+import argparse
+import json
+import shutil
+import sys
+from pathlib import Path
 
-from bozzetto.config import describe
 from bozzetto.errors import PluginError, did_you_mean
 from bozzetto.registry import Registry
-from bozzetto.spec import KINDS, load
+from bozzetto.spec import KINDS
+
+
+def parser() -> argparse.ArgumentParser:
+    """Options of `plugins`."""
+    top = argparse.ArgumentParser("bozzetto plugins", description="What is installed, and writing your own.")
+    actions = top.add_subparsers(dest="action", metavar="ACTION", required=True)
+    one = actions.add_parser("list", help="every component: kind, name, distribution, version, status")
+    one.add_argument("--json", action="store_true", help="the same for programs")
+    one = actions.add_parser("show", help="every field of one component, with type, default and meaning")
+    one.add_argument("component", metavar="KIND/NAME", help="e.g. geometry/hash-grid, or geometry/DISTRIBUTION/NAME")
+    one = actions.add_parser("check", help="load every component and compare it with its kind's contract")
+    one.add_argument("distributions", nargs="*", metavar="DISTRIBUTION", help="only these; default: all")
+    one = actions.add_parser("new", help="write a package with one component, tests and a recipe")
+    one.add_argument("name", metavar="NAME", help="kebab-case, e.g. voxel-box; the package is bozzetto-NAME")
+    one.add_argument("--kind", required=True, choices=KINDS, metavar="KIND", help=", ".join(KINDS))
+    one.add_argument("--into", type=Path, default=Path(), metavar="FOLDER", help="where; default: here")
+    one = actions.add_parser("docs", help="write the reference pages of every component as Markdown")
+    one.add_argument("folder", type=Path, metavar="FOLDER", help="e.g. docs/reference")
+    one.add_argument("--distribution", metavar="NAME", help="only the components of this one")
+    for action in actions.choices.values():
+        action.add_argument("--traceback", action="store_true", help="show where an error comes from")
+    return top
+
+
+def plugins(options: argparse.Namespace, registry: Registry) -> int:
+    """Run one action."""
+    if options.action == "list":
+        print(json.dumps(rows(registry), indent=2) if options.json else list_plugins(registry))
+        return 0
+    if options.action == "show":
+        print(show_component(registry, options.component), end="")
+        return 0
+    if options.action == "check":
+        from bozzetto.inspection import report
+
+        return report(registry, options.distributions)
+    if options.action == "new":
+        from bozzetto.cli.scaffold import next_steps, write_package
+
+        print(next_steps(write_package(options.into, options.name, options.kind)))
+        return 0
+    from bozzetto.reference import write_pages
+
+    for path in write_pages(options.folder, registry, options.distribution):
+        print(f"{'wrote  ' if path.is_file() else 'removed'}  {path}")
+    return 0
+
+
+def rows(registry: Registry) -> list[dict[str, str | None]]:
+    """A row per component, and one with kind null per plugin that failed to load."""
+    listed: list[dict[str, str | None]] = []
+    for (kind, name), entries in sorted(registry.entries.items()):
+        for entry in entries:
+            status = entry.status
+            if len(entries) > 1:
+                status = "CONFLICT" if status == "ok" else f"CONFLICT, {status}"
+            listed.append(_row(kind, name, entry.dist, entry.version, status, entry.spec.summary))
+    for source, error in registry.broken.items():
+        why = " ".join(str(error).split())
+        status = f"broken: {type(error).__name__}: {why}"
+        listed.append(_row(None, source.name, source.dist, source.version, status, ""))
+    return listed
+
+
+def _row(kind: str | None, name: str, dist: str, version: str, status: str, summary: str) -> dict[str, str | None]:
+    return {
+        "kind": kind, "name": name, "distribution": dist, "version": version, "status": status, "summary": summary,
+    }  # fmt: skip
 
 
 def list_plugins(registry: Registry) -> str:
-    """A row per component, then what is broken and what is slow."""
-    rows = []
-    for (kind, name), entries in sorted(registry.entries.items()):
-        clash = "  CONFLICT" if len(entries) > 1 else ""
-        rows += [(kind, name, f"{e.dist} {e.version}", e.status + clash, e.spec.summary) for e in entries]
-    if not rows and not registry.broken:
+    """The rows as a table, cut to the width of the terminal if there is one."""
+    listed = rows(registry)
+    if not listed:
         return "No plugins are installed, not even the built-in ones. Run 'pip install -e .' in the project folder."
-    widths = [max((len(row[column]) for row in rows), default=0) for column in range(4)]
-    lines = ["  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=False)) + f"  {row[4]}" for row in rows]
-    lines += [f"broken  {key}: {type(error).__name__}: {error}" for key, error in registry.broken.items()]
-    lines += [
-        f"slow    {key} imports {', '.join(names)} to be listed; move that import behind the component's target"
-        for key, names in registry.heavy.items()
-        if names
+    table = [
+        (row["kind"] or "plugin", row["name"], f"{row['distribution']} {row['version']}", row["status"], row["summary"])
+        for row in listed
     ]
-    return "\n".join(lines)
+    # A long status is told in full and pushes its own summary out of line, not everybody's.
+    widths = [min(max(len(str(row[column])) for row in table), 40) for column in range(4)]
+    room = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    lines = []
+    for row in table:
+        facts = "  ".join(str(cell).ljust(width) for cell, width in zip(row, widths, strict=False)) + "  "
+        summary = str(row[4]) if room is None else str(row[4])[: max(room - len(facts), 0)]
+        lines.append((facts + summary).rstrip())
+    return "\n".join([*lines, *hints(listed)])
 
 
-def show_component(registry: Registry, path: str | None) -> str:
-    """What a component is, and each field of its config with type, default and meaning."""
-    kind, _, name = (path or "").partition("/")
-    if kind not in KINDS or not name:
-        hint = did_you_mean(kind, KINDS)
+def hints(listed: list[dict[str, str | None]]) -> list[str]:
+    """What to do about conflicts, slow plugins and broken ones; nothing if there are none."""
+    statuses = [str(row["status"]) for row in listed]
+    told = []
+    if any("CONFLICT" in status for status in statuses):
+        told.append("CONFLICT: write DISTRIBUTION/NAME in the recipe.")
+    if any("slow" in status for status in statuses):
+        told.append("slow: its manifest imports a heavy package; move that import behind `target`.")
+    if any("broken" in status for status in statuses):
+        told.append("broken: 'bozzetto plugins check' and BOZZETTO_STRICT_PLUGINS=1 tell more; the others work.")
+    return ["", *told] if told else []
+
+
+def show_component(registry: Registry, path: str) -> str:
+    """What a component is, and each field of its config with type, default and meaning: its page of the reference."""
+    kind, _, name = path.partition("/")
+    kinds = sorted({*KINDS, *(kind for kind, _ in registry.entries)})
+    if kind not in kinds or not name:
+        hint = did_you_mean(kind, kinds)
         raise PluginError(f"{path!r} is not KIND/NAME, e.g. geometry/hash-grid.{hint} Kinds: {', '.join(KINDS)}.")
     entry = registry.find(kind, name)
-    spec = entry.spec
-    lines = [f"{kind}/{spec.name}  ({entry.dist} {entry.version})", f"  {spec.summary}"]
-    lines += [f"  provides {', '.join(sorted(spec.provides))}"] if spec.provides else []
-    lines += [f"  needs {', '.join(sorted(spec.needs))}"] if spec.needs else []
-    for item in describe(load(spec.config)):
-        lines.append(f"\n  {item.name}: {item.type} = {item.default}")
-        lines += textwrap.wrap(item.text, 100, initial_indent="      ", subsequent_indent="      ")
-    return "\n".join(lines)
+    registry.config_type(kind, f"{entry.dist}/{entry.spec.name}")
+
+    from bozzetto.reference import component_page
+
+    return f"{entry.dist} {entry.version}: {entry.status}\n\n{component_page(entry)}"

@@ -32,7 +32,9 @@ def plan_report(recipe: Recipe, plans: Mapping[str, ModelPlan]) -> str:
         f"device    {recipe.device}",
         f"seed      {recipe.seed}",
     ]
+    lines.append(f"plugins   {', '.join(f'{dist} {version}' for dist, version in recipe.distributions.items())}")
     lines += [f"weights   {item.describe()}" for item in plans.values()]
+    lines += [f"memory    {item.memory}" for item in plans.values()]
     for stage in recipe.stages:
         lines += stage_report(stage)
     lines += [f"export    {name}: {component_line(component)}" for name, component in recipe.exports]

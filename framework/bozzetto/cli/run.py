@@ -1,4 +1,4 @@
-"""`run`, `check` and `export`."""
+"""`run` and `check`."""
 
 from __future__ import annotations
 
@@ -63,6 +63,8 @@ def check(options: argparse.Namespace, registry: Registry) -> int:
 def run(options: argparse.Namespace, registry: Registry) -> int:
     """Train and export, from a recipe or from where an earlier run stopped."""
     found = hardware.detect()
+    if options.from_stage and not options.resume:
+        raise ConfigError("--from-stage needs a run to go back in. Give it with --resume outputs/...")
     if options.resume:
         folder = RunFolder.existing(Path(options.resume))
         recipe = load_recipe(folder.recipe_file, registry, options.overrides, folder.manifest["profile"], found)
@@ -75,7 +77,7 @@ def run(options: argparse.Namespace, registry: Registry) -> int:
         return 0
     for line in header(recipe, plans, options.config or options.resume):
         say(line)
-    return train_and_export(recipe, registry, plans, folder, found)
+    return train_and_export(recipe, registry, plans, folder, found, options.from_stage)
 
 
 def train_and_export(
@@ -84,6 +86,7 @@ def train_and_export(
     plans: dict[str, ModelPlan],
     folder: RunFolder | None,
     found: hardware.Accelerator,
+    from_stage: str | None = None,
 ) -> int:
     """The heavy part: from here on torch is imported."""
     import torch
@@ -99,11 +102,12 @@ def train_and_export(
     if folder is None:
         facts = {name: plans[name].facts(path) for name, path in weights.items()}
         folder = RunFolder.create(recipe, sys.argv, facts)
+        folder.record({"plugins": recipe.distributions})
     say(f"run       {folder.path}")
     torch.manual_seed(recipe.seed)
     pipeline = Pipeline(registry, folder, weights, cache_folder(), torch.device(device), say)
     try:
-        files = pipeline.run(recipe)
+        files = pipeline.run(recipe, from_stage)
     except (Interrupted, KeyboardInterrupt) as stop:
         say(f"\n{stop or 'stopped'}. Go on with:\n  {RESUME.format(folder=folder.path)}")
         return 130
@@ -112,20 +116,6 @@ def train_and_export(
     for path in files:
         say(f"wrote     {path}  ({path.stat().st_size / 1e6:.2f} MB)")
     say(f"done in {time.monotonic() - started:.0f} s")
-    return 0
-
-
-def export(options: argparse.Namespace, registry: Registry) -> int:
-    """Export a finished run again, with overrides such as `export.mesh.threshold=5`."""
-    import torch
-
-    from bozzetto.pipeline import Pipeline
-
-    folder, found = RunFolder.existing(Path(options.run_folder)), hardware.detect()
-    recipe = load_recipe(folder.recipe_file, registry, options.overrides, folder.manifest["profile"], found)
-    device = torch.device(open_device(recipe, found))
-    for path in Pipeline(registry, folder, {}, None, device, say).export(recipe):
-        say(f"wrote     {path}  ({path.stat().st_size / 1e6:.2f} MB)")
     return 0
 
 

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
 from bozzetto.kinds.background import Background
+from bozzetto.testing.checks import (
+    assert_close_in_half,
+    assert_devices_are_taken_from_inputs,
+    assert_every_parameter_learns,
+    assert_survives_saving,
+    half_precision,
+)
 from bozzetto.testing.scenes import cameras_around, view_alone
 
 
 class BackgroundContract:
     """RGB for each ray; deterministic for people; all randomness from the generator."""
+
+    works_in_half = True
+    """False: matrix products in half precision change it beyond recognition."""
 
     def make(self) -> Background:
         """A background to try."""
@@ -37,7 +48,21 @@ class BackgroundContract:
 
     def test_every_parameter_gets_a_finite_gradient(self) -> None:
         background, rays = self.make(), cameras_around(2, size=4).rays()
-        named = dict(background.named_parameters())
-        if named:
+        if list(background.parameters()):
             background(rays, None).square().sum().backward()
-            assert [name for name, p in named.items() if p.grad is None or not torch.isfinite(p.grad).all()] == []
+            assert_every_parameter_learns(background)
+
+    def test_the_state_survives_saving(self) -> None:
+        assert_survives_saving(self.make(), self.make())
+
+    def test_devices_are_taken_from_the_inputs(self) -> None:
+        background, rays, generator = self.make(), cameras_around(2, size=4).rays(), torch.Generator().manual_seed(0)
+        assert_devices_are_taken_from_inputs(lambda: [background(rays, None), background(rays, generator)])
+
+    def test_half_precision_gives_nearly_the_same(self) -> None:
+        if not self.works_in_half:
+            pytest.skip("does not work in half precision")
+        background, rays = self.make(), cameras_around(2, size=4).rays()
+        full = background(rays, None)
+        with half_precision():
+            assert_close_in_half(background(rays, None), full)

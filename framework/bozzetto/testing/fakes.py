@@ -25,12 +25,18 @@ class FakeTextEncoder:
     """Embeds a text as noise that its hash seeds: equal texts are equal, different texts are not."""
 
     def __init__(
-        self, text_model_id: str = "fake", length: int = 4, width: int = 8, known: frozenset[str] | None = None
+        self,
+        text_model_id: str = "fake",
+        length: int = 4,
+        width: int = 8,
+        known: frozenset[str] | None = None,
+        dtype: torch.dtype = torch.float32,
     ) -> None:
         self.text_model_id = text_model_id
         self.length = length
         self.width = width
         self.known = known
+        self.dtype = dtype
         self.encoded: list[str] = []
         """Every text asked for, in order."""
 
@@ -43,7 +49,8 @@ class FakeTextEncoder:
 
     def _embedding(self, text: str) -> Float[Tensor, "N E"]:
         seed = int.from_bytes(hashlib.sha256(f"{self.text_model_id}\0{text}".encode()).digest()[:4], "big")
-        return torch.randn(self.length, self.width, generator=torch.Generator().manual_seed(seed))
+        noise = torch.randn(self.length, self.width, generator=torch.Generator().manual_seed(seed))
+        return noise.to(self.dtype)
 
 
 def cameras_around(

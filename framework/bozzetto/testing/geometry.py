@@ -9,6 +9,12 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from bozzetto.kinds.geometry import Geometry, module
+from bozzetto.testing.checks import (
+    assert_close_in_half,
+    assert_devices_are_taken_from_inputs,
+    assert_every_parameter_learns,
+    half_precision,
+)
 from bozzetto.types import FieldOutput
 
 LAST_STEP = 10**9
@@ -32,6 +38,8 @@ class GeometryContract:
     """False: normals come from parameters of their own, which start at random and get no gradient from the density."""
     starts_as_ball = True
     """False: a new instance is not denser toward the origin."""
+    works_in_half = True
+    """False: matrix products in half precision change it beyond recognition."""
 
     def make(self) -> Geometry:
         """A small new instance."""
@@ -106,9 +114,7 @@ class GeometryContract:
     def test_gradients_reach_every_parameter(self) -> None:
         geometry = self.built()
         self.backward_from_everything(geometry)
-        gradients = {name: parameter.grad for name, parameter in module(geometry).named_parameters()}
-        assert [name for name, grad in gradients.items() if grad is None or not grad.count_nonzero()] == []
-        assert [name for name, grad in gradients.items() if not grad.isfinite().all()] == []
+        assert_every_parameter_learns(module(geometry))
 
     def test_locked_parameters_have_a_gradient_too(self) -> None:
         """At the first step as well: optimisers and gradient clipping see one set of parameters throughout."""
@@ -188,6 +194,30 @@ class GeometryContract:
         gradients = [p.grad for p in module(geometry).parameters() if p.grad is not None]
         assert all(gradient.isfinite().all() for gradient in gradients)
         assert any(gradient.count_nonzero() > 0 for gradient in gradients)
+
+    def test_devices_are_taken_from_the_points(self) -> None:
+        geometry = self.built()
+        points = self.points(geometry)
+
+        def use() -> list[FieldOutput | Tensor]:
+            geometry.set_step(LAST_STEP)
+            outputs = self.outputs(geometry, points)
+            weighted_sum(outputs[-1].features).backward()
+            return [*outputs, geometry.density(points), geometry.total_variation()]
+
+        assert_devices_are_taken_from_inputs(use)
+
+    def test_half_precision_gives_nearly_the_same(self) -> None:
+        if not self.works_in_half:
+            pytest.skip("does not work in half precision")
+        geometry = self.built()
+        points = self.points(geometry)
+        full = geometry(points)
+        with half_precision():
+            half = geometry(points)
+        for name in ("density", "sdf", "features"):
+            if (expected := getattr(full, name)) is not None:
+                assert_close_in_half(getattr(half, name), expected)
 
     def test_total_variation_is_a_finite_number(self) -> None:
         geometry = self.built()

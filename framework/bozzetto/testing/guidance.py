@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from bozzetto.kinds.guidance import Guidance
+from bozzetto.testing.checks import HALF, assert_devices_are_taken_from_inputs
 from bozzetto.testing.fakes import cameras_around
 from bozzetto.types import Cameras, Guided, Rendered, ViewCondition
 
@@ -91,6 +92,33 @@ class GuidanceContract:
             guided = guidance(rendered, condition, cameras, STEP, generator)
             gradients.append(image_gradient(guided, rendered.image))
         assert not torch.allclose(*gradients)
+
+    def test_a_resumed_guidance_goes_on_as_the_first_would(self) -> None:
+        """Nothing of it is saved: a new instance says what the old one would have said."""
+        first, resumed = self.make(), self.make()
+        self.guide(first, seed=7)
+        _, unbroken = self.guide(first, seed=8)
+        _, gradient = self.guide(resumed, seed=8)
+        torch.testing.assert_close(gradient, unbroken, rtol=0.0, atol=0.0)
+
+    def test_devices_are_taken_from_the_pictures(self) -> None:
+        guidance, cameras = self.make(), self.cameras()
+        rendered, condition = self.rendered(cameras), self.condition(guidance)
+        generator = torch.Generator(device=rendered.image.device).manual_seed(0)
+
+        def use() -> list[object]:
+            guided = guidance(rendered, condition, cameras, STEP, generator)
+            return [guided, image_gradient(guided, rendered.image)]
+
+        assert_devices_are_taken_from_inputs(use)
+
+    def test_half_precision_embeddings_are_taken(self) -> None:
+        guidance, cameras = self.make(), self.cameras()
+        rendered, full = self.rendered(cameras), self.condition(guidance)
+        half = ViewCondition(full.text.to(HALF), full.uncond.to(HALF))
+        generator = torch.Generator(device=rendered.image.device).manual_seed(0)
+        guided = guidance(rendered, half, cameras, STEP, generator)
+        assert image_gradient(guided, rendered.image).isfinite().all()
 
     def test_nothing_of_it_is_trained(self) -> None:
         guidance = self.make()

@@ -6,12 +6,16 @@ import torch
 from torch import nn
 
 from bozzetto.kinds.loss import Loss
+from bozzetto.testing.checks import assert_close_in_half, assert_devices_are_taken_from_inputs, half_precision
 from bozzetto.testing.scenes import SoftSphere, cameras_around, cameras_away, render_plainly
 from bozzetto.types import Cameras, LossInputs
 
 
 class LossContract:
     """A finite number, whatever was hit, with finite gradients, decided by the inputs and their generator alone."""
+
+    moves_the_scene = True
+    """False: a scene such as `geometry` is at rest under it, by what it measures."""
 
     def make(self) -> Loss:
         """A loss to try."""
@@ -42,6 +46,25 @@ class LossContract:
     def test_its_gradients_are_finite(self) -> None:
         geometry = self.geometry()
         self._check_gradients(self.make()(self.inputs(cameras_around(2), geometry)), geometry)
+
+    def test_its_gradient_reaches_the_scene(self) -> None:
+        geometry = self.geometry()
+        value = self.make()(self.inputs(cameras_around(2), geometry))
+        if self.moves_the_scene and value.requires_grad:
+            value.backward()
+            gradients = [p.grad for p in geometry.parameters() if p.grad is not None]
+            assert any(bool(gradient.count_nonzero()) for gradient in gradients)
+
+    def test_devices_are_taken_from_the_inputs(self) -> None:
+        loss, inputs = self.make(), self.inputs(cameras_around(2))
+        assert_devices_are_taken_from_inputs(lambda: loss(inputs))
+
+    def test_half_precision_gives_nearly_the_same(self) -> None:
+        loss = self.make()
+        full = loss(self.inputs(cameras_around(2)))
+        inputs = self.inputs(cameras_around(2))
+        with half_precision():
+            assert_close_in_half(loss(inputs), full)
 
     def test_inputs_decide_everything(self) -> None:
         before = torch.random.get_rng_state()

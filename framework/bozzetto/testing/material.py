@@ -7,6 +7,13 @@ import torch
 
 from bozzetto.errors import UserError
 from bozzetto.kinds.material import Material
+from bozzetto.testing.checks import (
+    assert_close_in_half,
+    assert_devices_are_taken_from_inputs,
+    assert_every_parameter_learns,
+    assert_survives_saving,
+    half_precision,
+)
 from bozzetto.testing.scenes import cameras_around, shading_alone, view_alone
 from bozzetto.types import FieldOutput, Shading
 
@@ -19,11 +26,18 @@ def random_field(count: int, features: int = 3, normals: bool = True) -> FieldOu
     return FieldOutput(raw, density=torch.ones(count), normal=normal if normals else None)
 
 
+def rows(field: FieldOutput, chosen: torch.Tensor) -> FieldOutput:
+    """Some points of a field."""
+    return FieldOutput(field.features[chosen], density=field.density[chosen], normal=field.normal[chosen])
+
+
 class MaterialContract:
     """Colours are colours, light belongs to its view, and all randomness comes from the generator."""
 
     steps = (0, 1, 500, 20000)
     """Steps at which shading is drawn; cover every phase of the material's schedule."""
+    works_in_half = True
+    """False: matrix products in half precision change it beyond recognition."""
 
     def make(self, feature_count: int = 3) -> Material:
         """A material to try."""
@@ -80,6 +94,46 @@ class MaterialContract:
         assert bool(((albedo >= 0.0) & (albedo <= 1.0)).all())
         albedo.sum().backward()
         assert features.grad is not None and bool((features.grad != 0.0).any())
+
+    def test_every_parameter_learns(self) -> None:
+        for feature_count in (3, 5):
+            material = self.make(feature_count)
+            rising = torch.linspace(0.1, 1.0, 8 * 3).view(8, 3)
+            (material.albedo(random_field(8, feature_count).features) * rising).sum().backward()
+            assert_every_parameter_learns(material)
+
+    def test_chunks_equal_the_whole(self) -> None:
+        material, field, points = self.make(), random_field(16), random_field(16).features.detach()
+        view = torch.arange(16) % 2
+        for shading in self._shadings():
+            whole = material(field, points, view, shading)
+            parts = [
+                material(rows(field, part), points[part], view[part], shading) for part in torch.arange(16).split(5)
+            ]
+            torch.testing.assert_close(torch.cat(parts), whole)
+
+    def test_the_state_survives_saving(self) -> None:
+        assert_survives_saving(self.make(), self.make())
+
+    def test_devices_are_taken_from_the_inputs(self) -> None:
+        material, field, cameras = self.make(), random_field(16), cameras_around(2)
+        points, view = field.features.detach(), torch.arange(16) % 2
+        generators = [torch.Generator().manual_seed(seed) for seed in range(8)]
+
+        def use() -> list[object]:
+            drawn = [material.sample_shading(cameras, step, g) for step in self.steps for g in generators]
+            shadings = [material.eval_shading(cameras), *drawn]
+            return [*shadings, *(material(field, points, view, shading) for shading in shadings)]
+
+        assert_devices_are_taken_from_inputs(use)
+
+    def test_half_precision_gives_nearly_the_same(self) -> None:
+        if not self.works_in_half:
+            pytest.skip("does not work in half precision")
+        material, features = self.make(), random_field(16).features
+        full = material.albedo(features)
+        with half_precision():
+            assert_close_in_half(material.albedo(features), full)
 
     def test_no_points_are_no_trouble(self) -> None:
         material, field = self.make(), random_field(0)

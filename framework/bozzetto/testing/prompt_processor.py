@@ -7,7 +7,9 @@ from pathlib import Path
 import torch
 
 from bozzetto.kinds.prompt_processor import PromptProcessor
+from bozzetto.testing.checks import HALF, assert_devices_are_taken_from_inputs
 from bozzetto.testing.fakes import FakeTextEncoder, cameras_around
+from bozzetto.testing.scenes import view_alone
 from bozzetto.types import Cameras
 
 
@@ -54,6 +56,27 @@ class PromptProcessorContract:
             for prompt in ("a hamburger", "a pizza")
         )
         assert not torch.allclose(first, other)
+
+    def test_each_camera_alone_as_in_a_batch(self) -> None:
+        cameras, condition = self.cameras(), self.make("a hamburger", "").encode(FakeTextEncoder(), None)
+        whole = condition.for_view(cameras)
+        for index in range(len(cameras)):
+            torch.testing.assert_close(condition.for_view(view_alone(cameras, index)).text[0], whole.text[index])
+
+    def test_the_same_texts_and_conditions_every_time(self) -> None:
+        first, again = self.make("a hamburger", ""), self.make("a hamburger", "")
+        assert first.texts() == again.texts()
+        one, two = (made.encode(FakeTextEncoder(), None).for_view(self.cameras()) for made in (first, again))
+        assert torch.equal(one.text, two.text) and torch.equal(one.uncond, two.uncond)
+
+    def test_devices_are_taken_from_the_cameras(self) -> None:
+        cameras, condition = self.cameras(), self.make("a hamburger", "").encode(FakeTextEncoder(), None)
+        assert_devices_are_taken_from_inputs(lambda: condition.for_view(cameras))
+
+    def test_half_precision_embeddings_are_taken(self) -> None:
+        encoder = FakeTextEncoder(dtype=HALF)
+        condition = self.make("a hamburger", "").encode(encoder, None).for_view(self.cameras())
+        assert condition.text.isfinite().all() and condition.uncond.isfinite().all()
 
     def test_the_cache_saves_the_encoder_work_and_changes_nothing(self, tmp_path: Path) -> None:
         fresh, idle = FakeTextEncoder(), FakeTextEncoder()

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
 from bozzetto.kinds.geometry import Geometry
 from bozzetto.kinds.renderer import Renderer
+from bozzetto.testing.checks import (
+    HALF_TOLERANCE,
+    assert_devices_are_taken_from_inputs,
+    assert_survives_saving,
+    half_precision,
+)
 from bozzetto.testing.scenes import PlainBackground, PlainMaterial, SoftSphere, cameras_around, cameras_away, view_alone
 from bozzetto.types import Cameras, Rendered
 
@@ -20,6 +27,8 @@ class RendererContract:
 
     depth_tolerance = 0.02
     """World units by which the distance to the ball's surface may be off."""
+    works_in_half = True
+    """False: matrix products in half precision change it beyond recognition."""
 
     def make(self, radius: float = 1.0) -> Renderer:
         """A renderer to try, for a geometry of this radius."""
@@ -104,8 +113,52 @@ class RendererContract:
         renderer, geometry, generator = self.make(), self.ball(), torch.Generator().manual_seed(0)
         renderer.update(geometry, 0, generator)
         copy = self.make()
-        copy.load_state_dict(renderer.state_dict())
+        assert_survives_saving(renderer, copy)
         cameras, material, background = cameras_around(), PlainMaterial(), PlainBackground()
         shading = material.eval_shading(cameras)
         pictures = [r(cameras, geometry, material, background, shading).image for r in (renderer, copy)]
         assert torch.equal(*pictures)
+
+    def test_a_resumed_renderer_goes_on_as_the_first_would(self) -> None:
+        pictures = []
+        for interrupted in (False, True):
+            renderer, geometry, generator = self.make(), self.ball(), torch.Generator().manual_seed(0)
+            for step in range(4):
+                if interrupted and step == 2:
+                    renderer, state = self.make(), renderer.state_dict()
+                    renderer.load_state_dict(state)
+                renderer.update(geometry, step, generator)
+            material, cameras = PlainMaterial(), cameras_around()
+            shading = material.eval_shading(cameras)
+            pictures.append(
+                renderer(cameras, geometry, material, PlainBackground(), shading, generator=generator).image
+            )
+        assert torch.equal(*pictures)
+
+    def test_devices_are_taken_from_the_cameras(self) -> None:
+        renderer, geometry, material, background = self.make(), self.ball(), PlainMaterial(), PlainBackground()
+        cameras, generator = cameras_around(2), torch.Generator().manual_seed(0)
+
+        def use() -> list[Rendered]:
+            shading = material.eval_shading(cameras)
+            renderer.update(geometry, 0, generator)
+            drawn = [
+                renderer(cameras, geometry, material, background, shading, normal=True, generator=chosen)
+                for chosen in (None, generator)
+            ]
+            drawn[-1].image.sum().backward()
+            return drawn
+
+        assert_devices_are_taken_from_inputs(use)
+
+    def test_half_precision_gives_nearly_the_same(self) -> None:
+        if not self.works_in_half:
+            pytest.skip("does not work in half precision")
+        full = self.render(cameras_around())[0]
+        with half_precision():
+            half = self.render(cameras_around())[0]
+        for name in ("image", "opacity"):
+            one, two = getattr(half, name), getattr(full, name)
+            assert one.isfinite().all()
+            # On average: directions in half precision move the silhouette by a part of a pixel.
+            assert float((one - two).detach().abs().mean()) < HALF_TOLERANCE

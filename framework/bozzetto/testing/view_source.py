@@ -7,6 +7,7 @@ import math
 import torch
 
 from bozzetto.kinds.view_source import ViewSource
+from bozzetto.testing.checks import assert_devices_are_taken_from_inputs
 from bozzetto.types import Cameras
 
 
@@ -62,3 +63,18 @@ class ViewSourceContract:
         first = source.eval_cameras(5, torch.device("cpu"))
         source.sample(self.step, torch.Generator().manual_seed(0))
         torch.testing.assert_close(first.c2w, source.eval_cameras(5, torch.device("cpu")).c2w, atol=0.0, rtol=0.0)
+
+    def test_a_resumed_source_goes_on_as_the_first_would(self) -> None:
+        """Step and generator are all there is to remember: nothing of a view source is saved."""
+        source, generator = self.make(), torch.Generator().manual_seed(5)
+        for step in range(3):
+            unbroken = source.sample(self.step + step, generator)
+        fresh = torch.Generator().manual_seed(5)
+        for step in range(3):
+            resumed = self.make().sample(self.step + step, fresh)
+        assert torch.equal(unbroken.c2w, resumed.c2w) and torch.equal(unbroken.fov_y_rad, resumed.fov_y_rad)
+
+    def test_devices_are_taken_from_the_generator(self) -> None:
+        source, generator = self.make(), torch.Generator().manual_seed(0)
+        cpu = torch.device("cpu")
+        assert_devices_are_taken_from_inputs(lambda: [source.sample(self.step, generator), source.eval_cameras(4, cpu)])

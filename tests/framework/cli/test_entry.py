@@ -74,13 +74,6 @@ def test_help_and_version(capsys):
     assert run(capsys, "--version")[1].startswith("bozzetto ")
 
 
-def test_plugins_show_explains_fields(capsys):
-    code, out, _ = run(capsys, "plugins", "show", "geometry/hash-grid")
-    assert code == 0 and "levels: int = 16" in out and "Number of resolutions" in out
-    code, _, err = run(capsys, "plugins", "show", "geometri/hash-grid")
-    assert code == 2 and "Did you mean 'geometry'?" in err
-
-
 def test_a_run_from_the_command_line_and_its_second_export(capsys, tiny):
     code, out, err = run(capsys, "--config", str(tiny.recipe_file()), "prompt=../a red chair", "trainer.steps=2")
     assert code == 0, err

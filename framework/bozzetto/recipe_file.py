@@ -1,0 +1,151 @@
+"""A recipe's file and the recipes it extends: how they are layered, and where a key of the result stands."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bozzetto import layers
+from bozzetto.errors import ConfigError, UserError, did_you_mean
+from bozzetto.registry import Registry
+from bozzetto.requirements import check_requirements
+
+SUFFIXES = (".yaml", ".yml")
+
+
+@dataclass(frozen=True)
+class RecipeFile:
+    """One file, and the file it extends."""
+
+    path: Path
+    values: Mapping[str, Any]
+    """What it says, `extends` and `profiles` apart."""
+    profiles: Mapping[str, Mapping[str, Any]]
+    parent: RecipeFile | None
+
+    @property
+    def chain(self) -> tuple[RecipeFile, ...]:
+        """This file, then what it extends, and so on."""
+        return (self, *(self.parent.chain if self.parent else ()))
+
+    @property
+    def profile_names(self) -> list[str]:
+        """Every profile of the chain, the farthest ancestor's first."""
+        return list(dict.fromkeys(name for file in reversed(self.chain) for name in file.profiles))
+
+    def layered(self, profile: str) -> dict[str, Any]:
+        """The values of the whole chain. What a file says, in a profile or not, beats all that its parent says.
+
+        A recipe's `name` is its own; the requirements of all files add up.
+        """
+        values = self.parent.layered(profile) if self.parent else {}
+        values.pop("name", None)
+        changes = self.profiles.get(profile, {})
+        said = (values, self.values, changes)
+        required = list(dict.fromkeys(name for part in said for name in part.get("plugins") or ()))
+        values = layers.overlay(layers.overlay(values, self.values), changes)
+        return {**values, "plugins": required} if required else values
+
+    def find(self, key: str, profile: str, stage: str) -> tuple[Path, int] | None:
+        """File and line of the value that won for a dotted key such as `system.geometry.span[0]`."""
+        parts = layers.key_parts(key)
+        in_stage = ["stages", stage, *parts]
+        for file in self.chain:
+            for place in (["profiles", profile, *in_stage], in_stage, ["profiles", profile, *parts], parts):
+                if (line := layers.line_of(file.path, place)) is not None:
+                    return file.path, line
+        return None
+
+
+def read_recipe(path: Path, registry: Registry, below: tuple[Path, ...] = ()) -> RecipeFile:
+    """Read a recipe and everything it extends, the required plugins first.
+
+    Args:
+        below: the files that led here, for telling a circle.
+
+    Raises:
+        UserError: unreadable, a plugin is lacking, or `extends` leads nowhere; with file and line.
+    """
+    values = layers.read(path)
+    wanted, profiles = values.pop("extends", None), values.pop("profiles", None) or {}
+    try:
+        check_requirements(values.get("plugins") or [], registry)
+        checked = _profiles(profiles)
+        parent = None
+        if wanted is not None:
+            trail = (*below, path.resolve())
+            parent = read_recipe(_parent_path(path, wanted, registry, trail), registry, trail)
+    except UserError as error:
+        raise located(error, path, ("extends", "plugins", "profiles")) from error
+    return RecipeFile(path, values, checked, parent)
+
+
+def located(error: UserError, path: Path, keys: Iterable[str]) -> UserError:
+    """The same error with `path:line`, if it starts with one of `keys`."""
+    key = first_key(error)
+    if not key.startswith(tuple(keys)):
+        return error
+    line = layers.line_of(path, layers.key_parts(key))
+    return type(error)(f"{path}:{line}: {error}" if line else f"{path}: {error}")
+
+
+def first_key(error: UserError) -> str:
+    """The dotted key that an error about a recipe starts with."""
+    return str(error).split(" ", 1)[0].rstrip(":.,")
+
+
+def find_recipe(name: str, registry: Registry) -> Path:
+    """A path as it is; else `<recipe>` or `<distribution>/<recipe>` among the recipes that plugins ship.
+
+    Raises:
+        ConfigError: neither; names the nearest.
+    """
+    if name.endswith(SUFFIXES) or Path(name).is_file():
+        return Path(name)
+    shipped = shipped_recipes(registry)
+    found = {key: path for key, path in shipped.items() if name in (key, key.partition("/")[2])}
+    if len(set(found.values())) > 1:
+        raise ConfigError(f"Recipe {name!r} is shipped twice. Write {' or '.join(found)}.")
+    if not found:
+        known = list(shipped) if "/" in name else [key.partition("/")[2] for key in shipped]
+        hint = did_you_mean(name, known)
+        raise ConfigError(f"There is no recipe {name!r}.{hint} Known: {', '.join(known) or 'none'}.")
+    return next(iter(found.values()))
+
+
+def shipped_recipes(registry: Registry) -> dict[str, Path]:
+    """The recipes of all plugins by `<distribution>/<recipe>`."""
+    return {
+        f"{dist}/{path.stem}": path
+        for dist, folder in registry.recipe_folders
+        for path in sorted(folder.iterdir())
+        if path.suffix in SUFFIXES
+    }
+
+
+def _parent_path(path: Path, wanted: object, registry: Registry, trail: tuple[Path, ...]) -> Path:
+    """The file that `extends` means: a path relative to the file it stands in, or the name of a shipped recipe."""
+    if not isinstance(wanted, str):
+        raise ConfigError(f"extends: expected a recipe's name or a path relative to this file, got {wanted!r}.")
+    try:
+        found = path.parent / wanted if wanted.endswith(SUFFIXES) else find_recipe(wanted, registry)
+    except ConfigError as error:
+        raise ConfigError(f"extends: {error}") from error
+    if not found.is_file():
+        near = [p.name for p in sorted(found.parent.glob("*.yaml"))] if found.parent.is_dir() else []
+        raise ConfigError(f"extends: there is no recipe {found}.{did_you_mean(found.name, near)}")
+    if found.resolve() in trail:
+        names = " -> ".join(item.name for item in (*trail, found))
+        raise ConfigError(f"extends: {names} goes in a circle.")
+    return found
+
+
+def _profiles(values: object) -> dict[str, Mapping[str, Any]]:
+    if not isinstance(values, Mapping):
+        raise ConfigError(f"profiles: expected a mapping from names to what they change, got {values!r}.")
+    for name, changes in values.items():
+        if changes is not None and not isinstance(changes, Mapping):
+            raise ConfigError(f"profiles.{name}: expected a mapping of what it changes, got {changes!r}.")
+    return {str(name): changes or {} for name, changes in values.items()}

@@ -1,0 +1,46 @@
+"""The `plugins:` of a recipe: which distributions it needs, checked before anything else of it is read."""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, version
+
+from packaging.requirements import InvalidRequirement, Requirement
+
+from bozzetto.config import convert
+from bozzetto.errors import ConfigError, PluginError
+from bozzetto.registry import Registry
+from bozzetto.sources import canonical
+
+
+def check_requirements(wanted: object, registry: Registry) -> None:
+    """Every requirement such as `bozzetto-blocky>=1.2,<2` must be an installed plugin that loads.
+
+    Raises:
+        ConfigError: an item is not a requirement.
+        PluginError: it is not installed, has another version, failed to load, or is switched off.
+    """
+    for index, text in enumerate(convert(tuple[str, ...], wanted, "plugins")):
+        _check(text, f"plugins[{index}]", registry)
+
+
+def _check(text: str, where: str, registry: Registry) -> None:
+    try:
+        requirement = Requirement(text)
+    except InvalidRequirement as error:
+        raise ConfigError(f"{where}: {text!r} is not a requirement such as 'bozzetto-blocky>=1.2,<2'.") from error
+    if requirement.marker is not None and not requirement.marker.evaluate():
+        return
+    try:
+        have = version(requirement.name)
+    except PackageNotFoundError:
+        raise PluginError(f"{where}: {text!r} is not installed. Install it with: pip install '{text}'") from None
+    if not requirement.specifier.contains(have, prereleases=True):
+        raise PluginError(f"{where}: {text!r} is wanted, {have} is installed. Run: pip install '{text}'")
+    name = canonical(requirement.name)
+    for source, error in registry.broken.items():
+        if source.dist == name:
+            raise PluginError(f"{where}: {name} {have} failed to load: {type(error).__name__}: {error}")
+    if name not in {source.dist for source in registry.heavy}:
+        raise PluginError(
+            f"{where}: {name} {have} is installed and offers no plugin here. Is it named in BOZZETTO_DISABLE?"
+        )

@@ -1,0 +1,197 @@
+"""Fitting a surface to pictures of a known object: the test that geometry, renderer and gradients work together.
+
+Objects are made in code. A case takes any `MeshGeometry` and mesh renderer, so the same scene serves the test suite at
+a small size, a benchmark at full size, and the authors of other geometries.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import trimesh
+from scipy.spatial import cKDTree
+from torch import Tensor
+
+from bozzetto.kernels import api
+from bozzetto.kinds.geometry import MeshGeometry, module
+from bozzetto.kinds.renderer import Renderer
+from bozzetto.math.cameras import look_at, spherical_position
+from bozzetto.math.meshes import laplacian_smoothness, normal_consistency
+from bozzetto.math.projection import scene_clip_positions
+from bozzetto.testing.scenes import PlainBackground, PlainMaterial
+from bozzetto.types import Cameras, Mesh
+
+BOXES_OF_CHAIR = (
+    ((0.0, 0.0, -0.05), (0.60, 0.60, 0.08)),
+    ((-0.26, 0.0, 0.29), (0.08, 0.60, 0.60)),
+    *(((x, y, -0.345), (0.08, 0.08, 0.51)) for x in (-0.26, 0.26) for y in (-0.26, 0.26)),
+)
+"""Centres and sides of seat, back and legs, world units; they touch and do not overlap."""
+
+
+def blob() -> Mesh:
+    """Of genus 0: a ball with bumps."""
+    ball = trimesh.creation.icosphere(subdivisions=4)
+    x, y, z = np.asarray(ball.vertices).T
+    reach = 0.5 + 0.08 * np.sin(4.0 * x + 1.0) * np.cos(3.0 * y) + 0.1 * z * x + 0.05 * np.cos(5.0 * z + 2.0 * y)
+    return _mesh(np.asarray(ball.vertices) * reach[:, None], ball.faces)
+
+
+def torus() -> Mesh:
+    """Of genus 1: a tilted ring."""
+    ring = trimesh.creation.torus(major_radius=0.45, minor_radius=0.17, major_sections=64, minor_sections=32)
+    ring.apply_transform(trimesh.transformations.rotation_matrix(0.5, (1.0, 0.3, 0.0)))
+    return _mesh(ring.vertices, ring.faces)
+
+
+def chair() -> Mesh:
+    """Four legs, each a tenth of the width thick, a seat and a back; open below and beside."""
+    parts = []
+    for centre, sides in BOXES_OF_CHAIR:
+        part = trimesh.creation.box(extents=sides)
+        part.apply_translation(centre)
+        parts.append(part)
+    whole = trimesh.util.concatenate(parts)
+    return _mesh(whole.vertices, whole.faces)
+
+
+OBJECTS: Mapping[str, Callable[[], Mesh]] = {"blob": blob, "torus": torus, "chair": chair}
+
+LARGEST_CHAMFER: Mapping[str, float] = {"blob": 0.015, "torus": 0.015, "chair": 0.03}
+"""What a fit from a sphere must reach, as `chamfer_distance` measures it."""
+
+
+@dataclass(frozen=True)
+class FittingSettings:
+    """How long and how finely to fit."""
+
+    views: int = 24
+    size: int = 128
+    """Pixels along each side of a picture."""
+    views_per_step: int = 4
+    steps: int = 200
+    lr: float = 0.2
+    """Learning rate at the start; it falls to a tenth along a cosine."""
+    smoothness: float = 0.02
+    """Weight of the Laplacian and of the consistency of normals."""
+    samples: int = 20000
+    """Points on each surface that are compared."""
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """How well it went."""
+
+    chamfer: float
+    """Share of the object's longest side."""
+    seconds: float
+    loss: float
+    """Of the last step."""
+
+
+def fit(geometry: MeshGeometry, renderer: Renderer, target: Mesh, settings: FittingSettings) -> Fitted:
+    """Optimise a geometry until it looks like `target` in mask, depth and normals from all sides.
+
+    Adam over all parameters of the geometry that are trainable and shape it.
+    """
+    started = time.monotonic()
+    cameras = cameras_on_sphere(settings.views, settings.size)
+    truth = draw(target, cameras, geometry.radius)
+    generator = torch.Generator().manual_seed(settings.seed)
+    parameters = [p for p in module(geometry).parameters() if p.requires_grad]
+    optimizer = torch.optim.Adam(parameters, lr=settings.lr, betas=(0.9, 0.99), eps=1e-15)
+    material, background = PlainMaterial(), PlainBackground()
+    value = torch.tensor(math.nan)
+    for step in range(settings.steps):
+        for group in optimizer.param_groups:
+            group["lr"] = settings.lr * (0.1 + 0.45 * (1.0 + math.cos(math.pi * step / settings.steps)))
+        chosen = torch.randperm(settings.views, generator=generator)[: settings.views_per_step]
+        some = Cameras(cameras.c2w[chosen], cameras.fov_y_rad[chosen], cameras.height, cameras.width)
+        shading = material.eval_shading(some)
+        seen = renderer(some, geometry, material, background, shading, normal=True, generator=generator)
+        value = picture_loss(torch.cat([seen.opacity, seen.depth, seen.normal], dim=-1), truth[chosen])
+        mesh = seen.mesh
+        value = value + settings.smoothness * (
+            laplacian_smoothness(mesh.vertices, mesh.faces) + normal_consistency(mesh.vertices, mesh.faces)
+        )
+        optimizer.zero_grad(set_to_none=True)
+        value.backward()
+        optimizer.step()
+    with torch.no_grad():
+        distance = chamfer_distance(geometry.extract_mesh(), target, settings.samples, settings.seed)
+    return Fitted(distance, time.monotonic() - started, float(value.detach()))
+
+
+def picture_loss(seen: Tensor, truth: Tensor) -> Tensor:
+    """Of "B H W 5" pictures (opacity, distance, normal): squared error of masks, absolute errors where both are solid.
+
+    A mask has gradients at its silhouette alone. So that holes can open, surfaces seen where nothing should be are
+    pushed away from the camera.
+    """
+    solid = seen[..., 0].detach() > 0.99
+    both, extra = solid & (truth[..., 0] > 0.99), solid & (truth[..., 0] < 0.01)
+    error = (seen - truth).abs()
+    distance, normal = error[both][:, 1].sum(), error[both][:, 2:].sum()
+    away = -seen[..., 1][extra].sum()
+    return 10.0 * error[..., 0].square().mean() + (distance + away + 0.1 * normal) / solid.sum().clamp(min=1)
+
+
+def cameras_on_sphere(count: int, size: int, distance: float = 3.2, fov_y_deg: float = 40.0) -> Cameras:
+    """Cameras spread evenly over all directions (a Fibonacci lattice), looking at the origin."""
+    index = torch.arange(count) + 0.5
+    elevation = torch.rad2deg(torch.asin(1.0 - 2.0 * index / count))
+    azimuth = (index * 180.0 * (3.0 - math.sqrt(5.0))) % 360.0
+    position = spherical_position(azimuth, elevation, torch.full_like(azimuth, distance))
+    up = position.new_tensor([0.0, 0.0, 1.0]).expand_as(position)
+    fov_y_rad = torch.full_like(azimuth, math.radians(fov_y_deg))
+    return Cameras(look_at(position, torch.zeros_like(position), up), fov_y_rad, size, size)
+
+
+@torch.no_grad()
+def draw(mesh: Mesh, cameras: Cameras, radius: float) -> Tensor:
+    """Mask, distance along the ray and flat normal of a mesh, "B H W 5"; masks are antialiased."""
+    triangles = mesh.faces.int()
+    clip = scene_clip_positions(mesh.vertices, cameras, radius)
+    rast, _ = api.rasterize(clip, triangles, (cameras.height, cameras.width))
+    hit = rast[..., 3:] > 0
+    points, _ = api.interpolate(mesh.vertices, rast, triangles)
+    distance = (points - cameras.position[:, None, None]).norm(dim=-1, keepdim=True)
+    a, b, c = mesh.vertices[mesh.faces].unbind(1)
+    normal = torch.nn.functional.normalize(torch.linalg.cross(b - a, c - a), dim=-1)
+    normal = normal[(rast[..., 3].long() - 1).clamp(min=0)]
+    picture = torch.cat([torch.ones_like(distance), distance, normal], dim=-1) * hit
+    return api.antialias(picture, rast, clip, triangles)
+
+
+def chamfer_distance(found: Mesh, target: Mesh, samples: int, seed: int) -> float:
+    """Mean distance from points on each surface to the nearest of the other, both ways averaged, as a share of the
+    target's longest side. Points of the target inside its other parts are not counted: nobody can see them."""
+    a, b = (_surface_points(mesh, samples, seed) for mesh in (found, target))
+    b = b[~_inside_boxes(b)] if len(target.faces) == 12 * len(BOXES_OF_CHAIR) else b
+    extent = float((target.vertices.amax(0) - target.vertices.amin(0)).max())
+    return float(0.5 * (cKDTree(b).query(a)[0].mean() + cKDTree(a).query(b)[0].mean())) / extent
+
+
+def _surface_points(mesh: Mesh, count: int, seed: int) -> np.ndarray:
+    surface = trimesh.Trimesh(mesh.vertices.numpy(), mesh.faces.numpy(), process=False)
+    return trimesh.sample.sample_surface(surface, count, seed=seed)[0]
+
+
+def _inside_boxes(points: np.ndarray) -> np.ndarray:
+    """Points where two parts of the chair touch."""
+    touching = np.zeros(len(points), dtype=np.int64)
+    for centre, sides in BOXES_OF_CHAIR:
+        touching += (np.abs(points - np.asarray(centre)) <= 0.5 * np.asarray(sides) + 1e-6).all(1)
+    return touching > 1
+
+
+def _mesh(vertices: np.ndarray, faces: np.ndarray) -> Mesh:
+    return Mesh(
+        torch.from_numpy(np.array(vertices, dtype=np.float32)), torch.from_numpy(np.array(faces, dtype=np.int64))
+    )

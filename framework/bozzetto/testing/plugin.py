@@ -1,0 +1,73 @@
+"""The contract of an installed plugin package: inherit, name the distribution, run with pytest."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bozzetto.inspection import findings
+from bozzetto.recipe_file import read_recipe, shipped_recipes
+from bozzetto.registry import HEAVY, Registry
+from bozzetto.sources import canonical, installed_sources
+from bozzetto.testing.fakes import tiny_stable_diffusion
+from bozzetto.testing.run import train_one_step
+
+LISTING = """
+import json, os, sys
+from bozzetto.registry import HEAVY, Registry
+from bozzetto.sources import installed_sources
+registry = Registry.discover([source for source in installed_sources(os.environ) if source.dist == sys.argv[1]])
+for kind, name in registry.entries:
+    registry.config_type(kind, f"{sys.argv[1]}/{name}")
+print(json.dumps([len(registry.heavy), len(registry.broken), [name for name in HEAVY if name in sys.modules]]))
+"""
+
+
+class PluginContract:
+    """The package lists without heavy imports, its components keep their contracts, its recipes train.
+
+    class TestPackage(PluginContract):
+        distribution = "bozzetto-blocky"
+    """
+
+    distribution: str
+    """The name the package is installed under."""
+
+    @pytest.fixture
+    def registry(self) -> Registry:
+        """The built-in plugins and this one."""
+        wanted = {"bozzetto", canonical(self.distribution)}
+        return Registry.discover([source for source in installed_sources(os.environ) if source.dist in wanted])
+
+    @pytest.fixture
+    def model(self, tmp_path: Path) -> Path:
+        """The weights that every guidance gets; override it for one that needs others."""
+        return tiny_stable_diffusion(tmp_path / "model")
+
+    def test_listing_it_and_reading_its_configs_imports_nothing_heavy(self) -> None:
+        done = subprocess.run(
+            [sys.executable, "-c", LISTING, canonical(self.distribution)], capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        plugins, broken, heavy = json.loads(done.stdout)
+        assert plugins, f"no plugin of {self.distribution} is installed: pip install -e ."
+        assert not broken
+        assert not heavy, f"{', '.join(heavy)} of {', '.join(HEAVY)} imported"
+
+    def test_nothing_is_wrong_with_it(self, registry: Registry) -> None:
+        found = findings(registry, [canonical(self.distribution)])
+        assert found, f"{self.distribution} offers nothing"
+        assert {title: faults for title, faults in found if faults} == {}
+
+    def test_every_recipe_takes_a_step_in_every_profile(self, registry: Registry, model: Path, tmp_path: Path) -> None:
+        for name, path in shipped_recipes(registry).items():
+            if not name.startswith(f"{canonical(self.distribution)}/"):
+                continue
+            for profile in read_recipe(path, registry).profile_names or ["auto"]:
+                numbers = train_one_step(path, registry, tmp_path, {"": model}, profile)
+                assert all(stage["gradient_norm"] > 0.0 for stage in numbers.values()), f"nothing learns in {name}"

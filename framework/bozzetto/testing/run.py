@@ -1,0 +1,128 @@
+"""One training step of a whole recipe on a small machine: everything real but small, the prior a fake."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from bozzetto.load import load_recipe
+from bozzetto.math.schedules import Schedule
+from bozzetto.pipeline import Pipeline
+from bozzetto.recipe import Component, LossTerm, Recipe, Stage, Task, TaskTimes, TrainerConfig
+from bozzetto.registry import Registry
+from bozzetto.run_folder import RunFolder
+
+SMALL = {
+    "height": 16,
+    "width": 16,
+    "eval_height": 16,
+    "eval_width": 16,
+    "batch_size": 2,
+    "samples_per_ray": 16,
+    "occupancy_resolution": 8,
+    "log2_table_size": 10,
+    "levels": 4,
+    "hidden_width": 8,
+    "resolution": 12,
+    "texture_size": 32,
+    "frames": 4,
+    "size": 16,
+}
+"""What a field of a config is cut down to, wherever one has this name, holds a larger number, and allows the cut."""
+
+
+def train_one_step(
+    path: Path,
+    registry: Registry,
+    folder: Path,
+    models: Mapping[str, Path],
+    profile: str = "auto",
+) -> dict[str, dict[str, float]]:
+    """Load a recipe as it is, cut it down, and train one step of each of its stages on the CPU, all tasks and terms on.
+
+    Args:
+        folder: the run's folder is made in it.
+        models: a folder of (fake) weights by the name of a guidance, `""` for all others: see
+            `bozzetto.testing.fakes.tiny_stable_diffusion`.
+
+    Returns:
+        Every number of the step by `task/name`, by stage. `gradient_norm` is above 0 where something learns.
+    """
+    recipe = small(load_recipe(path, registry, profile=profile), models, folder)
+    weights = {str(model): model for model in models.values()}
+    device = torch.device("cpu")
+    pipeline = Pipeline(registry, RunFolder.create(recipe, ["test"], {}), weights, None, device, lambda line: None)
+    numbers = {}
+    for index, stage in enumerate(recipe.stages):
+        pipeline.train(recipe, index)
+        with (pipeline.folder.metrics / f"{stage.name}.csv").open(newline="", encoding="utf-8") as stream:
+            (row,) = csv.DictReader(stream)
+        numbers[stage.name] = {name: float(value) for name, value in row.items()}
+    return numbers
+
+
+def small(recipe: Recipe, models: Mapping[str, Path], folder: Path) -> Recipe:
+    """The same recipe for one step of tiny pictures, with every task and term active from the start."""
+    stages = tuple(_stage(stage, models) for stage in recipe.stages)
+    return dataclasses.replace(recipe, stages=stages, device="cpu", output=str(folder))
+
+
+def _stage(stage: Stage, models: Mapping[str, Path]) -> Stage:
+    names = ("geometry", "material", "background", "renderer", "prompt_processor")
+    parts = {name: _component(getattr(stage, name)) for name in names}
+    tasks = tuple(_task(task, models) for task in stage.tasks)
+    trainer = TrainerConfig(steps=1, log_every=1, image_every=1, image_views=1, checkpoint_every=1)
+    return dataclasses.replace(stage, **parts, tasks=tasks, trainer=trainer)
+
+
+def _task(task: Task, models: Mapping[str, Path]) -> Task:
+    guidance = task.guidance
+    if guidance is not None:
+        guidance = _component(guidance)
+        model = models.get(guidance.name, models[""])
+        guidance = _with(guidance, {"model": str(model), "dtype": "float32", "cpu_offload": "none"})
+    terms = tuple(
+        LossTerm(term.name, _highest(term.weight), _component(term.component) if term.component else None)
+        for term in task.terms
+    )
+    return dataclasses.replace(task, views=_component(task.views), guidance=guidance, terms=terms, times=TaskTimes())
+
+
+def _highest(weight: Schedule) -> Schedule:
+    return Schedule.constant(max(weight.start, weight.end))
+
+
+def _component(component: Component) -> Component:
+    """The component with every field of `SMALL` cut down."""
+    return dataclasses.replace(component, config=_cut_config(component.config))
+
+
+def _cut_config(config: Any) -> Any:
+    for item in dataclasses.fields(config):
+        value = getattr(config, item.name)
+        nested = dataclasses.is_dataclass(value) and not isinstance(value, Schedule)
+        cut = _cut_config(value) if nested else _cut(value, SMALL[item.name]) if item.name in SMALL else value
+        if cut != value:
+            try:  # one by one: some may contradict others
+                config = dataclasses.replace(config, **{item.name: cut})
+            except ValueError:
+                continue
+    return config
+
+
+def _cut(value: Any, limit: int) -> Any:
+    if isinstance(value, tuple):
+        return tuple(_cut(item, limit) for item in value)
+    return min(value, limit) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def _with(component: Component, values: Mapping[str, Any]) -> Component:
+    """The component with those of the values that its config has fields for."""
+    known = {item.name for item in dataclasses.fields(component.config)}
+    changes = {name: value for name, value in values.items() if name in known}
+    return dataclasses.replace(component, config=dataclasses.replace(component.config, **changes))

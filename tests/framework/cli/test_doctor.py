@@ -1,0 +1,107 @@
+"""`bozzetto doctor`: every line has its reason, and nothing waits for a network."""
+
+import socket
+import time
+
+import pytest
+
+from bozzetto.cli import doctor
+from bozzetto.hardware import Accelerator
+from bozzetto.registry import Registry, Source, installed_sources
+
+
+@pytest.fixture
+def registry():
+    return Registry.discover([source for source in installed_sources({}) if source.dist == "bozzetto"])
+
+
+@pytest.fixture
+def offline(monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+
+
+def test_every_topic_has_a_line(registry, offline, capsys):
+    assert doctor.doctor(registry) == 0
+    out = capsys.readouterr().out
+    topics = {line[7:19].strip() for line in out.splitlines()}
+    assert topics >= {
+        "bozzetto", "torch", "device", "memory", "compiler", "kernels", "tinycudann", "nerfacc", "nvdiffrast",
+        "xformers", "accelerate", "hub cache", "hub", "recipe", "disk", "plugins",
+    }  # fmt: skip
+    assert "downloads are forbidden by HF_HUB_OFFLINE" in out and "bozzetto/dreamfusion-sd, profile" in out
+
+
+def test_the_table_of_cuda_packages_agrees_with_the_adapters():
+    from bozzetto.kernels.cuda.packages import PACKAGE_OF
+
+    served = {package: doctor.OPTIONAL[package.partition(".")[0]][0] for package in PACKAGE_OF.values()}
+    assert {package.partition(".")[0] for package in served} == set(doctor.OPTIONAL)
+    for kernel, package in PACKAGE_OF.items():
+        assert kernel in served[package]
+
+
+def test_optional_packages_give_their_reason(monkeypatch):
+    monkeypatch.setattr(doctor, "installed", lambda name: name == "nerfacc")
+    without_gpu = {finding.title: finding.text for finding in doctor.optional_packages(cuda=False)}
+    with_gpu = {finding.title: finding.text for finding in doctor.optional_packages(cuda=True)}
+    assert "not installed" in without_gpu["tinycudann"] and "no CUDA device here" in without_gpu["nerfacc"]
+    assert "tried on first use for march, composite" in with_gpu["nerfacc"]
+
+
+def test_a_name_look_up_that_hangs_is_not_waited_for(monkeypatch):
+    monkeypatch.setattr(doctor, "REACH_S", 0.05)
+    monkeypatch.setattr(socket, "create_connection", lambda address, timeout: time.sleep(5))
+    assert doctor.unreachable("nowhere.invalid", 443) == "no answer in 0.05 s"
+
+
+def test_a_hub_that_answers_and_one_that_refuses(monkeypatch):
+    class Connection:
+        def close(self):
+            pass
+
+    monkeypatch.setattr(socket, "create_connection", lambda address, timeout: Connection())
+    assert doctor.unreachable("example.invalid", 443) == ""
+
+    def refuse(address, timeout):
+        raise ConnectionRefusedError("refused")
+
+    monkeypatch.setattr(socket, "create_connection", refuse)
+    assert doctor.unreachable("example.invalid", 443) == "refused"
+
+
+@pytest.mark.parametrize(
+    ("library", "told"),
+    [("", "not built"), ("not a library", "cannot be loaded"), (None, "compiled C++ is used")],
+)
+def test_the_kernels_say_why_they_are_not_used(monkeypatch, tmp_path, library, told):
+    if library is not None:
+        if library:
+            (tmp_path / f"_native{doctor.EXTENSION_SUFFIXES[0]}").write_text(library)
+
+        class Spec:
+            submodule_search_locations = (str(tmp_path),)
+
+        monkeypatch.setattr(doctor.importlib.util, "find_spec", lambda name: Spec())
+    finding = doctor.kernels()
+    assert told in finding.text or (library is None and finding.mark == "note")
+    assert finding.mark == "ok" or "reinstall bozzetto" in finding.text.lower()
+
+
+def test_no_compiler_and_no_torch_are_told(monkeypatch, registry, offline):
+    monkeypatch.setattr(doctor.shutil, "which", lambda name: None)
+    assert doctor.compiler().mark == "note"
+    monkeypatch.setattr(doctor, "version_of", lambda package: "")
+    found = {finding.title: finding for finding in doctor.findings(registry)}
+    assert found["torch"].mark == "WRONG" and "pip install torch" in found["torch"].text
+
+
+def test_a_recipe_that_does_not_load_and_broken_plugins_are_notes(registry, tmp_path):
+    (tmp_path / "bad.yaml").write_text("promt: x\n")
+    registry.recipe_folders.append(("mine", tmp_path))
+    found = list(doctor.weights(registry, Accelerator("cpu", "no CUDA device found")))
+    assert any(finding.mark == "note" and "promt is not known" in finding.text for finding in found)
+    broken = Registry.discover(
+        [*(s for s in installed_sources({}) if s.dist == "bozzetto"), Source("x", "0", "y", "no_such")]
+    )
+    assert "1 broken" in doctor.plugins(broken).text
+    assert doctor.plugins(Registry.discover([])).mark == "WRONG"

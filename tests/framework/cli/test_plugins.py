@@ -1,0 +1,148 @@
+"""`bozzetto plugins`: what it lists, shows, checks and writes."""
+
+import json
+import sys
+import types
+from pathlib import Path
+
+import pytest
+
+from bozzetto import ComponentSpec, hookimpl
+from bozzetto.cli import main
+from bozzetto.cli.plugins import list_plugins
+from bozzetto.cli.scaffold import DECLARED, TEMPLATES, write_package
+from bozzetto.errors import ConfigError
+from bozzetto.registry import Registry, Source
+from bozzetto.spec import KINDS
+
+
+def run(capsys, *arguments):
+    code = main(list(arguments))
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def test_list_is_a_table_and_json_for_programs(capsys):
+    code, table, _ = run(capsys, "plugins", "list")
+    assert code == 0 and "geometry" in table and "hash-grid" in table
+    code, text, _ = run(capsys, "plugins", "list", "--json")
+    (row,) = [row for row in json.loads(text) if row["name"] == "hash-grid"]
+    assert list(row) == ["kind", "name", "distribution", "version", "status", "summary"]
+    assert (row["kind"], row["distribution"], row["status"]) == ("geometry", "bozzetto", "ok")
+
+
+def test_a_broken_plugin_is_a_row_of_its_own(capsys, monkeypatch):
+    monkeypatch.setenv("BOZZETTO_PLUGINS", "mine=there_is_no_such_module")
+    code, text, _ = run(capsys, "plugins", "list", "--json")
+    (row,) = [row for row in json.loads(text) if row["kind"] is None]
+    assert code == 0 and (row["name"], row["distribution"]) == ("mine", "local")
+    assert row["status"] == "broken: ModuleNotFoundError: No module named 'there_is_no_such_module'"
+    monkeypatch.setenv("BOZZETTO_STRICT_PLUGINS", "1")
+    code, _, err = run(capsys, "plugins", "list")
+    assert code == 2 and "Plugin local:mine failed to load" in err and "Traceback" not in err
+
+
+def test_no_plugins_at_all_says_what_to_do():
+    assert "pip install -e ." in list_plugins(Registry.discover([]))
+
+
+def test_show_explains_fields(capsys):
+    code, out, _ = run(capsys, "plugins", "show", "geometry/hash-grid")
+    assert code == 0 and "levels: int = 16" in out and "Number of resolutions" in out and out.startswith("bozzetto ")
+    code, out, _ = run(capsys, "plugins", "show", "geometry/bozzetto/hash-grid")
+    assert code == 0 and "# geometry/hash-grid" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["show", "geometri/hash-grid"], "Did you mean 'geometry'?"),
+        (["show", "geometry"], "is not KIND/NAME"),
+        (["show", "geometry/hash-gird"], "Did you mean 'hash-grid'?"),
+        (["check", "bozetto"], "no plugin of 'bozetto' is installed. Did you mean 'bozzetto'?"),
+        (["new", "Voxel_Box", "--kind", "exporter"], "is not a name in kebab-case"),
+        (["new", "class", "--kind", "exporter"], "is taken"),
+        (["new", "config", "--kind", "loss"], "is taken"),
+        (["new", "cameras", "--kind", "renderer"], "Cameras is a class of the host"),
+    ],
+)
+def test_mistakes_are_one_message(capsys, tmp_path, monkeypatch, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    code, _, err = run(capsys, "plugins", *arguments)
+    assert code == 2 and message in err and "Traceback" not in err and not list(tmp_path.iterdir())
+
+
+def test_new_says_what_to_do_next_and_never_overwrites(capsys, tmp_path):
+    code, out, _ = run(capsys, "plugins", "new", "bozzetto-voxel-box", "--kind", "exporter", "--into", str(tmp_path))
+    folder = tmp_path / "bozzetto-voxel-box"
+    assert code == 0 and f"pip install -e '{folder}[test]'" in out
+    assert "bozzetto run --config bozzetto-voxel-box/voxel-box" in out
+    with pytest.raises(ConfigError, match="is there already"):
+        write_package(tmp_path, "voxel-box", "exporter")
+
+
+def test_every_kind_has_templates_and_nothing_else_does():
+    assert {folder.name for folder in TEMPLATES.iterdir()} == {"common", *KINDS}
+    assert set(DECLARED) == set(KINDS)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_new_package_is_whole(tmp_path, kind):
+    folder = write_package(tmp_path, f"a-{kind}", kind)
+    module = f"a_{kind.replace('-', '_')}"
+    files = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    assert files == {
+        "pyproject.toml", "README.md", ".gitignore", ".github/workflows/test.yml",
+        f"src/bozzetto_{module}/__init__.py", f"src/bozzetto_{module}/manifest.py", f"src/bozzetto_{module}/config.py",
+        f"src/bozzetto_{module}/{module}.py", f"src/bozzetto_{module}/recipes/a-{kind}.yaml",
+        f"tests/test_{module}.py", f"tests/test_{module}_package.py",
+    }  # fmt: skip
+    for name in files:
+        text = (folder / name).read_text()
+        words = ("@name@", "@module@", "@Class@", "@package@", "@distribution@", "@kind@", "@summary@", "@reads@")
+        assert not [word for word in words if word in text], name
+        if name.endswith(".py"):
+            compile(text, name, "exec")
+
+
+def test_templates_are_package_data():
+    setup = Path(__file__).parents[3] / "setup.cfg"
+    assert "templates/**/*.template" in setup.read_text(), "package_data of bozzetto must list templates/**/*.template"
+
+
+class Wrong:
+    """Takes nothing and does nothing."""
+
+
+def test_check_tells_what_a_component_lacks(capsys, monkeypatch):
+    module = types.ModuleType("fake_wrong")
+    here = "tests_framework_cli_wrong"
+    monkeypatch.setitem(sys.modules, here, types.ModuleType(here))
+    sys.modules[here].Wrong = Wrong
+    spec = ComponentSpec("geometry", "wrong", f"{here}:Wrong", "bozzetto_plugins.loss.config:SparsityConfig", "Wrong.")
+    module.bozzetto_components = hookimpl(lambda: [spec])
+    module.bozzetto_components.__name__ = "bozzetto_components"
+    monkeypatch.setitem(sys.modules, "fake_wrong", module)
+
+    from bozzetto.inspection import report
+
+    registry = Registry.discover([Source("wrong", "1.0", "main", "fake_wrong"), Source("bad", "0", "x", "no_such")])
+    assert report(registry, []) == 1
+    out = capsys.readouterr().out
+    for text in (
+        "WRONG  plugin bad:x", "it failed to load: ModuleNotFoundError",
+        "WRONG  geometry 'wrong' from wrong 1.0", "Wrong has no method density, see bozzetto.kinds.geometry",
+        "Wrong must be constructed as Wrong(config)", "Wrong is not a torch.nn.Module", "2 of them cannot be used",
+    ):  # fmt: skip
+        assert text in out, out
+
+
+def test_check_finds_nothing_wrong_with_the_built_in_plugins():
+    from bozzetto.inspection import CONTRACTS, findings
+    from bozzetto.registry import installed_sources
+
+    assert set(CONTRACTS) == set(KINDS)
+    registry = Registry.discover([source for source in installed_sources({}) if source.dist == "bozzetto"])
+    found = findings(registry, ["bozzetto"])
+    assert {title: faults for title, faults in found if faults} == {}
+    assert len(found) > len(KINDS) and any(title.startswith("recipe bozzetto/") for title, _ in found)

@@ -1,0 +1,241 @@
+"""The whole way of a third party: write, install with pip, list, check, test and train; and what broken packages do.
+
+One installation serves all tests: every kind's package as `bozzetto plugins new` writes it, and one package for each
+way to be broken. No network: pip builds with what is here.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bozzetto.cli.scaffold import write_package
+from bozzetto.spec import KINDS
+from bozzetto.testing.fakes import tiny_stable_diffusion
+
+pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).parents[2]
+
+SPEC = """\
+from bozzetto import ComponentSpec, hookimpl
+
+
+@hookimpl
+def bozzetto_components():
+    yield ComponentSpec(
+        kind="loss", name="{name}", target="{package}.part:{target}", config="{package}.part_config:{config}",
+        summary="A loss.", api={api},
+    )
+"""
+PART = """\
+class Part:
+    def __init__(self, config):
+        self.config = config
+
+    def __call__(self, inputs):
+        return inputs.rendered.opacity.mean()
+"""
+CONFIG = """\
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class PartConfig:
+    pass
+
+
+class Plain:
+    levels = 3
+
+
+made = type("made", (), {})
+"""
+PROJECT = """\
+[build-system]
+requires = ["setuptools"]
+build-backend = "setuptools.build_meta"
+
+[project]
+name = "bozzetto-{name}"
+version = "1.2"
+
+[project.entry-points."bozzetto.plugins"]
+{name} = "bozzetto_{name}.manifest"
+
+[tool.setuptools]
+packages = ["bozzetto_{name}"]
+"""
+BROKEN = {
+    "raises": {"before": "raise RuntimeError('no luck')\n"},
+    "wrongapi": {"api": 99},
+    "clash": {"name": "sparsity"},
+    "plainconfig": {"config": "Plain"},
+    "madeconfig": {"config": "made"},
+    "notarget": {"target": "Nowhere"},
+    "slow": {"before": "import torch\n"},
+}
+"""Packages by what is wrong with each."""
+
+STATUS = {
+    "raises": "broken: RuntimeError: no luck",
+    "wrongapi": "incompatible: loss api 99, this host has 1",
+    "clash": "CONFLICT",
+    "plainconfig": "broken: bozzetto_plainconfig.part_config:Plain is not a dataclass",
+    "madeconfig": "ok",  # nothing in its text tells
+    "notarget": "broken: bozzetto_notarget.part has no Nowhere",
+    "slow": "slow: imports torch",
+}
+
+
+def write_broken(folder: Path, stem: str, before="", **fields) -> Path:
+    """A package with one loss that is wrong in one way."""
+    package = folder / f"bozzetto_{stem}"
+    package.mkdir(parents=True)
+    values = {"name": stem, "target": "Part", "config": "PartConfig", "api": 1, "package": package.name, **fields}
+    (folder / "pyproject.toml").write_text(PROJECT.format(name=stem))
+    (package / "__init__.py").write_text("")
+    (package / "manifest.py").write_text(before + SPEC.format(**values))
+    (package / "part.py").write_text(PART)
+    (package / "part_config.py").write_text(CONFIG)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A folder with the packages' sources in `src` and the installation in `site`."""
+    place = tmp_path_factory.mktemp("packages")
+    sources = [write_package(place / "src", f"my-{kind}", kind) for kind in KINDS]
+    sources += [write_broken(place / "src" / f"bozzetto-{name}", name, **fields) for name, fields in BROKEN.items()]
+    pip = [sys.executable, "-m", "pip", "install", "-q", "--disable-pip-version-check", "--no-index", "--no-deps"]
+    done = subprocess.run(
+        [*pip, "--no-build-isolation", "--target", str(place / "site"), *map(str, sources)],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    tiny_stable_diffusion(place / "model")
+    return place
+
+
+@pytest.fixture
+def run(place, tmp_path):
+    """Run a Python command where the packages are installed; returns code, output and errors."""
+
+    def command(*arguments, only="", **environment):
+        blocked = ",".join(f"bozzetto-{name}" for name in BROKEN if only and name not in only.split())
+        env = {**os.environ, "PYTHONPATH": str(place / "site"), "BOZZETTO_DISABLE": blocked, "COLUMNS": "80"}
+        env |= {"HF_HUB_OFFLINE": "1", "BOZZETTO_CACHE": str(tmp_path / "cache"), **environment}
+        done = subprocess.run(
+            [sys.executable, *map(str, arguments)], capture_output=True, text=True, env=env, cwd=tmp_path, check=False
+        )
+        return done.returncode, done.stdout, done.stderr
+
+    return command
+
+
+@pytest.fixture
+def bozzetto(run):
+    """The command line."""
+
+    def command(*arguments, only="", **environment):
+        return run(ROOT / "launch.py", *arguments, only=only, **environment)
+
+    return command
+
+
+def test_every_package_is_listed_and_no_broken_one_stops_the_list(bozzetto):
+    code, out, err = bozzetto("plugins", "list", "--json")
+    assert code == 0, err
+    rows = json.loads(out)
+    found = {
+        (row["kind"], row["name"]): row["status"] for row in rows if row["distribution"].startswith("bozzetto-my-")
+    }
+    assert found == {(kind, f"my-{kind}"): "ok" for kind in KINDS}
+    told = {row["distribution"].removeprefix("bozzetto-"): row["status"] for row in rows if row["version"] == "1.2"}
+    assert told == STATUS
+    (ours,) = [row for row in rows if row["name"] == "sparsity" and row["distribution"] == "bozzetto"]
+    assert ours["status"] == "CONFLICT"
+
+
+def test_packages_that_work_import_nothing_heavy_to_be_listed(run):
+    code = "import sys; from bozzetto.cli import main; rc = main(['plugins', 'list']); sys.exit(rc or 'torch' in sys.modules)"
+    assert run("-c", code, only="none")[0] == 0
+
+
+def test_the_contracts_hold_and_every_recipe_trains(run, place):
+    """What each package's own tests say, in one process."""
+    folders = [place / "src" / f"bozzetto-my-{kind}" / "tests" for kind in KINDS]
+    ini = place / "pytest.ini"
+    ini.write_text("[pytest]\nmarkers = gpu: needs a CUDA device\n")
+    options = ["-q", "--import-mode=importlib", "-p", "no:cacheprovider", "-c", ini, "--rootdir", place]
+    code, out, err = run("-m", "pytest", *options, *folders, OMP_NUM_THREADS="1")
+    assert code == 0, out[-3000:] + err[-3000:]
+    assert " passed" in out and "failed" not in out
+
+
+def test_a_run_that_uses_no_broken_plugin_is_not_disturbed_by_them(bozzetto, place, tmp_path):
+    """A shipped recipe, from the command line to its export, beside packages that are broken."""
+    code, out, err = bozzetto(
+        "--config", "bozzetto-my-exporter/my-exporter", "--profile", "cpu", "trainer.steps=1", "trainer.image_every=0",
+        "system.tasks.random.views.height=16", "system.tasks.random.views.width=16", "export.mesh=null",
+        "export.turntable=null", "export.my-exporter.resolution=12", "export.my-exporter.threshold=0.01",
+        f"system.tasks.random.guidance.model={place / 'model'}",
+        only=" ".join(name for name in BROKEN if name not in ("clash", "slow")),
+    )  # fmt: skip
+    assert code == 0, out + err
+    (written,) = (tmp_path / "outputs" / "my-exporter").glob("*/export/my-exporter.xyz")
+    assert len(written.read_text().splitlines()[0].split()) == 6
+    manifest = json.loads((written.parents[1] / "manifest.json").read_text())
+    assert manifest["plugins"]["bozzetto-my-exporter"] == "0.1.0"
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("raises", "there is no loss named 'raises'"),
+        ("wrongapi", "incompatible: loss api 99, this host has 1. Install a newer bozzetto."),
+        (
+            "plainconfig",
+            "bozzetto_plainconfig.part_config:Plain is not a dataclass. Tell the authors of bozzetto-plainconfig.",
+        ),
+        ("madeconfig", "its config bozzetto_madeconfig.part_config:made is not a dataclass"),
+        ("notarget", "bozzetto_notarget.part has no Nowhere"),
+    ],
+)
+def test_a_recipe_that_uses_a_broken_one_is_told_before_anything_heavy(bozzetto, tmp_path, name, message):
+    (tmp_path / "mine.yaml").write_text(
+        f"extends: dreamfusion-sd\nsystem:\n  tasks:\n    random:\n      losses:\n        {name}: 1.0\n"
+    )
+    code, _, err = bozzetto("check", "mine.yaml", "--profile", "cpu", only=name)
+    assert code == 2 and message in err and "mine.yaml:6" in err and "Traceback" not in err, err
+
+
+def test_a_clash_is_an_error_only_for_the_bare_name(bozzetto, tmp_path):
+    recipe = ["check", "dreamfusion-sd", "--profile", "cpu"]
+    code, _, err = bozzetto(*recipe, only="clash")
+    assert code == 2 and "Write 'bozzetto/sparsity' or 'bozzetto-clash/sparsity'" in err
+    full = "system.tasks.random.losses.sparsity.type=bozzetto/sparsity"
+    code, out, err = bozzetto(*recipe, full, only="clash")
+    assert code == 0 and "ok: the recipe is valid" in out, err
+
+
+def test_strict_turns_every_broken_plugin_into_an_error(bozzetto):
+    broken = " ".join(name for name in BROKEN if name != "slow")
+    code, out, err = bozzetto("plugins", "list", only=broken, BOZZETTO_STRICT_PLUGINS="1")
+    assert code == 2 and out == ""
+    for name in ("raises", "plainconfig", "notarget"):
+        assert f"bozzetto-{name}" in err
+    assert bozzetto("plugins", "list", only="none", BOZZETTO_STRICT_PLUGINS="1")[0] == 0
+
+
+def test_requirements_of_a_recipe_come_first(bozzetto, tmp_path):
+    text = "extends: bozzetto-my-loss/my-loss\nplugins: ['bozzetto-my-loss>=7']\nnonsense: 1\n"
+    (tmp_path / "mine.yaml").write_text(text)
+    code, _, err = bozzetto("check", "mine.yaml", only="none")
+    assert code == 2 and "mine.yaml:2: plugins[0]: 'bozzetto-my-loss>=7' is wanted, 0.1.0 is installed." in err
+    (tmp_path / "mine.yaml").write_text("extends: bozzetto-my-loss/my-loss\nplugins: [bozzetto-raises]\n")
+    code, _, err = bozzetto("check", "mine.yaml", only="raises")
+    assert code == 2 and "bozzetto-raises 1.2 failed to load: RuntimeError: no luck" in err

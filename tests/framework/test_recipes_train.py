@@ -1,0 +1,27 @@
+"""Every shipped recipe, in each of its profiles, is built and takes a training step: small, on the CPU, with a fake prior."""
+
+from pathlib import Path
+
+import pytest
+
+from bozzetto.recipe_file import read_recipe
+from bozzetto.registry import Registry, installed_sources
+from bozzetto.testing.run import train_one_step
+
+RECIPES = sorted(Path(__file__).parents[2].glob("configs/*.yaml"))
+
+
+def cases():
+    """Each recipe and profile."""
+    registry = Registry.discover(installed_sources({}))
+    for path in RECIPES:
+        for profile in read_recipe(path, registry).profile_names or ["auto"]:
+            yield pytest.param(path, profile, id=f"{path.stem}-{profile}")
+
+
+@pytest.mark.parametrize(("path", "profile"), cases())
+def test_it_takes_a_step(registry, tiny_model, tmp_path, path, profile):
+    numbers = train_one_step(path, registry, tmp_path, {"": tiny_model}, profile)
+    assert numbers
+    for stage, found in numbers.items():
+        assert found["step"] == 1 and found["gradient_norm"] > 0.0, stage
