@@ -94,8 +94,8 @@ def solid_from_density(
         raise ConfigError(
             f"The stage before has no clear surface: at the best density threshold, {chosen:.4g}, the solid covers "
             f"what the scene shows with a mask IoU of only {solid.overlap:.3f} (at least {LEAST_OVERLAP} is needed). "
-            "Train the coarse stage longer or with a stronger opaque loss, raise the resolution of this geometry, or give a "
-            "density yourself: threshold=5."
+            "Train the coarse stage longer or with a stronger opaque loss, raise the resolution of this geometry, or "
+            "give a density yourself: threshold=5."
         )
     report(f"convert   density threshold {chosen:.4g} chosen {how}, mask IoU {solid.overlap:.3f}")
     return solid
