@@ -12,10 +12,22 @@ from bozzetto.errors import PluginError, did_you_mean
 from bozzetto.registry import Registry
 from bozzetto.spec import KINDS
 
+ENVIRONMENT = """\
+environment:
+  BOZZETTO_PLUGINS=NAME=MODULE,...    add manifests that are not installed
+  BOZZETTO_DISABLE=DISTRIBUTION,...   leave plugins out
+  BOZZETTO_STRICT_PLUGINS=1           every broken plugin is an error, for authors and CI
+"""
+
 
 def parser() -> argparse.ArgumentParser:
     """Options of `plugins`."""
-    top = argparse.ArgumentParser("bozzetto plugins", description="What is installed, and writing your own.")
+    top = argparse.ArgumentParser(
+        "bozzetto plugins",
+        description="What is installed, and writing your own.",
+        epilog=ENVIRONMENT,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     actions = top.add_subparsers(dest="action", metavar="ACTION", required=True)
     one = actions.add_parser("list", help="every component: kind, name, distribution, version, status")
     one.add_argument("--json", action="store_true", help="the same for programs")
