@@ -16,7 +16,10 @@ from torch import Tensor
 from bozzetto.kernels.backend import Backend, compiled, expect
 from bozzetto.kernels.cpp.composite import composite as _composite_cpp
 from bozzetto.kernels.cpp.hash_encode import hash_encode as _hash_encode_cpp
+from bozzetto.kernels.cpp.hash_field import hash_field as _hash_field_cpp
 from bozzetto.kernels.cpp.march import march as _march_cpp
+from bozzetto.kernels.cpp.mlp import mlp as _mlp_cpp
+from bozzetto.kernels.cpp.mlp import takes as _mlp_cpp_takes
 from bozzetto.kernels.cuda.packages import choose
 from bozzetto.kernels.grid_spec import GridSpec
 from bozzetto.kernels.mesh import (
@@ -30,6 +33,8 @@ from bozzetto.kernels.mesh import (
     topology,
 )
 from bozzetto.kernels.ref.hash_encode import hash_encode as _hash_encode_torch
+from bozzetto.kernels.ref.hash_field import SlopedField
+from bozzetto.kernels.ref.hash_field import hash_field as _hash_field_torch
 from bozzetto.kernels.ref.march import Intervals
 from bozzetto.kernels.ref.march import march as _march_torch
 from bozzetto.kernels.ref.mlp import Activation
@@ -45,9 +50,11 @@ __all__ = [
     "FilterMode",
     "GridSpec",
     "Intervals",
+    "SlopedField",
     "antialias",
     "composite",
     "hash_encode",
+    "hash_field",
     "interpolate",
     "march",
     "mipmaps",
@@ -85,12 +92,56 @@ def mlp(
     *,
     backend: Backend = "auto",
 ) -> Float[Tensor, "N O"]:
-    """A small fully connected network (`bozzetto.kernels.ref.mlp.mlp`). On a CPU, torch's own products are the fastest.
+    """A small fully connected network (`bozzetto.kernels.ref.mlp.mlp`).
+
+    Compiled for rectified layers of float32 without biases, up to 128 wide; torch's own products run all others. The
+    compiled form's gradient in x can be differentiated once more, the torch form's any number of times.
 
     Raises:
-        ValueError: no weights, or not as many biases.
+        ValueError: no weights, not as many biases, or shapes that do not follow each other.
     """
-    return choose(backend, "mlp", _mlp_torch, x, *weights)(x, weights, biases, activation, compute_dtype)
+    _expect_chain(weights, x.shape[1])
+    slow = choose(backend, "mlp", _mlp_torch, x, *weights)
+    if _mlp_cpp_takes(weights, biases, activation, compute_dtype) and compiled(backend, x, *weights):
+        return _mlp_cpp(x, weights)
+    return slow(x, weights, biases, activation, compute_dtype)
+
+
+def hash_field(
+    points: Float[Tensor, "N 3"],
+    table: Float[Tensor, "P F"],
+    spec: GridSpec,
+    weights: Sequence[Float[Tensor, "_ _"]],
+    *,
+    backend: Backend = "auto",
+) -> SlopedField:
+    """A rectified network of one output on a hash encoding: value, encoding, and the value's slope in the points.
+
+    What `hash_encode` and `mlp` would give, and the gradient of their result in the points, but in half the time.
+    Differentiable in table and weights; the points are taken as constants.
+
+    Raises:
+        ValueError: a shape is wrong, or the network does not have one output.
+    """
+    expect("points", points, (points.shape[0], 3))
+    expect("table", table, (spec.entry_count, spec.features))
+    _expect_chain(weights, spec.feature_count)
+    if len(weights) == 0 or len(weights[-1]) != 1:
+        raise ValueError("weights: the last layer must have one output")
+    if _mlp_cpp_takes(weights, None, "relu", torch.float32) and compiled(backend, points, table, *weights):
+        return _hash_field_cpp(points, table, spec, weights)
+    return _hash_field_torch(
+        points,
+        lambda at: hash_encode(at, table, spec, backend=backend),
+        lambda encoded: mlp(encoded, weights, backend=backend),
+    )
+
+
+def _expect_chain(weights: Sequence[Tensor], width: int) -> None:
+    """Raise ValueError unless each layer takes what the one before gives."""
+    for number, weight in enumerate(weights):
+        expect(f"weights[{number}]", weight, (weight.shape[0], width))
+        width = weight.shape[0]
 
 
 def march(

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from bozzetto.kernels.api import GridSpec, hash_encode
+from bozzetto.kernels.api import GridSpec, SlopedField, hash_encode, hash_field
 from bozzetto.types import FieldOutput
 from bozzetto_plugins.geometry.config import HashGridConfig
 from bozzetto_plugins.geometry.density_field import DensityField
@@ -56,14 +56,29 @@ class HashGrid(nn.Module):
 
     def encode(self, points: Float[Tensor, "S 3"]) -> Float[Tensor, "S E"]:
         """Features of the active levels only: the networks take the rest as zero, and it costs nothing."""
-        unit = points * (0.5 / self.radius) + 0.5
+        return hash_encode(self._unit(points), self._active_table, self.active_grid)
+
+    def _unit(self, points: Float[Tensor, "S 3"]) -> Float[Tensor, "S 3"]:
+        """World points in the unit cube."""
+        return points * (0.5 / self.radius) + 0.5
+
+    @property
+    def _active_table(self) -> Float[Tensor, "P F"]:
         # The whole table is passed as it is: the gradient of a slice would be copied into one of full size.
-        table = self.encoding if self.active_grid is self.grid else self.encoding[: self.active_grid.entry_count]
-        return hash_encode(unit, table, self.active_grid)
+        return self.encoding if self.active_grid is self.grid else self.encoding[: self.active_grid.entry_count]
+
+    def _sloped(self, points: Float[Tensor, "S 3"]) -> SlopedField:
+        weights = self.density_network.weights_for(self.active_grid.feature_count)
+        field = hash_field(self._unit(points), self._active_table, self.active_grid, weights)
+        return field._replace(slope=field.slope * (0.5 / self.radius))
 
     @property
     def _field(self) -> DensityField:
-        return DensityField(self.config, self.encode, self.density_network, self.feature_network, self.normal_network)
+        exact = self.config.compute_dtype == "float32"
+        return DensityField(
+            self.config, self.encode, self.density_network, self.feature_network, self.normal_network,
+            sloped=self._sloped if exact else None,
+        )  # fmt: skip
 
     def forward(self, points: Float[Tensor, "S 3"], normal: bool = False) -> FieldOutput:
         """Density, features, and the normal if asked, at world points. S may be 0."""

@@ -25,5 +25,9 @@ class Perceptron(nn.Module):
 
     def forward(self, x: Float[Tensor, "S I"]) -> Float[Tensor, "S O"]:
         """An input narrower than the first layer counts as continued with zeros."""
+        return mlp(x, self.weights_for(x.shape[1]), compute_dtype=self.compute_dtype)
+
+    def weights_for(self, width: int) -> list[Tensor]:
+        """The layers' weights, "out in", for an input of this width: its missing rest counts as zeros."""
         first, *rest = self.weights
-        return mlp(x, [first[:, : x.shape[1]], *rest], compute_dtype=self.compute_dtype)
+        return [first[:, :width], *rest]

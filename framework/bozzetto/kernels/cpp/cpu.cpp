@@ -8,7 +8,7 @@ BOZZETTO_EXPORT __attribute__((target("no-avx"))) int32_t bozzetto_runs_here() {
     if (!__builtin_cpu_supports("avx512f") || !__builtin_cpu_supports("avx512bw")) return 0;
     if (!__builtin_cpu_supports("avx512dq") || !__builtin_cpu_supports("avx512vl")) return 0;
 #endif
-    return __builtin_cpu_supports("avx2") ? 1 : 0;
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") ? 1 : 0;
 }
 #else
 BOZZETTO_EXPORT int32_t bozzetto_runs_here() { return 1; }

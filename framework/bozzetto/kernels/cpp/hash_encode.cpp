@@ -64,6 +64,14 @@ int32_t gather(ParallelFor pool, Grid grid, int64_t n, const float* points, cons
     });
 }
 
+// The lanes of one point.
+template <int F>
+typename Entry<F>::Vector point_of(const Lane* lanes, int i) {
+    typename Entry<F>::Vector vector;
+    for (int f = 0; f < F; ++f) vector[f] = lanes[f][i];
+    return vector;
+}
+
 // Asks at once for all entries of the block. Always inline: GCC 12 takes a function that only does this to have no effect.
 template <int F>
 inline __attribute__((always_inline)) void prefetch(const Cells& cells, const float* entries) {
@@ -75,11 +83,12 @@ inline __attribute__((always_inline)) void prefetch(const Cells& cells, const fl
 // which take longest, are dealt out first.
 template <int F>
 int32_t scatter(ParallelFor pool, Grid grid, int64_t n, const float* points, const float* tangents, const float* grad,
-                float* grad_table) {
+                const float* also, float* grad_table) {
     std::atomic<int32_t> left{grid.count};
     return parallel(n < kGrain ? nullptr : pool, grid.count, 1, [=, &left](int64_t, int64_t) {
         Block block;
         alignas(64) Lane grads[F];
+        alignas(64) Lane plain[8], plain_grads[F];
         for (int32_t l = --left; l >= 0; l = --left) {
             const Level level = grid.levels[l];
             float* entries = grad_table + static_cast<int64_t>(level.offset) * F;
@@ -90,12 +99,17 @@ int32_t scatter(ParallelFor pool, Grid grid, int64_t n, const float* points, con
                 block.prepare_weights(points, tangents, n, first, count, level, grid.smoothstep);
                 if (bytes > kNearCache) prefetch<F>(block.cells, entries);
                 load<F>(grad + static_cast<int64_t>(l) * F * n, n, first, count, grads);
+                if (also) {
+                    weigh(block.cells, plain);
+                    load<F>(also + static_cast<int64_t>(l) * F * n, n, first, count, plain_grads);
+                }
                 for (int i = 0; i < count; ++i) {
-                    typename Entry<F>::Vector g;
-                    for (int f = 0; f < F; ++f) g[f] = grads[f][i];
+                    const auto g = point_of<F>(grads, i), h = also ? point_of<F>(plain_grads, i) : g;
                     for (int c = 0; c < 8; ++c) {
                         float* entry = entries + int64_t{block.cells.row[c][i]} * F;
-                        Entry<F>::store(entry, Entry<F>::load(entry) + block.weight[c][i] * g);
+                        auto sum = Entry<F>::load(entry) + block.weight[c][i] * g;
+                        if (also) sum += plain[c][i] * h;
+                        Entry<F>::store(entry, sum);
                     }
                 }
             }
@@ -164,12 +178,14 @@ BOZZETTO_EXPORT int32_t bozzetto_hash_gather(ParallelFor pool, const Level* leve
 #undef CALL
 }
 
-// grad_table "P F" = the transpose of the above applied to grad "LF N"; overwritten, all of it.
+// grad_table "P F" = the transpose of the above applied to grad "LF N"; overwritten, all of it. With tangents, `also`
+// ("LF N", or null) adds the transpose of the encoding itself.
 BOZZETTO_EXPORT int32_t bozzetto_hash_scatter(ParallelFor pool, const Level* levels, int64_t level_count,
                                               int64_t features, int64_t smoothstep, int64_t n, const float* points,
-                                              const float* tangents, const float* grad, float* grad_table) {
+                                              const float* tangents, const float* grad, const float* also,
+                                              float* grad_table) {
     const Grid grid{levels, static_cast<int32_t>(level_count), smoothstep != 0};
-#define CALL(F) scatter<F>(pool, grid, n, points, tangents, grad, grad_table)
+#define CALL(F) scatter<F>(pool, grid, n, points, tangents, grad, also, grad_table)
     BOZZETTO_BY_FEATURES(CALL)
 #undef CALL
 }

@@ -23,7 +23,7 @@ from bozzetto.kernels.grid_spec import GridSpec
 
 def hash_encode(points: Float[Tensor, "N 3"], table: Float[Tensor, "P F"], spec: GridSpec) -> Float[Tensor, "N LF"]:
     """As `bozzetto.kernels.ref.hash_encode.hash_encode`, up to second derivatives. The result is a transposed view."""
-    return _gather(points.t().contiguous(), None, table, spec.text).t()
+    return gather(points.t().contiguous(), None, table, spec.text).t()
 
 
 class Level(ctypes.Structure):
@@ -62,14 +62,14 @@ def _fake_gather(points: Tensor, tangent: Tensor | None, table: Tensor, grid: st
     return table.new_empty(_grid(grid).spec.feature_count, points.shape[1])
 
 
-def _run_scatter(points: Tensor, tangent: Tensor | None, grad: Tensor, grid: str) -> Tensor:
-    to_table = _fake_scatter(points, tangent, grad, grid)
-    known = (points.contiguous(), _contiguous(tangent), grad.contiguous())
+def _run_scatter(points: Tensor, tangent: Tensor | None, grad: Tensor, also: Tensor | None, grid: str) -> Tensor:
+    to_table = _fake_scatter(points, tangent, grad, also, grid)
+    known = (points.contiguous(), _contiguous(tangent), grad.contiguous(), _contiguous(also))
     call("hash_scatter", *_grid(grid).arguments, points.shape[1], *known, to_table)
     return to_table
 
 
-def _fake_scatter(points: Tensor, tangent: Tensor | None, grad: Tensor, grid: str) -> Tensor:
+def _fake_scatter(points: Tensor, tangent: Tensor | None, grad: Tensor, also: Tensor | None, grid: str) -> Tensor:
     spec = _grid(grid).spec
     return grad.new_empty(spec.entry_count, spec.features)
 
@@ -89,13 +89,16 @@ def _contiguous(tensor: Tensor | None) -> Tensor | None:
     return None if tensor is None else tensor.contiguous()
 
 
-_gather = operator(
+gather = operator(
     "hash_gather", "(Tensor points, Tensor? tangent, Tensor table, str grid) -> Tensor", _run_gather, _fake_gather
 )
-_scatter = operator(
-    "hash_scatter", "(Tensor points, Tensor? tangent, Tensor grad, str grid) -> Tensor", _run_scatter, _fake_scatter
+scatter = operator(
+    "hash_scatter",
+    "(Tensor points, Tensor? tangent, Tensor grad, Tensor? also, str grid) -> Tensor",
+    _run_scatter,
+    _fake_scatter,
 )
-_pull = operator(
+pull = operator(
     "hash_pull",
     "(Tensor points, Tensor? tangent, Tensor table, Tensor grad, str grid) -> Tensor",
     _run_pull,
@@ -108,7 +111,7 @@ def _keep(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
     ctx.save_for_backward(*tensors)
 
 
-def _kept(ctx: Any) -> tuple[Tensor, ...]:
+def _kept(ctx: Any) -> tuple[Any, ...]:
     """The operator's tensors, less the tangent."""
     points, tangent, *rest = ctx.saved_tensors
     if tangent is not None:
@@ -119,23 +122,25 @@ def _kept(ctx: Any) -> tuple[Tensor, ...]:
 def _gather_backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     points, table = _kept(ctx)
     grad = grad.contiguous()  # once, not in each of both
-    to_points = _pull(points, None, table, grad, ctx.grid) if ctx.needs_input_grad[0] else None
-    to_table = _scatter(points, None, grad, ctx.grid) if ctx.needs_input_grad[2] else None
+    to_points = pull(points, None, table, grad, ctx.grid) if ctx.needs_input_grad[0] else None
+    to_table = scatter(points, None, grad, None, ctx.grid) if ctx.needs_input_grad[2] else None
     return to_points, None, to_table, None
 
 
 def _scatter_backward(ctx: Any, table: Tensor) -> tuple[Tensor | None, ...]:
-    points, grad = _kept(ctx)
-    to_points = _pull(points, None, table, grad, ctx.grid) if ctx.needs_input_grad[0] else None
-    to_grad = _gather(points, None, table, ctx.grid) if ctx.needs_input_grad[2] else None
-    return to_points, None, to_grad, None
+    points, grad, also = _kept(ctx)
+    if also is not None:
+        raise NativeError("hash_encode: a sum of two gradients has no derivatives of its own")
+    to_points = pull(points, None, table, grad, ctx.grid) if ctx.needs_input_grad[0] else None
+    to_grad = gather(points, None, table, ctx.grid) if ctx.needs_input_grad[2] else None
+    return to_points, None, to_grad, None, None
 
 
 def _pull_backward(ctx: Any, tangent: Tensor) -> tuple[Tensor | None, ...]:
     points, table, grad = _kept(ctx)
-    to_points = _pull(points, tangent, table, grad, ctx.grid) if ctx.needs_input_grad[0] else None
-    to_table = _scatter(points, tangent, grad, ctx.grid) if ctx.needs_input_grad[2] else None
-    to_grad = _gather(points, tangent, table, ctx.grid) if ctx.needs_input_grad[3] else None
+    to_points = pull(points, tangent, table, grad, ctx.grid) if ctx.needs_input_grad[0] else None
+    to_table = scatter(points, tangent, grad, None, ctx.grid) if ctx.needs_input_grad[2] else None
+    to_grad = gather(points, tangent, table, ctx.grid) if ctx.needs_input_grad[3] else None
     return to_points, None, to_table, to_grad, None
 
 

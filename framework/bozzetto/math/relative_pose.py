@@ -1,0 +1,31 @@
+"""How one camera lies to another, in the four numbers that view-conditioned diffusion models read."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+PoseConvention = Literal["zero123", "stable-zero123"]
+
+
+def relative_pose(
+    target: Float[Tensor, "B 3"], reference: Float[Tensor, "B 3"], convention: PoseConvention = "zero123"
+) -> Float[Tensor, "B 4"]:
+    """The pose of `target` as seen from `reference`, (theta_t - theta_r, sin dphi, cos dphi, fourth).
+
+    theta is the polar angle 90 - elevation in radians, dphi the azimuth of the target less that of the reference: a
+    target further along +y from +x has a positive sine. The fourth number is the distance of the target less that of
+    the reference (`zero123`: Liu et al. 2023, Zero-1-to-3, sec. 3.2, and its published training code), or the polar
+    angle of the reference in radians (`stable-zero123`: the change that Stable Zero123's published code makes).
+
+    Args:
+        target: azimuth and elevation in degrees and distance in world units, of each camera.
+        reference: likewise.
+    """
+    polar, polar_of_reference = torch.deg2rad(90.0 - target[:, 1]), torch.deg2rad(90.0 - reference[:, 1])
+    turned = torch.deg2rad(target[:, 0] - reference[:, 0])
+    fourth = target[:, 2] - reference[:, 2] if convention == "zero123" else polar_of_reference
+    return torch.stack([polar - polar_of_reference, torch.sin(turned), torch.cos(turned), fourth], dim=-1)
