@@ -17,6 +17,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from bozzetto.math.cameras import azimuth_deg, elevation_deg, ray_directions
+from bozzetto.math.rows import rows_at
 
 Space = Literal["rgb", "latent"]
 ShadingMode = Literal["albedo", "textureless", "lambertian", "normal"]
@@ -116,9 +117,14 @@ class Samples:
         return 0.5 * (self.t_start + self.t_end)
 
     @property
+    def direction(self) -> Float[Tensor, "S 3"]:
+        """Unit, of the ray that each interval lies on."""
+        return rows_at(self.rays.direction, self.ray)
+
+    @property
     def points(self) -> Float[Tensor, "S 3"]:
         """World position of each interval's middle."""
-        return self.rays.origin[self.ray] + self.t_mid[:, None] * self.rays.direction[self.ray]
+        return rows_at(self.rays.origin, self.ray) + self.t_mid[:, None] * self.direction
 
 
 @dataclass(frozen=True)

@@ -97,8 +97,32 @@ def hash_cases(sizes: Sizes, peers: Sequence[Peer]) -> Iterator[Case]:
         yield Case("hash_encode", f"{title} forward, backward, positions", work, runs)
 
 
+def field_cases(sizes: Sizes, peers: Sequence[Peer]) -> Iterator[Case]:
+    """A density with its normal, as a shaded step needs it: 12-64-1 on the grid of the recipe's cpu profile."""
+    spec = GridSpec.up_to(48, levels=6, log2_table_size=17, base_resolution=8, interpolation="smoothstep")
+    generator = torch.Generator().manual_seed(0)
+    points = torch.rand(sizes.points, 3, generator=generator)
+    table = torch.randn(spec.entry_count, spec.features, generator=generator).requires_grad_()
+    weights = [(0.2 * torch.randn(*shape, generator=generator)).requires_grad_() for shape in ((64, 12), (1, 64))]
+
+    def candidate(backend: api.Backend) -> Candidate:
+        def run(points: Tensor) -> Tensor:
+            field = api.hash_field(points, table, spec, weights, backend=backend)
+            return torch.cat([field.value[:, None], field.slope], dim=-1)
+
+        return Candidate(run, (table, *weights))
+
+    touched = 8.0 * sizes.points * spec.levels
+    flops = 2.0 * sizes.points * sum(weight.numel() for weight in weights)
+    forms = {OURS: candidate("auto"), TORCH: candidate("torch")}
+    once = {"gather 256 KB": 2 * touched, "gemm fp32": 2 * flops}
+    # Backward: along the tangent one more gather and four times the network, and one addition.
+    twice = {"gather 256 KB": 3 * touched, "add 256 KB": touched, "gemm fp32": 6 * flops}
+    yield from _passes("hash_field", "hash_field", forms, points, once, twice)
+
+
 def mlp_cases(sizes: Sizes, peers: Sequence[Peer]) -> Iterator[Case]:
-    """32-64-64-4, forward and backward. The kernel is torch's own: there is nothing to compare it with."""
+    """32-64-64-4, forward and backward: our kernel in fp32, torch's products in bf16."""
     generator = torch.Generator().manual_seed(0)
     widths = (32, 64, 64, 4)
     weights = tuple(
@@ -112,7 +136,10 @@ def mlp_cases(sizes: Sizes, peers: Sequence[Peer]) -> Iterator[Case]:
         def run(x: Tensor, dtype: torch.dtype = dtype) -> Tensor:
             return api.mlp(x, weights, compute_dtype=dtype)
 
-        forms = with_peers({OURS: Candidate(run, weights)}, "mlp", (x, weights), peers)
+        own = {OURS: Candidate(run, weights)}
+        if dtype == torch.float32:
+            own[TORCH] = Candidate(lambda x: api.mlp(x, weights, backend="torch"), weights)
+        forms = with_peers(own, "mlp", (x, weights), peers)
         runs = {label: backward(form, x, with_input=True) for label, form in forms.items()}
         yield Case("mlp", f"mlp {name} forward, backward", {f"gemm {name}": 3 * flops}, runs)
 
@@ -228,6 +255,7 @@ MESH_FORMS = {"rasterize": _rasterize, "interpolate": _interpolate, "texture": _
 
 CASES: dict[str, Callable[[Sizes, Sequence[Peer]], Iterator[Case]]] = {
     "hash_encode": hash_cases,
+    "hash_field": field_cases,
     "mlp": mlp_cases,
     "march": march_cases,
     "composite": composite_cases,

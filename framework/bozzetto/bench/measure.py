@@ -28,16 +28,20 @@ LEAST_SAMPLES = 64
 
 RECIPE = "dreamfusion-sd"
 
-LIKE_STABLE_DREAMFUSION = (
-    "system.geometry.levels=16", "system.geometry.log2_table_size=19", "system.geometry.base_resolution=16",
-    "system.geometry.finest_resolution=2048", "system.geometry.interpolation=linear",
-    "system.geometry.hidden_layers=2", "system.material.albedo_until_step=0",
-    "system.material.albedo_probability=0", "system.material.textureless_probability=0",
-    "system.tasks.random.views.height=64", "system.tasks.random.views.width=64",
-    "system.renderer.samples_per_ray=144", "system.renderer.occupancy_threshold=0",
-    "system.renderer.update_every=1000000",
+SHADED = (
+    "system.material.albedo_until_step=0", "system.material.albedo_probability=0",
+    "system.material.textureless_probability=0", "system.tasks.random.views.height=64",
+    "system.tasks.random.views.width=64", "system.renderer.samples_per_ray=240",
 )  # fmt: skip
-"""The bundled recipe with that project's grid, every sample shaded and none skipped."""
+"""The bundled recipe, every step lit by normals and at least `LEAST_SAMPLES` samples on a ray that hits."""
+
+LARGE_GRID = (
+    *SHADED, "system.geometry.levels=16", "system.geometry.log2_table_size=19", "system.geometry.base_resolution=16",
+    "system.geometry.finest_resolution=2048", "system.geometry.interpolation=linear",
+    "system.geometry.hidden_layers=2", "system.renderer.samples_per_ray=144",
+    "system.renderer.occupancy_threshold=0", "system.renderer.update_every=1000000",
+)  # fmt: skip
+"""The same with that project's largest grid, and no sample skipped in the whole cube."""
 
 
 @dataclass(frozen=True)

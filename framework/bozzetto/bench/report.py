@@ -61,15 +61,15 @@ def step_table(whole: StepTimes, bare: StepTimes) -> str:
     return f"{table(('part of a step', 'ms', 'share'), rows)}\n\n{note}"
 
 
-def shaded_lines(times: StepTimes) -> list[str]:
-    """The step to be compared with stable-dreamfusion's."""
+def shaded_line(what: str, times: StepTimes) -> str:
+    """A step to be compared with stable-dreamfusion's."""
     enough = "" if times.samples_per_hit >= LEAST_SAMPLES else f" (fewer than the {LEAST_SAMPLES} meant)"
-    return [
-        f"A shaded step of {times.rays} rays without the prior: {times.whole:.2f} s, "
-        f"{times.samples_per_hit:.0f} samples on a ray that hits{enough}.",
-        f"stable-dreamfusion's torch path on one core, quoted and not measured here: {QUOTED_STEP} s, "
-        f"{QUOTED_STEP / times.whole:.1f} times as long.",
-    ]
+    return (
+        f"A shaded step of {times.rays} rays without the prior, {what}: {times.whole:.3f} s, "
+        f"{times.samples:.0f} samples, {times.samples_per_hit:.0f} on a ray that hits{enough}. stable-dreamfusion's "
+        f"torch path on one core, quoted and not measured here: {QUOTED_STEP} s, {QUOTED_STEP / times.whole:.0f} "
+        "times as long."
+    )
 
 
 def sweep_line(line: Line) -> str:

@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from bozzetto import hardware
+from bozzetto.errors import UserError
 from bozzetto.files import write_text
 from bozzetto.recipe import Recipe
 from bozzetto.registry import Registry
 
-KERNELS = ("hash_encode", "mlp", "march", "composite", "rasterize", "interpolate", "texture", "antialias")
+KERNELS = ("hash_encode", "hash_field", "mlp", "march", "composite", "rasterize", "interpolate", "texture", "antialias")
 OTHERS = ("step", "sweep")
 PEERS = Path(__file__).parents[3] / "tools" / "bench" / "peers"
 """Other people's forms of the kernels, in a checkout."""
@@ -58,6 +59,9 @@ def bench(options: argparse.Namespace, registry: Registry) -> int:
     from bozzetto.bench.report import kernel_table, limits_table, values
     from bozzetto.kernels.startup import tune_allocator
 
+    for option, path in (("--json", options.json), ("--plot", options.plot)):
+        if path is not None and not path.parent.is_dir():
+            raise UserError(f"{option}: there is no folder {path.parent}. Make it first, or choose another.")
     how = QUICK if options.quick else Thoroughness()
     clock, now = ("processor", time.process_time) if options.cpu_time else ("wall", time.perf_counter)
     how = replace(how, now=now)
@@ -105,8 +109,8 @@ def load(options: argparse.Namespace, registry: Registry, config: str, changes: 
 def _steps(options: argparse.Namespace, registry: Registry, how: Any) -> dict[str, Any]:
     import torch
 
-    from bozzetto.bench.measure import LIKE_STABLE_DREAMFUSION, RECIPE, recipe_step
-    from bozzetto.bench.report import shaded_lines, step_table, step_values
+    from bozzetto.bench.measure import LARGE_GRID, RECIPE, SHADED, recipe_step
+    from bozzetto.bench.report import shaded_line, step_table, step_values
     from bozzetto.bench.steps import system_without_prior, time_steps
     from bozzetto.cli.run import open_device, plans_for
     from bozzetto.models import fetch
@@ -116,10 +120,14 @@ def _steps(options: argparse.Namespace, registry: Registry, how: Any) -> dict[st
     weights = {name: fetch(item) for name, item in plans_for(recipe).items()}
     whole, bare = recipe_step(recipe, registry, weights, device, how)
     say(f"{recipe.name}, profile {recipe.profile}:", "", step_table(whole, bare))
-    like = load(options, registry, RECIPE, LIKE_STABLE_DREAMFUSION)
-    shaded = time_steps(system_without_prior(like, registry, device), device, max(3, how.steps // 4), 1, how.now)
-    say(*shaded_lines(shaded))
-    named = {"whole": whole, "without_prior": bare, "shaded_64": shaded}
+    named = {"whole": whole, "without_prior": bare}
+    for name, what, changes in (
+        ("shaded", "the recipe's own grid", SHADED),
+        ("shaded_large", "a grid of 16 levels and 2^19 entries, nothing skipped", LARGE_GRID),
+    ):
+        system = system_without_prior(load(options, registry, RECIPE, changes), registry, device)
+        named[name] = time_steps(system, device, max(3, how.steps // 4), 1, how.now)
+        say(shaded_line(what, named[name]))
     return {name: step_values(times) for name, times in named.items()}
 
 

@@ -133,7 +133,7 @@ def hash_field(
     return _hash_field_torch(
         points,
         lambda at: hash_encode(at, table, spec, backend=backend),
-        lambda encoded: mlp(encoded, weights, backend=backend),
+        lambda encoded: mlp(encoded, weights, compute_dtype=encoded.dtype, backend=backend),
     )
 
 

@@ -26,7 +26,7 @@ def safe_normalize(vectors: Float[Tensor, "S 3"], smallest: float = 1e-10) -> Fl
     """Unit vectors; those shorter than `smallest` become zero, with a gradient of zero instead of an infinite one."""
     squared = (vectors * vectors).sum(dim=-1, keepdim=True)
     usable = squared > smallest**2
-    return torch.where(usable, vectors * torch.where(usable, squared, 1.0).rsqrt(), 0.0)
+    return vectors * torch.where(usable, torch.where(usable, squared, 1.0).rsqrt(), 0.0)
 
 
 def with_analytic_normal(

@@ -22,6 +22,5 @@ class Orientation:
 
     def __call__(self, inputs: LossInputs) -> Float[Tensor, ""]:
         seen = reads.volume(inputs, "orientation")
-        rays = seen.samples.rays
         normal = reads.sample_normals(seen, "orientation")
-        return losses.orientation(seen.weights, normal, rays.direction[seen.samples.ray], len(rays))
+        return losses.orientation(seen.weights, normal, seen.samples.direction, len(seen.samples.rays))

@@ -9,6 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from bozzetto.errors import ConfigError
+from bozzetto.math.rows import rows_at
 from bozzetto.math.shading import lambert, normal_color
 from bozzetto.types import FieldOutput, Shading
 
@@ -52,5 +53,5 @@ def color(
         )
     if shading.mode == "normal":
         return normal_color(field.normal)
-    light = lambert(field.normal, toward_light(), shading.ambient[view], shading.diffuse[view])
+    light = lambert(field.normal, toward_light(), rows_at(shading.ambient, view), rows_at(shading.diffuse, view))
     return light if shading.mode == "textureless" else albedo(field.features) * light

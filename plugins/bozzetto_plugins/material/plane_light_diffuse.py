@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from bozzetto.math.rows import rows_at
 from bozzetto.math.shading import light_near_camera
 from bozzetto.types import Cameras, FieldOutput, Shading, ShadingMode
 from bozzetto_plugins.material import diffuse
@@ -50,7 +51,7 @@ class PlaneLightDiffuse(nn.Module):
     def forward(
         self, field: FieldOutput, points: Float[Tensor, "S 3"], view: Int[Tensor, "S"], shading: Shading
     ) -> Float[Tensor, "S 3"]:
-        return diffuse.color("plane-light-diffuse", field, view, shading, lambda: shading.light[view])
+        return diffuse.color("plane-light-diffuse", field, view, shading, lambda: rows_at(shading.light, view))
 
     def albedo(self, features: Float[Tensor, "S F"]) -> Float[Tensor, "S 3"]:
         return diffuse.albedo(features)

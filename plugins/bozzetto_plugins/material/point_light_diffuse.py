@@ -7,6 +7,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
+from bozzetto.math.rows import rows_at
 from bozzetto.math.shading import light_in_cone, light_near_camera
 from bozzetto.types import Cameras, FieldOutput, Shading, ShadingMode
 from bozzetto_plugins.material import diffuse
@@ -60,7 +61,11 @@ class PointLightDiffuse(nn.Module):
         self, field: FieldOutput, points: Float[Tensor, "S 3"], view: Int[Tensor, "S"], shading: Shading
     ) -> Float[Tensor, "S 3"]:
         return diffuse.color(
-            "point-light-diffuse", field, view, shading, lambda: normalize(shading.light[view] - points, dim=-1)
+            "point-light-diffuse",
+            field,
+            view,
+            shading,
+            lambda: normalize(rows_at(shading.light, view) - points, dim=-1),
         )
 
     def albedo(self, features: Float[Tensor, "S F"]) -> Float[Tensor, "S 3"]:

@@ -43,7 +43,8 @@ def test_one_kernel(capsys, tmp_path, monkeypatch, small) -> None:
 
 def test_the_step_and_the_sweep(capsys, tmp_path, monkeypatch, small, tiny) -> None:
     monkeypatch.setattr(measure, "QUICK", dataclasses.replace(small, steps=1))
-    monkeypatch.setattr(measure, "LIKE_STABLE_DREAMFUSION", ())
+    monkeypatch.setattr(measure, "LARGE_GRID", ())
+    monkeypatch.setattr(measure, "SHADED", ())
     monkeypatch.setattr(measure, "RECIPE", str(tiny.recipe_file()))
     monkeypatch.setattr(
         "bozzetto.cli.bench.load",
@@ -56,7 +57,12 @@ def test_the_step_and_the_sweep(capsys, tmp_path, monkeypatch, small, tiny) -> N
     assert "the 3D side of it" in out and "quoted and not measured here" in out and "us per sample" in out
     assert picture.read_text().startswith("<svg")
     results = json.loads(target.read_text())
-    assert set(results["step"]) == {"whole", "without_prior", "shaded_64"} and len(results["sweep"]["points"]) == 4
+    assert set(results["step"]) == {"whole", "without_prior", "shaded", "shaded_large"} and len(results["sweep"]["points"]) == 4
+
+
+def test_a_missing_folder_is_told_before_anything_is_measured(capsys, tmp_path) -> None:
+    assert main(["bench", "--json", str(tmp_path / "none" / "numbers.json")]) == 2
+    assert "--json: there is no folder" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("wrong", [["--only", "hashing"], ["--threads", "many"]])

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from bozzetto.bench.measure import Thoroughness, recipe_step, sweep
-from bozzetto.bench.report import shaded_lines, step_table, step_values
+from bozzetto.bench.report import shaded_line, step_table, step_values
 from bozzetto.bench.steps import PRIOR, SCENE, StepTimes, system_without_prior, time_steps
 from bozzetto.system import Roots
 
@@ -60,7 +60,7 @@ def test_reports() -> None:
     text = step_table(times, StepTimes(0.1, parts, 4096, 20000.0, 70.0))
     assert "120.0" in text and "60 %" in text and "50 %" in text and "4096 rays" in text
     assert step_values(times)["scene_share"] == pytest.approx(0.6)
-    first, second = shaded_lines(times)
-    assert "0.20 s, 70 samples on a ray that hits." in first
-    assert "quoted and not measured here: 25.6 s, 128.0 times as long." in second
-    assert "(fewer than the 64 meant)" in shaded_lines(dataclasses.replace(times, samples_per_hit=50.0))[0]
+    line = shaded_line("some grid", times)
+    assert "some grid: 0.200 s, 20000 samples, 70 on a ray that hits." in line
+    assert "quoted and not measured here: 25.6 s, 128 times as long." in line
+    assert "(fewer than the 64 meant)" in shaded_line("", dataclasses.replace(times, samples_per_hit=50.0))

@@ -81,6 +81,10 @@ def test_with_avx512_and_without_come_the_same_bits(monkeypatch: pytest.MonkeyPa
             encoded = api.hash_encode(points, table, spec, backend="cpp")
             first = torch.autograd.grad(encoded.square().sum(), (points, table), create_graph=True)
             found += [encoded, *first, *torch.autograd.grad(first[0].square().sum(), (points, table))]
+        shapes = ((9, 12), (3, 9))
+        x, *weights = (torch.randn(shape, generator=generator, requires_grad=True) for shape in ((100, 12), *shapes))
+        out = api.mlp(x, weights, backend="cpp")
+        found += [out, *torch.autograd.grad(out.square().sum(), (x, *weights))]
         origin, direction = torch.randn(2, 200, 3, generator=generator)
         occupancy = torch.rand(17, 17, 17, generator=generator) < 0.1
         direction = torch.nn.functional.normalize(direction, dim=-1)

@@ -33,6 +33,8 @@ def samples(grad: bool = False) -> tuple[Tensor, ...]:
 
 
 POINTS, TABLE, GRAD = (3, 6), (SPEC.entry_count, SPEC.features), (SPEC.feature_count, 6)
+WIDTHS = [4, 5, 1]
+"""Of a network on what `SPEC` encodes; it has 25 weights."""
 
 
 @pytest.mark.parametrize(
@@ -42,10 +44,21 @@ POINTS, TABLE, GRAD = (3, 6), (SPEC.entry_count, SPEC.features), (SPEC.feature_c
 def test_hash_operators_keep_torchs_rules(operator: str, shapes: tuple[tuple[int, ...], ...]) -> None:
     def run(tangent: Tensor | None, grad: bool) -> None:
         points, *rest = (drawn(*shape, grad=grad) for shape in shapes)
-        torch.library.opcheck(getattr(OPS, operator).default, (points, tangent, *rest, SPEC.text))
+        also = (None,) if operator == "hash_scatter" else ()
+        torch.library.opcheck(getattr(OPS, operator).default, (points, tangent, *rest, *also, SPEC.text))
 
     run(None, grad=True)
     run(drawn(*POINTS), grad=False)
+
+
+def test_network_operators_keep_torchs_rules() -> None:
+    x, weights = drawn(*GRAD, grad=True), drawn(25, grad=True)
+    for tangent in (None, drawn(*GRAD, grad=True)):
+        torch.library.opcheck(OPS.mlp.default, (x, tangent, weights, WIDTHS))
+    torch.library.opcheck(
+        OPS.mlp_backward.default, (x.detach(), None, weights.detach(), drawn(1, 6), WIDTHS, True, True)
+    )
+    torch.library.opcheck(OPS.mlp_slope.default, (x.detach(), weights.detach(), WIDTHS))
 
 
 def test_composite_keeps_torchs_rules() -> None:
