@@ -12,7 +12,9 @@ from torch import nn
 from bozzetto.errors import ConfigError, did_you_mean
 from bozzetto.kinds.exporter import Scene
 from bozzetto.kinds.guidance import Guidance
+from bozzetto.kinds.view_source import ReferenceSource, ViewSource
 from bozzetto.recipe import Component, Recipe, Stage, Task
+from bozzetto.references import NEEDS, WithReferences, estimate_elevations, gather
 from bozzetto.registry import Registry
 from bozzetto.system import RunningTask, System, Term
 from bozzetto.vocabulary import Vocabulary
@@ -32,15 +34,23 @@ def build_system(
     """
     scene = build_scene(stage, recipe.seed, registry, device)
     processor = make(registry, stage.prompt_processor, recipe.prompt, recipe.negative_prompt)
-    tasks = []
+    views = [make(registry, task.views) for task in stage.tasks]
+    guidances: dict[str, Guidance] = {}
+    conditions: dict[str, Any] = {}
     for task in stage.tasks:
-        guidance = condition = None
         if task.guidance is not None:
             folder = folders[task.guidance.model]
-            guidance = make(registry, task.guidance, folder, device)
+            guidance = guidances[task.name] = make(registry, task.guidance, folder, device)
             report_unknown_words(guidance, folder, recipe.prompt, report)
-            condition = processor.encode(guidance, cache)
-        tasks.append(build_task(task, guidance, condition, registry))
+            conditions[task.name] = processor.encode(guidance, cache)
+    estimate_elevations(views, list(guidances.values()), device, recipe.seed, report)
+    references = gather(views, device)
+    tasks = []
+    for task, source in zip(stage.tasks, views, strict=True):
+        condition = conditions.get(task.name)
+        if task.guidance is not None and NEEDS in task.guidance.entry.spec.needs:
+            condition = WithReferences(condition, references)
+        tasks.append(build_task(task, source, guidances.get(task.name), condition, registry, device))
     generator = torch.Generator(device=device).manual_seed(recipe.seed)
     return System(scene, tuple(tasks), stage.optimizer, generator)
 
@@ -68,14 +78,17 @@ def build_scene(stage: Stage, seed: int, registry: Registry, device: torch.devic
     return Scene(geometry, material, background, renderer, views, device)
 
 
-def build_task(task: Task, guidance: Guidance | None, condition: Any, registry: Registry) -> RunningTask:
-    """A task with its view source and losses built."""
+def build_task(
+    task: Task, views: ViewSource, guidance: Guidance | None, condition: Any, registry: Registry, device: torch.device
+) -> RunningTask:
+    """A task with its losses built."""
     terms = []
     for term in task.terms:
         loss = make(registry, term.component) if term.component else None
         needs_normal = term.component is not None and "normal" in term.component.entry.spec.needs
         terms.append(Term(term.name, term.weight, loss, needs_normal))
-    return RunningTask(task.name, task.times, make(registry, task.views), guidance, condition, tuple(terms))
+    reference = views.reference(device) if isinstance(views, ReferenceSource) else None
+    return RunningTask(task.name, task.times, views, guidance, condition, tuple(terms), reference)
 
 
 def report_unknown_words(guidance: Guidance, folder: Path, prompt: str, report: Report) -> None:

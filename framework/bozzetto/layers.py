@@ -15,8 +15,8 @@ from bozzetto.errors import ConfigError
 CHANGES = "stages"
 """Below this key stand changes that are laid over `system` and `trainer` later: until then a null is kept."""
 
-RAW_TEXT = ("prompt", "negative_prompt")
-"""Overrides taken letter by letter: a prompt may hold colons, commas and brackets."""
+RAW_TEXT = ("prompt", "negative_prompt", "image")
+"""Overrides taken letter by letter: a prompt or a path may hold colons, commas and brackets."""
 
 
 def read(path: Path) -> dict[str, Any]:

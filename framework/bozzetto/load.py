@@ -62,9 +62,22 @@ def load_recipe(
     values = layers.overlay(file.layered(chosen), layers.parse_overrides(overrides))
     values.setdefault("name", path.stem)
     try:
+        _place_image(values, file, chosen, overrides)
         return _Reader(registry).recipe(layers.resolve(values), chosen, reason)
     except UserError as error:
         raise type(error)(f"{_place(error, file, chosen, overrides)}: {error}") from error
+
+
+def _place_image(values: dict[str, Any], file: RecipeFile, profile: str, overrides: Iterable[str]) -> None:
+    """Make the path of the photo absolute, before `${image}` is followed."""
+    image = values.get("image", "")
+    if not isinstance(image, str) or image == REQUIRED:
+        raise ConfigError("image is missing. Give a photo of what to make: image=photo.png.")
+    if image:
+        found = file.find("image", profile, "")
+        given = any(item.partition("=")[0] == "image" for item in overrides)
+        folder = found[0].parent if found and not given else Path()
+        values["image"] = str((folder / Path(image).expanduser()).absolute())
 
 
 def _place(error: UserError, file: RecipeFile, profile: str, overrides: Iterable[str]) -> str:
@@ -106,8 +119,9 @@ class _Reader:
     def recipe(self, values: Mapping[str, Any], profile: str, reason: str) -> Recipe:
         check_requirements(values.get("plugins", []), self.registry)
         _check_keys("", values, [key for key in TOP if key not in FILE_ONLY])
-        prompt = values.get("prompt", REQUIRED)
-        if not isinstance(prompt, str) or prompt.strip() in ("", REQUIRED):
+        image = values.get("image", "")
+        prompt = values.get("prompt", "" if image else REQUIRED)
+        if not isinstance(prompt, str) or prompt.strip() in ((REQUIRED,) if image else ("", REQUIRED)):
             raise ConfigError('prompt is missing. Say what to make: prompt="a hamburger".')
         stages = values.get("stages") or {"main": {}}
         if not isinstance(stages, Mapping):
@@ -128,6 +142,7 @@ class _Reader:
                 for name, item in values.get("export", {}).items()
             ),
             values=values,
+            image=image,
         )
 
     def _stages(self, stages: Mapping[str, Any], values: Mapping[str, Any]) -> tuple[Stage, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 from bozzetto.math.schedules import Schedule
@@ -18,6 +19,8 @@ TOP = {
     "plugins": 'Distributions it needs, e.g. `["bozzetto-blocky>=1.2,<2"]`; checked first.',
     "prompt": "What to make.",
     "negative_prompt": "What to keep away from.",
+    "image": "A photo of what to make, for recipes that read one as `${image}`; its path is relative to the file that "
+    "says it, or on the command line to the folder one is in.",
     "seed": "Seeds every random number of the run.",
     "device": "Where it trains; `auto` takes what the machine has.",
     "output": "Folder of all run folders.",
@@ -203,6 +206,7 @@ class Recipe:
     name: str
     summary: str
     prompt: str
+    """Empty only where there is an `image`."""
     negative_prompt: str
     seed: int
     device: Device
@@ -214,6 +218,13 @@ class Recipe:
     """`(name in the recipe, exporter)`."""
     values: Mapping[str, Any]
     """The plain values all this came from, profile and overrides applied: what the run folder keeps."""
+    image: str = ""
+    """Absolute path of a photo of what to make; empty: none."""
+
+    @property
+    def subject(self) -> str:
+        """What is made, in words: the prompt, else the photo's name."""
+        return self.prompt or Path(self.image).stem
 
     @property
     def distributions(self) -> dict[str, str]:

@@ -38,7 +38,7 @@ class RunFolder:
     def create(cls, recipe: Recipe, command: Sequence[str], weights: Mapping[str, Any]) -> RunFolder:
         """Make a new folder under `recipe.output` and write what is known before the first step."""
         root = Path(recipe.output) / slug(recipe.name)
-        folder = cls(root / f"{slug(recipe.prompt)}-{secrets.token_hex(3)}")
+        folder = cls(root / f"{slug(recipe.subject)}-{secrets.token_hex(3)}")
         for part in (folder.checkpoints, folder.images, folder.metrics, folder.export):
             part.mkdir(parents=True)
         folder.write_recipe(recipe)
@@ -46,6 +46,7 @@ class RunFolder:
             {
                 "recipe": recipe.name,
                 "prompt": recipe.prompt,
+                "image": recipe.image,
                 "seed": recipe.seed,
                 "profile": recipe.profile,
                 "command": list(command),

@@ -23,6 +23,8 @@ from bozzetto.spec import API
 Schema = dict[str, Any]
 
 PARTS = ("geometry", "material", "background", "renderer", "prompt_processor")
+TEXTS = ("name", "summary", "extends", "prompt", "negative_prompt", "image", "output")
+"""Keys of a recipe that hold text."""
 ANYWHERE: Schema = {
     "description": "null: the default; ${...}: another value of the recipe; ???: must be given",
     "anyOf": [{"type": "null"}, {"type": "string", "pattern": r"^(\$\{.*\}|\?\?\?)$"}],
@@ -94,7 +96,7 @@ def _top(registry: Registry) -> Schema:
         "export": {"type": "object", "properties": exporters, "additionalProperties": _maybe(_ref("exporter"))},
         "stages": {"type": "object", "additionalProperties": _maybe(_ref("stage"))},
         "profiles": {"type": "object", "additionalProperties": _maybe(_ref("recipe"))},
-    } | {key: {"type": "string"} for key in ("name", "summary", "extends", "prompt", "negative_prompt", "output")}
+    } | {key: {"type": "string"} for key in TEXTS}
 
 
 def _kind(registry: Registry, kind: str) -> Schema:

@@ -19,7 +19,7 @@ from bozzetto.kinds.view_source import ViewSource
 from bozzetto.math.schedules import Schedule
 from bozzetto.optimizer import make_optimizer, set_learning_rates
 from bozzetto.recipe import OptimizerConfig, TaskTimes
-from bozzetto.types import Guided, LossInputs
+from bozzetto.types import Guided, LossInputs, Reference
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,8 @@ class RunningTask:
     guidance: Guidance | None
     condition: Condition | None
     terms: tuple[Term, ...]
+    reference: Reference | None = None
+    """The photo that `views` looks at, if it has one."""
 
     def needs_normal(self, step: int) -> bool:
         """Whether the guidance, or a term that weighs anything, reads normals in this step."""
@@ -119,7 +121,7 @@ class System(lightning.LightningModule):
             guided = task.guidance(rendered, condition, cameras, step, self.generator)
             self.guided[task.name] = guided
             metrics.update({f"{task.name}/{name}": value for name, value in guided.metrics.items()})
-        inputs = LossInputs(rendered, cameras, self.geometry, step, self.generator)
+        inputs = LossInputs(rendered, cameras, self.geometry, step, self.generator, task.reference)
         for term in task.terms:
             self._add(term, inputs, guided, task.name, roots, metrics)
         metrics[f"{task.name}/opacity"] = float(rendered.opacity.detach().mean())

@@ -187,8 +187,24 @@ class Rendered:
 
 
 @dataclass(frozen=True)
+class Reference:
+    """A photo of the object and the camera that took it."""
+
+    image: Float[Tensor, "H W 3"]
+    """RGB in [0, 1], not multiplied by `mask`; without meaning where that is 0."""
+    mask: Float[Tensor, "H W 1"]
+    """How much of a pixel is object, in [0, 1]."""
+    camera: Cameras
+    """One view, of the photo's size."""
+    depth: Float[Tensor, "H W 1"] | None = None
+    """Growing with the distance from the camera; scale and offset unknown."""
+    normal: Float[Tensor, "H W 3"] | None = None
+    """Unit normals in the camera's frame: x right, y up, z toward the camera."""
+
+
+@dataclass(frozen=True)
 class ViewCondition:
-    """The text conditioning of B views."""
+    """The conditioning of B views: texts, and photos that all views share."""
 
     text: Float[Tensor, "B N E"]
     uncond: Float[Tensor, "B N E"]
@@ -197,6 +213,8 @@ class ViewCondition:
     """View prompts to push away from (Perp-Neg)."""
     negative_weights: Float[Tensor, "B K"] | None = None
     """At most 0."""
+    references: tuple[Reference, ...] = ()
+    """Photos of the object, for a guidance that declares `needs={"reference"}`."""
 
 
 @dataclass(frozen=True)
@@ -223,6 +241,8 @@ class LossInputs:
     """The `bozzetto.kinds.geometry.Geometry` of the scene."""
     step: int
     generator: torch.Generator
+    reference: Reference | None = None
+    """The photo that the task's view source looks at, if it has one."""
 
 
 @dataclass(frozen=True)

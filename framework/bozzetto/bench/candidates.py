@@ -48,7 +48,7 @@ def backward(candidate: Candidate, x: Tensor, with_input: bool = False) -> Calla
     start = x.detach().clone().requires_grad_(with_input)
     wanted = (*candidate.parameters, start) if with_input else candidate.parameters
     with torch.no_grad():
-        cotangent = torch.ones(candidate.run(x).shape)
+        cotangent = torch.ones_like(candidate.run(x))  # in the order in memory that the form itself prefers
 
     def run() -> Sequence[Tensor]:
         return torch.autograd.grad(candidate.run(start), wanted, cotangent)

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from bozzetto.bench.clock import Clock, replaced
 from bozzetto.bench.timing import Now
-from bozzetto.build import build_scene, build_task
+from bozzetto.build import build_scene, build_task, make
 from bozzetto.recipe import Recipe, Task
 from bozzetto.registry import Registry
 from bozzetto.system import Roots, RunningTask, System
@@ -80,7 +80,7 @@ class NoPrior:
 def system_without_prior(recipe: Recipe, registry: Registry, device: torch.device) -> System:
     """The first stage of a recipe, freshly initialised, with `NoPrior` in place of each guidance."""
     stage = recipe.stages[0]
-    tasks = tuple(_without_prior(task, registry) for task in stage.tasks)
+    tasks = tuple(_without_prior(task, registry, device) for task in stage.tasks)
     generator = torch.Generator(device=device).manual_seed(recipe.seed)
     return System(build_scene(stage, recipe.seed, registry, device), tasks, stage.optimizer, generator)
 
@@ -216,6 +216,6 @@ class _TimedGuidance:
         return run(rendered, condition, cameras, step, generator)
 
 
-def _without_prior(task: Task, registry: Registry) -> RunningTask:
+def _without_prior(task: Task, registry: Registry, device: torch.device) -> RunningTask:
     stand_in = NoPrior([term.name for term in task.terms if term.component is None])
-    return build_task(task, stand_in, stand_in, registry)
+    return build_task(task, make(registry, task.views), stand_in, stand_in, registry, device)

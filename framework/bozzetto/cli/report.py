@@ -12,7 +12,10 @@ from bozzetto.recipe import Component, Recipe, Stage
 
 def header(recipe: Recipe, plans: Mapping[str, ModelPlan], source: str) -> list[str]:
     """The first lines of a run: what, with which profile and weights, and how to choose others."""
-    lines = [f'recipe    {source}: "{recipe.prompt}"   (another: prompt="...")']
+    prompt = f': "{recipe.prompt}"   (another: prompt="...")' if recipe.prompt else ""
+    lines = [f"recipe    {source}{prompt}"]
+    if recipe.image:
+        lines.append(f"photo     {recipe.image}   (another: image=photo.png)")
     lines.append(f"profile   {recipe.profile}: {recipe.profile_reason}   (another: --profile NAME)")
     for stage in recipe.stages:
         for task in stage.tasks:
@@ -27,6 +30,7 @@ def plan_report(recipe: Recipe, plans: Mapping[str, ModelPlan]) -> str:
     """Everything a run would build and load."""
     lines = [
         f"recipe    {recipe.name}: {recipe.summary}",
+        *([f"photo     {recipe.image}"] if recipe.image else []),
         f'prompt    "{recipe.prompt}"' + (f', negative "{recipe.negative_prompt}"' if recipe.negative_prompt else ""),
         f"profile   {recipe.profile}: {recipe.profile_reason}",
         f"device    {recipe.device}",

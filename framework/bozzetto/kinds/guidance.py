@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from bozzetto.types import Cameras, Guided, Rendered, ViewCondition
+from bozzetto.types import Cameras, Guided, Reference, Rendered, ViewCondition
 
 
 @runtime_checkable
@@ -42,6 +42,14 @@ class Guidance(TextEncoder, Protocol):
         self, rendered: Rendered, condition: ViewCondition, cameras: Cameras, step: int, generator: torch.Generator
     ) -> Guided:
         """Losses whose gradient in `rendered.image` pulls the views toward the condition."""
+
+
+@runtime_checkable
+class ElevationEstimator(Protocol):
+    """A guidance that can tell from how high a photo was taken."""
+
+    def estimate_elevation_deg(self, reference: Reference, generator: torch.Generator) -> float:
+        """The likeliest elevation of the photo's camera; that of `reference.camera` means nothing."""
 
 
 def folder_of(path: Path) -> Path:

@@ -73,7 +73,7 @@ struct Sums {
 template <int C>
 int32_t forward(ParallelFor pool, int64_t rays, const int64_t* offsets, const float* density, const float* t_start,
                 const float* t_end, float* weights, float* after, float* opacity, float* depth, Sums<C> sums) {
-    return bozzetto::parallel(pool, rays, kGrain, [=](int64_t begin, int64_t end) {
+    return bozzetto::parallel_pieces(pool, rays, kGrain, [=](int64_t begin, int64_t end) {
         for (int64_t low = begin; low < end; low += kRaysTogether) {
             const int64_t high = low + kRaysTogether < end ? low + kRaysTogether : end;
             for (int64_t s = offsets[low]; s < offsets[high]; ++s)
@@ -109,7 +109,7 @@ template <int C>
 int32_t backward(ParallelFor pool, int64_t rays, int64_t channels, const int64_t* offsets, const float* t_start,
                  const float* t_end, const float* values, const float* weights, const float* after, Incoming grad,
                  float* grad_density, float* grad_values) {
-    return bozzetto::parallel(pool, rays, kGrain, [=](int64_t begin, int64_t end) {
+    return bozzetto::parallel_pieces(pool, rays, kGrain, [=](int64_t begin, int64_t end) {
         const int64_t count = C ? C : channels;
         for (int64_t ray = begin; ray < end; ++ray) {
             const float* grad_sum = grad.accumulated ? grad.accumulated + ray * count : nullptr;

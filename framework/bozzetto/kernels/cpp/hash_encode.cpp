@@ -19,6 +19,7 @@ namespace {
 using namespace bozzetto;
 
 constexpr int64_t kGrain = 2048;        // points worth waking a thread for
+constexpr int64_t kChunk = 16384;       // points of one level that a thread takes at a time
 constexpr size_t kNearCache = 1 << 20;  // bytes of table that a core keeps close
 
 struct Grid {
@@ -42,15 +43,17 @@ struct Features {
 template <int F>
 int32_t gather(ParallelFor pool, Grid grid, int64_t n, const float* points, const float* tangents, const float* table,
                float* out) {
-    return parallel(pool, n, kGrain, [=](int64_t begin, int64_t end) {
+    const int64_t chunks = (n + kChunk - 1) / kChunk;
+    return parallel_pieces(n < kGrain ? nullptr : pool, grid.count * chunks, 1, [=](int64_t begin, int64_t end) {
         Block block;
         alignas(64) Lane sums[F];
-        for (int32_t l = 0; l < grid.count; ++l) {
+        for (int64_t piece = begin; piece < end; ++piece) {  // level by level, so that all threads read the same table
+            const int64_t l = piece / chunks, low = piece % chunks * kChunk, high = low + kChunk < n ? low + kChunk : n;
             const Level level = grid.levels[l];
             const float* entries = table + static_cast<int64_t>(level.offset) * F;
-            float* encoded = out + static_cast<int64_t>(l) * F * n;
-            for (int64_t first = begin; first < end; first += kBlock) {
-                const int count = block_size(first, end);
+            float* encoded = out + l * F * n;
+            for (int64_t first = low; first < high; first += kBlock) {
+                const int count = block_size(first, high);
                 block.prepare_weights(points, tangents, n, first, count, level, grid.smoothstep);
                 for (int i = 0; i < count; i += Entries<F>::kCount) {
                     Entries<F> sum;

@@ -207,7 +207,7 @@ int block_size(int64_t first, int64_t end) { return static_cast<int>(end - first
 BOZZETTO_EXPORT int32_t bozzetto_mlp(ParallelFor pool, int64_t layers, const int64_t* widths, int64_t n, const float* x,
                                      const float* tangent, const float* weights, float* out) {
     const Network network{widths, layers, weights};
-    return parallel(pool, n, kPiece, [=, &network](int64_t begin, int64_t end) {
+    return parallel_pieces(pool, n, kPiece, [=, &network](int64_t begin, int64_t end) {
         Block block(network, tangent != nullptr, false);
         for (int64_t first = begin; first < end; first += kBlock) {
             const int count = block_size(first, end);
@@ -223,7 +223,7 @@ BOZZETTO_EXPORT int32_t bozzetto_mlp(ParallelFor pool, int64_t layers, const int
 BOZZETTO_EXPORT int32_t bozzetto_mlp_slope(ParallelFor pool, int64_t layers, const int64_t* widths, int64_t n,
                                            const float* x, const float* weights, float* out, float* slope) {
     const Network network{widths, layers, weights};
-    return parallel(pool, n, kPiece, [=, &network](int64_t begin, int64_t end) {
+    return parallel_pieces(pool, n, kPiece, [=, &network](int64_t begin, int64_t end) {
         Block block(network, false, true);
         for (int64_t first = begin; first < end; first += kBlock) {
             const int count = block_size(first, end);
@@ -244,27 +244,23 @@ BOZZETTO_EXPORT int32_t bozzetto_mlp_backward(ParallelFor pool, int64_t layers, 
                                               const float* grad, float* grad_x, float* grad_weights, float* scratch) {
     const Network network{widths, layers, weights};
     const int64_t size = network.start(layers), pieces = (n + kPiece - 1) / kPiece;
-    const int32_t code = parallel(pool, pieces, 1, [=, &network](int64_t begin, int64_t end) {
+    const int32_t code = parallel_pieces(pool, n, kPiece, [=, &network](int64_t begin, int64_t end) {
         Block block(network, tangent != nullptr, true);
         std::vector<float> sums(static_cast<size_t>(grad_weights ? size * kLanes : 0));
-        for (int64_t piece = begin; piece < end; ++piece) {
-            std::memset(sums.data(), 0, sizeof(float) * sums.size());
-            const int64_t last = (piece + 1) * kPiece < n ? (piece + 1) * kPiece : n;
-            for (int64_t first = piece * kPiece; first < last; first += kBlock) {
-                const int count = block_size(first, last);
-                load(x, n, first, count, widths[0], block.value(0));
-                if (tangent) load(tangent, n, first, count, widths[0], block.tangent(0));
-                load(grad, n, first, count, widths[layers], block.spare(0));
-                block.forward(layers - 1);
-                const Row* to_input = block.backward(grad_weights ? sums.data() : nullptr, grad_x != nullptr);
-                if (grad_x) save(to_input, widths[0], n, first, count, grad_x);
-            }
-            for (int64_t i = 0; grad_weights && i < size; ++i) {
-                float* lanes = sums.data() + i * kLanes;
-                for (int half = kLanes / 2; half > 0; half /= 2)
-                    for (int lane = 0; lane < half; ++lane) lanes[lane] += lanes[lane + half];
-                scratch[piece * size + i] = lanes[0];
-            }
+        for (int64_t first = begin; first < end; first += kBlock) {
+            const int count = block_size(first, end);
+            load(x, n, first, count, widths[0], block.value(0));
+            if (tangent) load(tangent, n, first, count, widths[0], block.tangent(0));
+            load(grad, n, first, count, widths[layers], block.spare(0));
+            block.forward(layers - 1);
+            const Row* to_input = block.backward(grad_weights ? sums.data() : nullptr, grad_x != nullptr);
+            if (grad_x) save(to_input, widths[0], n, first, count, grad_x);
+        }
+        for (int64_t i = 0; grad_weights && i < size; ++i) {
+            float* lanes = sums.data() + i * kLanes;
+            for (int half = kLanes / 2; half > 0; half /= 2)
+                for (int lane = 0; lane < half; ++lane) lanes[lane] += lanes[lane + half];
+            scratch[begin / kPiece * size + i] = lanes[0];
         }
     });
     if (code != 0 || !grad_weights) return code;

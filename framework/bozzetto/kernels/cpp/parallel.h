@@ -1,6 +1,7 @@
 // Runs a body over a range on the thread pool the caller hands in, or right here.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 
 #if defined(_WIN32)
@@ -28,6 +29,18 @@ int32_t parallel(ParallelFor pool, int64_t count, int64_t grain, const Body& bod
         (*static_cast<const Body*>(erased))(begin, end);
     };
     return pool(0, count, grain, range, const_cast<Body*>(&body));
+}
+
+// The same in pieces of `size`, each taken by whichever thread is free: a thread that another process holds up holds up
+// one piece, not its half of the work. The body must not care which thread it runs on.
+template <class Body>
+int32_t parallel_pieces(ParallelFor pool, int64_t count, int64_t size, const Body& body) {
+    const int64_t pieces = (count + size - 1) / size;
+    std::atomic<int64_t> next{0};
+    return parallel(pool, pieces, 1, [&](int64_t, int64_t) {
+        for (int64_t piece = next++; piece < pieces; piece = next++)
+            body(piece * size, (piece + 1) * size < count ? (piece + 1) * size : count);
+    });
 }
 
 }  // namespace bozzetto
