@@ -39,9 +39,10 @@ def build_system(
     conditions: dict[str, Any] = {}
     for task in stage.tasks:
         if task.guidance is not None:
-            folder = folders[task.guidance.model]
+            folder = weights_of(task.guidance, folders)
             guidance = guidances[task.name] = make(registry, task.guidance, folder, device)
-            report_unknown_words(guidance, folder, recipe.prompt, report)
+            if folder is not None:
+                report_unknown_words(guidance, folder, recipe.prompt, report)
             conditions[task.name] = processor.encode(guidance, cache)
     estimate_elevations(views, list(guidances.values()), device, recipe.seed, report)
     references = gather(views, device)
@@ -60,6 +61,11 @@ def make(registry: Registry, component: Component, *arguments: Any) -> Any:
     return registry.implementation(component.kind, f"{component.entry.dist}/{component.name}")(
         component.config, *arguments
     )
+
+
+def weights_of(guidance: Component, folders: Mapping[str, Path]) -> Path | None:
+    """The folder with a guidance's weights; None for one whose config has no field `model`."""
+    return folders[guidance.model] if guidance.has_model else None
 
 
 def build_scene(stage: Stage, seed: int, registry: Registry, device: torch.device) -> Scene:

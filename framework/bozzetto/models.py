@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib.resources
 import importlib.util
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -21,7 +21,11 @@ from bozzetto.files import sha256_of
 Origin = Literal["bundled", "folder", "cached", "download"]
 
 PARTS = ("unet", "vae", "text_encoder")
-"""The folders of a model that hold weights."""
+"""The folders of a text-to-image model that hold weights."""
+POSED_PARTS = ("unet", "vae", "image_encoder")
+"""The folders of a model that is given an image and a pose (Zero123), besides one of `PROJECTIONS`."""
+PROJECTIONS = ("clip_camera_projection", "cc_projection")
+"""What the two layouts of such models call the layer that joins image and pose."""
 CONFIGS = ("*.json", "*/*.json", "tokenizer/*")
 """Everything else that is read."""
 TIMEOUT_S = 10.0
@@ -65,7 +69,7 @@ class ModelPlan:
     def facts(self, folder: Path) -> dict[str, str]:
         """What a run records to say exactly which weights it used: the name, the folder, a digest of each part."""
         facts = {"name": self.name, "source": self.source, "folder": str(folder)}
-        for part in PARTS:
+        for part in parts_of(_names(folder)):
             for path in sorted((folder / part).glob("*.safetensors")):
                 facts[f"{part}/{path.name}"] = _digest(path)
         return facts
@@ -131,15 +135,26 @@ def split_revision(repository: str) -> tuple[str, str | None]:
     return repo_id, revision or None
 
 
+def parts_of(names: Iterable[str]) -> tuple[str, ...]:
+    """The folders that must hold weights, given those that are there."""
+    projections = sorted(set(names) & set(PROJECTIONS))
+    return (*POSED_PARTS, projections[0]) if projections else PARTS
+
+
+def _names(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir()] if folder.is_dir() else []
+
+
 def missing_parts(folder: Path) -> list[str]:
     """What a model folder lacks, in words; empty if it is whole."""
     lacking = [] if (folder / "model_index.json").is_file() else ["model_index.json is missing"]
-    for part in PARTS:
+    parts = parts_of(_names(folder))
+    for part in parts:
         if not (folder / part / "config.json").is_file():
             lacking.append(f"{part}/config.json is missing")
         elif not any((folder / part).glob("*.safetensors")):
             lacking.append(f"{part} has no .safetensors weights")
-    for part in ("scheduler", "tokenizer"):
+    for part in ("scheduler", *(("tokenizer",) if parts == PARTS else ())):
         if not any((folder / part).glob("*.json")):
             lacking.append(f"{part} is missing or empty")
     return lacking
@@ -152,7 +167,7 @@ def files_wanted(files: Sequence[str]) -> list[str]:
         ModelError: a part has no safetensors weights.
     """
     wanted = list(CONFIGS)
-    for part in PARTS:
+    for part in parts_of(f.partition("/")[0] for f in files):
         weights = [f for f in files if f.startswith(f"{part}/") and f.endswith(".safetensors")]
         half = [f for f in weights if ".fp16." in f]
         full = [f for f in weights if re.fullmatch(r"[\w-]+", Path(f).stem)]

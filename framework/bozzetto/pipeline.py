@@ -20,6 +20,7 @@ from bozzetto.build import Report, build_scene, build_system, make
 from bozzetto.callbacks import callbacks_for
 from bozzetto.errors import ConfigError, ExportError
 from bozzetto.inheritance import inherit
+from bozzetto.kernels.startup import growing
 from bozzetto.kinds.exporter import Scene
 from bozzetto.observers import Observers
 from bozzetto.recipe import Recipe, Stage
@@ -85,7 +86,8 @@ class Pipeline:
     def train(self, recipe: Recipe, index: int) -> None:
         """Train one stage from its checkpoint, or from the stage before, or from scratch."""
         stage, started = recipe.stages[index], time.monotonic()
-        system = build_system(stage, recipe, self.registry, self.weights, self.device, self.cache, self.report)
+        with growing():
+            system = build_system(stage, recipe, self.registry, self.weights, self.device, self.cache, self.report)
         checkpoint = self.folder.checkpoint(stage.name)
         if not checkpoint.is_file() and stage.inherit:
             before = recipe.stages[index - 1]

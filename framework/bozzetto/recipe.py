@@ -77,8 +77,13 @@ class Component:
         return self.entry.spec.name
 
     @property
+    def has_model(self) -> bool:
+        """Whether it asks for weights: whether its config has a field `model`."""
+        return hasattr(self.config, "model")
+
+    @property
     def model(self) -> str:
-        """The weights it asks for: the `model` field of a guidance's config; empty if it has none."""
+        """The weights it asks for; empty if it asks for none."""
         return getattr(self.config, "model", "")
 
 

@@ -105,7 +105,8 @@ def write_pages(folder: Path, registry: Registry, dist: str | None = None) -> li
 def _index(made: Mapping[str, str], summaries: Mapping[str, str]) -> str:
     lines = ["# Reference", ""]
     general = [path for path in made if "/" not in path]
-    lines += [f"- [{path.removesuffix('.md')}]({path})" for path in [*general, *(["testing.md"] if general else [])]]
+    by_hand = ["public-api.md", "testing.md"] if general else []
+    lines += [f"- [{path.removesuffix('.md')}]({path})" for path in [*general, *by_hand]]
     for kind in dict.fromkeys(path.partition("/")[0] for path in made if "/" in path):
         lines += ["", f"## {kind}", ""]
         for path in (path for path in made if path.startswith(f"{kind}/")):

@@ -1,12 +1,16 @@
 """The reference pages are what the code says now."""
 
+import inspect
 from pathlib import Path
 
 import pytest
 
+from bozzetto import hookspecs
 from bozzetto.cli.plugins import show_component
+from bozzetto.config import describe
 from bozzetto.reference import MARK, component_page, pages, write_pages
 from bozzetto.registry import Registry, installed_sources
+from bozzetto.spec import load
 
 FOLDER = Path(__file__).parents[2] / "docs" / "reference"
 
@@ -39,12 +43,29 @@ def test_show_prints_the_page(registry):
         assert text in shown
 
 
-def test_every_hook_and_every_key_is_on_its_page(registry):
+def test_every_hook_has_its_page(registry):
+    hooks = [name for name, value in vars(hookspecs).items() if hasattr(value, "bozzetto_spec")]
+    assert len(hooks) >= 6
+    page = (FOLDER / "hooks.md").read_text(encoding="utf-8")
+    assert [name for name in hooks if f"## `{name}`\n" not in page] == []
+    assert all(inspect.getdoc(getattr(hookspecs, name)) for name in hooks)
+
+
+def test_every_component_has_its_page_with_every_field(registry):
+    for (kind, name), (entry,) in registry.entries.items():
+        page = (FOLDER / kind / f"{name}.md").read_text(encoding="utf-8")
+        assert f"# {kind}/{name}\n" in page
+        for item in describe(load(entry.spec.config)):
+            assert f"- `{item.name}: " in page, f"{kind}/{name}: {item.name}"
+            assert item.text, f"{kind}/{name}: {item.name} has no docstring"
+
+
+def test_every_key_is_on_its_page_and_every_page_in_the_index(registry):
     made = pages(registry)
-    for name in ("components", "recipes", "run_started", "step_finished", "stage_finished", "run_failed"):
-        assert f"## `bozzetto_{name}`" in made["hooks.md"]
     assert "`extends`" in made["recipe.md"] and "`checkpoint_every: int = 250`" in made["recipe.md"]
-    assert "(geometry/hash-grid.md)" in made["README.md"]
+    index = (FOLDER / "README.md").read_text(encoding="utf-8")
+    for path in FOLDER.rglob("*.md"):
+        assert path.name == "README.md" or f"({path.relative_to(FOLDER).as_posix()})" in index, path
 
 
 def test_writing_touches_what_differs_and_removes_what_is_gone(registry, tmp_path):

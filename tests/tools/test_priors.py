@@ -19,6 +19,7 @@ import catalogue
 import data
 import export
 import objects
+import text
 import train_unet
 
 
@@ -56,16 +57,46 @@ def test_view_word_at_its_borders(azimuth: float, elevation: float, word: str) -
     assert cameras.view_word(azimuth, elevation) == word
 
 
-def test_drawn_captions_are_known_and_dropped_in_the_stated_shares() -> None:
+def test_drawn_captions_name_the_object_and_drop_words_in_the_stated_shares() -> None:
     rng = random.Random(0)
     drawn = [captions.draw_caption(rng, "vase", "red", 0.0, 0.0) for _ in range(4000)]
-    assert set(drawn) == {"", "a red vase", "a red vase, front view"}
+    assert all("red vase" in text for text in drawn if text)
+    assert {"", "a red vase", "a red vase, front view"} <= set(drawn)
     assert drawn.count("") / 4000 == pytest.approx(0.10, abs=0.02)
-    assert drawn.count("a red vase") / 4000 == pytest.approx(0.9 * 0.05, abs=0.02)
+    assert sum("view" not in text for text in drawn if text) / 4000 == pytest.approx(0.9 * 0.05, abs=0.02)
+    assert drawn.count("a red vase, front view") / 4000 == pytest.approx(0.9 * 0.95 * 0.875, abs=0.03)
     sides = [captions.draw_caption(rng, "vase", None, -90.0, 0.0) for _ in range(4000)]
-    assert set(sides) == {"", "a vase", "a vase, side view", "a vase, right side view"}
-    assert sides.count("a vase, side view") / 4000 == pytest.approx(0.9 * 0.95 / 2, abs=0.03)
-    assert set(drawn) | set(sides) <= set(captions.all_captions(["vase"]))
+    assert sum(", side view" in text for text in sides) / 4000 == pytest.approx(0.9 * 0.95 / 2, abs=0.03)
+    assert sum(", right side view" in text for text in sides) / 4000 == pytest.approx(0.9 * 0.95 / 2, abs=0.03)
+
+
+def test_captions_use_other_words_for_a_name_now_and_then() -> None:
+    rng = random.Random(0)
+    drawn = [captions.draw_name(rng, "sofa") for _ in range(1000)]
+    assert set(drawn) == {"sofa", "couch", "settee"}
+    assert drawn.count("sofa") / 1000 == pytest.approx(0.7, abs=0.05)
+    assert captions.draw_name(rng, "cactus") == "cactus"
+    assert {"a couch", "a red settee, front view", "a sofa, back view"} <= set(captions.all_captions(["sofa"]))
+
+
+def test_words_to_be_ignored_leave_the_caption_readable() -> None:
+    rng = random.Random(0)
+    texts = [captions.add_fillers(rng, "a red chair") for _ in range(300)]
+    assert all(text.startswith("a") and "red chair" in text and text != "a red chair" for text in texts)
+    made_up = {captions.draw_filler(rng) for _ in range(300)} - set(captions.FILLERS)
+    assert all(word.isalpha() and 3 <= len(word) <= 8 for word in made_up)
+
+
+def test_every_known_word_is_one_token_and_any_text_is_survived(tmp_path: Path) -> None:
+    tokenizer = text.write_tokenizer(tmp_path)
+    names = [*(thing.name for thing in objects.THINGS), *objects.SYNONYMS, *captions.COLORS, *captions.VIEWS]
+    for word in {word for name in names for word in name.split()} - {"3d"}:
+        assert tokenizer.tokenize(word) == [f"{word}</w>"]
+    known = set(tokenizer.get_vocab())
+    for strange in ("", "Zyxwv", "caf\u00e9 \u732b!!", "a" * 500):
+        ids = tokenizer(strange, padding="max_length", truncation=True).input_ids
+        assert len(ids) == text.MAX_TOKENS
+        assert set(tokenizer.tokenize(strange)) <= known
 
 
 @pytest.mark.parametrize(("azimuth", "side"), [(90, "left side"), (-90, "right side"), (270, "right side")])
@@ -154,7 +185,10 @@ def test_objects_are_named_once_and_in_lower_case() -> None:
     assert len(set(keys)) == len(keys)
     assert all(name == name.lower() for name in names)
     assert {"hamburger", "snowman", "cactus", "mailbox", "chair"} <= set(names)
-    assert export.card(3)["objects"] == names
+    assert len(names) >= 100
+    assert len(set(objects.SYNONYMS)) == sum(len(thing.synonyms) for thing in objects.THINGS)
+    assert not set(objects.SYNONYMS) & set(names)
+    assert export.card(3)["objects"] == [*names, *objects.SYNONYMS]
     assert export.card(3)["trained_steps"] == 3
 
 
@@ -173,11 +207,20 @@ def test_a_word_keeps_its_embedding_when_the_vocabulary_moves() -> None:
         )
     )  # fmt: skip
     initial = encoder.get_input_embeddings().weight.detach().clone()
-    found = {"x.token_embedding.weight": torch.tensor([[1.0, 1], [2, 2], [3, 3]], dtype=torch.float16)}
+    places = next(key for key in encoder.state_dict() if key.endswith("position_embedding.weight"))
+    tokens = places.replace("position", "token")
+    found = {
+        tokens: torch.tensor([[1.0, 1], [2, 2], [3, 3]], dtype=torch.float16),
+        places: torch.full((3, 2), 7.0, dtype=torch.float16),
+    }
     earlier, now = {"red": 0, "chair": 1, "gone": 2}, {"chair": 0, "left": 1, "red": 3, "right": 2}
-    (rows,) = train_unet.follow_words(found, earlier, encoder, now).values()
+    start = encoder.state_dict()[places].clone()
+    followed = train_unet.follow_words(found, earlier, encoder, now)
+    rows, positions = followed[tokens], followed[places]
     torch.testing.assert_close(rows[[3, 0]], torch.tensor([[1.0, 1], [2, 2]]))
     torch.testing.assert_close(rows[[1, 2]], initial[[1, 2]])
+    torch.testing.assert_close(positions[:3], torch.full((3, 2), 7.0))  # fewer places were known
+    torch.testing.assert_close(positions[3:], start[3:])
 
 
 def test_the_loss_counts_the_noisiest_steps_in_full() -> None:

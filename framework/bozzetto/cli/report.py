@@ -19,9 +19,8 @@ def header(recipe: Recipe, plans: Mapping[str, ModelPlan], source: str) -> list[
     lines.append(f"profile   {recipe.profile}: {recipe.profile_reason}   (another: --profile NAME)")
     for stage in recipe.stages:
         for task in stage.tasks:
-            if task.guidance is not None:
-                name = task.guidance.model
-                text = plans[name].describe() if name in plans else task.guidance.name
+            if task.guidance is not None and task.guidance.has_model:
+                text = plans[task.guidance.model].describe()
                 lines.append(f"weights   {text}   (another: {task.guidance.where}.model=NAME)")
     return list(dict.fromkeys(lines))
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from bozzetto import hardware
 from bozzetto.cli.report import header, plan_report
 from bozzetto.errors import ConfigError, UserError
+from bozzetto.kernels.startup import growing, tune_allocator
 from bozzetto.load import find_recipe, load_recipe
 from bozzetto.models import ModelPlan, fetch, plan
 from bozzetto.recipe import Recipe
@@ -39,7 +40,7 @@ def plans_for(recipe: Recipe) -> dict[str, ModelPlan]:
     found = {}
     for stage in recipe.stages:
         for task in stage.tasks:
-            if task.guidance is not None and task.guidance.model:
+            if task.guidance is not None and task.guidance.has_model:
                 found[task.guidance.model] = plan(task.guidance.model, offline())
     return found
 
@@ -89,12 +90,11 @@ def train_and_export(
     from_stage: str | None = None,
 ) -> int:
     """The heavy part: from here on torch is imported."""
-    import torch
-
-    from bozzetto.kernels.startup import tune_allocator
-    from bozzetto.pipeline import Interrupted, Pipeline
-
     started = time.monotonic()
+    with growing():
+        import torch
+
+        from bozzetto.pipeline import Interrupted, Pipeline
     tune_allocator()
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)  # it advertises; what matters it raises
     device = open_device(recipe, found)

@@ -14,7 +14,7 @@ from bozzetto.spec import API
 
 TEMPLATES = Path(bozzetto.__file__).parent / "templates"
 SUFFIX = ".template"
-TAKEN = ("config", "manifest", "recipes")
+TAKEN = ("config", "manifest", "recipes", "weights")
 """Names of other modules of the package."""
 
 DECLARED: Mapping[str, tuple[str, Mapping[str, tuple[str, ...]]]] = {

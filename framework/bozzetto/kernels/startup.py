@@ -1,11 +1,14 @@
-"""Settings of the process that make torch on a CPU faster. Called once by the command line, never by an import."""
+"""Settings of the process that make it start sooner, and torch on a CPU faster. Called, never set by an import."""
 
 from __future__ import annotations
 
 import ctypes
+import gc
 import os
 import platform
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 M_TRIM_THRESHOLD = -1
 M_MMAP_THRESHOLD = -3
@@ -19,6 +22,20 @@ SWITCH = "BOZZETTO_TUNE_ALLOCATOR"
 
 TRIM_THRESHOLD = (1 << 31) - 1
 """Bytes: practically never."""
+
+
+@contextmanager
+def growing() -> Iterator[None]:
+    """While imports and models are loaded: they make a million objects and drop few.
+
+    Looking for garbage among those takes a sixth of the time until the first step; they are not looked at later either.
+    """
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def tune_allocator() -> str:

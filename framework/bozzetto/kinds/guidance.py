@@ -31,8 +31,8 @@ class TextEncoder(Protocol):
 class Guidance(TextEncoder, Protocol):
     """Constructor: `Guidance(config, model_folder, device)`.
 
-    `model_folder` is a local folder that already holds the weights (resolving names to folders is the host's work,
-    `bozzetto.models`). The manifest's `provides` lists the names of its losses, e.g. `{"sds"}`.
+    `model_folder` is a local folder that already holds the weights which the config's field `model` names (finding them
+    is the host's work, `bozzetto.models`); None if the config has no such field. The manifest's `provides` lists the names of its losses, e.g. `{"sds"}`.
     """
 
     def needs_normal(self, step: int) -> bool:

@@ -100,3 +100,23 @@ class EikonalConfig:
             raise ValueError(f"points: must be at least 1, got {self.points}")
         if self.within is not None and not self.within > 0.0:
             raise ValueError(f"within: must be above 0 or null, got {self.within}")
+
+
+@dataclass(frozen=True)
+class ReferenceColorConfig:
+    """Nothing to set."""
+
+
+@dataclass(frozen=True)
+class ReferenceMaskConfig:
+    """Nothing to set."""
+
+
+@dataclass(frozen=True)
+class ReferenceDepthCorrelationConfig:
+    """Nothing to set."""
+
+
+@dataclass(frozen=True)
+class ReferenceNormalConfig:
+    """Nothing to set."""

@@ -19,6 +19,15 @@ LOSSES = (
     ("laplacian-smoothness", "LaplacianSmoothness", "Each vertex lies amid its neighbours (Desbrun 1999).", ("mesh",)),
     ("edge-length", "EdgeLength", "Short edges, so triangles of like size and a tight surface.", ("mesh",)),
     ("eikonal", "Eikonal", "Signed distances grow by 1 per unit of length (IGR, eq. 2).", ("sdf",)),
+    ("reference-color", "ReferenceColor", "The object has the colours of the photo.", ("reference",)),
+    ("reference-mask", "ReferenceMask", "The object has the outline of the photo.", ("reference",)),
+    (
+        "reference-depth-correlation",
+        "ReferenceDepthCorrelation",
+        "Depth goes with a depth map of unknown scale (Pearson).",
+        ("reference",),
+    ),
+    ("reference-normal", "ReferenceNormal", "Normals are those of a normal map.", ("reference", "normal")),
     ("weight-decay", "WeightDecay", "Mean squared parameter of the geometry.", ()),
 )
 """Name, class, summary, needs."""

@@ -2,11 +2,41 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from jaxtyping import Float
 from torch import Tensor
 
 from bozzetto.errors import ConfigError
+from bozzetto.math.photos import resize_masked
 from bozzetto.types import LossInputs, Mesh, VolumeSamples
+
+
+@dataclass(frozen=True)
+class PhotoOfSize:
+    """A photo at the size of a rendering, to be compared with each of its views."""
+
+    image: Float[Tensor, "1 H W 3"]
+    mask: Float[Tensor, "1 H W 1"]
+    depth: Float[Tensor, "1 H W 1"] | None
+    normal: Float[Tensor, "1 H W 3"] | None
+    """Not normalised where it was resized."""
+
+
+def photo(inputs: LossInputs, loss: str) -> PhotoOfSize:
+    """The photo that the task looks at.
+
+    Raises:
+        ConfigError: the task's view source has none.
+    """
+    seen = inputs.reference
+    if seen is None:
+        raise ConfigError(f"loss {loss} compares with a photo, and the task has none. Use view source single-image.")
+    height, width = inputs.rendered.opacity.shape[1:3]
+    image, mask = resize_masked(seen.image, seen.mask, (height, width))
+    depth = None if seen.depth is None else resize_masked(seen.depth, seen.mask, (height, width))[0][None]
+    normal = None if seen.normal is None else resize_masked(seen.normal, seen.mask, (height, width))[0][None]
+    return PhotoOfSize(image[None], mask[None], depth, normal)
 
 
 def volume(inputs: LossInputs, loss: str) -> VolumeSamples:

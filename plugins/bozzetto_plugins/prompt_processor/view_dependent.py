@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from bozzetto.embedding_cache import encode_cached
 from bozzetto.kinds.guidance import TextEncoder
 from bozzetto.math.view_directions import (
     DIRECTIONS,
@@ -20,7 +21,6 @@ from bozzetto.math.view_directions import (
 )
 from bozzetto.types import Cameras, ViewCondition
 from bozzetto_plugins.prompt_processor.config import ViewDependentConfig
-from bozzetto_plugins.prompt_processor.embedding_cache import encode_cached
 
 
 class ViewDependent:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 Range = tuple[float, float]
+Sizes = int | tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ class OrbitConfig:
     """Width of pictures for people, pixels."""
 
     def __post_init__(self) -> None:
-        self._check_sizes()
+        _check_sizes(self, ("batch_size", "height", "width"))
         for name, lowest, highest in (("elevation_deg", -90.0, 90.0), ("azimuth_deg", -360.0, 360.0)):
             _check_range(name, getattr(self, name), lowest, highest)
         if self.azimuth_deg[1] - self.azimuth_deg[0] > 360.0:
@@ -75,31 +77,103 @@ class OrbitConfig:
         if not 0.0 < self.eval_fov_y_deg < 180.0:
             raise ValueError(f"eval_fov_y_deg: must lie in (0, 180), got {self.eval_fov_y_deg}")
 
-    def _check_sizes(self) -> None:
-        milestones = self.resolution_milestones
-        if any(step < 1 for step in milestones) or list(milestones) != sorted(set(milestones)):
-            raise ValueError(f"resolution_milestones: must be ascending steps from 1 on, got {list(milestones)}")
-        for name in ("batch_size", "height", "width"):
-            value = getattr(self, name)
-            sizes = (value,) if isinstance(value, int) else value
-            if not sizes or any(size < 1 for size in sizes):
-                raise ValueError(f"{name}: must be at least 1, got {list(sizes)}")
-            if not isinstance(value, int) and len(sizes) != len(milestones) + 1:
-                raise ValueError(
-                    f"{name}: needs {len(milestones) + 1} entries, the first and one for each of the "
-                    f"{len(milestones)} resolution_milestones, got {list(sizes)}"
-                )
-        for name in ("eval_height", "eval_width"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}: must be at least 1, got {getattr(self, name)}")
-
     def size_at(self, step: int) -> tuple[int, int, int]:
         """(batch size, height, width) at a step."""
-        passed = sum(step >= milestone for milestone in self.resolution_milestones)
         batch, height, width = (
-            value if isinstance(value, int) else value[passed] for value in (self.batch_size, self.height, self.width)
+            _at(value, self.resolution_milestones, step) for value in (self.batch_size, self.height, self.width)
         )
         return batch, height, width
+
+
+@dataclass(frozen=True)
+class SingleImageConfig:
+    """The camera that took a photo. Random views around the object are a task of their own, with `orbit`."""
+
+    image: str
+    """File of the photo: PNG, WebP or another format with transparency, or with `matting` any; `${image}` is the
+    recipe's."""
+    elevation_deg: float | None = 0.0
+    """Elevation of the camera from the horizon, degrees; null: estimated by the stage's guidance before the first
+    step."""
+    azimuth_deg: float = 0.0
+    """Azimuth of the camera, degrees; 0 says that the photo shows the object's front."""
+    distance: float = 3.8
+    """Distance of the camera from the object's middle, world units."""
+    fov_y_deg: float = 20.0
+    """Vertical field of view of the camera, degrees."""
+    height: int | tuple[int, ...] = 128
+    """Image height in training, pixels; a list gives the first size and one per milestone."""
+    width: int | tuple[int, ...] = 128
+    """Image width in training, pixels; a list gives the first size and one per milestone."""
+    resolution_milestones: tuple[int, ...] = ()
+    """Steps from which the next entry of `height` and `width` holds, ascending."""
+    matting: Literal["auto", "off"] = "auto"
+    """`auto`: a photo without transparency is cut out by rembg, if that is installed and its model is on disk."""
+    framing: Literal["auto", "recentre", "keep"] = "auto"
+    """`recentre`: the object is moved to the middle of a square of which its longer side takes `object_fraction`.
+    `keep`: the photo is only made square. `auto`: recentred unless it lies well already."""
+    object_fraction: float = 0.75
+    """Share of the square that the object's longer side takes after recentring."""
+    max_side: int = 1024
+    """Larger photos are made smaller than this, pixels."""
+    depth: str | None = None
+    """File of a depth map of the photo's size, greyscale; null: none."""
+    depth_near_is: Literal["bright", "dark"] = "bright"
+    """How the depth map shows what is near: `bright` for disparity, as MiDaS and its successors give it."""
+    normal: str | None = None
+    """File of a normal map of the photo's size: red right, green up, blue toward the camera, 128 is 0; null: none."""
+    eval_elevation_deg: float = 15.0
+    """Elevation of the cameras that make pictures for people, degrees."""
+    eval_height: int = 256
+    """Height of pictures for people, pixels."""
+    eval_width: int = 256
+    """Width of pictures for people, pixels."""
+
+    def __post_init__(self) -> None:
+        if not self.image.strip():
+            raise ValueError("image: must name a file; give the recipe one with image=photo.png")
+        _check_sizes(self, ("height", "width"))
+        for name in ("elevation_deg", "eval_elevation_deg"):
+            value = getattr(self, name)
+            if value is not None and not -90.0 <= value <= 90.0:
+                raise ValueError(f"{name}: must lie in [-90, 90], got {value}")
+        if not -360.0 <= self.azimuth_deg <= 360.0:
+            raise ValueError(f"azimuth_deg: must lie in [-360, 360], got {self.azimuth_deg}")
+        if not self.distance > 0.0:
+            raise ValueError(f"distance: must be above 0, got {self.distance}")
+        if not 0.0 < self.fov_y_deg < 180.0:
+            raise ValueError(f"fov_y_deg: must lie in (0, 180), got {self.fov_y_deg}")
+        if not 0.0 < self.object_fraction <= 1.0:
+            raise ValueError(f"object_fraction: must lie in (0, 1], got {self.object_fraction}")
+        if self.max_side < 32:
+            raise ValueError(f"max_side: must be at least 32, got {self.max_side}")
+
+    def size_at(self, step: int) -> tuple[int, int]:
+        """(height, width) at a step."""
+        return _at(self.height, self.resolution_milestones, step), _at(self.width, self.resolution_milestones, step)
+
+
+def _at(sizes: Sizes, milestones: tuple[int, ...], step: int) -> int:
+    return sizes if isinstance(sizes, int) else sizes[sum(step >= milestone for milestone in milestones)]
+
+
+def _check_sizes(config: OrbitConfig | SingleImageConfig, names: tuple[str, ...]) -> None:
+    milestones = config.resolution_milestones
+    if any(step < 1 for step in milestones) or list(milestones) != sorted(set(milestones)):
+        raise ValueError(f"resolution_milestones: must be ascending steps from 1 on, got {list(milestones)}")
+    for name in names:
+        value = getattr(config, name)
+        sizes = (value,) if isinstance(value, int) else value
+        if not sizes or any(size < 1 for size in sizes):
+            raise ValueError(f"{name}: must be at least 1, got {list(sizes)}")
+        if not isinstance(value, int) and len(sizes) != len(milestones) + 1:
+            raise ValueError(
+                f"{name}: needs {len(milestones) + 1} entries, the first and one for each of the "
+                f"{len(milestones)} resolution_milestones, got {list(sizes)}"
+            )
+    for name in ("eval_height", "eval_width"):
+        if getattr(config, name) < 1:
+            raise ValueError(f"{name}: must be at least 1, got {getattr(config, name)}")
 
 
 def _check_range(name: str, bounds: Range, lowest: float, highest: float) -> None:

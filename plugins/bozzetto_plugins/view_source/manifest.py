@@ -19,3 +19,11 @@ def bozzetto_components() -> Iterator[ComponentSpec]:
         config=f"{HERE}.config:OrbitConfig",
         summary="Random cameras on a sphere around the origin, with stratified azimuths and progressive ranges",
     )
+    yield ComponentSpec(
+        kind="view-source",
+        name="single-image",
+        target=f"{HERE}.single_image:SingleImage",
+        config=f"{HERE}.config:SingleImageConfig",
+        summary="The camera that took a photo, for losses and guidances that compare with it",
+        provides=frozenset({"reference"}),
+    )

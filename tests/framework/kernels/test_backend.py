@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 
 import pytest
@@ -9,7 +10,7 @@ import torch
 
 from bozzetto.kernels import api
 from bozzetto.kernels.cpp import native
-from bozzetto.kernels.startup import tune_allocator
+from bozzetto.kernels.startup import growing, tune_allocator
 
 SPEC = api.GridSpec(levels=1, log2_table_size=6, base_resolution=4)
 
@@ -59,6 +60,15 @@ def test_tuning_the_allocator_says_what_it_did(monkeypatch: pytest.MonkeyPatch) 
 def test_the_environment_turns_the_tuning_off(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BOZZETTO_TUNE_ALLOCATOR", "0")
     assert tune_allocator() == "allocator: left as it is (BOZZETTO_TUNE_ALLOCATOR=0)"
+
+
+def test_garbage_is_left_alone_only_while_things_are_loaded() -> None:
+    assert gc.isenabled()
+    with pytest.raises(KeyError), growing():
+        assert not gc.isenabled()
+        raise KeyError
+    assert gc.isenabled() and gc.get_freeze_count() > 0
+    gc.unfreeze()
 
 
 def test_denormal_numbers_survive_loading_the_library() -> None:

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from bozzetto.embedding_cache import path_of
 from bozzetto.testing.fakes import FakeTextEncoder, cameras_around
 from bozzetto.types import ViewCondition
 from bozzetto_plugins.prompt_processor.config import ViewDependentConfig
-from bozzetto_plugins.prompt_processor.embedding_cache import path_of
 from bozzetto_plugins.prompt_processor.view_dependent import ViewDependent
 
 

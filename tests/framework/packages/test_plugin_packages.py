@@ -1,84 +1,12 @@
-"""The whole way of a third party: write, install with pip, list, check, test and train; and what broken packages do.
-
-One installation serves all tests: every kind's package as `bozzetto plugins new` writes it, and one package for each
-way to be broken. No network: pip builds with what is here.
-"""
+"""The whole way of a third party: write, install with pip, list, check, test and train; and what broken packages do."""
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
-from bozzetto.cli.scaffold import write_package
 from bozzetto.spec import KINDS
-from bozzetto.testing.fakes import tiny_stable_diffusion
 
 pytestmark = pytest.mark.slow
-
-ROOT = Path(__file__).parents[2]
-
-SPEC = """\
-from bozzetto import ComponentSpec, hookimpl
-
-
-@hookimpl
-def bozzetto_components():
-    yield ComponentSpec(
-        kind="loss", name="{name}", target="{package}.part:{target}", config="{package}.part_config:{config}",
-        summary="A loss.", api={api},
-    )
-"""
-PART = """\
-class Part:
-    def __init__(self, config):
-        self.config = config
-
-    def __call__(self, inputs):
-        return inputs.rendered.opacity.mean()
-"""
-CONFIG = """\
-from dataclasses import dataclass
-
-
-@dataclass(frozen=True)
-class PartConfig:
-    pass
-
-
-class Plain:
-    levels = 3
-
-
-made = type("made", (), {})
-"""
-PROJECT = """\
-[build-system]
-requires = ["setuptools"]
-build-backend = "setuptools.build_meta"
-
-[project]
-name = "bozzetto-{name}"
-version = "1.2"
-
-[project.entry-points."bozzetto.plugins"]
-{name} = "bozzetto_{name}.manifest"
-
-[tool.setuptools]
-packages = ["bozzetto_{name}"]
-"""
-BROKEN = {
-    "raises": {"before": "raise RuntimeError('no luck')\n"},
-    "wrongapi": {"api": 99},
-    "clash": {"name": "sparsity"},
-    "plainconfig": {"config": "Plain"},
-    "madeconfig": {"config": "made"},
-    "notarget": {"target": "Nowhere"},
-    "slow": {"before": "import torch\n"},
-}
-"""Packages by what is wrong with each."""
 
 STATUS = {
     "raises": "broken: RuntimeError: no luck",
@@ -89,61 +17,8 @@ STATUS = {
     "notarget": "broken: bozzetto_notarget.part has no Nowhere",
     "slow": "slow: imports torch",
 }
-
-
-def write_broken(folder: Path, stem: str, before="", **fields) -> Path:
-    """A package with one loss that is wrong in one way."""
-    package = folder / f"bozzetto_{stem}"
-    package.mkdir(parents=True)
-    values = {"name": stem, "target": "Part", "config": "PartConfig", "api": 1, "package": package.name, **fields}
-    (folder / "pyproject.toml").write_text(PROJECT.format(name=stem))
-    (package / "__init__.py").write_text("")
-    (package / "manifest.py").write_text(before + SPEC.format(**values))
-    (package / "part.py").write_text(PART)
-    (package / "part_config.py").write_text(CONFIG)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def place(tmp_path_factory):
-    """A folder with the packages' sources in `src` and the installation in `site`."""
-    place = tmp_path_factory.mktemp("packages")
-    sources = [write_package(place / "src", f"my-{kind}", kind) for kind in KINDS]
-    sources += [write_broken(place / "src" / f"bozzetto-{name}", name, **fields) for name, fields in BROKEN.items()]
-    pip = [sys.executable, "-m", "pip", "install", "-q", "--disable-pip-version-check", "--no-index", "--no-deps"]
-    done = subprocess.run(
-        [*pip, "--no-build-isolation", "--target", str(place / "site"), *map(str, sources)],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
-    tiny_stable_diffusion(place / "model")
-    return place
-
-
-@pytest.fixture
-def run(place, tmp_path):
-    """Run a Python command where the packages are installed; returns code, output and errors."""
-
-    def command(*arguments, only="", **environment):
-        blocked = ",".join(f"bozzetto-{name}" for name in BROKEN if only and name not in only.split())
-        env = {**os.environ, "PYTHONPATH": str(place / "site"), "BOZZETTO_DISABLE": blocked, "COLUMNS": "80"}
-        env |= {"HF_HUB_OFFLINE": "1", "BOZZETTO_CACHE": str(tmp_path / "cache"), **environment}
-        done = subprocess.run(
-            [sys.executable, *map(str, arguments)], capture_output=True, text=True, env=env, cwd=tmp_path, check=False
-        )
-        return done.returncode, done.stdout, done.stderr
-
-    return command
-
-
-@pytest.fixture
-def bozzetto(run):
-    """The command line."""
-
-    def command(*arguments, only="", **environment):
-        return run(ROOT / "launch.py", *arguments, only=only, **environment)
-
-    return command
+BROKEN = tuple(STATUS)
+"""The broken packages."""
 
 
 def test_every_package_is_listed_and_no_broken_one_stops_the_list(bozzetto):
@@ -165,13 +40,15 @@ def test_packages_that_work_import_nothing_heavy_to_be_listed(run):
     assert run("-c", code, only="none")[0] == 0
 
 
-def test_the_contracts_hold_and_every_recipe_trains(run, place):
+def test_the_contracts_hold_and_every_recipe_trains(run, place, tmp_path):
     """What each package's own tests say, in one process."""
-    folders = [place / "src" / f"bozzetto-my-{kind}" / "tests" for kind in KINDS]
-    ini = place / "pytest.ini"
+    folders = [place.source(f"bozzetto-my-{kind}") / "tests" for kind in KINDS]
+    ini = tmp_path / "pytest.ini"
     ini.write_text("[pytest]\nmarkers = gpu: needs a CUDA device\n")
-    options = ["-q", "--import-mode=importlib", "-p", "no:cacheprovider", "-c", ini, "--rootdir", place]
-    code, out, err = run("-m", "pytest", *options, *folders, OMP_NUM_THREADS="1")
+    packages = ",".join(f"bozzetto_my_{kind}".replace("-", "_") for kind in KINDS)
+    options = ["-q", "--import-mode=importlib", f"--jaxtyping-packages={packages},beartype.beartype"]
+    options += ["-p", "no:cacheprovider", "-c", ini, "--rootdir", place.folder]
+    code, out, err = run("-m", "pytest", *options, *folders, only="none")
     assert code == 0, out[-3000:] + err[-3000:]
     assert " passed" in out and "failed" not in out
 
@@ -182,7 +59,7 @@ def test_a_run_that_uses_no_broken_plugin_is_not_disturbed_by_them(bozzetto, pla
         "--config", "bozzetto-my-exporter/my-exporter", "--profile", "cpu", "trainer.steps=1", "trainer.image_every=0",
         "system.tasks.random.views.height=16", "system.tasks.random.views.width=16", "export.mesh=null",
         "export.turntable=null", "export.my-exporter.resolution=12", "export.my-exporter.threshold=0.01",
-        f"system.tasks.random.guidance.model={place / 'model'}",
+        f"system.tasks.random.guidance.model={place.model}",
         only=" ".join(name for name in BROKEN if name not in ("clash", "slow")),
     )  # fmt: skip
     assert code == 0, out + err

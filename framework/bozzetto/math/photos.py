@@ -1,0 +1,29 @@
+"""Photos with a mask: colour that means nothing where the mask is 0 must not leak in when pixels are averaged."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+LEAST_MASK = 1e-4
+"""Below this a pixel has no colour."""
+
+
+def resize_masked(
+    image: Float[Tensor, "H W C"], mask: Float[Tensor, "H W 1"], size: tuple[int, int]
+) -> tuple[Float[Tensor, "h w C"], Float[Tensor, "h w 1"]]:
+    """Image and mask at another size, bilinear, antialiased where it shrinks; the image weighted by its mask."""
+    if image.shape[:2] == size:
+        return image, mask
+    planes = torch.cat([image * mask, mask], dim=-1).permute(2, 0, 1)[None]
+    shrinks = image.shape[0] > size[0] or image.shape[1] > size[1]
+    resized = torch.nn.functional.interpolate(planes, size, mode="bilinear", align_corners=False, antialias=shrinks)
+    planes = resized[0].permute(1, 2, 0)
+    weight = planes[..., -1:].clamp(0.0, 1.0)
+    return planes[..., :-1] / weight.clamp(min=LEAST_MASK), weight
+
+
+def over(image: Float[Tensor, "H W C"], mask: Float[Tensor, "H W 1"], background: float) -> Float[Tensor, "H W C"]:
+    """The image over a grey background: 1 is white."""
+    return image * mask + background * (1.0 - mask)

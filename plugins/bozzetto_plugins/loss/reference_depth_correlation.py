@@ -1,0 +1,30 @@
+"""The object's depth goes with a depth map whose scale is unknown."""
+
+from __future__ import annotations
+
+from jaxtyping import Float
+from torch import Tensor
+
+from bozzetto.errors import ConfigError
+from bozzetto.math.reference_losses import correlation
+from bozzetto.types import LossInputs
+from bozzetto_plugins.loss import reads
+from bozzetto_plugins.loss.config import ReferenceDepthCorrelationConfig
+
+
+class ReferenceDepthCorrelation:
+    """1 - Pearson's correlation of rendered depth and depth map, over the photo's mask (stable-dreamfusion).
+
+    Raises:
+        ConfigError: the photo has no depth map.
+    """
+
+    def __init__(self, config: ReferenceDepthCorrelationConfig) -> None:
+        self.config = config
+
+    def __call__(self, inputs: LossInputs) -> Float[Tensor, ""]:
+        photo = reads.photo(inputs, "reference-depth-correlation")
+        if photo.depth is None:
+            raise ConfigError("loss reference-depth-correlation needs a depth map: set `depth` of the view source.")
+        depth = inputs.rendered.depth
+        return 1.0 - correlation(depth, photo.depth.expand_as(depth), photo.mask.expand_as(depth))

@@ -1,0 +1,32 @@
+"""The object's surface faces where a normal map says."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from bozzetto.errors import ConfigError
+from bozzetto.math.reference_losses import angular_difference
+from bozzetto.types import LossInputs
+from bozzetto_plugins.loss import reads
+from bozzetto_plugins.loss.config import ReferenceNormalConfig
+
+
+class ReferenceNormal:
+    """Mean over the photo's mask of 1 - cos(rendered normal, normal map).
+
+    Raises:
+        ConfigError: the photo has no normal map.
+    """
+
+    def __init__(self, config: ReferenceNormalConfig) -> None:
+        self.config = config
+
+    def __call__(self, inputs: LossInputs) -> Float[Tensor, ""]:
+        photo = reads.photo(inputs, "reference-normal")
+        if photo.normal is None:
+            raise ConfigError("loss reference-normal needs a normal map: set `normal` of the view source.")
+        rendered = reads.normal_image(inputs, "reference-normal")
+        wanted = torch.einsum("bij,bhwj->bhwi", inputs.cameras.c2w[:, :3, :3], photo.normal.expand_as(rendered))
+        return angular_difference(rendered, wanted, photo.mask.expand(len(rendered), -1, -1, -1))

@@ -1,0 +1,73 @@
+"""The camera that took a photo, and the photo."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from bozzetto.math.cameras import look_at, spherical_position
+from bozzetto.math.photos import resize_masked
+from bozzetto.types import Cameras, Reference, to_device
+from bozzetto_plugins.view_source.config import SingleImageConfig
+from bozzetto_plugins.view_source.photo import load_photo
+
+
+class SingleImage:
+    """One camera that looks at the origin, always the same; what it should see is `reference`.
+
+    Raises:
+        ConfigError: the photo cannot be used.
+    """
+
+    def __init__(self, config: SingleImageConfig) -> None:
+        self.config = config
+        self.elevation_deg = config.elevation_deg
+        """Of the camera; None until it is estimated."""
+        photo = load_photo(config)
+        self.image, self.mask = torch.from_numpy(photo.image), torch.from_numpy(photo.mask)
+        self.depth = None if photo.depth is None else torch.from_numpy(photo.depth)
+        self.normal = None if photo.normal is None else torch.from_numpy(photo.normal)
+        self._shrink(config.max_side)
+
+    def _shrink(self, side: int) -> None:
+        if len(self.image) <= side:
+            return
+        size, mask = (side, side), self.mask
+        self.image, self.mask = resize_masked(self.image, mask, size)
+        if self.depth is not None:
+            self.depth, _ = resize_masked(self.depth, mask, size)
+        if self.normal is not None:
+            self.normal = torch.nn.functional.normalize(resize_masked(self.normal, mask, size)[0], dim=-1)
+
+    def reference(self, device: torch.device) -> Reference:
+        """The photo and its camera."""
+        return to_device(
+            Reference(self.image, self.mask, self._cameras(*self.mask.shape[:2], device), self.depth, self.normal),
+            device,
+        )
+
+    def sample(self, step: int, generator: torch.Generator) -> Cameras:
+        """The photo's camera at the resolution of the step; nothing is drawn."""
+        return self._cameras(*self.config.size_at(step), generator.device)
+
+    def eval_cameras(self, count: int, device: torch.device) -> Cameras:
+        """`count` cameras evenly around the object, as far away as the photo's, azimuth 0 first."""
+        config = self.config
+        azimuth_deg = 360.0 / count * torch.arange(count, device=device, dtype=torch.float32)
+        return self._look(azimuth_deg, config.eval_elevation_deg, config.eval_height, config.eval_width)
+
+    def _cameras(self, height: int, width: int, device: torch.device) -> Cameras:
+        if self.elevation_deg is None:
+            raise RuntimeError("the photo's elevation is asked for before it has been estimated")
+        azimuth_deg = torch.tensor([self.config.azimuth_deg], device=device, dtype=torch.float32)
+        return self._look(azimuth_deg, self.elevation_deg, height, width)
+
+    def _look(self, azimuth_deg: Float[Tensor, "B"], elevation_deg: float, height: int, width: int) -> Cameras:
+        distance = torch.full_like(azimuth_deg, self.config.distance)
+        position = spherical_position(azimuth_deg, torch.full_like(azimuth_deg, elevation_deg), distance)
+        up = position.new_tensor([0.0, 0.0, 1.0]).expand_as(position)
+        fov_y_rad = torch.full_like(azimuth_deg, math.radians(self.config.fov_y_deg))
+        return Cameras(look_at(position, torch.zeros_like(position), up), fov_y_rad, height, width)

@@ -1,0 +1,202 @@
+"""A fresh Python environment into which pip has installed packages of third parties; one for all tests and workers.
+
+In it: the packages in `examples`, a package of each kind as `bozzetto plugins new` writes it, and one package for each way
+to be broken. No network: pip builds with what is here, and what is installed here already is seen from there.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import venv
+from dataclasses import dataclass
+from pathlib import Path
+
+import filelock
+import pytest
+
+from bozzetto.cli.scaffold import write_package
+from bozzetto.spec import KINDS
+from bozzetto.testing.fakes import tiny_stable_diffusion
+
+ROOT = Path(__file__).parents[3]
+EXAMPLES = sorted(path.parent.name for path in ROOT.glob("examples/*/pyproject.toml"))
+LEFT_BEHIND = shutil.ignore_patterns("build", "*.egg-info", "__pycache__", ".*_cache")
+
+BROKEN: dict[str, dict] = {
+    "raises": {"before": "raise RuntimeError('no luck')\n"},
+    "wrongapi": {"api": 99},
+    "clash": {"name": "sparsity"},
+    "plainconfig": {"config": "Plain"},
+    "madeconfig": {"config": "made"},
+    "notarget": {"target": "Nowhere"},
+    "slow": {"before": "import torch\n"},
+}
+"""Packages by what is wrong with each."""
+
+SPEC = """\
+from bozzetto import ComponentSpec, hookimpl
+
+
+@hookimpl
+def bozzetto_components():
+    yield ComponentSpec(
+        kind="loss", name="{name}", target="{package}.part:{target}", config="{package}.part_config:{config}",
+        summary="A loss.", api={api},
+    )
+"""
+PART = """\
+class Part:
+    def __init__(self, config):
+        self.config = config
+
+    def __call__(self, inputs):
+        return inputs.rendered.opacity.mean()
+"""
+CONFIG = """\
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class PartConfig:
+    pass
+
+
+class Plain:
+    levels = 3
+
+
+made = type("made", (), {})
+"""
+PROJECT = """\
+[build-system]
+requires = []
+build-backend = "backend"
+backend-path = ["."]
+"""
+BACKEND = '''\
+"""Puts a package and its metadata into a wheel: as much of a build backend as these packages need, and quick."""
+
+import pathlib
+import zipfile
+
+STEM = "{stem}"
+
+
+def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
+    info = f"bozzetto_{{STEM}}-1.2.dist-info"
+    files = {{str(path): path.read_text() for path in pathlib.Path(f"bozzetto_{{STEM}}").glob("*.py")}}
+    files[f"{{info}}/METADATA"] = f"Metadata-Version: 2.1\\nName: bozzetto-{{STEM}}\\nVersion: 1.2\\n"
+    files[f"{{info}}/WHEEL"] = "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n"
+    files[f"{{info}}/entry_points.txt"] = f"[bozzetto.plugins]\\n{{STEM}} = bozzetto_{{STEM}}.manifest\\n"
+    files[f"{{info}}/RECORD"] = "".join(f"{{name}},,\\n" for name in [*files, f"{{info}}/RECORD"])
+    wheel = f"bozzetto_{{STEM}}-1.2-py3-none-any.whl"
+    with zipfile.ZipFile(pathlib.Path(wheel_directory) / wheel, "w") as archive:
+        for name, text in files.items():
+            archive.writestr(name, text)
+    return wheel
+'''
+
+
+@dataclass(frozen=True)
+class Place:
+    """The environment and the packages' sources."""
+
+    folder: Path
+
+    @property
+    def python(self) -> Path:
+        return self.folder / "env" / "bin" / "python"
+
+    @property
+    def model(self) -> Path:
+        """A Stable Diffusion of a few kilobytes."""
+        return self.folder / "model"
+
+    def source(self, distribution: str) -> Path:
+        return self.folder / "src" / distribution
+
+
+def write_broken(folder: Path, stem: str, before="", **fields) -> Path:
+    """A package with one loss that is wrong in one way."""
+    package = folder / f"bozzetto_{stem}"
+    package.mkdir(parents=True)
+    values = {"name": stem, "target": "Part", "config": "PartConfig", "api": 1, "package": package.name, **fields}
+    (folder / "pyproject.toml").write_text(PROJECT)
+    (folder / "backend.py").write_text(BACKEND.format(stem=stem))
+    (package / "__init__.py").write_text("")
+    (package / "manifest.py").write_text(before + SPEC.format(**values))
+    (package / "part.py").write_text(PART)
+    (package / "part_config.py").write_text(CONFIG)
+    return folder
+
+
+def make_environment(folder: Path) -> None:
+    """A virtual environment that also sees everything installed in this one."""
+    venv.create(folder, with_pip=False)
+    (packages,) = (folder / "lib").glob("python*/site-packages")
+    here = dict.fromkeys([sysconfig.get_path("purelib"), sysconfig.get_path("platlib")])
+    lines = [f"import site; site.addsitedir({path!r})" for path in here]
+    (packages / "parent.pth").write_text("\n".join(lines) + "\n")
+
+
+def fill(place: Place) -> None:
+    """Write the sources and install them, all with one call of pip."""
+    make_environment(place.folder / "env")
+    sources = [
+        shutil.copytree(ROOT / "examples" / name, place.source(name), ignore=LEFT_BEHIND) for name in EXAMPLES
+    ]
+    sources += [write_package(place.folder / "src", f"my-{kind}", kind) for kind in KINDS]
+    sources += [write_broken(place.source(f"bozzetto-{name}"), name, **fields) for name, fields in BROKEN.items()]
+    options = ["-q", "--disable-pip-version-check", "--no-index", "--no-deps", "--no-build-isolation", "--no-compile"]
+    done = subprocess.run(
+        [sys.executable, "-m", "pip", "--python", str(place.python), "install", *options, *map(str, sources)],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    tiny_stable_diffusion(place.model)
+
+
+@pytest.fixture(scope="session")
+def place(tmp_path_factory) -> Place:
+    """The environment, made by the first worker that needs it."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    place = Place(shared / "packages")
+    with filelock.FileLock(shared / "packages.lock"):
+        if not (place.folder / "filled").exists():
+            fill(place)
+            (place.folder / "filled").touch()
+    return place
+
+
+@pytest.fixture
+def run(place, tmp_path):
+    """Run a Python command where the packages are installed; returns code, output and errors.
+
+    `only` names the broken packages that take part, all of them if it is empty, none for `none`.
+    """
+
+    def command(*arguments, only="", cwd=tmp_path, **environment):
+        blocked = ",".join(f"bozzetto-{name}" for name in BROKEN if only and name not in only.split())
+        env = {**os.environ, "BOZZETTO_DISABLE": blocked, "COLUMNS": "80", "HF_HUB_OFFLINE": "1"}
+        env |= {"BOZZETTO_CACHE": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1", **environment}
+        done = subprocess.run(
+            [str(place.python), *map(str, arguments)], capture_output=True, text=True, env=env, cwd=cwd, check=False
+        )
+        return done.returncode, done.stdout, done.stderr
+
+    return command
+
+
+@pytest.fixture
+def bozzetto(run):
+    """The command line."""
+
+    def command(*arguments, only="", **environment):
+        return run(ROOT / "launch.py", *arguments, only=only, **environment)
+
+    return command
