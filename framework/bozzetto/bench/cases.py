@@ -30,7 +30,7 @@ class Sizes:
     rays: int = 16384
     cells: int = 128
     """Along each side of the occupancy grid."""
-    image: int = 256
+    image: int = 512
     """Pixels along each side."""
     rings: int = 202
     """Of a sphere of 2 * rings^2 triangles."""

@@ -18,7 +18,7 @@ from bozzetto.recipe import Recipe
 from bozzetto.registry import Registry
 
 KERNELS = ("hash_encode", "hash_field", "mlp", "march", "composite", "rasterize", "interpolate", "texture", "antialias")
-OTHERS = ("step", "sweep")
+OTHERS = ("step", "sweep", "fitting")
 PEERS = Path(__file__).parents[3] / "tools" / "bench" / "peers"
 """Other people's forms of the kernels, in a checkout."""
 
@@ -29,7 +29,7 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument(
         "--only", action="append", default=[], choices=(*KERNELS, *OTHERS), metavar="WHAT",
         help=f"measure only this; may be repeated. Kernels: {', '.join(KERNELS)}. Also: step (a recipe's training "
-        "step and its parts), sweep (its cost against rays and samples)",
+        "step and its parts), sweep (its cost against rays and samples), fitting (surfaces found from pictures)",
     )  # fmt: skip
     options.add_argument("--threads", type=int, default=1, metavar="N", help="threads of the table; default: 1")
     options.add_argument("--quick", action="store_true", help="small problems, few repetitions, rough numbers")
@@ -87,6 +87,8 @@ def bench(options: argparse.Namespace, registry: Registry) -> int:
         results["step"] = _steps(options, registry, how)
     if "sweep" in options.only or options.plot or not options.only:
         results["sweep"] = _sweep(options, registry, how)
+    if "fitting" in options.only or not options.only:
+        results["fitting"] = _fitting(options, registry)
     if options.json:
         write_text(options.json, json.dumps(results, indent=2) + "\n")
         print(f"wrote     {options.json}")
@@ -129,6 +131,21 @@ def _steps(options: argparse.Namespace, registry: Registry, how: Any) -> dict[st
         named[name] = time_steps(system, device, max(3, how.steps // 4), 1, how.now)
         say(shaded_line(what, named[name]))
     return {name: step_values(times) for name, times in named.items()}
+
+
+def _fitting(options: argparse.Namespace, registry: Registry) -> dict[str, Any]:
+    import torch
+
+    from bozzetto.bench.fitting import CHANGES, RECIPE, fit_objects, fitting_rows
+    from bozzetto.bench.report import table
+    from bozzetto.cli.run import open_device
+    from bozzetto.testing.mesh_fitting import QUICK, FittingSettings
+
+    recipe = load(options, registry, RECIPE, CHANGES)
+    device = torch.device(open_device(recipe, hardware.detect()))
+    found = dict(fit_objects(recipe, registry, device, QUICK if options.quick else FittingSettings()))
+    say(table(("surface fitted from a sphere", "Chamfer distance", "asked for", "s"), fitting_rows(found)))
+    return {name: vars(fitted) for name, fitted in found.items()}
 
 
 def _sweep(options: argparse.Namespace, registry: Registry, how: Any) -> dict[str, Any]:

@@ -29,3 +29,18 @@ def relative_pose(
     turned = torch.deg2rad(target[:, 0] - reference[:, 0])
     fourth = target[:, 2] - reference[:, 2] if convention == "zero123" else polar_of_reference
     return torch.stack([polar - polar_of_reference, torch.sin(turned), torch.cos(turned), fourth], dim=-1)
+
+
+def angle_between_deg(a: Float[Tensor, "B 3"], b: Float[Tensor, "B 3"]) -> Float[Tensor, "B"]:
+    """Angle between the directions of two points from the origin, in [0, 180]; exact also where it is small."""
+    across = torch.linalg.cross(a, b).norm(dim=-1)
+    return torch.rad2deg(torch.atan2(across, (a * b).sum(dim=-1)))
+
+
+def nearness(angle_deg: Float[Tensor, "K B"]) -> Float[Tensor, "K B"]:
+    """How much each of K references counts for a view that lies so far from them: inverse to the angle, sum 1.
+
+    Angles below 1 degree count as 1. Source: stable-dreamfusion.
+    """
+    inverse = 1.0 / angle_deg.clamp(min=1.0)
+    return inverse / inverse.sum(dim=0)

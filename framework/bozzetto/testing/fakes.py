@@ -1,4 +1,4 @@
-"""Small stand-ins for the heavy parts: a text encoder without weights, and Stable Diffusion in a few kilobytes."""
+"""Small stand-ins for the heavy parts: a text encoder without weights, and whole models in a few kilobytes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from bozzetto.math.cameras import look_at, spherical_position
-from bozzetto.types import Cameras
+from bozzetto.types import Cameras, Reference
 
 TEXT_WIDTH = 16
 TEXT_LENGTH = 32
@@ -53,6 +53,22 @@ class FakeTextEncoder:
         return noise.to(self.dtype)
 
 
+def a_photo(size: int = 16, elevation_deg: float = 10.0, azimuth_deg: float = 0.0, seed: int = 0) -> Reference:
+    """A disc of random colours, seen from 3 units away, with a depth and a normal map."""
+    generator = torch.Generator().manual_seed(seed)
+    line = (torch.arange(size) + 0.5) / size * 2.0 - 1.0
+    up, right = torch.meshgrid(-line, line, indexing="ij")
+    mask = ((up.square() + right.square()) < 0.5).float()[..., None]
+    facing = torch.stack([right, up, torch.ones_like(up)], dim=-1)
+    return Reference(
+        image=torch.rand(size, size, 3, generator=generator),
+        mask=mask,
+        camera=cameras_around([azimuth_deg], elevation_deg, size),
+        depth=(up.square() + right.square())[..., None],
+        normal=torch.nn.functional.normalize(facing, dim=-1),
+    )
+
+
 def cameras_around(
     azimuth_deg: Sequence[float], elevation_deg: Sequence[float] | float = 0.0, size: int = 8, distance: float = 3.0
 ) -> Cameras:
@@ -81,32 +97,10 @@ def tiny_stable_diffusion(
         vae_levels: the image is `latent_size * 2 ** (vae_levels - 1)` pixels wide: 4 levels are a factor of 8.
         fp16_only: weights under the names of the `fp16` variant alone.
     """
-    from diffusers import AutoencoderKL, UNet2DConditionModel
-
     vocabulary = _write_tokenizer(folder / "tokenizer")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        unet = UNet2DConditionModel(
-            sample_size=latent_size,
-            in_channels=latent_channels,
-            out_channels=latent_channels,
-            down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
-            up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
-            block_out_channels=(8, 16),
-            layers_per_block=1,
-            cross_attention_dim=TEXT_WIDTH,
-            attention_head_dim=4,
-            norm_num_groups=4,
-        )
-        vae = AutoencoderKL(
-            down_block_types=("DownEncoderBlock2D",) * vae_levels,
-            up_block_types=("UpDecoderBlock2D",) * vae_levels,
-            block_out_channels=(8,) * vae_levels,
-            layers_per_block=1,
-            latent_channels=latent_channels,
-            norm_num_groups=4,
-            sample_size=latent_size * 2 ** (vae_levels - 1),
-        )
+        unet, vae = _networks(latent_channels, latent_channels, vae_levels, latent_size)
         text_encoder = _text_encoder(vocabulary)
     variant = "fp16" if fp16_only else None
     for name, part in (("unet", unet), ("vae", vae), ("text_encoder", text_encoder)):
@@ -114,6 +108,74 @@ def tiny_stable_diffusion(
     _write_scheduler(folder / "scheduler", prediction_type, train_steps)
     _write_index(folder)
     return folder
+
+
+def tiny_zero123(
+    folder: Path,
+    prediction_type: Literal["epsilon", "v_prediction"] = "epsilon",
+    projection: Literal["clip_camera_projection", "cc_projection"] = "clip_camera_projection",
+    vae_levels: int = 2,
+    seed: int = 0,
+) -> Path:
+    """Write a random Zero123 in diffusers' folder format, and return its folder.
+
+    Args:
+        projection: the name of the layer that joins image and pose, in one layout or the other.
+        vae_levels: the image is `8 * 2 ** (vae_levels - 1)` pixels wide.
+    """
+    from safetensors.torch import save_file
+    from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        unet, vae = _networks(8, 4, vae_levels, 8)
+        image_encoder = CLIPVisionModelWithProjection(
+            CLIPVisionConfig(
+                hidden_size=8, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2, image_size=16,
+                patch_size=8, projection_dim=TEXT_WIDTH,
+            )
+        )  # fmt: skip
+        layer = torch.nn.Linear(TEXT_WIDTH + 4, TEXT_WIDTH)
+    for name, part in (("unet", unet), ("vae", vae), ("image_encoder", image_encoder)):
+        part.save_pretrained(folder / name)
+    (folder / projection).mkdir()
+    inner = "proj" if projection == "clip_camera_projection" else "projection"
+    weights = {f"{inner}.{name}": value.detach().contiguous() for name, value in layer.named_parameters()}
+    save_file(weights, folder / projection / "diffusion_pytorch_model.safetensors")
+    _write_json(folder / projection / "config.json", {"_class_name": "CLIPCameraProjection"})
+    _write_scheduler(folder / "scheduler", prediction_type, 1000)
+    _write_json(folder / "model_index.json", {"_class_name": "Zero123Pipeline"})
+    return folder
+
+
+def _networks(
+    in_channels: int, latent_channels: int, vae_levels: int, latent_size: int
+) -> tuple[torch.nn.Module, torch.nn.Module]:
+    """A denoiser and an autoencoder of diffusers."""
+    from diffusers import AutoencoderKL, UNet2DConditionModel
+
+    unet = UNet2DConditionModel(
+        sample_size=latent_size,
+        in_channels=in_channels,
+        out_channels=latent_channels,
+        down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
+        up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
+        block_out_channels=(8, 16),
+        layers_per_block=1,
+        cross_attention_dim=TEXT_WIDTH,
+        attention_head_dim=4,
+        norm_num_groups=4,
+    )
+    vae = AutoencoderKL(
+        down_block_types=("DownEncoderBlock2D",) * vae_levels,
+        up_block_types=("UpDecoderBlock2D",) * vae_levels,
+        block_out_channels=(8,) * vae_levels,
+        layers_per_block=1,
+        latent_channels=latent_channels,
+        norm_num_groups=4,
+        sample_size=latent_size * 2 ** (vae_levels - 1),
+    )
+    return unet, vae
 
 
 def _text_encoder(vocabulary: dict[str, int]) -> torch.nn.Module:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from jaxtyping import Float
@@ -27,6 +29,8 @@ class GuidanceContract:
 
     losses: frozenset[str] = frozenset({"sds"})
     """The loss names in the manifest's `provides`."""
+    reads_text = True
+    """False: texts are embedded as no tokens at all; override `condition` and `conditions`."""
 
     @pytest.fixture(autouse=True)
     def _seed(self) -> None:
@@ -52,6 +56,12 @@ class GuidanceContract:
         """A front and a side prompt."""
         texts = guidance.encode_text(["a ball, front view", "a ball, side view", ""])
         return ViewCondition(texts[:2], texts[2:].expand(2, -1, -1))
+
+    def conditions(self, guidance: Guidance) -> tuple[ViewCondition, ViewCondition]:
+        """Two that ask for different things."""
+        texts = guidance.encode_text(["a ball", "an anvil", ""])
+        uncond = texts[2:].expand(2, -1, -1)
+        return ViewCondition(texts[0].expand(2, -1, -1), uncond), ViewCondition(texts[1].expand(2, -1, -1), uncond)
 
     def guide(self, guidance: Guidance, seed: int = 0) -> tuple[Guided, Float[Tensor, "B H W 3"]]:
         """What the guidance says, and the gradient that it gives the image."""
@@ -83,11 +93,9 @@ class GuidanceContract:
 
     def test_the_condition_matters(self) -> None:
         guidance, cameras = self.make(), self.cameras()
-        texts = guidance.encode_text(["a ball", "an anvil", ""])
         gradients = []
-        for text in texts[:2]:
+        for condition in self.conditions(guidance):
             rendered = self.rendered(cameras)
-            condition = ViewCondition(text.expand(2, -1, -1), texts[2:].expand(2, -1, -1))
             generator = torch.Generator(device=rendered.image.device).manual_seed(0)
             guided = guidance(rendered, condition, cameras, STEP, generator)
             gradients.append(image_gradient(guided, rendered.image))
@@ -115,7 +123,7 @@ class GuidanceContract:
     def test_half_precision_embeddings_are_taken(self) -> None:
         guidance, cameras = self.make(), self.cameras()
         rendered, full = self.rendered(cameras), self.condition(guidance)
-        half = ViewCondition(full.text.to(HALF), full.uncond.to(HALF))
+        half = replace(full, text=full.text.to(HALF), uncond=full.uncond.to(HALF))
         generator = torch.Generator(device=rendered.image.device).manual_seed(0)
         guided = guidance(rendered, half, cameras, STEP, generator)
         assert image_gradient(guided, rendered.image).isfinite().all()
@@ -143,6 +151,9 @@ class GuidanceContract:
         guidance = self.make()
         first = guidance.encode_text(["a ball", "a cube"])
         assert first.shape[0] == 2
+        if not self.reads_text:
+            assert first.shape[1] == 0
+            return
         assert not torch.allclose(first[0], first[1])
         torch.testing.assert_close(guidance.encode_text(["a cube"])[0], first[1], rtol=1e-4, atol=1e-4)
 

@@ -84,6 +84,10 @@ class FittingSettings:
     seed: int = 0
 
 
+QUICK = FittingSettings(views=12, size=32, views_per_step=2, steps=20, samples=2000)
+"""A look in seconds; the objects are not found in so few steps."""
+
+
 @dataclass(frozen=True)
 class Fitted:
     """How well it went."""

@@ -146,9 +146,7 @@ def make_environment(folder: Path) -> None:
 def fill(place: Place) -> None:
     """Write the sources and install them, all with one call of pip."""
     make_environment(place.folder / "env")
-    sources = [
-        shutil.copytree(ROOT / "examples" / name, place.source(name), ignore=LEFT_BEHIND) for name in EXAMPLES
-    ]
+    sources = [shutil.copytree(ROOT / "examples" / name, place.source(name), ignore=LEFT_BEHIND) for name in EXAMPLES]
     sources += [write_package(place.folder / "src", f"my-{kind}", kind) for kind in KINDS]
     sources += [write_broken(place.source(f"bozzetto-{name}"), name, **fields) for name, fields in BROKEN.items()]
     options = ["-q", "--disable-pip-version-check", "--no-index", "--no-deps", "--no-build-isolation", "--no-compile"]
@@ -171,6 +169,28 @@ def place(tmp_path_factory) -> Place:
             fill(place)
             (place.folder / "filled").touch()
     return place
+
+
+@pytest.fixture
+def shell(tmp_path):
+    """A folder, and the variables of a shell with `python`, `pip` and `bozzetto` of a fresh environment; no network."""
+    make_environment(tmp_path / "env")
+    commands = tmp_path / "bin"
+    commands.mkdir()
+    python = tmp_path / "env" / "bin" / "python"
+    pip = f"{sys.executable} -m pip --disable-pip-version-check --python {python}"
+    for name, line in {
+        "python": f'exec {python} "$@"',
+        "pip": f'action=$1; shift; exec {pip} "$action" --no-index --no-deps --no-build-isolation "$@"',
+        "bozzetto": f'exec {python} {ROOT / "launch.py"} "$@"',
+    }.items():
+        (commands / name).write_text(f"#!/bin/sh\n{line}\n")
+        (commands / name).chmod(0o755)
+    variables = {**os.environ, "PATH": f"{commands}{os.pathsep}{os.environ['PATH']}", "HF_HUB_OFFLINE": "1"}
+    variables |= {"BOZZETTO_CACHE": str(tmp_path / "cache"), "COLUMNS": "160", "OMP_NUM_THREADS": "1"}
+    work = tmp_path / "work"
+    work.mkdir()
+    return work, variables
 
 
 @pytest.fixture

@@ -33,7 +33,9 @@ def test_its_own_tests_pass_in_its_own_folder(run, place, name):
 def test_they_are_listed_checked_and_their_recipes_have_names(bozzetto):
     code, out, err = bozzetto("plugins", "list", "--json", only="none")
     assert code == 0, err
-    status = {f"{row['kind']}/{row['name']}": row["status"] for row in json.loads(out) if row["distribution"] in EXAMPLES}
+    status = {
+        f"{row['kind']}/{row['name']}": row["status"] for row in json.loads(out) if row["distribution"] in EXAMPLES
+    }
     assert status == dict.fromkeys(
         ["exporter/silhouettes", "exporter/splat-ply", "geometry/gaussians", "geometry/voxels", "loss/silhouette",
          "renderer/splatting"], "ok",
@@ -76,6 +78,8 @@ class TestPublicApi:
         modules = {path.stem for path in host.glob("*.py") if path.stem != "__init__"}
         modules |= {path.parent.name for path in host.glob("*/__init__.py")}
         named = {name.split(".")[1] for name in [*documented, *forbidden] if "." in name}
-        assert modules == named, f"say of {modules ^ named} in {PAGE.name} or {RULES.name} whether plugins may import it"
+        assert modules == named, (
+            f"say of {modules ^ named} in {PAGE.name} or {RULES.name} whether plugins may import it"
+        )
         assert not set(documented) & set(forbidden)
         assert "bozzetto_plugins" in forbidden

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bozzetto.testing.fakes import tiny_stable_diffusion
+from bozzetto.testing.fakes import tiny_stable_diffusion, tiny_zero123
 
 
 @pytest.fixture(scope="session")
@@ -22,3 +22,9 @@ def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]
         return made[key]
 
     return folder
+
+
+@pytest.fixture(scope="session")
+def zero123_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a tiny Zero123; read it, never write to it."""
+    return tiny_zero123(tmp_path_factory.mktemp("zero123") / "model")

@@ -18,6 +18,7 @@ from bozzetto.testing.fakes import cameras_around
 from bozzetto.testing.guidance import image_gradient
 from bozzetto.types import Guided, Rendered, ViewCondition
 from bozzetto_plugins.guidance.config import StableDiffusionConfig
+from bozzetto_plugins.guidance.distillation import denoise
 from bozzetto_plugins.guidance.stable_diffusion import StableDiffusion
 
 Folders = Callable[..., Path]
@@ -269,7 +270,8 @@ def test_denoising_fully_with_a_perfect_denoiser_finds_the_image(tiny_folder: Fo
     timestep = torch.tensor([990, 400])
     epsilon = torch.randn(2, 4, 8, 8, generator=torch.Generator().manual_seed(4))
     noisy = add_noise(clean, epsilon, denoiser.alpha_bar(timestep))
-    found = guidance._denoised(noisy, timestep, condition_of(guidance), 0)
+    condition = condition_of(guidance)
+    found = denoise(denoiser, lambda x, t: guidance._predict(x, t, condition, 0), noisy, timestep, 7)
     torch.testing.assert_close(found, clean, rtol=1e-3, atol=1e-3)
     assert not found.requires_grad
 

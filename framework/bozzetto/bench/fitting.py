@@ -1,0 +1,35 @@
+"""Surfaces fitted to pictures of known objects: how near they come, and how long it takes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+
+from bozzetto.build import build_scene
+from bozzetto.recipe import Recipe
+from bozzetto.registry import Registry
+from bozzetto.testing.mesh_fitting import LARGEST_CHAMFER, OBJECTS, Fitted, FittingSettings, fit
+
+RECIPE = "dreamfusion-dmtet"
+"""Its last stage gives geometry and renderer."""
+
+CHANGES = ("stages.dmtet.system.geometry.resolution=32", "stages.dmtet.system.geometry.start_radius=0.75")
+"""The start is a sphere around the object, so that parts far apart need not grow."""
+
+
+def fit_objects(
+    recipe: Recipe, registry: Registry, device: torch.device, settings: FittingSettings
+) -> Iterator[tuple[str, Fitted]]:
+    """Fit the surface of a recipe's last stage to each known object, from its first shape."""
+    for name, make in OBJECTS.items():
+        scene = build_scene(recipe.stages[-1], recipe.seed, registry, device)
+        yield name, fit(scene.geometry, scene.renderer, make(), settings)
+
+
+def fitting_rows(found: dict[str, Fitted]) -> list[tuple[str, str, str, str]]:
+    """Cells of a table: object, Chamfer distance, what is asked for, seconds."""
+    return [
+        (name, f"{100 * fitted.chamfer:.2f} %", f"{100 * LARGEST_CHAMFER[name]:.1f} %", f"{fitted.seconds:.0f}")
+        for name, fitted in found.items()
+    ]

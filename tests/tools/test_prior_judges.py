@@ -1,0 +1,183 @@
+"""The classifier, what evaluates a prior with it, and the table of the default recipe's results. Untrained networks."""
+
+from __future__ import annotations
+
+import json
+import random
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+import classifier
+import data
+import evaluate
+import objects
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "tools"))
+import quality
+
+
+@pytest.mark.parametrize(
+    ("azimuth", "elevation", "expected"),
+    [(0, 0, "front"), (90, 10, "left side"), (-90, 10, "right side"), (180, 0, "back"), (30, 75, "overhead")],
+)
+def test_views_are_classed_as_the_captions_say(azimuth: float, elevation: float, expected: str) -> None:
+    assert classifier.VIEWS[classifier.view_class(azimuth, elevation)] == expected
+
+
+@pytest.mark.parametrize(
+    ("azimuth", "elevation", "near"),
+    [
+        (0, 0, False),
+        (36, 0, True),
+        (-44, 20, True),
+        (54, 0, True),
+        (56, 0, False),
+        (135, 0, True),
+        (0, 55, True),
+        (45, 80, False),
+    ],
+)
+def test_views_between_two_words(azimuth: float, elevation: float, near: bool) -> None:
+    assert classifier.near_border(azimuth, elevation) is near
+
+
+def small_views(count: int) -> data.Views:
+    """Random pictures of the first things."""
+    generator = torch.Generator().manual_seed(0)
+
+    def pixels(channels: int) -> torch.Tensor:
+        return torch.randint(0, 256, (count, channels, 64, 64), dtype=torch.uint8, generator=generator)
+
+    camera = torch.stack([torch.linspace(-180, 170, count), torch.zeros(count), torch.full((count,), 3.2)], 1)
+    return data.Views(
+        pixels(3), pixels(3), pixels(1), camera, torch.randn(count, 3, generator=generator), torch.full((count,), 0.5),
+        torch.arange(count) % 3, torch.ones(count),
+    )  # fmt: skip
+
+
+def test_the_classifier_learns_from_labels_of_every_kind() -> None:
+    torch.manual_seed(0)
+    views = small_views(6)
+    images, labels = classifier.draw(views, torch.arange(6), random.Random(0), tint=1.0)
+    assert images.shape == (6, 3, 64, 64)
+    assert labels.name.tolist() == [0, 1, 2, 0, 1, 2]
+    assert (labels.color >= 0).all()
+    network = classifier.Classifier(4, 10, 5)
+    before = classifier.loss_of(network, images, labels, 0.0)
+    optimiser = torch.optim.Adam(network.parameters(), lr=1e-3)
+    for _ in range(8):
+        optimiser.zero_grad()
+        loss = classifier.loss_of(network, images, labels, 0.0)
+        loss.backward()
+        optimiser.step()
+    assert loss.detach() < 0.5 * before.detach()
+    _, plain = classifier.draw(views, torch.arange(6), random.Random(0), tint=0.0)
+    assert (plain.color == -1).all()
+    assert torch.isfinite(classifier.loss_of(network, images, plain, 0.1))
+
+
+def test_moved_pictures_stay_in_range() -> None:
+    torch.manual_seed(0)
+    images = torch.rand(8, 3, 64, 64) * 2 - 1
+    moved = classifier.blur_and_move(images)
+    assert moved.shape == images.shape
+    assert moved.abs().max() <= 1.0 + 1e-5
+
+
+def test_a_judge_is_read_back_and_names_pictures(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    network = classifier.Classifier(len(objects.THINGS), 10, 5).eval()
+    classifier.write(tmp_path, network, {"name": 0.5}, ["chair"])
+    judge = classifier.Judge.load(tmp_path)
+    assert judge.distinct == {"chair"}
+    assert len(judge.names) == len(objects.THINGS)
+    images = torch.rand(3, 3, 64, 64) * 2 - 1
+    seen = judge.look(images)
+    expected = network(images)[0].argmax(1).tolist()
+    assert [row[0] for row in seen] == [judge.names[i] for i in expected]
+    assert json.loads((tmp_path / "classifier.json").read_text())["held_out"] == {"name": 0.5}
+
+
+def test_every_name_is_asked_in_every_view_and_in_colours() -> None:
+    asked = evaluate.questions(["chair", "apple"], colors=2)
+    assert len(asked) == 2 * 6 + 2 * 2
+    assert asked[0].prompt == "a chair, front view"
+    assert len({q.color for q in asked if q.color and q.name == "chair"}) == 2
+    side = evaluate.Question("chair", None, "side")
+    assert side.view_is("left side")
+    assert side.view_is("right side")
+    assert not side.view_is("front")
+    assert not evaluate.Question("chair", None, "left side").view_is("right side")
+
+
+def test_scores_count_views_only_where_they_can_be_told() -> None:
+    asked = [
+        evaluate.Question("chair", None, "front"),
+        evaluate.Question("apple", None, "front"),
+        evaluate.Question("chair", "red", "front"),
+        evaluate.Question("apple", "blue", "front"),
+    ]
+    seen = [("chair", "red", "front"), ("apple", "red", "back"), ("chair", "red", "back"), ("chair", "red", "front")]
+    result = evaluate.score(asked, seen, frozenset({"chair"}))
+    assert (result["name"], result["name_in_colour"], result["color"], result["view"]) == (1.0, 0.5, 0.5, 1.0)
+    assert result["missed"] == {"apple": 1}
+
+
+def test_the_sheet_of_an_evaluation_has_a_row_per_name() -> None:
+    picture = evaluate.sheet(torch.zeros(2 * 6 + 2, 3, 64, 64), names=2, colors=1)
+    assert picture.size == (64 * 7, 64 * 2)
+
+
+def test_the_prompts_of_the_quality_table_are_known() -> None:
+    names = {thing.name for thing in objects.THINGS}
+    assert len(quality.PROMPTS) == len(set(quality.PROMPTS)) == 24
+    assert {name for name, _ in quality.PROMPTS} <= names
+    assert len(quality.all_runs()) == 72
+    assert quality.Run("armchair", "orange", 1).prompt == "an orange armchair"
+
+
+class Seer:
+    """A judge that has its answers ready."""
+
+    distinct = frozenset({"chair"})
+
+    def __init__(self, views: list[str]) -> None:
+        self.views = views
+
+    def look(self, images: torch.Tensor) -> list[tuple[str, str, str]]:
+        """A red chair from most sides."""
+        names = ["chair"] * 5 + ["table"] * 3
+        return [(name, "red", view) for name, view in zip(names, self.views, strict=True)]
+
+
+def test_a_second_front_is_one_seen_at_the_back() -> None:
+    images, one = torch.zeros(8, 3, 64, 64), quality.Run("chair", "red", 0)
+    views = ["front", "front", "left side", "back", "back", "back", "right side", "front"]
+    verdict = quality.judge_run(one, images, Seer(views))
+    assert (verdict.named, verdict.votes, verdict.coloured) == (True, 5, True)
+    assert (verdict.front_at_front, verdict.second_front) == (True, False)
+    views[4] = "front"
+    assert quality.judge_run(one, images, Seer(views)).second_front
+    even = quality.judge_run(quality.Run("apple", None, 0), images, Seer(views))
+    assert (even.second_front, even.coloured, even.named) == (None, None, False)
+
+
+def test_the_page_tells_shares_and_every_prompt() -> None:
+    verdict = quality.judge_run(quality.Run("chair", "red", 0), torch.zeros(8, 3, 64, 64), Seer(["front"] * 8))
+    text = quality.page([verdict], {"name": 0.981})
+    assert "98.1 % of held-out views" in text
+    assert "**100 % of 1**" in text
+    assert "| a red chair | chair (5/8) | red | 1 of 1 |" in text
+    assert text.count("\n| a") == 24
+    assert quality.percent([]) == "none yet"
+
+
+def test_the_sheet_is_white_where_runs_are_missing() -> None:
+    run = quality.all_runs()[0]
+    picture = quality.sheet({run: -torch.ones(8, 3, 64, 64)}, quality.PROMPTS[:2])
+    assert picture.shape == (128, 64 * 12, 3)
+    assert picture[:64, :256].max() == 0.0
+    assert picture[64:].min() == 1.0
