@@ -12,7 +12,7 @@ from bozzetto.load import load_recipe
 from bozzetto.pipeline import Pipeline
 from bozzetto.registry import Registry, installed_sources
 from bozzetto.run_folder import RunFolder
-from bozzetto.testing.fakes import tiny_stable_diffusion
+from bozzetto.testing.fakes import tiny_stable_diffusion, tiny_zero123
 
 TINY = {
     "summary": "a tiny run",
@@ -44,6 +44,11 @@ def registry():
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory) -> Path:
     return tiny_stable_diffusion(tmp_path_factory.mktemp("model"))
+
+
+@pytest.fixture(scope="session")
+def tiny_zero123_model(tmp_path_factory) -> Path:
+    return tiny_zero123(tmp_path_factory.mktemp("zero123") / "model")
 
 
 class TinyRun:

@@ -20,8 +20,9 @@ def cases():
 
 
 @pytest.mark.parametrize(("path", "profile"), cases())
-def test_it_takes_a_step(registry, tiny_model, tmp_path, path, profile):
-    numbers = train_one_step(path, registry, tmp_path, {"": tiny_model}, profile)
+def test_it_takes_a_step(registry, tiny_model, tiny_zero123_model, tmp_path, path, profile):
+    models = {"": tiny_model, "zero123": tiny_zero123_model}
+    numbers = train_one_step(path, registry, tmp_path, models, profile)
     assert numbers
     for stage, found in numbers.items():
         assert found["step"] == 1 and found["gradient_norm"] > 0.0, stage

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import json
 import random
-import sys
 from pathlib import Path
 
 import pytest
+import quality
 import torch
 
 import classifier
 import data
 import evaluate
 import objects
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "tools"))
-import quality
 
 
 @pytest.mark.parametrize(

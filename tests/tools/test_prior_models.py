@@ -32,7 +32,7 @@ def test_no_builder_is_in_two_tables() -> None:
     names = []
     for module in MODULES:
         for node in ast.parse((folder / f"models_{module}.py").read_text(encoding="utf-8")).body:
-            if isinstance(node, ast.Assign) and node.targets[0].id == "BUILDERS":
+            if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "BUILDERS":
                 names += [key.value for key in node.value.keys]
     assert len(names) == len(set(names)) == len(models.BUILDERS)
 

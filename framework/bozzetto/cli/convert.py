@@ -77,4 +77,6 @@ def require_loadable(text: str, draft: Draft, registry: Registry) -> None:
 
 def _open(draft: Draft) -> str:
     """What the next command must give."""
-    return ' prompt="..."' if draft.lines["prompt"].value == REQUIRED else ""
+    names = {"prompt": '"..."', "image": "photo.png"}
+    open_ = [name for name in names if name in draft.lines and draft.lines[name].value == REQUIRED]
+    return "".join(f" {name}={names[name]}" for name in open_)

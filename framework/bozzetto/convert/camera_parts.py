@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from bozzetto.convert.rules import Key, Part, below, idle, lacking, lost, same
+from typing import Any
+
+from bozzetto.config import REQUIRED
+from bozzetto.convert.rules import Key, Part, Read, below, idle, lacking, lost, same
 
 RANDOM_CAMERA: tuple[Key, ...] = (
     same("batch_size", 1, "views.batch_size"),
@@ -32,8 +35,14 @@ RANDOM_CAMERA: tuple[Key, ...] = (
     lost("rays_d_normalize", True, "ray directions have unit length at all times"),
 )
 
+
+def a_path(value: Any, read: Read) -> Any:
+    """A photo's path; `???` must be given."""
+    return value or REQUIRED
+
+
 REFERENCE_IMAGE: tuple[Key, ...] = (
-    same("image_path", "", "reference.image", "reference.image_path", "reference.path"),
+    same("image_path", "", "top.image", how=a_path, fill=False),
     same("height", 96, "reference.height"),
     same("width", 96, "reference.width"),
     same("resolution_milestones", [], "reference.resolution_milestones"),
@@ -42,7 +51,7 @@ REFERENCE_IMAGE: tuple[Key, ...] = (
     same("default_camera_distance", 1.2, "reference.distance"),
     same("default_fovy_deg", 60.0, "reference.fov_y_deg"),
     same("rays_noise_scale", 0.002, "reference.ray_noise"),
-    same("batch_size", 1, "reference.batch_size"),
+    idle("batch_size", "the photo's view is rendered once in a step"),
     idle("requires_depth", "follows from the weights of the losses"),
     idle("requires_normal", "follows from the weights of the losses"),
     idle("use_random_camera", "the random views are a task of their own"),
@@ -67,7 +76,9 @@ SAMPLING = (
 DATA = (
     Part("views", "random-camera-datamodule", ("orbit",), RANDOM_CAMERA, SAMPLING),
     Part("views", "single-image-datamodule", ("orbit",), below("random_camera", RANDOM_CAMERA), SAMPLING),
-    Part("reference", "single-image-datamodule", ("reference-image", "reference"), REFERENCE_IMAGE),
+    Part(
+        "reference", "single-image-datamodule", ("single-image",), REFERENCE_IMAGE, (("reference.image", "${image}"),)
+    ),
     Part(
         "views",
         "eff-random-camera-datamodule",

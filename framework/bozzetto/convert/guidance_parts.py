@@ -116,12 +116,12 @@ STABLE_DIFFUSION: tuple[Key, ...] = (
 )
 
 CAMERA_CONDITION: tuple[Key, ...] = (
-    same("cond_image_path", "", "guidance.image", "guidance.image_path", "guidance.reference_image"),
-    same("cond_elevation_deg", 0.0, "guidance.elevation_deg", "guidance.reference_elevation_deg"),
-    same("cond_azimuth_deg", 0.0, "guidance.azimuth_deg", "guidance.reference_azimuth_deg"),
-    same("cond_camera_distance", 1.2, "guidance.distance", "guidance.reference_distance"),
+    idle("cond_image_path", "the photo is the reference task's"),
+    idle("cond_elevation_deg", "the camera is the reference task's"),
+    idle("cond_azimuth_deg", "the camera is the reference task's"),
+    idle("cond_camera_distance", "the camera is the reference task's"),
     idle("pretrained_config", "the weights' folder says what they are"),
-    same("vram_O", True, "guidance.low_memory", fill=False),
+    idle("vram_O", "nothing of the model is loaded that guidance does not use"),
     same("half_precision_weights", False, "guidance.dtype", how=_dtype),
 )
 
@@ -222,6 +222,7 @@ GUIDANCES = (
             *_common("load/zero123/stable-zero123.ckpt", 5.0),
             *CAMERA_CONDITION,
         ),
+        (("guidance.pose_convention", "stable-zero123"),),
     ),
     Part(
         "guidance",

@@ -28,9 +28,9 @@ SLOTS = (
         "system.prompt_processor",
         "view-dependent",
     ),
+    Slot("reference", "view-source", "data", "data_type", "system.tasks.reference.views", None),
     Slot("guidance", "guidance", "system.guidance", "system.guidance_type", f"{TASK}.guidance", "stable-diffusion"),
     Slot("views", "view-source", "data", "data_type", f"{TASK}.views", "orbit"),
-    Slot("reference", "view-source", "data", "data_type", "system.tasks.reference.views", None),
     Slot("mesh", "exporter", "system.exporter", "system.exporter_type", "export.mesh", None),
     Slot("turntable", "exporter", "", "", "export.turntable", None),
 )

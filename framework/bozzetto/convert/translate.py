@@ -19,7 +19,7 @@ from bozzetto.math.schedules import Schedule
 from bozzetto.recipe import OptimizerConfig, TrainerConfig
 from bozzetto.registry import Registry
 
-TOP = {"name": str, "summary": str, "prompt": str, "negative_prompt": str, "seed": int, "output": str}
+TOP = dict.fromkeys(("name", "summary", "prompt", "negative_prompt", "image", "output"), str) | {"seed": int}
 PLAIN = {"trainer": (TrainerConfig, "trainer"), "optimizer": (OptimizerConfig, "system.optimizer")}
 """What is no component: its schema and where it is."""
 HANDLED = ("system.loss.", "system.optimizer.", "system.scheduler.")
@@ -113,7 +113,8 @@ class _Translator:
         self._optimizer()
         self._losses()
         self._leftovers()
-        self.draft.lines.setdefault("prompt", Line(REQUIRED, "say what to make"))
+        if "image" not in self.draft.lines:
+            self.draft.lines.setdefault("prompt", Line(REQUIRED, "say what to make"))
         for chosen in self.chosen.values():
             self._bind(chosen)
         return self.draft

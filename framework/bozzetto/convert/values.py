@@ -12,6 +12,14 @@ from bozzetto.models import aliases
 GUIDANCE = "system.guidance"
 PROMPTS = "system.prompt_processor"
 FILES = (".ckpt", ".safetensors", ".pth", ".pt")
+CHECKPOINTS = {
+    "zero123-xl.ckpt": "zero123-xl",
+    "105000.ckpt": "zero123",
+    "165000.ckpt": "zero123",
+    "stable-zero123.ckpt": "stable-zero123",
+    "stable_zero123.ckpt": "stable-zero123",
+}
+"""Single files of theirs whose weights an alias has as a folder."""
 
 
 def is_number(value: object) -> bool:
@@ -97,7 +105,7 @@ def only(*allowed: Any) -> How:
 def written_out(value: Any, read: Read) -> Any:
     """A prompt, unless it has to be looked up in a file of theirs, or is left out as prompts of image priors are."""
     if not value:
-        return Changed(REQUIRED, "there is none, and here one is needed")
+        return UNSET if read("data.image_path") else Changed(REQUIRED, "there is none, and here one is needed")
     return Lost("the prompt library is theirs; write the prompt out") if str(value).startswith("lib:") else value
 
 
@@ -115,6 +123,8 @@ def model(value: Any, read: Read) -> Any:
         listed = [item.partition("@")[0] for key in ("repositories", "withdrawn") for item in entry.get(key, ())]
         if value in listed:
             return alias
+    if (name := str(value).rpartition("/")[2]) in CHECKPOINTS:
+        return CHECKPOINTS[name]
     if str(value).endswith(FILES):
         return Lost("weights are folders or repositories in diffusers' format here, not single files")
     return value or Lost("no weights are named")

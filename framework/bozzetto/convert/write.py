@@ -11,7 +11,9 @@ import yaml
 from bozzetto.convert.rules import Note
 from bozzetto.convert.translate import Draft, Line
 
-ORDER = ("name", "summary", "prompt", "negative_prompt", "seed", "output", "system", "trainer", "stages", "export")
+ORDER = (
+    "name", "summary", "prompt", "negative_prompt", "image", "seed", "output", "system", "trainer", "stages", "export",
+)  # fmt: skip
 SYSTEM = ("geometry", "material", "background", "renderer", "prompt_processor", "tasks", "optimizer")
 TASK = ("views", "guidance", "losses")
 WIDTH = 116

@@ -32,7 +32,8 @@ class Guidance(TextEncoder, Protocol):
     """Constructor: `Guidance(config, model_folder, device)`.
 
     `model_folder` is a local folder that already holds the weights which the config's field `model` names (finding them
-    is the host's work, `bozzetto.models`); None if the config has no such field. The manifest's `provides` lists the names of its losses, e.g. `{"sds"}`.
+    is the host's work, `bozzetto.models`); None if the config has no such field. The manifest's `provides` lists the
+    names of its losses, e.g. `{"sds"}`.
     """
 
     def needs_normal(self, step: int) -> bool:

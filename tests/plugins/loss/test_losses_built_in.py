@@ -11,6 +11,7 @@ from bozzetto.errors import ConfigError
 from bozzetto.spec import load
 from bozzetto.testing.loss import LossContract
 from bozzetto.testing.mesh_loss import MeshLossContract
+from bozzetto.testing.reference_loss import ReferenceLossContract
 from bozzetto.testing.scenes import SoftSphere, cameras_around
 from bozzetto_plugins.loss.config import DistortionConfig, NormalSmoothness3dConfig, OpacityEntropyConfig
 from bozzetto_plugins.loss.distortion import Distortion
@@ -22,6 +23,8 @@ SPECS = {spec.name: spec for spec in bozzetto_components()}
 
 
 def contract_of(name: str) -> type[LossContract]:
+    if "reference" in SPECS[name].needs:
+        return ReferenceLossContract
     return MeshLossContract if SPECS[name].needs & {"mesh", "sdf"} else LossContract
 
 

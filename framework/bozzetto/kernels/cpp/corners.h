@@ -6,32 +6,26 @@
 
 namespace bozzetto {
 
-struct Centre {
-    double x;
-    double y;
+template <class Number>
+struct CentreOf {
+    Number x, y;
 };
+
+using Centre = CentreOf<double>;
 
 // Normalised device coordinates of a pixel; row 0 is the lowest.
 inline Centre pixel_centre(int64_t row, int64_t column, int64_t height, int64_t width) {
     return {(2.0 * column + 1.0) / width - 1.0, (2.0 * row + 1.0) / height - 1.0};
 }
 
-struct Corners {
-    double x[3], y[3], z[3], w[3];
-
-    Corners(const float* pos, const int32_t* tri) {
-        for (int i = 0; i < 3; ++i) {
-            const float* vertex = pos + int64_t{4} * tri[i];
-            x[i] = vertex[0];
-            y[i] = vertex[1];
-            z[i] = vertex[2];
-            w[i] = vertex[3];
-        }
-    }
+// Of one triangle, or of several side by side in a vector type.
+template <class Number>
+struct CornersOf {
+    Number x[3], y[3], w[3];
 
     // The value at `at` of the edge function opposite corner i, for each i: proportional to the barycentrics there.
-    void edge_values(Centre at, double* value) const {
-        double ax[3], ay[3];
+    void edge_values(const CentreOf<Number>& at, Number* value) const {
+        Number ax[3], ay[3];
         for (int i = 0; i < 3; ++i) {
             ax[i] = x[i] - at.x * w[i];
             ay[i] = y[i] - at.y * w[i];
@@ -43,14 +37,28 @@ struct Corners {
     }
 
     // Derivatives of edge function i with respect to x and y.
-    double slope_x(int i) const {
+    Number slope_x(int i) const {
         const int j = (i + 1) % 3, k = (i + 2) % 3;
         return y[j] * w[k] - w[j] * y[k];
     }
 
-    double slope_y(int i) const {
+    Number slope_y(int i) const {
         const int j = (i + 1) % 3, k = (i + 2) % 3;
         return x[k] * w[j] - w[k] * x[j];
+    }
+};
+
+struct Corners : CornersOf<double> {
+    double z[3];
+
+    Corners(const float* pos, const int32_t* tri) {
+        for (int i = 0; i < 3; ++i) {
+            const float* vertex = pos + int64_t{4} * tri[i];
+            x[i] = vertex[0];
+            y[i] = vertex[1];
+            z[i] = vertex[2];
+            w[i] = vertex[3];
+        }
     }
 
     // Edge function i, not divided by w, at a vertex: its sign is the facing of the triangle the edge and it make.

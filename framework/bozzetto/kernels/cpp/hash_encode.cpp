@@ -40,6 +40,13 @@ struct Features {
     }
 };
 
+// Asks at once for all entries of the block. Always inline: GCC 12 takes a function that only does this to have no effect.
+template <int F>
+inline __attribute__((always_inline)) void prefetch(const Cells& cells, const float* entries) {
+    for (int c = 0; c < 8; ++c)
+        for (int i = 0; i < kBlock; ++i) __builtin_prefetch(entries + int64_t{cells.row[c][i]} * F, 1);
+}
+
 template <int F>
 int32_t gather(ParallelFor pool, Grid grid, int64_t n, const float* points, const float* tangents, const float* table,
                float* out) {
@@ -55,6 +62,7 @@ int32_t gather(ParallelFor pool, Grid grid, int64_t n, const float* points, cons
             for (int64_t first = low; first < high; first += kBlock) {
                 const int count = block_size(first, high);
                 block.prepare_weights(points, tangents, n, first, count, level, grid.smoothstep);
+                if (sizeof(float) * F * level.size > kNearCache) prefetch<F>(block.cells, entries);
                 for (int i = 0; i < count; i += Entries<F>::kCount) {
                     Entries<F> sum;
                     for (int c = 0; c < 8; ++c)
@@ -73,13 +81,6 @@ typename Entry<F>::Vector point_of(const Lane* lanes, int i) {
     typename Entry<F>::Vector vector;
     for (int f = 0; f < F; ++f) vector[f] = lanes[f][i];
     return vector;
-}
-
-// Asks at once for all entries of the block. Always inline: GCC 12 takes a function that only does this to have no effect.
-template <int F>
-inline __attribute__((always_inline)) void prefetch(const Cells& cells, const float* entries) {
-    for (int c = 0; c < 8; ++c)
-        for (int i = 0; i < kBlock; ++i) __builtin_prefetch(entries + int64_t{cells.row[c][i]} * F, 1);
 }
 
 // Each level belongs to one thread: no atomics, and the same bits whatever the number of threads. The finest levels,

@@ -20,7 +20,7 @@ using namespace bozzetto;
 
 constexpr int64_t kGrain = 4096;    // vertices or triangles
 constexpr int64_t kRowGrain = 16;   // rows of pixels
-constexpr int64_t kTileRows = 64;   // a depth buffer of this many rows stays in the cache
+constexpr int64_t kTileRows = 128;   // a depth buffer of this many rows stays in the cache
 constexpr int kLanes = 4;           // pixels tested at a time
 constexpr int32_t kExact = 1 << 25; // extent up to which double holds every edge value exactly
 constexpr int32_t kHalf = kSubpixels / 2;
@@ -46,6 +46,7 @@ struct Tile {
     int64_t first_row, rows, width, stride;
     double* depth;
     int64_t* owner;
+    const double* centre_x;  // of the pixels of a row
 
     void clear() {
         std::fill(depth, depth + rows * stride, std::numeric_limits<double>::infinity());
@@ -168,46 +169,78 @@ Rows reach(const FixedVertex* fixed, const uint8_t* outcode, const int32_t* corn
     return {first_centre(std::min({a.y, b.y, c.y})), last_centre(std::max({a.y, b.y, c.y}))};
 }
 
-// u, v and their derivatives; see `barycentrics` of ref/rasterize.py.
-void resolve(const Corners& corners, Centre at, const Viewport& view, float* rast, float* rast_db) {
-    double value[3];
-    corners.edge_values(at, value);
-    double total = value[0] + value[1] + value[2];
-    if (total == 0.0) total = 1.0;
-    const double scale = 1.0 / total;
-    double u = value[0] * scale, v = value[1] * scale;
-    const double sx0 = corners.slope_x(0), sx1 = corners.slope_x(1), sx = sx0 + sx1 + corners.slope_x(2);
-    const double sy0 = corners.slope_y(0), sy1 = corners.slope_y(1), sy = sy0 + sy1 + corners.slope_y(2);
-    const double per_column = scale * (2.0 / view.width), per_row = scale * (2.0 / view.height);
-    rast_db[0] = static_cast<float>((sx0 - u * sx) * per_column);
-    rast_db[1] = static_cast<float>((sy0 - u * sy) * per_row);
-    rast_db[2] = static_cast<float>((sx1 - v * sx) * per_column);
-    rast_db[3] = static_cast<float>((sy1 - v * sy) * per_row);
-    const double w = value[2] * scale;
-    if (!(u >= 0.0 && v >= 0.0 && w >= 0.0)) {  // snapping drew a pixel just outside: move it onto the triangle
-        u = std::min(std::max(u, 0.0), 1.0);
-        v = std::min(std::max(v, 0.0), 1.0);
-        const double sum = std::max(u + v + std::min(std::max(w, 0.0), 1.0), 1e-30);
-        u /= sum;
-        v /= sum;
+// Several seen pixels of a row side by side.
+struct Batch {
+    CornersOf<Doubles> corners;
+    CentreOf<Doubles> at;
+    int64_t column[kLanes];
+    int count = 0;
+
+    void add(const Mesh& mesh, int64_t owner, int64_t in_column, double x) {
+        const int32_t* tri = mesh.tri + 3 * owner;
+        for (int i = 0; i < 3; ++i) {
+            const float* vertex = mesh.pos + int64_t{4} * tri[i];
+            corners.x[i][count] = vertex[0];
+            corners.y[i][count] = vertex[1];
+            corners.w[i][count] = vertex[3];
+        }
+        at.x[count] = x;
+        column[count++] = in_column;
     }
-    rast[0] = static_cast<float>(u);
-    rast[1] = static_cast<float>(v);
+};
+
+Doubles at_least_zero(const Doubles& x) { return x < 0.0 ? Doubles{} : x; }
+Doubles within_one(const Doubles& x) { return 1.0 < at_least_zero(x) ? Doubles{} + 1.0 : at_least_zero(x); }
+
+// u, v and their derivatives; see `barycentrics` of ref/rasterize.py. `rast` and `rast_db` are those of the row.
+void resolve(const Batch& batch, const Viewport& view, float* rast, float* rast_db) {
+    const CornersOf<Doubles>& corners = batch.corners;
+    Doubles value[3];
+    corners.edge_values(batch.at, value);
+    Doubles total = value[0] + value[1] + value[2];
+    total = total == 0.0 ? Doubles{} + 1.0 : total;
+    const Doubles scale = 1.0 / total;
+    Doubles u = value[0] * scale, v = value[1] * scale;
+    const Doubles sx0 = corners.slope_x(0), sx1 = corners.slope_x(1), sx = sx0 + sx1 + corners.slope_x(2);
+    const Doubles sy0 = corners.slope_y(0), sy1 = corners.slope_y(1), sy = sy0 + sy1 + corners.slope_y(2);
+    const Doubles per_column = scale * (2.0 / view.width), per_row = scale * (2.0 / view.height);
+    const Doubles db[4] = {(sx0 - u * sx) * per_column, (sy0 - u * sy) * per_row, (sx1 - v * sx) * per_column,
+                           (sy1 - v * sy) * per_row};
+    const Doubles w = value[2] * scale;
+    const Integers inside = (u >= 0.0) & (v >= 0.0) & (w >= 0.0);
+    if (!(inside[0] & inside[1] & inside[2] & inside[3])) {  // snapping drew pixels just outside: onto the triangle
+        const Doubles low_u = within_one(u), low_v = within_one(v), sum = low_u + low_v + within_one(w);
+        const Doubles safe = sum < 1e-30 ? Doubles{} + 1e-30 : sum;
+        u = inside ? u : low_u / safe;
+        v = inside ? v : low_v / safe;
+    }
+    for (int i = 0; i < batch.count; ++i) {
+        float* pixel = rast + 4 * batch.column[i];
+        pixel[0] = static_cast<float>(u[i]);
+        pixel[1] = static_cast<float>(v[i]);
+        for (int c = 0; c < 4; ++c) rast_db[4 * batch.column[i] + c] = static_cast<float>(db[c][i]);
+    }
 }
 
 void write(const Mesh& mesh, const Tile& tile, const Viewport& view, int64_t height, float* rast, float* rast_db) {
-    for (int64_t row = 0; row < tile.rows; ++row) {
-        for (int64_t column = 0; column < tile.width; ++column, rast += 4, rast_db += 4) {
+    Batch batch{};
+    std::memset(rast, 0, sizeof(float) * 4 * tile.rows * tile.width);
+    std::memset(rast_db, 0, sizeof(float) * 4 * tile.rows * tile.width);
+    for (int64_t row = 0; row < tile.rows; ++row, rast += 4 * tile.width, rast_db += 4 * tile.width) {
+        const double y = pixel_centre(tile.first_row + row, 0, height, tile.width).y;
+        batch.at.y = Doubles{} + y;
+        for (int64_t column = 0; column < tile.width; ++column) {
             const int64_t owner = tile.owner[row * tile.stride + column];
-            if (owner < 0) {
-                for (int c = 0; c < 4; ++c) rast[c] = rast_db[c] = 0.0f;
-                continue;
-            }
-            const Centre at = pixel_centre(tile.first_row + row, column, height, tile.width);
-            resolve(Corners(mesh.pos, mesh.tri + 3 * owner), at, view, rast, rast_db);
-            rast[2] = static_cast<float>(tile.depth[row * tile.stride + column]);
-            rast[3] = static_cast<float>(owner + 1);
+            if (owner < 0) continue;
+            rast[4 * column + 2] = static_cast<float>(tile.depth[row * tile.stride + column]);
+            rast[4 * column + 3] = static_cast<float>(owner + 1);
+            batch.add(mesh, owner, column, tile.centre_x[column]);
+            if (batch.count < kLanes) continue;
+            resolve(batch, view, rast, rast_db);
+            batch.count = 0;
         }
+        if (batch.count > 0) resolve(batch, view, rast, rast_db);
+        batch.count = 0;
     }
 }
 
@@ -245,13 +278,17 @@ BOZZETTO_EXPORT int32_t bozzetto_rasterize(ParallelFor pool, int64_t images, int
         const int64_t stride = (width + kLanes - 1) / kLanes * kLanes;
         const auto depth = allocate<double>(std::min(kTileRows, height) * stride);
         const auto owner = allocate<int64_t>(std::min(kTileRows, height) * stride);
-        if (!depth || !owner) {
+        const auto centre_x = allocate<double>(width);
+        if (!depth || !owner || !centre_x) {
             out_of_memory = true;
             return;
         }
+        for (int64_t column = 0; column < width; ++column)
+            centre_x[column] = pixel_centre(0, column, height, width).x;
         for (int64_t row = begin; row < end;) {
             const int64_t image = row / height, first = row % height;
-            Tile tile{first, std::min({kTileRows, height - first, end - row}), width, stride, depth.get(), owner.get()};
+            Tile tile{first,  std::min({kTileRows, height - first, end - row}), width, stride, depth.get(), owner.get(),
+                      centre_x.get()};
             const Mesh mesh{pos + image * vertices * 4,       tri, triangles, &fixed[image * vertices],
                             &outcode[image * vertices], &rows[image * triangles]};
             draw_all(mesh, view, tile);
