@@ -7,6 +7,7 @@ from collections.abc import Callable
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
+from torch.nn.functional import avg_pool3d
 
 from bozzetto.errors import ConfigError
 from bozzetto.kinds.exporter import Scene
@@ -28,6 +29,8 @@ LARGEST_START = 1.0
 farther away can change sides after few steps, so that the surface can travel and change its topology."""
 LEAST_OUTSIDE = 0.01
 """The outermost vertices are at least this far outside, in cells: the surface is always closed."""
+OWN_SHARE = 0.6
+"""Of a vertex in the average with its neighbours; above 1/2, or the average could not be undone."""
 
 
 class Dmtet(nn.Module):
@@ -96,20 +99,29 @@ class Dmtet(nn.Module):
             report("convert   the colours start from the stage before")
 
     def _smoothed(self, gradient: Float[Tensor, "P"]) -> Float[Tensor, "P"]:
-        """Averaged over 3 x 3 x 3 corners, or centres: descent in a Sobolev norm, whose paths are smooth surfaces.
+        """Averaged with the eight nearest vertices: descent in a Sobolev norm, whose paths are smooth surfaces.
 
         Neuberger 1997, "Sobolev gradients and differential equations"; for meshes, Nicolet et al. 2021, "Large steps in
         inverse rendering of geometry". It has the same stationary points. Only edges that the surface crosses have a
-        gradient of their own: without this each step moves single vertices, and the surface gets rough.
+        gradient of their own: without this each step moves single vertices, and the surface gets rough. The eight are
+        centres around a corner and corners around a centre, so the two lattices cannot drift apart.
+
+        What is not next to a vertex with a gradient of its own gets none: an optimiser that divides by the gradient's
+        size would move it as far as the others, and specks would appear in the air.
         """
-        sides = (self.grid.cells + 1, self.grid.cells)
-        parts = gradient.split([side**3 for side in sides])
+        near = self._averaged((gradient != 0).to(gradient)) > 0
         for _ in range(self.config.smooth_gradient):
-            parts = [
-                torch.nn.functional.avg_pool3d(part.view(1, side, side, side), 3, stride=1, padding=1).view(-1)
-                for part, side in zip(parts, sides, strict=True)
-            ]
-        return torch.cat(list(parts))
+            gradient = self._averaged(gradient)
+        return gradient * near
+
+    def _averaged(self, values: Float[Tensor, "P"]) -> Float[Tensor, "P"]:
+        """Each vertex's value and those of the eight nearest vertices; outside the grid it is 0."""
+        side, cells = self.grid.cells + 1, self.grid.cells
+        corners = values[: self.grid.corner_count].view(1, side, side, side)
+        centres = values[self.grid.corner_count :].view(1, cells, cells, cells)
+        around = avg_pool3d(centres, 2, stride=1, padding=1), avg_pool3d(corners, 2, stride=1)
+        parts = torch.lerp(around[0], corners, OWN_SHARE), torch.lerp(around[1], centres, OWN_SHARE)
+        return torch.cat([part.reshape(-1) for part in parts])
 
     def signed_distances(self) -> Float[Tensor, "P"]:
         """At the grid's vertices, world units; the outermost are outside whatever is learned."""

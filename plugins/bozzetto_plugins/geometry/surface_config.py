@@ -100,8 +100,8 @@ class DmtetConfig:
     """Whether colours, too, start from a stage before with densities; its hash grid must then be like this one's."""
     deform: bool = True
     """Whether grid vertices may move, by at most a fifth of a cell along each axis."""
-    smooth_gradient: int = 1
-    """Times that the gradient of the signed distances is averaged over neighbouring cells, so that the surface moves
+    smooth_gradient: int = 4
+    """Times that the gradient of the signed distances is averaged with neighbouring vertices, so that the surface moves
     as a whole, not vertex by vertex; 0: as it is."""
     lock_geometry: bool = False
     """Keep the shape as it starts: only features are trained."""
