@@ -22,11 +22,15 @@ from bozzetto.errors import ConfigError, ExportError
 from bozzetto.inheritance import inherit
 from bozzetto.kernels.startup import growing
 from bozzetto.kinds.exporter import Scene
+from bozzetto.math.silhouettes import edge_softness
 from bozzetto.observers import Observers
 from bozzetto.recipe import Recipe, Stage
 from bozzetto.registry import Registry
 from bozzetto.run_folder import RunFolder
 from bozzetto.stages import stages_from
+
+EDGE_VIEWS = 8
+"""Pictures in which silhouettes are measured."""
 
 
 class Interrupted(Exception):
@@ -105,8 +109,25 @@ class Pipeline:
                     raise
                 raise Interrupted(stage.name, trainer.global_step) from None
         facts = {"finished": True, "steps": trainer.global_step, "seconds": round(time.monotonic() - started, 1)}
+        if len(recipe.stages) > 1:
+            facts["edge_softness"] = self._edges(system.scene, recipe.stages[index - 1].name if index else None)
         self.folder.record_stage(stage.name, facts)
         self.observers.stage_finished(stage.name, trainer.global_step, self.folder.path)
+
+    def _edges(self, scene: Scene, before: str | None) -> float:
+        """How soft the silhouette is that a stage leaves, see `edge_softness`; said beside that of the stage before."""
+        with torch.no_grad():
+            cameras = scene.views.eval_cameras(EDGE_VIEWS, scene.device)
+            shading = scene.material.eval_shading(cameras)
+            rendered = scene.renderer(cameras, scene.geometry, scene.material, scene.background, shading)
+        softness = round(edge_softness(rendered.opacity), 4)
+        earlier = self.folder.manifest["stages"].get(before, {}).get("edge_softness")
+        if earlier is not None:
+            self.report(
+                f"edges     softness {softness:.3f}, after the stage before {earlier:.3f} "
+                "(mean distance of the opacity from 0 and 1 near the silhouette)"
+            )
+        return softness
 
     def _trainer(self, stage: Stage) -> lightning.Trainer:
         return lightning.Trainer(

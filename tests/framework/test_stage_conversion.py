@@ -96,6 +96,11 @@ def test_each_stage_is_trained_as_its_recipe_says(two_stages, unbroken):
     assert "density threshold" in told[0] and "mask IoU" in told[0] and "colours start from the stage before" in told[1]
 
 
+def test_the_surface_has_sharper_edges_than_the_field_it_came_from(unbroken):
+    coarse, refine = (unbroken.folder.manifest["stages"][name]["edge_softness"] for name in ("coarse", "refine"))
+    assert 0.0 <= refine < coarse <= 0.5
+
+
 def test_the_shape_and_the_colours_are_those_of_the_stage_before(tiny, two_stages):
     frozen = tiny.recipe(layers.overlay(TWO_STAGES, {"stages": {"refine": {"system": {"optimizer": {"lr": 0.0}}}}}))
     pipeline = tiny.pipeline(frozen)
