@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 SOURCES = sorted(
     path
-    for folder in ("framework", "plugins", "tools")
+    for folder in ("framework", "plugins", "tools", *ROOT.glob("examples/*/src"))
     for path in (ROOT / folder).rglob("*.py")
     if "__pycache__" not in path.parts
 )

@@ -178,3 +178,13 @@ def test_the_sheet_is_white_where_runs_are_missing() -> None:
     assert picture.shape == (128, 64 * 12, 3)
     assert picture[:64, :256].max() == 0.0
     assert picture[64:].min() == 1.0
+
+
+def test_batch_norms_are_measured_anew() -> None:
+    torch.manual_seed(0)
+    network = classifier.Classifier(4, 10, 5)
+    norm = network.stem[1]
+    norm.running_mean.fill_(100.0)
+    classifier.settle(network, small_views(4), random.Random(0))
+    assert norm.running_mean.abs().max() < 10.0
+    assert norm.momentum == 0.1

@@ -45,6 +45,12 @@ def plans_for(recipe: Recipe) -> dict[str, ModelPlan]:
     return found
 
 
+def require_photo(recipe: Recipe) -> None:
+    """Raises `ConfigError` if the recipe names a photo that is not there; what is in it is checked when it is read."""
+    if recipe.image and not Path(recipe.image).is_file():
+        raise ConfigError(f"image: there is no file {recipe.image}. Give a photo of what to make: image=photo.png.")
+
+
 def cache_folder() -> Path:
     """Where text embeddings are kept between runs."""
     root = os.environ.get("BOZZETTO_CACHE") or os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
@@ -56,6 +62,7 @@ def check(options: argparse.Namespace, registry: Registry) -> int:
     recipe = load_recipe(
         find_recipe(options.config, registry), registry, options.overrides, options.profile, hardware.detect()
     )
+    require_photo(recipe)
     print(plan_report(recipe, plans_for(recipe)))
     print("ok: the recipe is valid")
     return 0
@@ -72,6 +79,7 @@ def run(options: argparse.Namespace, registry: Registry) -> int:
     else:
         folder = None
         recipe = load_recipe(find_recipe(options.config, registry), registry, options.overrides, options.profile, found)
+    require_photo(recipe)
     plans = plans_for(recipe)
     if options.dry_run:
         print(plan_report(recipe, plans))

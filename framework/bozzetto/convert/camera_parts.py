@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from bozzetto.config import REQUIRED
-from bozzetto.convert.rules import Key, Part, Read, below, idle, lacking, lost, same
+from bozzetto.convert.rules import UNSET, How, Key, Part, Read, below, idle, lacking, lost, same
 
 RANDOM_CAMERA: tuple[Key, ...] = (
     same("batch_size", 1, "views.batch_size"),
@@ -41,8 +41,18 @@ def a_path(value: Any, read: Read) -> Any:
     return value or REQUIRED
 
 
+def beside(ending: str) -> How:
+    """The file that lies beside `NAME_rgba.png`; maps are looked for in the photo's folder."""
+
+    def how(value: Any, read: Read) -> Any:
+        name = str(read("data.image_path") or "").rpartition("/")[2]
+        return name.removesuffix("_rgba.png") + ending if value and name.endswith("_rgba.png") else UNSET
+
+    return how
+
+
 REFERENCE_IMAGE: tuple[Key, ...] = (
-    same("image_path", "", "top.image", how=a_path, fill=False),
+    same("image_path", "", "top.image", how=a_path),
     same("height", 96, "reference.height"),
     same("width", 96, "reference.width"),
     same("resolution_milestones", [], "reference.resolution_milestones"),
@@ -50,10 +60,10 @@ REFERENCE_IMAGE: tuple[Key, ...] = (
     same("default_azimuth_deg", -180.0, "reference.azimuth_deg"),
     same("default_camera_distance", 1.2, "reference.distance"),
     same("default_fovy_deg", 60.0, "reference.fov_y_deg"),
-    same("rays_noise_scale", 0.002, "reference.ray_noise"),
+    idle("rays_noise_scale", "rays pass through the middles of pixels"),
     idle("batch_size", "the photo's view is rendered once in a step"),
-    idle("requires_depth", "follows from the weights of the losses"),
-    idle("requires_normal", "follows from the weights of the losses"),
+    same("requires_depth", False, "reference.depth", how=beside("_depth.png"), note="the file beside the photo"),
+    same("requires_normal", False, "reference.normal", how=beside("_normal.png"), note="the file beside the photo"),
     idle("use_random_camera", "the random views are a task of their own"),
     lost("rays_d_normalize", True, "ray directions have unit length at all times"),
 )

@@ -247,6 +247,8 @@ class _Translator:
         if own and not any(term.name in own for term in terms.values()):
             name = sorted(own)[0]
             self._put(f"{TASKS}.random.losses.{name}", 1.0, "what this guidance makes")
+        if "reference" in self.chosen and not any(term.task == "reference" for term in terms.values()):
+            self._put(f"{TASKS}.reference.losses.reference-color", 0.0, "a task has at least one loss")
         for path, term in terms.items():
             self._put(path, term.value, term.key)
 

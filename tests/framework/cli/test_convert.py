@@ -27,8 +27,10 @@ def test_the_recipe_goes_to_the_file_and_the_report_to_stderr(capsys, tmp_path):
     target = tmp_path / "ours.yaml"
     code, out, err = run(capsys, "convert", RECIPES / "zero123.yaml", "-o", target)
     assert code == 0 and out == ""
-    assert "Not translated:" in err and "zero123-guidance" in err and f'bozzetto check {target} prompt="..."' in err
-    assert yaml.safe_load(target.read_text(encoding="utf-8"))["trainer"]["steps"] == 600
+    assert "Not translated:" in err and "ref_or_zero123" in err and f"(next: bozzetto check {target})" in err
+    ours = yaml.safe_load(target.read_text(encoding="utf-8"))
+    assert ours["trainer"]["steps"] == 600 and ours["image"] == "./photos/chair_rgba.png" and "prompt" not in ours
+    assert list(ours["system"]["tasks"]) == ["reference", "random"]
 
 
 def test_what_it_writes_passes_check(capsys, tmp_path):

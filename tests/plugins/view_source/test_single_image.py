@@ -72,7 +72,7 @@ def test_the_camera_is_the_photos_and_the_resolution_grows(photo: str) -> None:
 
 
 def test_an_unknown_elevation_must_be_estimated_first(photo: str) -> None:
-    source = SingleImage(SingleImageConfig(photo, elevation_deg=None))
+    source = SingleImage(SingleImageConfig(photo, elevation_deg="estimate"))
     assert source.elevation_deg is None
     with pytest.raises(RuntimeError, match="before it has been estimated"):
         source.reference(torch.device("cpu"))

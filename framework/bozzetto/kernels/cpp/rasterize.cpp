@@ -41,16 +41,21 @@ struct Mesh {
     const Rows* rows;
 };
 
-// Depth buffer of some rows of one image. Rows are padded to whole groups of kLanes pixels.
+// What kLanes pixels side by side see so far, in one cache line.
+struct alignas(2 * sizeof(Doubles)) Seen {
+    Doubles depth;
+    Integers owner;
+};
+
+// Depth buffer of some rows of one image.
 struct Tile {
-    int64_t first_row, rows, width, stride;
-    double* depth;
-    int64_t* owner;
+    int64_t first_row, rows, width, stride;  // the last in groups of kLanes pixels
+    Seen* seen;
     const double* centre_x;  // of the pixels of a row
 
     void clear() {
-        std::fill(depth, depth + rows * stride, std::numeric_limits<double>::infinity());
-        std::fill(owner, owner + rows * stride, -1);
+        const Seen nothing{Doubles{} + std::numeric_limits<double>::infinity(), Integers{} - 1};
+        std::fill(seen, seen + rows * stride, nothing);
     }
 };
 
@@ -86,22 +91,16 @@ void fill(const FixedVertex& v0, const FixedVertex& v1, const FixedVertex& v2, d
     Edge<Lanes, Number> e0(v1, v2, px, py), e1(v2, v0, px, py), e2(v0, v1, px, py);
     const double k0 = v0.depth / area, k1 = v1.depth / area, k2 = v2.depth / area;
     for (int64_t row = box.bottom; row <= box.top; ++row) {
-        double* depth = tile.depth + (row - tile.first_row) * tile.stride;
-        int64_t* owner = tile.owner + (row - tile.first_row) * tile.stride;
+        Seen* seen = tile.seen + (row - tile.first_row) * tile.stride + box.left / kLanes;
         Lanes a = e0.at, b = e1.at, c = e2.at;
-        for (int64_t column = box.left; column <= box.right; column += kLanes) {
-            Doubles before;
-            Integers owned;
-            std::memcpy(&before, depth + column, sizeof before);
-            std::memcpy(&owned, owner + column, sizeof owned);
+        for (int64_t column = box.left; column <= box.right; column += kLanes, ++seen) {
+            const Doubles before = seen->depth;
             const Doubles z = __builtin_convertvector(a, Doubles) * k0 + __builtin_convertvector(b, Doubles) * k1 +
                               __builtin_convertvector(c, Doubles) * k2;
             const Integers hit =
                 (a >= e0.smallest) & (b >= e1.smallest) & (c >= e2.smallest) & (z <= 1.0) & (z < before);
-            const Doubles nearest = hit ? z : before;
-            const Integers winner = (hit & number) | (~hit & owned);
-            std::memcpy(depth + column, &nearest, sizeof nearest);
-            std::memcpy(owner + column, &winner, sizeof winner);
+            seen->depth = hit ? z : before;
+            seen->owner = (hit & number) | (~hit & seen->owner);
             a += e0.step_x;
             b += e1.step_x;
             c += e2.step_x;
@@ -230,9 +229,10 @@ void write(const Mesh& mesh, const Tile& tile, const Viewport& view, int64_t hei
         const double y = pixel_centre(tile.first_row + row, 0, height, tile.width).y;
         batch.at.y = Doubles{} + y;
         for (int64_t column = 0; column < tile.width; ++column) {
-            const int64_t owner = tile.owner[row * tile.stride + column];
+            const Seen& seen = tile.seen[row * tile.stride + column / kLanes];
+            const int64_t owner = seen.owner[column % kLanes];
             if (owner < 0) continue;
-            rast[4 * column + 2] = static_cast<float>(tile.depth[row * tile.stride + column]);
+            rast[4 * column + 2] = static_cast<float>(seen.depth[column % kLanes]);
             rast[4 * column + 3] = static_cast<float>(owner + 1);
             batch.add(mesh, owner, column, tile.centre_x[column]);
             if (batch.count < kLanes) continue;
@@ -275,11 +275,10 @@ BOZZETTO_EXPORT int32_t bozzetto_rasterize(ParallelFor pool, int64_t images, int
     });
     std::atomic<bool> out_of_memory{false};
     const int32_t drawn = parallel(pool, images * height, kRowGrain, [&](int64_t begin, int64_t end) {
-        const int64_t stride = (width + kLanes - 1) / kLanes * kLanes;
-        const auto depth = allocate<double>(std::min(kTileRows, height) * stride);
-        const auto owner = allocate<int64_t>(std::min(kTileRows, height) * stride);
+        const int64_t stride = (width + kLanes - 1) / kLanes;
+        const auto seen = allocate<Seen>(std::min(kTileRows, height) * stride);
         const auto centre_x = allocate<double>(width);
-        if (!depth || !owner || !centre_x) {
+        if (!seen || !centre_x) {
             out_of_memory = true;
             return;
         }
@@ -287,8 +286,7 @@ BOZZETTO_EXPORT int32_t bozzetto_rasterize(ParallelFor pool, int64_t images, int
             centre_x[column] = pixel_centre(0, column, height, width).x;
         for (int64_t row = begin; row < end;) {
             const int64_t image = row / height, first = row % height;
-            Tile tile{first,  std::min({kTileRows, height - first, end - row}), width, stride, depth.get(), owner.get(),
-                      centre_x.get()};
+            Tile tile{first, std::min({kTileRows, height - first, end - row}), width, stride, seen.get(), centre_x.get()};
             const Mesh mesh{pos + image * vertices * 4,       tri, triangles, &fixed[image * vertices],
                             &outcode[image * vertices], &rows[image * triangles]};
             draw_all(mesh, view, tile);
