@@ -11,14 +11,15 @@ import re
 from pathlib import Path
 
 import catalogue
-from objects import THINGS
+from objects import OWN, THINGS
 
 CC0, BY = "CC0 1.0 (public domain)", "CC-BY 3.0"
 HEAD = """# Models the prior was trained on
 
-All come from the furniture catalogues of [Sweet Home 3D](https://www.sweethome3d.com), converted to OBJ by Emmanuel
-Puybaret / eTeks (Blend Swap models: https://www.blendswap.com). They were changed for training: turned, scaled,
-rendered to 64 px views, and in part recoloured. No mesh or texture is contained in this folder.
+Those with an author come from the furniture catalogues of [Sweet Home 3D](https://www.sweethome3d.com), converted to
+OBJ by Emmanuel Puybaret / eTeks (Blend Swap models: https://www.blendswap.com); the others were made in code for this
+project (`tools/priors/models_*.py`). They were changed for training: turned, scaled, rendered to 64 px views, and in
+part recoloured. No mesh or texture is contained in this folder.
 
 CC-BY 3.0: https://creativecommons.org/licenses/by/3.0/ (Kator Legaz: the United States version, /by/3.0/us/).
 CC0: https://creativecommons.org/publicdomain/zero/1.0/.
@@ -46,12 +47,18 @@ def enclosed_text(model: Path) -> str:
     return "\n".join(p.read_text(encoding="utf-8", errors="replace") for p in files)
 
 
+OURS = "made in code by this project"
+
+
 def table(furniture: Path, cache: Path) -> str:
-    """The rows of the table, one per piece."""
+    """The rows of the table: one per piece of a catalogue, one for all of a name that were made in code."""
     entries = {entry.key: entry for entry in catalogue.read_entries(furniture)}
     rows = []
     for thing in THINGS:
-        for key in thing.keys:
+        made = sum(key.startswith(f"{OWN}/") for key in thing.keys)
+        if made:
+            rows.append(f"| {thing.name} | {made} of its own | {OURS} | that of this repository | |\n")
+        for key in thing.keys[: len(thing.keys) - made]:
             entry = entries[key]
             licence = licence_of(entry.licence, enclosed_text(catalogue.unpack(entry, furniture, cache)))
             author = entry.creator + (f" ({RIGHTS[entry.catalogue]})" if entry.catalogue in RIGHTS else "")

@@ -12,7 +12,7 @@ from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from captions import COLORS, VIEWS
-from objects import THINGS
+from objects import SYNONYMS, THINGS
 
 CFG_SCALE = 5.0
 """The guidance scale at which samples look best."""
@@ -33,10 +33,11 @@ INDEX = {
 
 
 def card(steps: int) -> dict[str, object]:
-    """What the framework tells its users about the prior."""
+    """What the framework tells its users about the prior. `objects` are the names and the other words for them."""
     return {
         "name": "bozzetto-mini",
-        "objects": [thing.name for thing in THINGS],
+        "objects": [*(thing.name for thing in THINGS), *SYNONYMS],
+        "synonyms": SYNONYMS,
         "colors": list(COLORS),
         "views": list(VIEWS),
         "image_size": 64,

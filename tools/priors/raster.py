@@ -80,19 +80,18 @@ class Rasteriser:
         return self._downsample(self._read(0), self._read(1))
 
     def _read(self, attachment: int) -> np.ndarray:
-        full = self.size * self.supersample
-        raw = self.frame.read(components=4, attachment=attachment)
-        return np.frombuffer(raw, np.uint8).reshape(full, full, 4)[::-1].astype("f4") / 255.0
+        """Sums of the bytes over each pixel's samples, "S S 4"."""
+        size, fine = self.size, self.supersample
+        raw = np.frombuffer(self.frame.read(components=4, attachment=attachment), np.uint8)
+        rows = raw.reshape(size, fine, size * fine * 4).sum(axis=1, dtype=np.uint16)
+        return rows.reshape(size, size, fine, 4).sum(axis=2, dtype=np.uint16)[::-1].astype("f4")
 
     def _downsample(self, albedo: np.ndarray, normal: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        def pool(image: np.ndarray) -> np.ndarray:
-            s, k = self.size, self.supersample
-            return image.reshape(s, k, s, k, -1).mean(axis=(1, 3))
-
-        cover = albedo[..., 3:]
-        alpha = pool(cover)
-        colour = pool(albedo[..., :3] * cover) / np.maximum(alpha, 1e-6)
-        direction = pool((normal[..., :3] * 2 - 1) * cover)
+        """Means over the covered samples; the others are zero in every channel."""
+        full = 255.0 * self.supersample**2
+        alpha = albedo[..., 3:] / full
+        colour = albedo[..., :3] / full / np.maximum(alpha, 1e-6)
+        direction = normal[..., :3] / full * 2 - alpha
         direction /= np.maximum(np.linalg.norm(direction, axis=-1, keepdims=True), 1e-6)
         packed = [colour * 255, direction * 127.5 + 127.5, alpha[..., 0] * 255]
         return tuple(np.clip(np.round(p), 0, 255).astype(np.uint8) for p in packed)

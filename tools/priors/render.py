@@ -1,4 +1,4 @@
-"""Render the chosen catalogue pieces: albedo, normal, alpha and cameras of many views per piece.
+"""Render the pieces of `objects.py`: albedo, normal, alpha and cameras of many views per piece.
 
 Writes one `.npz` per piece (uint8 arrays [V, S, S, 3|3|1]-like and float32 cameras [V, 3]), so a
 broken-off run goes on where it stopped. Azimuths are stratified over the circle.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import zlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +16,8 @@ import numpy as np
 
 import cameras
 import catalogue
-from objects import THINGS
+import models
+from objects import OWN, THINGS, Thing
 from raster import Rasteriser
 
 
@@ -53,6 +55,17 @@ def save_atomically(path: Path, arrays: dict[str, np.ndarray]) -> None:
     scratch.replace(path)
 
 
+def load_piece(
+    thing: Thing, key: str, entries: dict[str, catalogue.Entry], furniture: Path, cache: Path
+) -> list[catalogue.Part]:
+    """The parts of a piece, its front toward world +x."""
+    if key.startswith(f"{OWN}/"):
+        return models.build(key.removeprefix(f"{OWN}/"))
+    entry = entries[key]
+    parts = catalogue.load_model(catalogue.unpack(entry, furniture, cache), entry.rotation)
+    return turn_parts(parts, thing.yaw_deg)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder the Debian package is unpacked in")
@@ -66,14 +79,12 @@ def main() -> None:
     pieces = [(thing, key) for thing in THINGS for key in thing.keys]
     first, step = (int(v) for v in args.part.split("/"))
     rasteriser = Rasteriser()
-    for number, (thing, key) in list(enumerate(pieces))[first::step]:
+    for thing, key in pieces[first::step]:
         path = args.out / f"{key.replace('/', '__')}.npz"
         if path.exists():
             continue
-        entry = entries[key]
-        obj = catalogue.unpack(entry, furniture, args.out / "models")
-        rasteriser.load(turn_parts(catalogue.load_model(obj, entry.rotation), thing.yaw_deg))
-        save_atomically(path, draw_views(rasteriser, args.views, seed=number))
+        rasteriser.load(load_piece(thing, key, entries, furniture, args.out / "models"))
+        save_atomically(path, draw_views(rasteriser, args.views, seed=zlib.crc32(key.encode())))
         print(json.dumps({"piece": key, "name": thing.name, "views": args.views}), flush=True)
 
 

@@ -9,14 +9,12 @@ import torch
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
-from captions import COLORS, all_captions
+from captions import FILLERS, all_captions
 from objects import THINGS
 
 START, END = "<|startoftext|>", "<|endoftext|>"
-MAX_TOKENS = 24
+MAX_TOKENS = 32
 WIDTH = 128
-EXTRA_TEXT = "an a the of with and on in photo picture 3d model view front side back overhead " + " ".join(COLORS)
-"""Words that get whole tokens besides those of the captions."""
 
 
 def write_tokenizer(folder: Path) -> CLIPTokenizer:
@@ -29,9 +27,9 @@ def write_tokenizer(folder: Path) -> CLIPTokenizer:
     learner.normalizer = normalizers.Lowercase()
     learner.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Punctuation()])
     trainer = trainers.BpeTrainer(
-        vocab_size=2000, initial_alphabet=alphabet, end_of_word_suffix="</w>", min_frequency=1
+        vocab_size=2600, initial_alphabet=alphabet, end_of_word_suffix="</w>", min_frequency=1
     )
-    texts = [*all_captions([thing.name for thing in THINGS]), *[EXTRA_TEXT] * 50]
+    texts = [*all_captions([thing.name for thing in THINGS]), *[" ".join(FILLERS)] * 50]
     learner.train_from_iterator(texts, trainer)
     merges = [tuple(pair) for pair in json.loads(learner.to_str())["model"]["merges"]]
     tokens = [*alphabet, *(byte + "</w>" for byte in alphabet), *(a + b for a, b in merges), START, END]

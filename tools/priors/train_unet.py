@@ -11,7 +11,7 @@ import argparse
 import json
 import random
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -23,7 +23,7 @@ from transformers import CLIPTextModel, CLIPTokenizer
 import data
 from export import export_prior
 from text import WIDTH, build_text_encoder, write_tokenizer
-from training import Average, Schedule, keep_memory_mapped, load_checkpoint, save_checkpoint
+from training import Average, Schedule, keep_memory_mapped, load_checkpoint, noise_weight, save_checkpoint
 
 
 @dataclass(frozen=True)
@@ -120,12 +120,8 @@ class Denoising:
     settings: UnetSettings
 
     def weight(self, abar: torch.Tensor) -> torch.Tensor:
-        """Of each sample's error: 1 where noise rules, gamma / (snr + 1) where little is left of it.
-
-        Min-SNR's min(snr, gamma) / (snr + 1) would also fade out the noisiest steps, the ones that decide shape, view
-        and colour. (snr + 1 = 1 / (1 - abar).)
-        """
-        return (self.settings.snr_gamma * (1 - abar)).clamp(max=1.0)
+        """Of each sample's error."""
+        return noise_weight(abar, self.settings.snr_gamma)
 
     def loss(self, latents: torch.Tensor, captions: list[str]) -> torch.Tensor:
         """Weighted error of v on "B C 16 16" latents."""
@@ -156,12 +152,17 @@ def warm_start(module: torch.nn.Module, found: dict[str, torch.Tensor]) -> None:
 def follow_words(
     found: dict[str, torch.Tensor], earlier: dict[str, int], text_encoder: CLIPTextModel, now: dict[str, int]
 ) -> dict[str, torch.Tensor]:
-    """`found` with its token embeddings in the order of the vocabulary `now`; new tokens keep their initial ones."""
-    (name,) = (key for key in found if key.endswith("token_embedding.weight"))
+    """`found` with its token embeddings in the order of `now`; new tokens and new places keep their initial ones."""
+    own = text_encoder.state_dict()
+    tokens, places = (
+        next(key for key in found if key.endswith(f"{part}_embedding.weight")) for part in ("token", "position")
+    )
     rows = text_encoder.get_input_embeddings().weight.detach().clone()
     kept = [(now[token], row) for token, row in earlier.items() if token in now]
-    rows[[row for row, _ in kept]] = found[name][[row for _, row in kept]].float()
-    return {**found, name: rows}
+    rows[[row for row, _ in kept]] = found[tokens][[row for _, row in kept]].float()
+    positions = own[places].clone()
+    positions[: len(found[places])] = found[places].float()
+    return {**found, tokens: rows, places: positions}
 
 
 @dataclass
@@ -251,7 +252,7 @@ def train(args: argparse.Namespace, settings: UnetSettings) -> None:
         rate = settings.schedule.rate(training.used_s / (args.minutes * 60), training.step)
         losses.append(training.advance(*pool.draw(settings.batch), rate))
         now = time.monotonic()
-        training.used_s += now - start
+        training.used_s += min(now - start, 10.0)  # a pause of the whole process is not training
         if now - last_log > 30:
             speed = settings.batch * len(losses) / (now - last_log)
             row = {"step": training.step, "used_s": round(training.used_s), "loss": round(sum(losses) / len(losses), 4)}
@@ -273,11 +274,14 @@ def main() -> None:
     parser.add_argument("--init-from", type=Path, help="an exported prior to start from")
     parser.add_argument("--minutes", type=float, default=70.0)
     parser.add_argument("--save-minutes", type=float, default=8.0)
+    parser.add_argument("--rate", type=float, default=UnetSettings.schedule.peak, help="highest learning rate")
+    parser.add_argument("--batch", type=int, default=UnetSettings.batch)
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()
     keep_memory_mapped()
     torch.set_num_threads(args.threads)
-    train(args, UnetSettings())
+    schedule = replace(UnetSettings.schedule, peak=args.rate)
+    train(args, replace(UnetSettings(), batch=args.batch, schedule=schedule))
 
 
 if __name__ == "__main__":

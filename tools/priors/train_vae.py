@@ -1,4 +1,4 @@
-"""Train the image autoencoder (64 px, factor 4, 4 latent channels) on augmented views."""
+"""Train the image autoencoder (64 px, factor 4, 8 latent channels) on augmented views."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 import json
 import random
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -203,7 +203,7 @@ def train(args: argparse.Namespace, settings: VaeSettings) -> None:
         rate = settings.schedule.rate(training.used_s / limit, training.step)
         losses.append(training.advance(images, alpha, rate))
         now = time.monotonic()
-        training.used_s += now - start
+        training.used_s += min(now - start, 10.0)  # a pause of the whole process is not training
         if now - last_log > 30:
             speed = settings.batch * len(losses) / (now - last_log)
             row = {"step": training.step, "used_s": round(training.used_s), "loss": round(sum(losses) / len(losses), 4)}
@@ -229,11 +229,19 @@ def main() -> None:
     parser.add_argument("--save-minutes", type=float, default=2.0)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--init-from", type=Path, help="an exported vae folder to start from")
+    parser.add_argument("--rate", type=float, default=VaeSettings.schedule.peak, help="highest learning rate")
+    parser.add_argument("--batch", type=int, default=VaeSettings.batch)
+    parser.add_argument(
+        "--free-colours",
+        action="store_true",
+        help="do not tie latent channels to colours: for going on from a normalised autoencoder, which knows them",
+    )
     args = parser.parse_args()
     keep_memory_mapped()
     torch.set_num_threads(args.threads)
     args.out.mkdir(parents=True, exist_ok=True)
-    train(args, VaeSettings())
+    settings = replace(VaeSettings(), batch=args.batch, schedule=replace(VaeSettings.schedule, peak=args.rate))
+    train(args, replace(settings, anchor_weight=0.0) if args.free_colours else settings)
 
 
 if __name__ == "__main__":

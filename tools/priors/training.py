@@ -35,6 +35,15 @@ class Schedule:
         return rate * min(1.0, (step + 1) / self.warmup_steps)
 
 
+def noise_weight(abar: torch.Tensor, gamma: float) -> torch.Tensor:
+    """Of each sample's error: 1 where noise rules, gamma / (snr + 1) where little is left of it.
+
+    Min-SNR's min(snr, gamma) / (snr + 1) would also fade out the noisiest steps, the ones that decide shape, view
+    and colour. (snr + 1 = 1 / (1 - abar).)
+    """
+    return (gamma * (1 - abar)).clamp(max=1.0)
+
+
 class Average:
     """Exponential moving average of the parameters of `modules`, float32."""
 

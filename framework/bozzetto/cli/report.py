@@ -25,12 +25,17 @@ def header(recipe: Recipe, plans: Mapping[str, ModelPlan], source: str) -> list[
     return list(dict.fromkeys(lines))
 
 
+def prompt_line(recipe: Recipe) -> str:
+    """What to make, and what to keep away from."""
+    return f'prompt    "{recipe.prompt}"' + (f', negative "{recipe.negative_prompt}"' if recipe.negative_prompt else "")
+
+
 def plan_report(recipe: Recipe, plans: Mapping[str, ModelPlan]) -> str:
     """Everything a run would build and load."""
     lines = [
         f"recipe    {recipe.name}: {recipe.summary}",
         *([f"photo     {recipe.image}"] if recipe.image else []),
-        f'prompt    "{recipe.prompt}"' + (f', negative "{recipe.negative_prompt}"' if recipe.negative_prompt else ""),
+        *([prompt_line(recipe)] if recipe.prompt else []),
         f"profile   {recipe.profile}: {recipe.profile_reason}",
         f"device    {recipe.device}",
         f"seed      {recipe.seed}",

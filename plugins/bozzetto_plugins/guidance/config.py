@@ -53,30 +53,86 @@ class StableDiffusionConfig:
     """Steps in which those pictures are denoised to the end, each as dear as a training step; 0: not at all."""
 
     def __post_init__(self) -> None:
-        if not self.model.strip():
-            raise ValueError("model: must name weights, e.g. bozzetto-mini, sd-1.5, owner/name or a folder")
-        if min(self.cfg_scale.start, self.cfg_scale.end) < 0.0:
-            raise ValueError(f"cfg_scale: must be at least 0, got {self.cfg_scale.as_yaml()}")
-        for name in ("min_step_fraction", "max_step_fraction"):
-            fraction: Schedule = getattr(self, name)
-            if not (0.0 <= fraction.start <= 1.0 and 0.0 <= fraction.end <= 1.0):
-                raise ValueError(f"{name}: must lie in [0, 1], got {fraction.as_yaml()}")
-        self._check_order()
+        _check(self)
         if not 0.0 <= self.cfg_rescale <= 1.0:
             raise ValueError(f"cfg_rescale: must lie in [0, 1], got {self.cfg_rescale}")
-        if self.grad_clip is not None and min(self.grad_clip.start, self.grad_clip.end) <= 0.0:
-            raise ValueError(f"grad_clip: must be greater than 0, got {self.grad_clip.as_yaml()}")
-        for name in ("as_latent_until_step", "debug_steps"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name}: must be at least 0, got {getattr(self, name)}")
+        if self.as_latent_until_step < 0:
+            raise ValueError(f"as_latent_until_step: must be at least 0, got {self.as_latent_until_step}")
 
-    def _check_order(self) -> None:
-        low, high = self.min_step_fraction, self.max_step_fraction
-        last = max(low.until_step, high.until_step)
-        corners = {low.start_step, low.until_step, high.start_step, high.until_step}
-        for step in sorted(corners | {last * i // CHECKED_RATIOS for i in range(CHECKED_RATIOS)}):
-            if low.at(step) > high.at(step):
-                raise ValueError(
-                    f"min_step_fraction: must not exceed max_step_fraction, got {low.at(step):g} and {high.at(step):g} "
-                    f"at step {step}"
-                )
+
+@dataclass(frozen=True)
+class Zero123Config:
+    """Score distillation from a model that is given a photo and a relative pose: Zero123, Stable Zero123 and kin."""
+
+    model: str = "zero123-xl"
+    """Which weights: an alias such as `bozzetto-mini-zero123` or `zero123-xl`, a hub repository, or a folder."""
+    pose_convention: Literal["auto", "zero123", "stable-zero123"] = "auto"
+    """Fourth number of a pose: difference of distances (`zero123`) or the photo's polar angle (`stable-zero123`).
+    `auto`: the latter if the model's name says `stable`."""
+    cfg_scale: Schedule = Schedule.constant(3.0)
+    """Classifier-free guidance `uncond + scale * (cond - uncond)`; without classifier the model sees no photo."""
+    min_step_fraction: Schedule = Schedule.constant(0.2)
+    """Least noisy timestep distilled, as a fraction of the model's training steps."""
+    max_step_fraction: Schedule = Schedule.constant(0.6)
+    """Noisiest timestep distilled, as a fraction of the model's training steps; annealing it sharpens detail."""
+    angle_scale: bool = False
+    """Let the gradient of a view grow with its angle to the nearest photo, from 0 at the photo (stable-dreamfusion)."""
+    weighting: Literal["one-minus-alpha-bar", "uniform", "fantasia3d"] = "one-minus-alpha-bar"
+    """w(t): 1 - abar (DreamFusion), 1 (Magic3D), or sqrt(abar) (1 - abar) (Fantasia3D)."""
+    sds_form: Literal["target", "function", "dot", "backward"] = "target"
+    """How the gradient enters autograd. All four give the same one: see `bozzetto.math.score`."""
+    grad_clip: Schedule | None = None
+    """Largest gradient in latents, per view, before the mean over views; null: none."""
+    grad_clip_by: Literal["value", "norm"] = "value"
+    """Whether `grad_clip` bounds each value or each view's L2 norm."""
+    encode: Literal["sample", "mode"] = "sample"
+    """Whether latents are drawn from the image encoder's distribution or are its most likely value."""
+    dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
+    """Precision of the frozen weights. `auto`: float16 on an accelerator, elsewhere what the processor does fastest."""
+    attention_slicing: bool = False
+    """Compute attention in slices: less memory, slower."""
+    cpu_offload: Literal["none", "model", "sequential"] = "none"
+    """Keep weights off the accelerator until used: the denoiser as a whole (`model`), or all layers (`sequential`)."""
+    channels_last: bool = False
+    """Store the weights of convolutions channels last: faster on GPUs with tensor cores."""
+    debug: bool = True
+    """Offer pictures of what the guidance sees; they cost nothing until `trainer.debug_every` draws them."""
+    debug_steps: int = 20
+    """Steps in which those pictures are denoised to the end, each as dear as a training step; 0: not at all."""
+
+    def __post_init__(self) -> None:
+        _check(self)
+
+    def pose_convention_of(self, folder: str) -> Literal["zero123", "stable-zero123"]:
+        """The convention for weights in a folder of that name."""
+        if self.pose_convention != "auto":
+            return self.pose_convention
+        return "stable-zero123" if "stable" in f"{self.model} {folder}".lower() else "zero123"
+
+
+def _check(config: StableDiffusionConfig | Zero123Config) -> None:
+    """What all latent diffusion models have in common."""
+    if not config.model.strip():
+        raise ValueError("model: must name weights, e.g. bozzetto-mini, sd-1.5, owner/name or a folder")
+    if min(config.cfg_scale.start, config.cfg_scale.end) < 0.0:
+        raise ValueError(f"cfg_scale: must be at least 0, got {config.cfg_scale.as_yaml()}")
+    for name in ("min_step_fraction", "max_step_fraction"):
+        fraction: Schedule = getattr(config, name)
+        if not (0.0 <= fraction.start <= 1.0 and 0.0 <= fraction.end <= 1.0):
+            raise ValueError(f"{name}: must lie in [0, 1], got {fraction.as_yaml()}")
+    _check_order(config.min_step_fraction, config.max_step_fraction)
+    if config.grad_clip is not None and min(config.grad_clip.start, config.grad_clip.end) <= 0.0:
+        raise ValueError(f"grad_clip: must be greater than 0, got {config.grad_clip.as_yaml()}")
+    if config.debug_steps < 0:
+        raise ValueError(f"debug_steps: must be at least 0, got {config.debug_steps}")
+
+
+def _check_order(low: Schedule, high: Schedule) -> None:
+    last = max(low.until_step, high.until_step)
+    corners = {low.start_step, low.until_step, high.start_step, high.until_step}
+    for step in sorted(corners | {last * i // CHECKED_RATIOS for i in range(CHECKED_RATIOS)}):
+        if low.at(step) > high.at(step):
+            raise ValueError(
+                f"min_step_fraction: must not exceed max_step_fraction, got {low.at(step):g} and {high.at(step):g} "
+                f"at step {step}"
+            )

@@ -28,6 +28,7 @@ class Denoiser:
         folder: holds `model_index.json`, `unet`, `vae` and `scheduler`.
         device: where the networks run.
         dtype: precision of the weights; latents and predictions are float32 whatever it is.
+        image_conditioned: the denoiser reads the latents of an image beside the noisy ones (Zero123).
 
     Raises:
         ModelError: a part is missing, damaged, or of another family.
@@ -41,6 +42,7 @@ class Denoiser:
         offload: Offload = "none",
         attention_slicing: bool = False,
         channels_last: bool = False,
+        image_conditioned: bool = False,
     ) -> None:
         folder_of(folder)
         self.device = device
@@ -50,7 +52,7 @@ class Denoiser:
         scheduler = _scheduler(folder / "scheduler" / "scheduler_config.json")
         self.prediction: str = scheduler.config.prediction_type
         self.alpha_bars: Float[Tensor, "T"] = scheduler.alphas_cumprod.to(device=device, dtype=torch.float32)
-        self._check(folder)
+        self._check(folder, image_conditioned)
         if attention_slicing:
             self.unet.set_attention_slice("auto")
         if channels_last:
@@ -58,15 +60,19 @@ class Denoiser:
             self.vae.to(memory_format=torch.channels_last)
         self._rest = place(self.vae, self.unet, device, offload)
 
-    def _check(self, folder: Path) -> None:
+    def _check(self, folder: Path, image_conditioned: bool) -> None:
         if self.prediction not in PREDICTIONS:
             known = " and ".join(PREDICTIONS)
             raise ModelError(f"{folder}: the model predicts {self.prediction!r}; this guidance knows {known}.")
-        if self.unet.config.in_channels != self.vae.config.latent_channels:
+        if self.unet.config.in_channels != self.vae.config.latent_channels * (1 + image_conditioned):
+            cure = (
+                "A text-to-image model cannot guide by a photo; choose a Zero123 model."
+                if image_conditioned
+                else "Inpainting, depth and editing models cannot guide; choose a text-to-image model."
+            )
             raise ModelError(
                 f"{folder}: the denoiser reads {self.unet.config.in_channels} channels and the image encoder makes "
-                f"{self.vae.config.latent_channels}. Inpainting, depth and editing models cannot guide; choose a "
-                f"text-to-image model."
+                f"{self.vae.config.latent_channels}. {cure}"
             )
 
     @property
@@ -121,9 +127,9 @@ class Denoiser:
 
     @torch.no_grad()
     def predict(
-        self, noisy: Float[Tensor, "B C h w"], timestep: Int[Tensor, "B"], text: Float[Tensor, "B N E"]
+        self, noisy: Float[Tensor, "B I h w"], timestep: Int[Tensor, "B"], text: Float[Tensor, "B N E"]
     ) -> Float[Tensor, "B C h w"]:
-        """What the network says: noise or velocity, by `prediction`."""
+        """What the network says: noise or velocity, by `prediction`. An image's latents follow the noisy channels."""
         output = self.unet(
             noisy.to(self.dtype), timestep, encoder_hidden_states=text.to(device=self.device, dtype=self.dtype)
         ).sample

@@ -19,3 +19,13 @@ def bozzetto_components() -> Iterator[ComponentSpec]:
         requires=("diffusers", "transformers"),
         provides=frozenset({"sds"}),
     )
+    yield ComponentSpec(
+        kind="guidance",
+        name="zero123",
+        target="bozzetto_plugins.guidance.zero123:Zero123",
+        config="bozzetto_plugins.guidance.config:Zero123Config",
+        summary="Score distillation (SDS) from Zero123 and its kin: how the object of a photo looks from elsewhere",
+        requires=("diffusers", "transformers"),
+        provides=frozenset({"sds"}),
+        needs=frozenset({"reference"}),
+    )

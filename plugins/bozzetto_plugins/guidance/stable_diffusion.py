@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from bozzetto.errors import ConfigError, ModelError
 from bozzetto.math.guidance import cfg, perp_neg, rescale
-from bozzetto.math.score import add_noise, clip_gradient, require_finite, sds_gradient, sds_loss, sds_pair
-from bozzetto.math.timesteps import sample_timesteps, step_range, timestep_weight
 from bozzetto.types import Cameras, Guided, Rendered, ViewCondition
 from bozzetto.vocabulary import Vocabulary
 from bozzetto_plugins.guidance.clip_text import ClipText
 from bozzetto_plugins.guidance.config import StableDiffusionConfig
 from bozzetto_plugins.guidance.denoiser import Denoiser
-from bozzetto_plugins.guidance.latents import image_to_input, latents_of_latent, latents_of_normals, to_pictures
+from bozzetto_plugins.guidance.distillation import Distillation, encode_image
+from bozzetto_plugins.guidance.latents import latents_of_latent, latents_of_normals
 from bozzetto_plugins.guidance.precision import choose_dtype
 
 
@@ -82,43 +81,12 @@ class StableDiffusion:
         Raises:
             NonFiniteError: the image, its latents or the gradient have a NaN or an infinity.
         """
-        config, denoiser = self.config, self.denoiser
-        latents = self._latents(rendered, step, generator)
-        low, high = step_range(
-            config.min_step_fraction.at(step), config.max_step_fraction.at(step), denoiser.train_steps
-        )
-        timestep = sample_timesteps(len(latents), low, high, generator).to(latents.device)
-        alpha_bar = denoiser.alpha_bar(timestep)
-        epsilon = _normal_noise(latents, generator)
-        noisy = add_noise(latents.detach(), epsilon, alpha_bar)
-        output = self._predict(noisy, timestep, condition, step)
-        weight = timestep_weight(config.weighting, alpha_bar)
-        gradient = sds_gradient(denoiser.epsilon(output, noisy, alpha_bar), epsilon, weight)
-        self._require_finite(rendered.image, latents, gradient, step)
-        if config.grad_clip is not None:
-            gradient = clip_gradient(gradient, config.grad_clip.at(step), config.grad_clip_by)
 
-        def pictures() -> Mapping[str, Float[Tensor, "B H W 3"]]:
-            shown = {
-                "reconstruction": latents.detach(),
-                "noisy": noisy,
-                "denoised-one-step": denoiser.x0(output, noisy, alpha_bar),
-            }
-            if config.debug_steps:
-                shown["denoised-fully"] = self._denoised(noisy, timestep, condition, step)
-            return {name: to_pictures(denoiser.decode(value)) for name, value in shown.items()}
+        def predict(noisy: Tensor, timestep: Tensor) -> Tensor:
+            return self._predict(noisy, timestep, condition, step)
 
-        backward = config.sds_form == "backward"
-        return Guided(
-            losses={} if backward else {"sds": sds_loss(latents, gradient, config.sds_form)},
-            gradients={"sds": sds_pair(latents, gradient)} if backward else {},
-            timestep=timestep,
-            metrics={
-                "gradient_norm": gradient.flatten(1).norm(dim=1).mean().item(),
-                "timestep": timestep.float().mean().item(),
-            },
-            debug=pictures if config.debug else None,
-        )
+        distil = Distillation(self.denoiser, self.config, "stable-diffusion", predict)
+        return distil(rendered.image, self._latents(rendered, step, generator), step, generator)
 
     def _latents(self, rendered: Rendered, step: int, generator: torch.Generator) -> Float[Tensor, "B C h w"]:
         denoiser = self.denoiser
@@ -126,12 +94,7 @@ class StableDiffusion:
             return latents_of_latent(rendered, denoiser.latent_channels, denoiser.latent_size)
         if self.needs_normal(step):
             return latents_of_normals(rendered, denoiser.latent_size)
-        image = image_to_input(rendered, denoiser.image_size)
-        noise = None
-        if self.config.encode == "sample":
-            shape = image.new_empty(len(image), denoiser.latent_channels, *denoiser.latent_size)
-            noise = _normal_noise(shape, generator)
-        return denoiser.encode(image, noise)
+        return encode_image(denoiser, rendered, self.config.encode == "sample", generator)
 
     def _predict(
         self, noisy: Float[Tensor, "B C h w"], timestep: Tensor, condition: ViewCondition, step: int
@@ -160,32 +123,3 @@ class StableDiffusion:
         else:
             guided = cfg(cond, others[0], scale)
         return rescale(guided, cond, self.config.cfg_rescale) if self.config.cfg_rescale else guided
-
-    def _denoised(
-        self, noisy: Float[Tensor, "B C h w"], timestep: Int[Tensor, "B"], condition: ViewCondition, step: int
-    ) -> Float[Tensor, "B C h w"]:
-        """Where the guided prediction leads in `debug_steps` deterministic steps (DDIM, Song et al. 2020, eq. 12).
-
-        Each view starts at its own timestep. No random number is drawn: looking changes nothing of the run.
-        """
-        steps, denoiser = self.config.debug_steps, self.denoiser
-        for left in range(steps, 0, -1):
-            now, after = timestep * left // steps, timestep * (left - 1) // steps
-            output, alpha_bar = self._predict(noisy, now, condition, step), denoiser.alpha_bar(now)
-            clean = denoiser.x0(output, noisy, alpha_bar)
-            noisy = add_noise(clean, denoiser.epsilon(output, noisy, alpha_bar), denoiser.alpha_bar(after))
-        return clean
-
-    def _require_finite(self, image: Tensor, latents: Tensor, gradient: Tensor, step: int) -> None:
-        """Looks for the first culprit only when something is wrong: one check per step."""
-        if bool(torch.isfinite(gradient).all()):
-            return
-        cure = f"Its weights are in {self.denoiser.dtype}; try guidance.dtype=float32.".replace("torch.", "")
-        require_finite(image, "rendered image", step)
-        require_finite(latents, "stable-diffusion's image encoder", step, cure)
-        require_finite(gradient, "stable-diffusion's denoiser", step, cure)
-
-
-def _normal_noise(like: Float[Tensor, "B C h w"], generator: torch.Generator) -> Float[Tensor, "B C h w"]:
-    """Unit Gaussian noise drawn on the generator's device."""
-    return torch.randn(like.shape, generator=generator, device=generator.device).to(like.device)

@@ -31,7 +31,7 @@ def photo(inputs: LossInputs, loss: str) -> PhotoOfSize:
     """
     seen = inputs.reference
     if seen is None:
-        raise ConfigError(f"loss {loss} compares with a photo, and the task has none. Use view source single-image.")
+        raise ConfigError(f"loss {loss} reads a photo, and the task has none. Use view source single-image.")
     height, width = inputs.rendered.opacity.shape[1:3]
     image, mask = resize_masked(seen.image, seen.mask, (height, width))
     depth = None if seen.depth is None else resize_masked(seen.depth, seen.mask, (height, width))[0][None]

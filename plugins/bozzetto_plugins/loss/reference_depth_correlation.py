@@ -25,6 +25,8 @@ class ReferenceDepthCorrelation:
     def __call__(self, inputs: LossInputs) -> Float[Tensor, ""]:
         photo = reads.photo(inputs, "reference-depth-correlation")
         if photo.depth is None:
-            raise ConfigError("loss reference-depth-correlation needs a depth map: set `depth` of the view source.")
+            raise ConfigError(
+                "loss reference-depth-correlation reads a depth map, and there is none. Set `depth` of the view source."
+            )
         depth = inputs.rendered.depth
         return 1.0 - correlation(depth, photo.depth.expand_as(depth), photo.mask.expand_as(depth))

@@ -26,7 +26,9 @@ class ReferenceNormal:
     def __call__(self, inputs: LossInputs) -> Float[Tensor, ""]:
         photo = reads.photo(inputs, "reference-normal")
         if photo.normal is None:
-            raise ConfigError("loss reference-normal needs a normal map: set `normal` of the view source.")
+            raise ConfigError(
+                "loss reference-normal reads a normal map, and there is none. Set `normal` of the view source."
+            )
         rendered = reads.normal_image(inputs, "reference-normal")
         wanted = torch.einsum("bij,bhwj->bhwi", inputs.cameras.c2w[:, :3, :3], photo.normal.expand_as(rendered))
         return angular_difference(rendered, wanted, photo.mask.expand(len(rendered), -1, -1, -1))

@@ -92,8 +92,8 @@ class SingleImageConfig:
     image: str
     """File of the photo: PNG, WebP or another format with transparency, or with `matting` any; `${image}` is the
     recipe's."""
-    elevation_deg: float | None = 0.0
-    """Elevation of the camera from the horizon, degrees; null: estimated by the stage's guidance before the first
+    elevation_deg: float | Literal["estimate"] = 0.0
+    """Elevation of the camera from the horizon, degrees; `estimate`: the stage's guidance tells it before the first
     step."""
     azimuth_deg: float = 0.0
     """Azimuth of the camera, degrees; 0 says that the photo shows the object's front."""
@@ -117,11 +117,12 @@ class SingleImageConfig:
     max_side: int = 1024
     """Larger photos are made smaller than this, pixels."""
     depth: str | None = None
-    """File of a depth map of the photo's size, greyscale; null: none."""
+    """File of a depth map of the photo's size, greyscale, relative to the photo's folder; null: none."""
     depth_near_is: Literal["bright", "dark"] = "bright"
     """How the depth map shows what is near: `bright` for disparity, as MiDaS and its successors give it."""
     normal: str | None = None
-    """File of a normal map of the photo's size: red right, green up, blue toward the camera, 128 is 0; null: none."""
+    """File of a normal map of the photo's size, relative to its folder: red right, green up, blue toward the camera,
+    128 is 0; null: none."""
     eval_elevation_deg: float = 15.0
     """Elevation of the cameras that make pictures for people, degrees."""
     eval_height: int = 256
@@ -135,7 +136,7 @@ class SingleImageConfig:
         _check_sizes(self, ("height", "width"))
         for name in ("elevation_deg", "eval_elevation_deg"):
             value = getattr(self, name)
-            if value is not None and not -90.0 <= value <= 90.0:
+            if value != "estimate" and not -90.0 <= value <= 90.0:
                 raise ValueError(f"{name}: must lie in [-90, 90], got {value}")
         if not -360.0 <= self.azimuth_deg <= 360.0:
             raise ValueError(f"azimuth_deg: must lie in [-360, 360], got {self.azimuth_deg}")

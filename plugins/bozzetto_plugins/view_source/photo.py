@@ -63,16 +63,17 @@ def load_photo(config: SingleImageConfig) -> Photo:
     Raises:
         ConfigError: the photo or a map cannot be used; says why and what to do.
     """
-    picture = read_picture(Path(config.image), "image")
+    path = Path(config.image)
+    picture = read_picture(path, "image")
     rgba = _with_alpha(picture, config)
     pixels = rgba.astype(np.float32) / 255.0
     window = choose_window(pixels[..., 3], config)
     depth = normal = None
     if config.depth is not None:
-        depth = _read_map(config.depth, "depth", "L", picture.size)
+        depth = _read_map(path.parent / config.depth, "depth", "L", picture.size)
         depth = window.cut(1.0 - depth if config.depth_near_is == "bright" else depth)
     if config.normal is not None:
-        normal = 2.0 * _read_map(config.normal, "normal", "RGB", picture.size) - 1.0
+        normal = 2.0 * _read_map(path.parent / config.normal, "normal", "RGB", picture.size) - 1.0
         normal = window.cut(normal / np.maximum(np.linalg.norm(normal, axis=-1, keepdims=True), 1e-6))
     framed = window.cut(pixels)
     return Photo(framed[..., :3], framed[..., 3:], depth, normal)
@@ -155,9 +156,9 @@ def choose_window(alpha: Float[np.ndarray, "H W"], config: SingleImageConfig) ->
     return Window(round(middle_x - side / 2), round(middle_y - side / 2), side)
 
 
-def _read_map(file: str, field: str, mode: str, size: tuple[int, int]) -> Float[np.ndarray, "H W C"]:
+def _read_map(file: Path, field: str, mode: str, size: tuple[int, int]) -> Float[np.ndarray, "H W C"]:
     """A depth or normal map with values in [0, 1]."""
-    picture = read_picture(Path(file), field)
+    picture = read_picture(file, field)
     if picture.size != size:
         raise ConfigError(f"{field}: {file} has {picture.size} pixels, the photo {size}. They must be of one size.")
     values = np.asarray(picture.convert(mode), np.float32) / 255.0

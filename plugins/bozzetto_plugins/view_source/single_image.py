@@ -24,7 +24,7 @@ class SingleImage:
 
     def __init__(self, config: SingleImageConfig) -> None:
         self.config = config
-        self.elevation_deg = config.elevation_deg
+        self.elevation_deg = None if config.elevation_deg == "estimate" else config.elevation_deg
         """Of the camera; None until it is estimated."""
         photo = load_photo(config)
         self.image, self.mask = torch.from_numpy(photo.image), torch.from_numpy(photo.mask)

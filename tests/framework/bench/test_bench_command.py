@@ -57,7 +57,10 @@ def test_the_step_and_the_sweep(capsys, tmp_path, monkeypatch, small, tiny) -> N
     assert "the 3D side of it" in out and "quoted and not measured here" in out and "us per sample" in out
     assert picture.read_text().startswith("<svg")
     results = json.loads(target.read_text())
-    assert set(results["step"]) == {"whole", "without_prior", "shaded", "shaded_large"} and len(results["sweep"]["points"]) == 4
+    assert (
+        set(results["step"]) == {"whole", "without_prior", "shaded", "shaded_large"}
+        and len(results["sweep"]["points"]) == 4
+    )
 
 
 def test_a_missing_folder_is_told_before_anything_is_measured(capsys, tmp_path) -> None:

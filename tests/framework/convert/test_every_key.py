@@ -61,7 +61,7 @@ def test_every_type_is_in_a_recipe(found):
 
 
 def test_every_key_has_its_rule():
-    rules = {part for block in (*(p.keys for p in PARTS), *(keys for _, keys in BLOCKS)) for part in block}
+    rules = [key for part in PARTS for key in part.keys] + [key for _, keys in BLOCKS for key in keys]
     names = {word for rule in rules for word in rule.name.split(".")} | {loss.name for loss in LOSSES}
     assert [key for key in KEYS.split() if key not in names] == []
     assert [name for name in TYPES.split() if name not in {part.type for part in PARTS}] == []

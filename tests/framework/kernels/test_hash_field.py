@@ -20,8 +20,7 @@ def inputs(dtype: torch.dtype = torch.float32, count: int = 150) -> tuple[Tensor
     table = torch.randn(SPEC.entry_count, SPEC.features, generator=generator, dtype=dtype)
     widths = (SPEC.feature_count, 16, 16, 1)
     weights = [
-        torch.randn(out, into, generator=generator, dtype=dtype) / into**0.5
-        for into, out in itertools.pairwise(widths)
+        torch.randn(out, into, generator=generator, dtype=dtype) / into**0.5 for into, out in itertools.pairwise(widths)
     ]
     return points, table.requires_grad_(), [weight.requires_grad_() for weight in weights]
 

@@ -1,0 +1,63 @@
+"""The record that the geometry hands to the renderer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Cloud:
+    """N Gaussians in world space. Gaussian i has covariance R_i diag(scale_i^2) R_i^T."""
+
+    position: Float[Tensor, "N 3"]
+    scale: Float[Tensor, "N 3"]
+    """Standard deviations along its own axes, world units."""
+    quaternion: Float[Tensor, "N 4"]
+    """Rotation from its own axes to the world's: w, x, y, z, of unit length."""
+    opacity: Float[Tensor, "N"]
+    """Of a ray through the middle, in [0, 1)."""
+    features: Float[Tensor, "N F"]
+    """Raw material features, before any activation."""
+
+    def __len__(self) -> int:
+        return len(self.position)
+
+    @property
+    def rotation(self) -> Float[Tensor, "N 3 3"]:
+        """The quaternions as matrices; columns are the Gaussians' own axes."""
+        w, x, y, z = self.quaternion.unbind(-1)
+        rows = [
+            torch.stack([1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)], dim=-1),
+            torch.stack([2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)], dim=-1),
+            torch.stack([2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)], dim=-1),
+        ]
+        return torch.stack(rows, dim=-2)
+
+    def normal_toward(self, eye: Float[Tensor, "3"]) -> Float[Tensor, "N 3"]:
+        """The shortest axis of each Gaussian, turned to the side from which `eye` sees it: a flat one is a surfel."""
+        shortest = self.scale.argmin(dim=-1)[:, None, None].expand(-1, 3, 1)
+        axis = self.rotation.gather(2, shortest)[..., 0]
+        facing = (axis * (eye - self.position)).sum(dim=-1, keepdim=True) >= 0.0
+        return torch.where(facing, axis, -axis)
+
+    def rows(self, some: Bool[Tensor, "N"]) -> Cloud:
+        """Some of the Gaussians."""
+        return Cloud(
+            self.position[some], self.scale[some], self.quaternion[some], self.opacity[some], self.features[some]
+        )
+
+
+@runtime_checkable
+class MadeOfGaussians(Protocol):
+    """What a geometry offers whose manifest provides `gaussians`."""
+
+    def cloud(self) -> Cloud:
+        """The Gaussians as they are now, with gradients to the parameters."""
+
+    def relocate(self, dead_below: float, generator: torch.Generator) -> int:
+        """Move Gaussians of opacity below `dead_below` onto visible ones; returns how many."""

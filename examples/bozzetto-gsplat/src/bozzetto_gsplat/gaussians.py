@@ -1,0 +1,139 @@
+"""A cloud of 3D Gaussians."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from bozzetto.math.normals import with_analytic_normal
+from bozzetto.types import FieldOutput
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn.functional import normalize
+
+from bozzetto_gsplat.cloud import Cloud
+from bozzetto_gsplat.config import GaussiansConfig
+
+FEATURES = 3
+PAIRS_AT_ONCE = 1 << 17
+"""Pairs of a point and a Gaussian that are looked at together."""
+FARTHEST = 100.0
+"""Squared standard deviations from which it makes no difference; exp of much less is subnormal, and slow on a CPU."""
+UNEVEN = 0.05
+"""Standard deviation of the logarithms of the first scales: a round Gaussian could not learn to turn."""
+SPLIT_SHRINK = 1.6
+"""3D Gaussian splatting, sec. 5.2: by how much a Gaussian shrinks that becomes several."""
+
+
+class Gaussians(nn.Module):
+    """Position, scale, rotation, opacity and features of each Gaussian (3D Gaussian splatting, Kerbl et al. 2023).
+
+    Parameters, for optimiser groups by prefix: `position`, `log_scale`, `quaternion`, `opacity_logit`, `feature`.
+    Colours do not depend on the direction of view: they are the material's work.
+
+    It is a density field as well, so that any renderer draws it and any exporter writes it: a Gaussian of opacity o and
+    scales s has density -ln(1 - o) / (sqrt(2 pi) (s1 s2 s3)^(1/3)) in its middle. A ray through the middle of a round
+    Gaussian is then absorbed as much as its splat covers. Fulfils `bozzetto.kinds.geometry.Geometry`.
+    """
+
+    def __init__(self, config: GaussiansConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.radius = config.radius
+        self.feature_count = FEATURES
+        count, radius = config.count, config.radius
+        self.position = nn.Parameter((config.spread * radius * torch.randn(count, 3)).clamp(-radius, radius))
+        self.log_scale = nn.Parameter(math.log(config.size * radius) + UNEVEN * torch.randn(count, 3))
+        self.quaternion = nn.Parameter(normalize(torch.randn(count, 4), dim=-1))
+        self.opacity_logit = nn.Parameter(torch.logit(torch.full((count,), config.opacity)))
+        self.feature = nn.Parameter(0.1 * torch.randn(count, FEATURES))
+
+    def cloud(self) -> Cloud:
+        """The Gaussians as they are now; one whose middle has left the cube has opacity 0."""
+        inside = self.position.detach().abs().amax(dim=-1) <= self.radius
+        return Cloud(
+            self.position,
+            self.log_scale.exp(),
+            normalize(self.quaternion, dim=-1),
+            torch.sigmoid(self.opacity_logit) * inside,
+            self.feature,
+        )
+
+    def forward(self, points: Float[Tensor, "S 3"], normal: bool = False) -> FieldOutput:
+        """Density, features, and the normal if asked, at world points. S may be 0.
+
+        Features are those of the Gaussians around, weighted by what each adds to the density.
+        """
+        direction = None
+        if normal:
+            density, features, direction = with_analytic_normal(self._field, points)
+        else:
+            density, features = self._field(points)
+        return FieldOutput(features, density=self._inside(points, density), normal=direction)
+
+    def density(self, points: Float[Tensor, "S 3"]) -> Float[Tensor, "S"]:
+        """Density alone, per world unit."""
+        return self._inside(points, self._field(points)[0])
+
+    def set_step(self, step: int) -> None:
+        """Nothing changes with the step."""
+
+    def total_variation(self) -> Float[Tensor, ""]:
+        """There is no grid."""
+        return self.feature.new_zeros(())
+
+    @torch.no_grad()
+    def relocate(self, dead_below: float, generator: torch.Generator) -> int:
+        """Move each Gaussian of opacity below `dead_below` into a visible one, drawn in proportion to opacity.
+
+        Kheradmand et al. 2024 (3D Gaussian splatting as Markov chain Monte Carlo), eq. 8: K that take the place of one
+        of opacity o each have 1 - (1 - o)^(1 / K), so that together they hide as much. They are spread as in a split
+        (3D Gaussian splatting, sec. 5.2). The number of parameters stays: checkpoints and the optimiser need not know.
+
+        Returns:
+            How many were moved.
+        """
+        opacity = self.cloud().opacity
+        dead = (opacity < dead_below).nonzero()[:, 0]
+        if len(dead) in (0, len(opacity)):
+            return 0
+        chances = torch.where(opacity < dead_below, 0.0, opacity)
+        source = torch.multinomial(chances, len(dead), replacement=True, generator=generator)
+        sharing = torch.bincount(source, minlength=len(opacity)) + 1
+        split = sharing > 1
+        shared = 1.0 - (1.0 - opacity) ** (1.0 / sharing)
+        self.opacity_logit.copy_(torch.where(split, torch.logit(shared, eps=1e-6), self.opacity_logit))
+        self.log_scale.sub_(split[:, None] * math.log(SPLIT_SHRINK))
+        cloud = self.cloud()
+        own = torch.randn(len(dead), 3, generator=generator, device=generator.device).to(source.device)
+        own = SPLIT_SHRINK * cloud.scale[source] * own
+        moved = self.position[source] + (cloud.rotation[source] @ own[..., None])[..., 0]
+        for parameter in (self.log_scale, self.quaternion, self.opacity_logit, self.feature):
+            parameter[dead] = parameter[source]
+        self.position[dead] = moved.clamp(-self.radius, self.radius)
+        return len(dead)
+
+    def _field(self, points: Float[Tensor, "S 3"]) -> tuple[Float[Tensor, "S"], Float[Tensor, "S F"]]:
+        """Density, without the cut at the cube's faces, and features."""
+        at_once = max(1, PAIRS_AT_ONCE // self.config.count)
+        with torch.autocast(points.device.type, enabled=False):  # distances in units of small scales need all digits
+            cloud = self.cloud()
+            peak = -torch.log1p(-cloud.opacity) / (math.sqrt(2.0 * math.pi) * self.log_scale.mean(dim=-1).exp())
+            to_own = cloud.rotation.mT / cloud.scale[..., None]
+            middle = (to_own @ cloud.position[..., None])[..., 0]
+            columns, parts = self._columns(), []
+            for some in points.float().split(at_once) if len(points) else [points.float()]:
+                own = [torch.addmm(-middle[:, axis], some, to_own[:, axis].T) for axis in range(3)]
+                squared = own[0].square() + own[1].square() + own[2].square()
+                squared = squared.clamp(max=FARTHEST)
+                parts.append(torch.exp(-0.5 * squared) @ (peak[:, None] * columns))
+            sums = torch.cat(parts)
+        density = sums[:, 0]
+        return density, sums[:, 1:] / (density[:, None] + 1e-6)
+
+    def _columns(self) -> Float[Tensor, "N 4"]:
+        """What is summed over Gaussians: one for the density, then features."""
+        return torch.cat([torch.ones_like(self.feature[:, :1]), self.feature], dim=-1)
+
+    def _inside(self, points: Float[Tensor, "S 3"], density: Float[Tensor, "S"]) -> Float[Tensor, "S"]:
+        return torch.where(points.detach().abs().amax(dim=-1) <= self.radius, density, 0.0)

@@ -1,0 +1,33 @@
+"""Options of `silhouette` and `silhouettes`. No torch here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class SilhouetteConfig:
+    """Options of `silhouette`. Its weight is the recipe's."""
+
+    mask: str = "heart"
+    """The picture: a file, or the name of one that comes with the package: `heart`, `star`."""
+
+    def __post_init__(self) -> None:
+        if not self.mask.strip():
+            raise ValueError("mask: must be a file, or the name of a picture that comes with the package")
+
+
+@dataclass(frozen=True)
+class SilhouettesConfig:
+    """Options of `silhouettes`."""
+
+    views: int = 4
+    """Pictures, evenly around the object, the front first."""
+    threshold: float = 0.5
+    """Opacity from which a pixel belongs to the object."""
+
+    def __post_init__(self) -> None:
+        if self.views < 1:
+            raise ValueError(f"views: must be at least 1, got {self.views}")
+        if not 0.0 < self.threshold < 1.0:
+            raise ValueError(f"threshold: must lie in (0, 1), got {self.threshold}")

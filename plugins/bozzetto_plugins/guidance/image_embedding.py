@@ -1,0 +1,89 @@
+"""The image side of Zero123: CLIP's vision tower, and the layer that joins an embedding and a pose to one token."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from transformers import CLIPVisionModelWithProjection
+
+from bozzetto.errors import ModelError
+from bozzetto.models import PROJECTIONS
+from bozzetto_plugins.guidance.latents import resize
+from bozzetto_plugins.guidance.weights import variant_of, without_bars
+
+POSE_WIDTH = 4
+
+
+class ImageEmbedding:
+    """Embeds reference images; on the device only while it works, as that is once per run.
+
+    Raises:
+        ModelError: the folder holds no image encoder.
+    """
+
+    def __init__(self, folder: Path, device: torch.device, dtype: torch.dtype) -> None:
+        self.folder, self.device, self.dtype = folder, device, dtype
+        settings = _read(folder / "image_encoder" / "config.json")
+        self.size: int = settings.get("image_size", 224)
+        self.width: int = settings.get("projection_dim", 512)
+        look = folder / "feature_extractor" / "preprocessor_config.json"
+        values = _read(look) if look.is_file() else {}
+        self.mean = values.get("image_mean", [0.48145466, 0.4578275, 0.40821073])
+        self.std = values.get("image_std", [0.26862954, 0.26130258, 0.27577711])
+
+        self.encoder = _load(folder / "image_encoder", dtype)
+        self.home = self.encoder.device
+
+    @torch.no_grad()
+    def encode(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B E"]:
+        """Embeddings in float32 of images in [0, 1]."""
+        shown = resize(images.to(self.device), (self.size, self.size))
+        mean, std = (shown.new_tensor(values).view(1, 3, 1, 1) for values in (self.mean, self.std))
+        embeddings = self.encoder.to(self.device)(pixel_values=((shown - mean) / std).to(self.dtype)).image_embeds
+        self.encoder.to(self.home)
+        return embeddings.float()
+
+
+def load_projection(folder: Path, device: torch.device) -> nn.Linear:
+    """The layer from (embedding, pose) to a token, in float32.
+
+    Raises:
+        ModelError: it is not there, or is not linear.
+    """
+    found = [folder / name for name in PROJECTIONS if (folder / name).is_dir()]
+    files = sorted(found[0].glob("*.safetensors")) if found else []
+    if not files:
+        raise ModelError(
+            f"{folder} has no {' or '.join(PROJECTIONS)} with .safetensors weights: it is no Zero123 model. Choose "
+            f"bozzetto-mini-zero123, zero123-xl, zero123 or stable-zero123."
+        )
+    weights = {name.rpartition(".")[2]: value.float() for name, value in load_file(files[0]).items()}
+    if set(weights) != {"weight", "bias"}:
+        raise ModelError(f"{files[0]} holds {', '.join(sorted(weights))}, not the weight and bias of one layer.")
+    outputs, inputs = weights["weight"].shape
+    layer = nn.Linear(inputs, outputs)
+    layer.load_state_dict(weights)
+    return layer.requires_grad_(False).to(device)
+
+
+def _load(path: Path, dtype: torch.dtype) -> CLIPVisionModelWithProjection:
+    try:
+        with without_bars():
+            encoder = CLIPVisionModelWithProjection.from_pretrained(
+                path, dtype=dtype, variant=variant_of(path), use_safetensors=True, local_files_only=True
+            )
+    except OSError as error:
+        raise ModelError(f"The image encoder in {path} cannot be loaded: {error}") from error
+    return encoder.requires_grad_(False).eval()
+
+
+def _read(path: Path) -> dict[str, object]:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{path} cannot be read: {error}. It belongs to a Zero123 model.") from error

@@ -1,0 +1,153 @@
+"""Score distillation from a latent diffusion model that is given a photo and a relative pose."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from bozzetto.errors import ConfigError, ModelError
+from bozzetto.math.guidance import cfg
+from bozzetto.math.photos import over, resize_masked
+from bozzetto.math.relative_pose import PoseConvention, nearness, relative_pose
+from bozzetto.types import Cameras, Guided, Reference, Rendered, ViewCondition
+from bozzetto_plugins.guidance.config import Zero123Config
+from bozzetto_plugins.guidance.denoiser import Denoiser
+from bozzetto_plugins.guidance.distillation import Distillation, encode_image
+from bozzetto_plugins.guidance.image_embedding import POSE_WIDTH, ImageEmbedding, load_projection
+from bozzetto_plugins.guidance.precision import choose_dtype
+from bozzetto_plugins.guidance.zero123_elevation import estimate_elevation_deg
+from bozzetto_plugins.guidance.zero123_views import EncodedReference, Views, angles_deg, spherical
+
+WHITE = 1.0
+
+
+class Zero123:
+    """SDS from Zero-1-to-3 (Liu et al. 2023) and its kin: how the object of the photo looks from elsewhere.
+
+    The denoiser reads the noisy latents beside those of the photo, and attends to one token made of the photo's
+    embedding and the pose of the view relative to the photo's camera. Guidance without classifier leaves both out
+    (zeros). Photos come with the condition, from the view sources of the stage. Every random number is drawn from the
+    generator given, in this order: the encoder's sample, the timesteps, the noise.
+
+    Raises:
+        ModelError: the folder does not hold such a model.
+    """
+
+    text_model_id = "none"
+
+    def __init__(self, config: Zero123Config, model_folder: Path, device: torch.device) -> None:
+        dtype = choose_dtype(config.dtype, device)
+        self.config = config
+        self.projection = load_projection(model_folder, device)
+        self.embedding = ImageEmbedding(model_folder, device, dtype)
+        self.denoiser = Denoiser(
+            model_folder, device, dtype, config.cpu_offload, config.attention_slicing, config.channels_last,
+            image_conditioned=True,
+        )  # fmt: skip
+        if self.projection.in_features != self.embedding.width + POSE_WIDTH:
+            raise ModelError(
+                f"{model_folder}: the image embedding has {self.embedding.width} numbers and a pose {POSE_WIDTH}, the "
+                f"layer that joins them reads {self.projection.in_features}. The parts are of different models."
+            )
+        self.convention: PoseConvention = config.pose_convention_of(model_folder.name)
+        self._photos: tuple[Reference, ...] = ()
+        self._encoded: tuple[EncodedReference, ...] = ()
+
+    def encode_text(self, texts: Sequence[str]) -> Float[Tensor, "T N E"]:
+        """No tokens: this model reads no text."""
+        return torch.zeros(len(texts), 0, self.denoiser.text_width, device=self.denoiser.device)
+
+    def unknown_words(self, text: str) -> Sequence[str]:
+        """None: words are not read."""
+        return ()
+
+    def needs_normal(self, step: int) -> bool:
+        """Never."""
+        return False
+
+    def __call__(
+        self, rendered: Rendered, condition: ViewCondition, cameras: Cameras, step: int, generator: torch.Generator
+    ) -> Guided:
+        """The SDS loss `sds` of views over white.
+
+        Raises:
+            ConfigError: the condition has no photo, or the scene is not rendered in colour.
+            NonFiniteError: the image, its latents or the gradient have a NaN or an infinity.
+        """
+        if rendered.space != "rgb":
+            raise ConfigError("guidance: 'zero123' compares colours with a photo; render the scene in space 'rgb'.")
+        photos = self.encoded(condition.references)
+        latents = encode_image(self.denoiser, rendered, self.config.encode == "sample", generator)
+        views, scale = self.views(photos, cameras), self.config.cfg_scale.at(step)
+
+        def predict(noisy: Tensor, timestep: Tensor) -> Tensor:
+            return self.predict(noisy, timestep, photos, views, scale)
+
+        weight = self._angle_weight(photos, cameras) if self.config.angle_scale else None
+        distil = Distillation(self.denoiser, self.config, "zero123", predict)
+        return distil(rendered.image, latents, step, generator, weight)
+
+    def encoded(self, photos: tuple[Reference, ...]) -> tuple[EncodedReference, ...]:
+        """What the denoiser is told of each photo; computed when the photos are new.
+
+        Raises:
+            ConfigError: there is none.
+        """
+        if not photos:
+            raise ConfigError("guidance: 'zero123' needs a photo. Give a task the view source 'single-image'.")
+        if len(photos) != len(self._photos) or any(a is not b for a, b in zip(photos, self._photos, strict=True)):
+            self._photos, self._encoded = photos, tuple(self._encode(photo) for photo in photos)
+        return self._encoded
+
+    @torch.no_grad()
+    def _encode(self, photo: Reference) -> EncodedReference:
+        image, mask = resize_masked(photo.image, photo.mask, self.denoiser.image_size)
+        white = over(image, mask, WHITE).permute(2, 0, 1)[None].to(self.denoiser.device)
+        latents = self.denoiser.encode(white, None) / self.denoiser.vae.config.scaling_factor
+        return EncodedReference(latents, self.embedding.encode(white), spherical(photo.camera), photo.camera.position)
+
+    def views(self, photos: Sequence[EncodedReference], cameras: Cameras) -> Views:
+        """How cameras lie to the photos."""
+        to = spherical(cameras)
+        poses = [relative_pose(to, photo.camera.to(to).expand_as(to), self.convention) for photo in photos]
+        return Views(
+            torch.stack([self.tokens(photo, pose) for photo, pose in zip(photos, poses, strict=True)]),
+            nearness(angles_deg(photos, cameras)),
+        )
+
+    def tokens(self, photo: EncodedReference, pose: Float[Tensor, "B 4"]) -> Float[Tensor, "B 1 E"]:
+        """What the denoiser attends to, for poses relative to a photo."""
+        embedding = photo.embedding.expand(len(pose), -1)
+        return self.projection(torch.cat([embedding, pose.to(embedding)], dim=1))[:, None]
+
+    def predict(
+        self, noisy: Float[Tensor, "B C h w"], timestep: Int[Tensor, "B"], photos: Sequence[EncodedReference],
+        views: Views, scale: float,
+    ) -> Float[Tensor, "B C h w"]:  # fmt: skip
+        """The guided output of the network: all photos and the unconditional branch in one batch."""
+        context = [photo.latents.expand_as(noisy) for photo in photos]
+        tokens = list(views.tokens)
+        if scale != 1.0:
+            context.append(torch.zeros_like(noisy))
+            tokens.append(torch.zeros_like(tokens[0]))
+        parts = len(context)
+        inputs = torch.cat([noisy.repeat(parts, 1, 1, 1), torch.cat(context)], dim=1)
+        output = self.denoiser.predict(inputs, timestep.repeat(parts), torch.cat(tokens))
+        self.denoiser.rest()
+        outputs = output.unflatten(0, (parts, len(noisy)))
+        cond = (views.nearness[:, :, None, None, None] * outputs[: len(photos)]).sum(dim=0)
+        return cond if scale == 1.0 else cfg(cond, outputs[-1], scale)
+
+    def _angle_weight(self, photos: Sequence[EncodedReference], cameras: Cameras) -> Float[Tensor, "B"]:
+        """0 at the photo, which its own losses take care of, growing to 1 halfway between evenly spread photos."""
+        nearest = angles_deg(photos, cameras).amin(dim=0)
+        return (nearest * len(photos) / 180.0).clamp(max=1.0)
+
+    def estimate_elevation_deg(self, reference: Reference, generator: torch.Generator) -> float:
+        """The likeliest elevation of a photo's camera: see `zero123_elevation`."""
+        (photo,) = self.encoded((reference,))
+        return estimate_elevation_deg(self, photo, generator)

@@ -1,0 +1,285 @@
+"""Train a small network that names the object, the colour and the view of a 64 px picture.
+
+It learns from the renders alone and never sees a sample of the prior, so that it can judge samples and meshes.
+Pictures are shifted, scaled and blurred in training, because what it will judge is softer than renders are.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import random
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+import cameras
+import data
+from captions import COLORS
+from objects import THINGS
+from training import Average, Schedule, keep_memory_mapped, load_checkpoint, save_checkpoint
+
+VIEWS = ("front", "left side", "back", "right side", "overhead")
+NEAR_BORDER_DEG = 10.0
+DISTINCT_SHARE = 0.9
+"""A thing's views can be told apart if the network tells this share of its held-out ones."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Sizes and rates of the classifier's training."""
+
+    channels: tuple[int, ...] = (32, 64, 128, 192)
+    batch: int = 64
+    decay: float = 0.998
+    smoothing: float = 0.05
+    schedule: Schedule = Schedule(peak=3e-3, floor=2e-5, warmup_steps=100)
+
+
+class Block(nn.Module):
+    """Two convolutions with batch norm around a skip; the first halves the resolution."""
+
+    def __init__(self, few: int, many: int):
+        super().__init__()
+        self.first = nn.Sequential(nn.Conv2d(few, many, 3, 2, 1, bias=False), nn.BatchNorm2d(many), nn.ReLU())
+        self.second = nn.Sequential(nn.Conv2d(many, many, 3, 1, 1, bias=False), nn.BatchNorm2d(many))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Features "B C H W" to "B D H/2 W/2"."""
+        x = self.first(x)
+        return torch.relu(x + self.second(x))
+
+
+class Classifier(nn.Module):
+    """Logits of names, colours and views of images "B 3 64 64" in [-1, 1]."""
+
+    def __init__(self, names: int, colors: int, views: int, channels: tuple[int, ...] = Settings.channels):
+        super().__init__()
+        first = channels[0]
+        self.stem = nn.Sequential(nn.Conv2d(3, first, 5, 2, 2, bias=False), nn.BatchNorm2d(first), nn.ReLU())
+        self.blocks = nn.Sequential(*(Block(a, b) for a, b in itertools.pairwise(channels)))
+        self.mix = nn.Sequential(nn.Linear(channels[-1] * 16, 256), nn.BatchNorm1d(256), nn.ReLU())
+        self.name, self.view = nn.Linear(256, names), nn.Linear(256, views)
+        self.color = nn.Linear(256, colors)
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Logits "B names", "B colors", "B views"."""
+        features = self.mix(self.blocks(self.stem(images)).flatten(1))
+        return self.name(features), self.color(features), self.view(features)
+
+
+@dataclass(frozen=True)
+class Judge:
+    """A trained classifier and its words. `distinct` are the names whose views can be told apart."""
+
+    network: Classifier
+    names: tuple[str, ...]
+    colors: tuple[str, ...]
+    views: tuple[str, ...]
+    distinct: frozenset[str]
+
+    @classmethod
+    def load(cls, folder: Path) -> Judge:
+        """Read what `main` wrote."""
+        words = json.loads((folder / "classifier.json").read_text(encoding="utf-8"))
+        network = Classifier(len(words["names"]), len(words["colors"]), len(words["views"]))
+        weights = load_file(folder / "classifier.safetensors")
+        network.load_state_dict(
+            {key: value.float() if value.is_floating_point() else value for key, value in weights.items()}
+        )
+        tables = (tuple(words[key]) for key in ("names", "colors", "views"))
+        return cls(network.eval(), *tables, frozenset(words["distinct"]))
+
+    @torch.no_grad()
+    def look(self, images: Tensor) -> list[tuple[str, str, str]]:
+        """(name, colour, view) of each of `images` "B 3 64 64" in [-1, 1]."""
+        picks = [logits.argmax(1).tolist() for part in images.split(64) for logits in self.network(part)]
+        rows: list[tuple[str, str, str]] = []
+        for names, colors, views in zip(picks[0::3], picks[1::3], picks[2::3], strict=True):
+            rows += [
+                (self.names[n], self.colors[c], self.views[v]) for n, c, v in zip(names, colors, views, strict=True)
+            ]
+        return rows
+
+
+def view_class(azimuth_deg: float, elevation_deg: float) -> int:
+    """Index in `VIEWS` of what a camera sees."""
+    word = cameras.view_word(azimuth_deg, elevation_deg)
+    return VIEWS.index(cameras.which_side(azimuth_deg) if word == "side" else word)
+
+
+def near_border(azimuth_deg: float, elevation_deg: float) -> bool:
+    """Whether two words could be said of this view: within 10 degrees of a border between them."""
+    if abs(elevation_deg - cameras.OVERHEAD_DEG) < NEAR_BORDER_DEG:
+        return True
+    to_diagonal = abs((azimuth_deg % 90.0) - cameras.FRONT_DEG / 2)
+    return elevation_deg < cameras.OVERHEAD_DEG and to_diagonal < NEAR_BORDER_DEG
+
+
+def blur_and_move(images: Tensor) -> Tensor:
+    """Images scaled by 0.75 to 1.1, shifted by up to 6 px, and half of them blurred; the border's colour goes on."""
+    count = len(images)
+    zoom, shift = 1 / (0.75 + 0.35 * torch.rand(count)), (torch.rand(count, 2) * 2 - 1) * 0.19
+    matrix = torch.zeros(count, 2, 3)
+    matrix[:, 0, 0], matrix[:, 1, 1], matrix[:, :, 2] = zoom, zoom, shift
+    grid = nn.functional.affine_grid(matrix, list(images.shape), align_corners=False)
+    moved = nn.functional.grid_sample(images, grid, padding_mode="border", align_corners=False)
+    soft = nn.functional.avg_pool2d(nn.functional.pad(moved, (1, 1, 1, 1), mode="replicate"), 3, 1)
+    soft = torch.where(
+        torch.rand(count, 1, 1, 1) < 0.3,
+        nn.functional.avg_pool2d(nn.functional.pad(soft, (1, 1, 1, 1), mode="replicate"), 3, 1),
+        soft,
+    )
+    return torch.where(torch.rand(count, 1, 1, 1) < 0.5, soft, moved)
+
+
+@dataclass(frozen=True)
+class Labels:
+    """What pictures show: indices "B"; the colour is -1 where the piece keeps its own."""
+
+    name: Tensor
+    color: Tensor
+    view: Tensor
+
+
+def draw(views: data.Views, index: Tensor, rng: random.Random, tint: float = 0.5) -> tuple[Tensor, Labels]:
+    """Images "B 3 64 64" of the views `index`, a share `tint` of them in a colour, and their labels."""
+    words = list(COLORS)
+    colors = [rng.choice(words) if rng.random() < tint else None for _ in index]
+    images, _ = data.compose(views, index, colors, data.Augmentation())
+    seen = [view_class(float(a), float(e)) for a, e, _ in views.camera[index]]
+    picked = torch.tensor([-1 if color is None else words.index(color) for color in colors])
+    return images, Labels(views.thing[index], picked, torch.tensor(seen))
+
+
+def loss_of(network: Classifier, images: Tensor, labels: Labels, smoothing: float) -> Tensor:
+    """Cross entropies of name, colour (where there is one) and view."""
+    names, colors, seen = network(images)
+    loss = nn.functional.cross_entropy(names, labels.name, label_smoothing=smoothing)
+    loss = loss + 0.5 * nn.functional.cross_entropy(seen, labels.view, label_smoothing=smoothing)
+    tinted = labels.color >= 0
+    if tinted.any():
+        loss = loss + 0.5 * nn.functional.cross_entropy(colors[tinted], labels.color[tinted], label_smoothing=smoothing)
+    return loss
+
+
+@torch.no_grad()
+def measure(network: Classifier, views: data.Views) -> tuple[dict[str, float], list[str]]:
+    """Accuracies on the held-out `views`, and the names whose views can be told apart.
+
+    `view` counts those names only, and views 10 degrees or more from a border between two words.
+    """
+    torch.manual_seed(2)
+    network.eval()
+    images, labels = draw(views, torch.arange(len(views.thing)), random.Random(2))
+    logits = [network(part) for part in images.split(128)]
+    names, colors, seen = (torch.cat(column).argmax(1) for column in zip(*logits, strict=True))
+    network.train()
+    tinted = labels.color >= 0
+    clear = torch.tensor([not near_border(float(a), float(e)) for a, e, _ in views.camera])
+    right = (seen == labels.view)[clear]
+    thing = labels.name[clear]
+    distinct = [t for t in range(len(THINGS)) if right[thing == t].float().mean() >= DISTINCT_SHARE]
+    told = torch.isin(thing, torch.tensor(distinct))
+    result = {
+        "name": float((names == labels.name).float().mean()),
+        "color": float((colors == labels.color)[tinted].float().mean()),
+        "view": float(right[told].float().mean()) if distinct else 0.0,
+        "view_of_all": float(right.float().mean()),
+        "pictures": len(images),
+    }
+    return result, [THINGS[t].name for t in distinct]
+
+
+@torch.no_grad()
+def settle(network: Classifier, views: data.Views, rng: random.Random) -> None:
+    """Measure the batch norms' statistics anew: averaged weights have others than the ones they are an average of."""
+    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d | nn.BatchNorm1d)]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # plain means
+    for _ in range(8):
+        index = torch.multinomial(views.weight.sqrt(), 128, replacement=True)
+        network(blur_and_move(draw(views, index, rng)[0]))
+    for norm in norms:
+        norm.momentum = 0.1
+
+
+def write(folder: Path, network: Classifier, result: dict[str, float], distinct: list[str]) -> None:
+    """The weights in half precision and the words beside them."""
+    scratch = folder / "classifier.tmp"
+    save_file(
+        {k: v.half().contiguous() if v.is_floating_point() else v for k, v in network.state_dict().items()}, scratch
+    )
+    scratch.replace(folder / "classifier.safetensors")
+    words = {"names": [thing.name for thing in THINGS], "colors": list(COLORS), "views": list(VIEWS)}
+    scratch.write_text(json.dumps({**words, "distinct": distinct, "held_out": result}, indent=1), encoding="utf-8")
+    scratch.replace(folder / "classifier.json")
+
+
+def train(args: argparse.Namespace, settings: Settings) -> None:
+    """Run until `args.minutes` of processor time are used, over all restarts together."""
+    views, held_out = data.load_views(args.renders), data.load_views(args.renders, held_out=True)
+    network = Classifier(len(THINGS), len(COLORS), len(VIEWS), settings.channels)
+    parameters = list(network.parameters())
+    optimiser = torch.optim.AdamW(parameters, lr=1e-3, weight_decay=0.02, fused=True)
+    average, step, used_s = Average(parameters), 0, 0.0
+    state = load_checkpoint(args.out / "classifier.pt")
+    if state is not None:
+        network.load_state_dict(state["network"])
+        optimiser.load_state_dict(state["optimiser"])
+        average.mean, step, used_s = state["average"], state["step"], state["used"]
+    rng, limit, weight = random.Random(step), args.minutes * 60, views.weight.sqrt()
+    torch.manual_seed(step)
+    last = time.monotonic()
+    while used_s < limit:
+        start = time.process_time()
+        images, labels = draw(views, torch.multinomial(weight, settings.batch, replacement=True), rng)
+        for group in optimiser.param_groups:
+            group["lr"] = settings.schedule.rate(used_s / limit, step)
+        loss = loss_of(network, blur_and_move(images), labels, settings.smoothing)
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        optimiser.step()
+        average.update(settings.decay, step)
+        step += 1
+        used_s += (time.process_time() - start) / args.threads
+        if time.monotonic() - last > args.save_minutes * 60 or used_s >= limit:
+            average.swap()
+            settle(network, views, rng)
+            result, distinct = measure(network, held_out)
+            write(args.out, network, result, distinct)
+            average.swap()
+            parts = {"network": network.state_dict(), "optimiser": optimiser.state_dict(), "average": average.mean}
+            save_checkpoint(args.out / "classifier.pt", {**parts, "step": step, "used": used_s})
+            row = {
+                "step": step,
+                "used_s": round(used_s),
+                "loss": round(float(loss.detach()), 4),
+                "distinct": len(distinct),
+            }
+            print(json.dumps({**row, **{k: round(v, 4) for k, v in result.items()}}), flush=True)
+            last = time.monotonic()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--renders", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True, help="folder for the weights and the training state")
+    parser.add_argument("--minutes", type=float, default=30.0, help="of processor time; default: %(default)s")
+    parser.add_argument("--save-minutes", type=float, default=3.0)
+    parser.add_argument("--threads", type=int, default=1)
+    args = parser.parse_args()
+    keep_memory_mapped()
+    torch.set_num_threads(args.threads)
+    args.out.mkdir(parents=True, exist_ok=True)
+    train(args, Settings())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,273 @@
+"""Train the image-and-pose prior: what a piece looks like from elsewhere, given one view of it (Liu et al. 2023).
+
+It starts from the text prior's denoiser, with input channels added for the latents of the reference, and attends to
+one token made from the reference's embedding and the relative pose. First the image encoder is trained, then, with it
+frozen, the denoiser. Latents come from a pool of scenes in memory that is renewed a little all the time: encoding is
+dear, and any two views of a scene make a pair. Stop and start it at will: it goes on from the last checkpoint.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from diffusers import AutoencoderKL, UNet2DConditionModel
+from diffusers.models.attention_processor import AttnProcessor
+from torch import Tensor, nn
+from transformers import CLIPVisionModelWithProjection
+
+from bozzetto.math.relative_pose import relative_pose
+from export_zero123 import POSES, card, export_zero123
+from image_encoder import EncoderSettings, train_encoder
+from pairs import HELD_OUT, Pieces, draw_scenes, jitter_framing, load_pieces, rendered_keys
+from train_unet import build_scheduler
+from training import Average, Schedule, keep_memory_mapped, load_checkpoint, noise_weight, save_checkpoint
+
+LATENT = 16
+
+
+@dataclass(frozen=True)
+class PairSettings:
+    """Sizes and rates of the training."""
+
+    batch: int = 16
+    pool: int = 3072
+    first_fill: int = 384
+    references: int = 2
+    targets: int = 4
+    renewed: int = 4
+    renew_every: int = 8
+    snr_gamma: float = 5.0
+    drop_both: float = 0.10
+    drop_one: float = 0.05
+    decay: float = 0.999
+    schedule: Schedule = Schedule(peak=8e-4, floor=2e-5, warmup_steps=200)
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """B training examples."""
+
+    target: Tensor
+    """ "B C h w", the latents to be denoised."""
+    reference: Tensor
+    """ "B C h w"."""
+    embedding: Tensor
+    """ "B E", of the reference."""
+    pose: Tensor
+    """ "B 4", of the target as seen from the reference."""
+
+
+class Pool:
+    """Encoded scenes: latents of R references and T targets each, the references' embeddings, all cameras."""
+
+    def __init__(self, settings: PairSettings, channels: int, width: int) -> None:
+        size, views = settings.pool, settings.references + settings.targets
+        self.settings = settings
+        self.latents = torch.zeros(size, views, channels, LATENT, LATENT, dtype=torch.float16)
+        self.embeddings = torch.zeros(size, settings.references, width, dtype=torch.float16)
+        self.camera = torch.zeros(size, views, 3)
+        self.filled, self.cursor = 0, 0
+
+    @torch.no_grad()
+    def renew(
+        self, pieces: Pieces, vae: AutoencoderKL, encoder: CLIPVisionModelWithProjection, count: int, rng: random.Random
+    ) -> None:
+        """Put `count` new scenes in place of the oldest."""
+        references = self.settings.references
+        scenes = draw_scenes(pieces, count, references + self.settings.targets, rng)
+        seen = jitter_framing(scenes.images[:, :references].flatten(0, 1)).unflatten(0, (count, references))
+        images = torch.cat([seen, scenes.images[:, references:]], dim=1)
+        with torch.autocast("cpu", torch.bfloat16):
+            flat = images.flatten(0, 1).contiguous(memory_format=torch.channels_last)
+            latents = vae.encode(flat).latent_dist.mean * vae.config.scaling_factor
+            embedded = encoder(pixel_values=seen.flatten(0, 1)).image_embeds
+        rows = torch.arange(self.cursor, self.cursor + count) % len(self.camera)
+        self.latents[rows] = latents.unflatten(0, (count, -1)).half()
+        self.embeddings[rows] = embedded.unflatten(0, (count, references)).half()
+        self.camera[rows] = scenes.camera
+        self.cursor = (self.cursor + count) % len(self.camera)
+        self.filled = min(self.filled + count, len(self.camera))
+
+    def draw(self, count: int) -> Pairs:
+        """Random pairs, each of one scene."""
+        scene = torch.randint(0, self.filled, (count,))
+        reference = torch.randint(0, self.settings.references, (count,))
+        target = self.settings.references + torch.randint(0, self.settings.targets, (count,))
+        return Pairs(
+            target=self.latents[scene, target].float(),
+            reference=self.latents[scene, reference].float(),
+            embedding=self.embeddings[scene, reference].float(),
+            pose=relative_pose(self.camera[scene, target], self.camera[scene, reference]),
+        )
+
+
+def widen(folder: Path) -> UNet2DConditionModel:
+    """The text prior's denoiser with as many input channels again, whose weights start at nothing."""
+    text = UNet2DConditionModel.from_pretrained(folder, torch_dtype=torch.float32)
+    config = {**text.config, "in_channels": 2 * text.config.in_channels}
+    unet = UNet2DConditionModel.from_config(config)
+    weights = text.state_dict()
+    first = weights["conv_in.weight"]
+    weights["conv_in.weight"] = torch.cat([first, torch.zeros_like(first)], dim=1)
+    unet.load_state_dict(weights)
+    unet.set_attn_processor(AttnProcessor())  # the fused attention's backward takes half the step on a CPU
+    return unet
+
+
+@dataclass
+class Denoising:
+    """Everything one training step needs."""
+
+    unet: UNet2DConditionModel
+    projection: nn.Linear
+    alphas_cumprod: Tensor
+    settings: PairSettings
+
+    def loss(self, pairs: Pairs) -> Tensor:
+        """Weighted error of v; the reference's latents, its token, or both are sometimes left out (zero)."""
+        count, steps, settings = len(pairs.target), len(self.alphas_cumprod), self.settings
+        timesteps = ((torch.randperm(count) + torch.rand(count)) / count * steps).long().clamp(max=steps - 1)
+        abar = self.alphas_cumprod[timesteps].view(-1, 1, 1, 1)
+        noise = torch.randn_like(pairs.target)
+        noisy = abar.sqrt() * pairs.target + (1 - abar).sqrt() * noise
+        wanted = abar.sqrt() * noise - (1 - abar).sqrt() * pairs.target
+        dice, both, one = torch.rand(count), settings.drop_both, settings.drop_one
+        keep_latents = (dice >= both + one).float()
+        keep_token = ((dice >= both) & (dice < both + one) | (dice >= both + 2 * one)).float()
+        token = self.projection(torch.cat([pairs.embedding, pairs.pose], dim=1)) * keep_token[:, None]
+        reference = pairs.reference * keep_latents.view(-1, 1, 1, 1)
+        with torch.autocast("cpu", torch.bfloat16):
+            predicted = self.unet(torch.cat([noisy, reference], dim=1), timesteps, token[:, None]).sample
+        weight = noise_weight(abar.flatten(), settings.snr_gamma)
+        error = (predicted.float() - wanted).pow(2).mean((1, 2, 3))
+        return (weight * error).mean() / weight.mean()
+
+
+@dataclass
+class Training:
+    """The state of a training: what a checkpoint holds, and what makes the steps."""
+
+    vae: AutoencoderKL
+    encoder: CLIPVisionModelWithProjection
+    denoising: Denoising
+    average: Average
+    optimiser: torch.optim.Optimizer
+    step: int = 0
+    used_s: float = 0.0
+
+    def save(self, path: Path) -> None:
+        """Write everything a restart needs."""
+        parts = {"unet": self.denoising.unet.state_dict(), "projection": self.denoising.projection.state_dict()}
+        state = {"optimiser": self.optimiser.state_dict(), "average": self.average.mean}
+        save_checkpoint(path, {**parts, **state, "step": self.step, "used": self.used_s})
+
+    def restore(self, path: Path) -> None:
+        """Continue from a checkpoint, if there is one."""
+        state = load_checkpoint(path)
+        if state is None:
+            return
+        self.denoising.unet.load_state_dict(state["unet"])
+        self.denoising.projection.load_state_dict(state["projection"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.average.mean, self.step, self.used_s = state["average"], state["step"], state["used"]
+
+    def export(self, folder: Path, keys: tuple[str, ...], held_out: tuple[str, ...]) -> None:
+        """Write the averaged weights as a prior."""
+        self.average.swap()
+        parts, facts = self.denoising, card(keys, held_out, self.step)
+        export_zero123(folder, self.vae, parts.unet, self.encoder, parts.projection, build_scheduler(), facts)
+        self.average.swap()
+
+    def advance(self, pairs: Pairs, rate: float) -> float:
+        """One optimiser step at learning rate `rate`; the loss."""
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        loss = self.denoising.loss(pairs)
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.average.live, 1.0)
+        self.optimiser.step()
+        self.average.update(self.denoising.settings.decay, self.step)
+        self.step += 1
+        return float(loss.detach())
+
+
+def prepare(args: argparse.Namespace, settings: PairSettings, pieces: Pieces) -> Training:
+    """Build the parts, from the text prior and a checkpoint where there is one; train the encoder first."""
+    encoder = train_encoder(pieces, args.out / "encoder.pt", args.encoder_minutes, EncoderSettings())
+    vae = AutoencoderKL.from_pretrained(args.init_from / "vae", torch_dtype=torch.float32).eval().requires_grad_(False)
+    unet = widen(args.init_from / "unet")
+    width = encoder.config.projection_dim
+    if width != unet.config.cross_attention_dim:
+        raise SystemExit(f"the embedding is {width} wide, the token {unet.config.cross_attention_dim}")
+    projection = nn.Linear(width + POSES, width)
+    parameters = [*unet.parameters(), *projection.parameters()]
+    optimiser = torch.optim.AdamW(parameters, lr=1e-3, betas=(0.9, 0.99), weight_decay=1e-3, fused=True)
+    denoising = Denoising(unet, projection, build_scheduler().alphas_cumprod, settings)
+    training = Training(
+        vae.to(memory_format=torch.channels_last), encoder, denoising, Average(parameters), optimiser
+    )  # fmt: skip
+    training.restore(args.out / "zero123.pt")
+    return training
+
+
+def train(args: argparse.Namespace, settings: PairSettings) -> None:
+    """Run until `args.minutes` of processor time are used, over all restarts together; export now and then."""
+    keys = rendered_keys(args.renders)
+    held_out = tuple(key for key in keys if key in args.hold_out)
+    pieces = load_pieces(args.renders, tuple(key for key in keys if key not in held_out))
+    print(json.dumps({"pieces": len(pieces), "held_out": held_out}), flush=True)
+    torch.manual_seed(0)
+    training = prepare(args, settings, pieces)
+    rng = random.Random(training.step)
+    torch.manual_seed(training.step)
+    pool = Pool(settings, training.vae.config.latent_channels, training.encoder.config.projection_dim)
+    while pool.filled < settings.first_fill:
+        pool.renew(pieces, training.vae, training.encoder, 16, rng)
+    losses, last_log, last_save = [], time.monotonic(), time.monotonic()
+    while training.used_s < args.minutes * 60:
+        start = time.thread_time()  # time on the processor: waiting for one is no training
+        if training.step % settings.renew_every == 0:
+            pool.renew(pieces, training.vae, training.encoder, settings.renewed, rng)
+        rate = settings.schedule.rate(training.used_s / (args.minutes * 60), training.step)
+        losses.append(training.advance(pool.draw(settings.batch), rate))
+        now = time.monotonic()
+        training.used_s += time.thread_time() - start
+        if now - last_log > 30:
+            speed = settings.batch * len(losses) / (now - last_log)
+            row = {"step": training.step, "used_s": round(training.used_s), "loss": round(sum(losses) / len(losses), 4)}
+            print(json.dumps({**row, "images_per_s": round(speed, 1)}), flush=True)
+            losses, last_log = [], now
+        if now - last_save > args.save_minutes * 60 or training.used_s >= args.minutes * 60:
+            training.save(args.out / "zero123.pt")
+            training.export(args.export, pieces.keys, held_out)
+            print(json.dumps({"step": training.step, "exported": str(args.export)}), flush=True)
+            last_save = time.monotonic()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--renders", type=Path, required=True)
+    parser.add_argument("--init-from", type=Path, required=True, help="the exported text prior to start from")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the training state")
+    parser.add_argument("--export", type=Path, required=True, help="the prior's folder, written now and then")
+    parser.add_argument("--hold-out", nargs="*", default=HELD_OUT, help="pieces `catalogue/model` that are not trained")
+    parser.add_argument("--encoder-minutes", type=float, default=12.0, help="processor time of the image encoder")
+    parser.add_argument("--minutes", type=float, default=120.0, help="processor time of the denoiser")
+    parser.add_argument("--save-minutes", type=float, default=5.0)
+    parser.add_argument("--threads", type=int, default=1)
+    args = parser.parse_args()
+    args.out.mkdir(parents=True, exist_ok=True)
+    keep_memory_mapped()
+    torch.set_num_threads(args.threads)
+    train(args, PairSettings())
+
+
+if __name__ == "__main__":
+    main()
