@@ -166,9 +166,10 @@ def _of_type(hint: Any) -> Schema:
         return _of_dataclass(hint)  # type: ignore[arg-type]
     if origin in (tuple, list):
         if len(arguments) == 1 or arguments[1:] == (Ellipsis,):
-            return {"type": "array", "items": _of_type(arguments[0])}
+            return {"type": "array", "items": _maybe(_of_type(arguments[0]))}
         count = len(arguments)
-        return {"type": "array", "items": [*map(_of_type, arguments)], "minItems": count, "maxItems": count}
+        items = [_maybe(_of_type(argument)) for argument in arguments]
+        return {"type": "array", "items": items, "minItems": count, "maxItems": count}
     if origin is not None:
         return {"type": "object", "additionalProperties": _maybe(_of_type(arguments[1]))}
     named = {bool: "boolean", int: "integer", float: "number", str: "string", type(None): "null"}

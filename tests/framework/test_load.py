@@ -152,7 +152,7 @@ def test_recipes_are_found_by_name_and_nearest(registry):
 @pytest.mark.parametrize("profile", ["cpu", "cuda"])
 def test_every_shipped_recipe_is_valid_in_every_profile(registry, path, profile):
     recipe = load_recipe(path, registry, profile=profile)
-    assert recipe.profile == profile and recipe.prompt and recipe.summary and recipe.exports
+    assert recipe.profile == profile and recipe.subject and recipe.summary and recipe.exports
 
 
 def test_values_round_trip_through_the_run_folder(load, registry, tmp_path):

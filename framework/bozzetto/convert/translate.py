@@ -90,8 +90,7 @@ class _Translator:
 
     def read(self, path: str) -> Any:
         value = self.source.get(path)
-        if value is UNSET:
-            value = self.defaults.get(path, UNSET)
+        value = self.defaults.get(path) if value is UNSET else value
         return None if value is UNSET else value
 
     def run(self) -> Draft:
@@ -245,8 +244,7 @@ class _Translator:
             else:
                 terms[f"{TASKS}.{item.task}.losses.{item.name}"] = item
         if own and not any(term.name in own for term in terms.values()):
-            name = sorted(own)[0]
-            self._put(f"{TASKS}.random.losses.{name}", 1.0, "what this guidance makes")
+            self._put(f"{TASKS}.random.losses.{min(own)}", 1.0, "what this guidance makes")
         if "reference" in self.chosen and not any(term.task == "reference" for term in terms.values()):
             self._put(f"{TASKS}.reference.losses.reference-color", 0.0, "a task has at least one loss")
         for path, term in terms.items():
