@@ -15,6 +15,9 @@ from bozzetto.errors import ConfigError
 CHANGES = "stages"
 """Below this key stand changes that are laid over `system` and `trainer` later: until then a null is kept."""
 
+FASTEST_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""libyaml's where PyYAML was built with it: ten times faster."""
+
 RAW_TEXT = ("prompt", "negative_prompt", "image")
 """Overrides taken letter by letter: a prompt or a path may hold colons, commas and brackets."""
 
@@ -122,7 +125,7 @@ def key_parts(key: str) -> list[str | int]:
 def line_of(path: Path, parts: Sequence[str | int]) -> int | None:
     """The line (from 1) at which a key stands in a YAML file; None if it does not."""
     try:
-        node = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+        node = yaml.compose(path.read_text(encoding="utf-8"), Loader=FASTEST_LOADER)
     except (yaml.YAMLError, OSError):
         return None
     line = None

@@ -5,10 +5,12 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.resources
 import importlib.util
 import re
-from collections.abc import Iterable, Sequence
+import types
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -75,10 +77,11 @@ class ModelPlan:
         return facts
 
 
-def aliases() -> dict[str, dict[str, Any]]:
+@functools.cache
+def aliases() -> Mapping[str, Mapping[str, Any]]:
     """The catalogue, by alias."""
     text = importlib.resources.files("bozzetto").joinpath("models.yaml").read_text(encoding="utf-8")
-    return yaml.safe_load(text)
+    return types.MappingProxyType(yaml.safe_load(text))
 
 
 def plan(name: str, offline: bool = False) -> ModelPlan:
@@ -177,7 +180,7 @@ def files_wanted(files: Sequence[str]) -> list[str]:
     return wanted
 
 
-def _bundled(name: str, entry: dict[str, Any]) -> ModelPlan:
+def _bundled(name: str, entry: Mapping[str, Any]) -> ModelPlan:
     spec = importlib.util.find_spec("bozzetto_plugins")
     roots = [Path(root) for root in (spec.submodule_search_locations or ())] if spec else []
     for root in roots:
@@ -192,7 +195,7 @@ def _bundled(name: str, entry: dict[str, Any]) -> ModelPlan:
     )
 
 
-def _hub(name: str, entry: dict[str, Any], offline: bool) -> ModelPlan:
+def _hub(name: str, entry: Mapping[str, Any], offline: bool) -> ModelPlan:
     repositories = tuple(entry["repositories"])
     size = int(entry["size_gb"] * 1e9) if "size_gb" in entry else None
     details = {key: entry[key] for key in ("licence", "memory", "note") if key in entry}

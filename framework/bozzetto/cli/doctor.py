@@ -22,6 +22,7 @@ from bozzetto import __version__, hardware
 from bozzetto.cli.run import cache_folder, offline, plans_for
 from bozzetto.errors import UserError
 from bozzetto.load import load_recipe
+from bozzetto.models import ModelPlan
 from bozzetto.recipe_file import shipped_recipes
 from bozzetto.registry import Registry
 from bozzetto.spec import installed
@@ -204,7 +205,8 @@ def unreachable(host: str, port: int) -> str:
 
 
 def weights(registry: Registry, found: hardware.Accelerator) -> Iterator[Finding]:
-    """What each shipped recipe would load on this machine."""
+    """What each shipped recipe would load on this machine, then where each of these models comes from."""
+    models: dict[str, ModelPlan] = {}
     for name, path in shipped_recipes(registry).items():
         try:
             recipe = load_recipe(path, registry, hardware=found)
@@ -212,8 +214,9 @@ def weights(registry: Registry, found: hardware.Accelerator) -> Iterator[Finding
         except UserError as error:
             yield Finding("note", "recipe", f"{name}: {error}")
             continue
-        told = "; ".join(plan.describe() for plan in plans.values()) or "no weights"
-        yield Finding("ok", "recipe", f"{name}, profile {recipe.profile}: {told}")
+        models |= plans
+        yield Finding("ok", "recipe", f"{name}, profile {recipe.profile}: {', '.join(plans) or 'no weights'}")
+    yield from (Finding("ok", "weights", plan.describe()) for plan in models.values())
 
 
 def disk(title: str, folder: Path) -> Finding:

@@ -1,7 +1,7 @@
 """`bozzetto doctor`: every line has its reason, and nothing waits for a network."""
 
 import socket
-import time
+import threading
 
 import pytest
 
@@ -26,7 +26,7 @@ def test_every_topic_has_a_line(registry, offline, capsys):
     topics = {line[7:19].strip() for line in out.splitlines()}
     assert topics >= {
         "bozzetto", "torch", "device", "memory", "compiler", "kernels", "tinycudann", "nerfacc", "nvdiffrast",
-        "xformers", "accelerate", "hub cache", "hub", "recipe", "disk", "plugins",
+        "xformers", "accelerate", "hub cache", "hub", "recipe", "weights", "disk", "plugins",
     }  # fmt: skip
     assert "downloads are forbidden by HF_HUB_OFFLINE" in out and "bozzetto/dreamfusion-sd, profile" in out
 
@@ -49,9 +49,16 @@ def test_optional_packages_give_their_reason(monkeypatch):
 
 
 def test_a_name_look_up_that_hangs_is_not_waited_for(monkeypatch):
+    answered = threading.Event()
+
+    def hang(address, timeout):
+        answered.wait(5)
+        raise OSError("too late")
+
     monkeypatch.setattr(doctor, "REACH_S", 0.05)
-    monkeypatch.setattr(socket, "create_connection", lambda address, timeout: time.sleep(5))
+    monkeypatch.setattr(socket, "create_connection", hang)
     assert doctor.unreachable("nowhere.invalid", 443) == "no answer in 0.05 s"
+    answered.set()
 
 
 def test_a_hub_that_answers_and_one_that_refuses(monkeypatch):
