@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from bozzetto.errors import ConfigError, did_you_mean
+from bozzetto.errors import ConfigError
 from bozzetto.kinds.exporter import Scene
 from bozzetto.kinds.guidance import Guidance
 from bozzetto.kinds.view_source import ReferenceSource, ViewSource
@@ -98,12 +98,7 @@ def build_task(
 
 
 def report_unknown_words(guidance: Guidance, folder: Path, prompt: str, report: Report) -> None:
-    """Tell the user which words of the prompt the prior never learned, the nearest it did, and all it knows."""
+    """Tell the user which words of the prompt the prior never learned, and what it did learn."""
     unknown, vocabulary = guidance.unknown_words(prompt), Vocabulary.read(folder)
-    if not unknown or vocabulary is None:
-        return
-    hints = "".join(did_you_mean(word, vocabulary.words) for word in unknown)
-    report(
-        f"notice    the prior never saw {', '.join(map(repr, unknown))} and will ignore or misread it.{hints} "
-        f"It knows: {', '.join(vocabulary.objects)}; in {', '.join(vocabulary.colors)}."
-    )
+    if unknown and vocabulary is not None:
+        report(f"notice    {vocabulary.notice(unknown, folder)}")

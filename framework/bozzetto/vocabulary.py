@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,9 @@ from bozzetto.errors import ModelError
 
 FILE = "bozzetto.json"
 GRAMMAR = frozenset({"a", "an", "the", "view"})
+
+NEAREST = 3
+"""How many names are offered for each unknown word."""
 
 _WORD = re.compile(r"[^\W_]+(?:['-][^\W_]+)*")
 
@@ -51,6 +55,22 @@ class Vocabulary:
         """The words of `text` that are not known, each once, in order."""
         known = self.words
         return tuple(dict.fromkeys(word for word in words_of(text) if word not in known))
+
+    def notice(self, unknown: Sequence[str], folder: Path) -> str:
+        """What to tell a user whose words are not known: what becomes of them, the nearest names, and where all are.
+
+        Args:
+            unknown: at least one word.
+            folder: the model's, as read.
+        """
+        names = [*self.objects, *self.colors]
+        words = [word for word in unknown if len(word) > 2]
+        near = [name for word in words for name in difflib.get_close_matches(word, names, NEAREST)]
+        told = f" Nearest: {', '.join(dict.fromkeys(near))}." if near else ""
+        return (
+            f"the prior never saw the words {', '.join(map(repr, unknown))} and makes little of them.{told} It knows "
+            f"{len(self.objects)} names in {len(self.colors)} colours, all listed in {folder / FILE}"
+        )
 
 
 def words_of(text: str) -> Iterable[str]:

@@ -105,7 +105,7 @@ def test_what_is_not_a_run_folder_says_so(tmp_path):
         RunFolder.existing(tmp_path)
 
 
-def test_unknown_words_are_told_with_the_nearest_and_all_that_is_known(tiny, tmp_path):
+def test_unknown_words_are_told_with_the_nearest_and_where_all_are_listed(tiny, tmp_path):
     import json
     import shutil
 
@@ -115,5 +115,5 @@ def test_unknown_words_are_told_with_the_nearest_and_all_that_is_known(tiny, tmp
     tiny.model = model
     tiny.system(tiny.recipe({"prompt": "a red hamburgr"}))
     (notice,) = tiny.said
-    assert "never saw 'hamburgr'" in notice and "Did you mean 'hamburger'?" in notice
-    assert "It knows: hamburger, snowman; in red." in notice
+    assert "never saw the words 'hamburgr'" in notice and "Nearest: hamburger." in notice
+    assert f"2 names in 1 colours, all listed in {model / 'bozzetto.json'}" in notice

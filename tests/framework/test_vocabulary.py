@@ -30,6 +30,13 @@ def test_words_of_names_colours_views_and_grammar_are_known(tmp_path: Path) -> N
     assert vocabulary.unknown("") == ()
 
 
+def test_a_notice_names_what_is_near_and_nothing_else(tmp_path: Path) -> None:
+    vocabulary = Vocabulary(("hamburger", "snowman", "coffee table"), ("red",), ())
+    notice = vocabulary.notice(("hamburgr", "xyzzy"), tmp_path)
+    assert "never saw the words 'hamburgr', 'xyzzy'" in notice and " Nearest: hamburger. " in notice
+    assert "Nearest" not in vocabulary.notice(("xyzzy",), tmp_path)
+
+
 @pytest.mark.parametrize("values", [{"objects": []}, [], {"objects": 3, "colors": [], "views": []}])
 def test_a_wrong_file_is_named(tmp_path: Path, values: object) -> None:
     with pytest.raises(ModelError, match=r"bozzetto.json must hold objects, colors and views"):

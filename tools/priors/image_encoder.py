@@ -30,7 +30,7 @@ class EncoderSettings:
     """Rates of the encoder's training."""
 
     scenes: int = 48
-    camera_weight: float = 1.0
+    camera_weight: float = 3.0
     color_weight: float = 1.0
     schedule: Schedule = Schedule(peak=1e-3, floor=2e-5, warmup_steps=200)
 

@@ -24,6 +24,7 @@ import data
 from export import export_prior
 from text import WIDTH, build_text_encoder, write_tokenizer
 from training import Average, Schedule, keep_memory_mapped, load_checkpoint, noise_weight, save_checkpoint
+from warm_start import follow_words, shallower, warm_start
 
 
 @dataclass(frozen=True)
@@ -31,9 +32,9 @@ class UnetSettings:
     """Sizes and rates of the denoiser's training."""
 
     channels: tuple[int, ...] = (64, 128)
-    layers: int = 2
+    layers: int = 1
     heads: int = 4
-    batch: int = 16
+    batch: int = 32
     pool: int = 24576
     first_fill: int = 2048
     renewed: int = 4
@@ -142,29 +143,6 @@ class Denoising:
         return (weight * error).mean() / weight.mean()
 
 
-def warm_start(module: torch.nn.Module, found: dict[str, torch.Tensor]) -> None:
-    """Start from exported weights, parameter by parameter where shapes agree."""
-    own = module.state_dict()
-    alike = {name: value.float() for name, value in found.items() if name in own and own[name].shape == value.shape}
-    module.load_state_dict(alike, strict=False)
-
-
-def follow_words(
-    found: dict[str, torch.Tensor], earlier: dict[str, int], text_encoder: CLIPTextModel, now: dict[str, int]
-) -> dict[str, torch.Tensor]:
-    """`found` with its token embeddings in the order of `now`; new tokens and new places keep their initial ones."""
-    own = text_encoder.state_dict()
-    tokens, places = (
-        next(key for key in found if key.endswith(f"{part}_embedding.weight")) for part in ("token", "position")
-    )
-    rows = text_encoder.get_input_embeddings().weight.detach().clone()
-    kept = [(now[token], row) for token, row in earlier.items() if token in now]
-    rows[[row for row, _ in kept]] = found[tokens][[row for _, row in kept]].float()
-    positions = own[places].clone()
-    positions[: len(found[places])] = found[places].float()
-    return {**found, tokens: rows, places: positions}
-
-
 @dataclass
 class Training:
     """The state of a training: what a checkpoint holds, and what makes the steps."""
@@ -220,7 +198,8 @@ def prepare(args: argparse.Namespace, settings: UnetSettings) -> Training:
     unet = build_unet(settings, vae.config.latent_channels)
     text_encoder = build_text_encoder(tokenizer)
     if args.init_from:
-        warm_start(unet, load_file(args.init_from / "unet" / "diffusion_pytorch_model.safetensors"))
+        found = load_file(args.init_from / "unet" / "diffusion_pytorch_model.safetensors")
+        warm_start(unet, shallower(found, settings.layers))
         earlier = CLIPTokenizer.from_pretrained(args.init_from / "tokenizer")
         text_weights = load_file(args.init_from / "text_encoder" / "model.safetensors")
         warm_start(text_encoder, follow_words(text_weights, earlier.get_vocab(), text_encoder, tokenizer.get_vocab()))

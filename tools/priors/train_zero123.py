@@ -35,7 +35,7 @@ LATENT = 16
 class PairSettings:
     """Sizes and rates of the training."""
 
-    batch: int = 16
+    batch: int = 32
     pool: int = 3072
     first_fill: int = 384
     references: int = 2
@@ -132,7 +132,8 @@ class Denoising:
     def loss(self, pairs: Pairs) -> Tensor:
         """Weighted error of v; the reference's latents, its token, or both are sometimes left out (zero)."""
         count, steps, settings = len(pairs.target), len(self.alphas_cumprod), self.settings
-        timesteps = ((torch.randperm(count) + torch.rand(count)) / count * steps).long().clamp(max=steps - 1)
+        even = (torch.randperm(count) + torch.rand(count)) / count
+        timesteps = (even.sqrt() * steps).long().clamp(max=steps - 1)  # where the view is decided, noise is strong
         abar = self.alphas_cumprod[timesteps].view(-1, 1, 1, 1)
         noise = torch.randn_like(pairs.target)
         noisy = abar.sqrt() * pairs.target + (1 - abar).sqrt() * noise

@@ -8,6 +8,7 @@ from dataclasses import fields
 from bozzetto.config import plain
 from bozzetto.models import ModelPlan
 from bozzetto.recipe import Component, Recipe, Stage
+from bozzetto.vocabulary import Vocabulary
 
 
 def header(recipe: Recipe, plans: Mapping[str, ModelPlan], source: str) -> list[str]:
@@ -43,10 +44,18 @@ def plan_report(recipe: Recipe, plans: Mapping[str, ModelPlan]) -> str:
     lines.append(f"plugins   {', '.join(f'{dist} {version}' for dist, version in recipe.distributions.items())}")
     lines += [f"weights   {item.describe()}" for item in plans.values()]
     lines += [f"memory    {item.memory}" for item in plans.values()]
+    lines += [f"notice    {text}" for item in plans.values() if (text := unknown_words(recipe.prompt, item))]
     for stage in recipe.stages:
         lines += stage_report(stage)
     lines += [f"export    {name}: {component_line(component)}" for name, component in recipe.exports]
     return "\n".join(lines)
+
+
+def unknown_words(prompt: str, plan: ModelPlan) -> str:
+    """What to say of a prompt whose words a model on this machine never learned; empty if there is nothing to say."""
+    vocabulary = Vocabulary.read(plan.folder) if plan.folder else None
+    unknown = vocabulary.unknown(prompt) if vocabulary else ()
+    return vocabulary.notice(unknown, plan.folder) if vocabulary and plan.folder and unknown else ""
 
 
 def stage_report(stage: Stage) -> list[str]:
