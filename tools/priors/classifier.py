@@ -161,7 +161,7 @@ def loss_of(network: Classifier, images: Tensor, labels: Labels, smoothing: floa
     """Cross entropies of name, colour (where there is one) and view."""
     names, colors, seen = network(images)
     loss = nn.functional.cross_entropy(names, labels.name, label_smoothing=smoothing)
-    loss = loss + 0.5 * nn.functional.cross_entropy(seen, labels.view, label_smoothing=smoothing)
+    loss = loss + nn.functional.cross_entropy(seen, labels.view, label_smoothing=smoothing)
     tinted = labels.color >= 0
     if tinted.any():
         loss = loss + 0.5 * nn.functional.cross_entropy(colors[tinted], labels.color[tinted], label_smoothing=smoothing)
