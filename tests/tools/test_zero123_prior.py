@@ -79,7 +79,12 @@ def test_a_widened_denoiser_starts_as_the_old_one(tmp_path: Path) -> None:
     noisy, reference, token = torch.randn(1, 4, 8, 8), torch.randn(1, 4, 8, 8), torch.randn(1, 1, 16)
     with torch.no_grad():
         expected = old(noisy, 5, token).sample
-        torch.testing.assert_close(wide(torch.cat([noisy, reference], 1), 5, token).sample, expected)
+        torch.testing.assert_close(
+            wide(torch.cat([noisy, reference], 1), 5, token, class_labels=token[:, 0]).sample, expected
+        )
+    wide.save_pretrained(tmp_path / "wide")
+    again = train_zero123.widen(tmp_path / "wide")  # from an image-and-pose prior training goes on
+    torch.testing.assert_close(again.state_dict(), wide.state_dict())
 
 
 def test_a_pair_has_the_pose_of_its_cameras() -> None:
@@ -111,6 +116,15 @@ def test_the_encoder_is_small_and_of_the_tokens_width() -> None:
     encoder = image_encoder.build_encoder()
     assert sum(p.numel() for p in encoder.parameters()) < 1_000_000
     assert encoder.config.projection_dim == image_encoder.WIDTH
+    assert encoder(pixel_values=torch.zeros(2, 3, 64, 64)).logits.shape == (2, image_encoder.WIDTH)
+
+
+def test_the_azimuth_is_read_by_the_head_of_the_piece() -> None:
+    heads = image_encoder.Heads(3)
+    embedded, piece = torch.randn(2, image_encoder.WIDTH), torch.tensor([2, 0])
+    rows = heads.azimuth(embedded)
+    expected = torch.stack([rows[0, 4:6], rows[1, 0:2]])
+    torch.testing.assert_close(heads.azimuth_of(embedded, piece), expected)
 
 
 def test_references_are_other_views_and_not_from_high_above() -> None:

@@ -12,7 +12,7 @@ import torch
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from safetensors.torch import save_file
 from torch import nn
-from transformers import CLIPVisionModelWithProjection
+from transformers import ResNetForImageClassification
 
 from captions import COLORS
 from export import load_as_float32
@@ -22,13 +22,14 @@ from objects import THINGS
 CFG_SCALE = 3.0
 """The guidance scale of Zero123's own published sampling."""
 POSES = 4
+PROJECTION = "clip_camera_projection"
 
 INDEX = {
     "_class_name": "Zero123Pipeline",
     "_diffusers_version": "0.30.0",
     "clip_camera_projection": ["zero123", "CLIPCameraProjection"],
     "feature_extractor": ["transformers", "CLIPImageProcessor"],
-    "image_encoder": ["transformers", "CLIPVisionModelWithProjection"],
+    "image_encoder": ["transformers", "ResNetForImageClassification"],
     "requires_safety_checker": False,
     "safety_checker": [None, None],
     "scheduler": ["diffusers", "DDIMScheduler"],
@@ -72,7 +73,7 @@ def card(keys: tuple[str, ...], held_out: tuple[str, ...], steps: int) -> dict[s
 
 
 def export_zero123(
-    folder: Path, vae: AutoencoderKL, unet: UNet2DConditionModel, encoder: CLIPVisionModelWithProjection,
+    folder: Path, vae: AutoencoderKL, unet: UNet2DConditionModel, encoder: ResNetForImageClassification,
     projection: nn.Linear, scheduler: DDIMScheduler, facts: dict[str, object],
 ) -> None:  # fmt: skip
     """Write half-precision weights and configs into `folder`, whole or not at all; other files in it are kept."""
@@ -88,7 +89,7 @@ def export_zero123(
         settings.pop("_name_or_path", None)
         _write(config, settings)
     load_as_float32(fresh / "image_encoder" / "config.json")
-    _write_projection(fresh / "clip_camera_projection", projection)
+    _write_projection(fresh / PROJECTION, projection)
     scheduler.save_pretrained(fresh / "scheduler")
     _write(fresh / "feature_extractor" / "preprocessor_config.json", PREPROCESSOR)
     _write(fresh / "model_index.json", INDEX)

@@ -1,8 +1,8 @@
 """Train the denoiser and the text encoder on latents of augmented views.
 
 v-prediction (Salimans and Ho 2022), weights that fade as noise does (after Hang et al. 2023, gamma 5), stratified
-timesteps, moving averages. Latents come from a pool in memory that is renewed a little in every step: encoding costs a
-third of a step, and a latent can be used again with other noise.
+timesteps of a density that grows with the noise, moving averages. Latents come from a pool in memory that is renewed a
+little in every step: encoding costs a third of a step, and a latent can be used again with other noise.
 """
 
 from __future__ import annotations
@@ -128,7 +128,8 @@ class Denoising:
         """Weighted error of v on "B C 16 16" latents."""
         count = len(captions)
         steps = len(self.alphas_cumprod)
-        timesteps = ((torch.randperm(count) + torch.rand(count)) / count * steps).long().clamp(max=steps - 1)
+        even = (torch.randperm(count) + torch.rand(count)) / count
+        timesteps = (even.sqrt() * steps).long().clamp(max=steps - 1)  # the noisier, the more is decided
         abar = self.alphas_cumprod[timesteps].view(-1, 1, 1, 1)
         noise = torch.randn_like(latents)
         noisy = abar.sqrt() * latents + (1 - abar).sqrt() * noise

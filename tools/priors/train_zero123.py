@@ -19,10 +19,11 @@ import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from diffusers.models.attention_processor import AttnProcessor
 from torch import Tensor, nn
-from transformers import CLIPVisionModelWithProjection
+from transformers import ResNetForImageClassification
 
 from bozzetto.math.relative_pose import relative_pose
-from export_zero123 import POSES, card, export_zero123
+from bozzetto_plugins.guidance.image_embedding import load_projection
+from export_zero123 import POSES, PROJECTION, card, export_zero123
 from image_encoder import EncoderSettings, train_encoder
 from pairs import HELD_OUT, Pieces, draw_scenes, jitter_framing, load_pieces, rendered_keys
 from train_unet import build_scheduler
@@ -76,7 +77,7 @@ class Pool:
 
     @torch.no_grad()
     def renew(
-        self, pieces: Pieces, vae: AutoencoderKL, encoder: CLIPVisionModelWithProjection, count: int, rng: random.Random
+        self, pieces: Pieces, vae: AutoencoderKL, encoder: ResNetForImageClassification, count: int, rng: random.Random
     ) -> None:
         """Put `count` new scenes in place of the oldest."""
         references = self.settings.references
@@ -86,7 +87,7 @@ class Pool:
         with torch.autocast("cpu", torch.bfloat16):
             flat = images.flatten(0, 1).contiguous(memory_format=torch.channels_last)
             latents = vae.encode(flat).latent_dist.mean * vae.config.scaling_factor
-            embedded = encoder(pixel_values=seen.flatten(0, 1)).image_embeds
+            embedded = encoder(pixel_values=seen.flatten(0, 1)).logits
         rows = torch.arange(self.cursor, self.cursor + count) % len(self.camera)
         self.latents[rows] = latents.unflatten(0, (count, -1)).half()
         self.embeddings[rows] = embedded.unflatten(0, (count, references)).half()
@@ -108,14 +109,21 @@ class Pool:
 
 
 def widen(folder: Path) -> UNet2DConditionModel:
-    """The text prior's denoiser with as many input channels again, whose weights start at nothing."""
-    text = UNet2DConditionModel.from_pretrained(folder, torch_dtype=torch.float32)
-    config = {**text.config, "in_channels": 2 * text.config.in_channels}
-    unet = UNet2DConditionModel.from_config(config)
-    weights = text.state_dict()
+    """A prior's denoiser for images and poses: as many input channels again, and the token added to the time embedding
+    too, as attention to one token is the same everywhere and sits at the lower level alone. What is new adds nothing
+    at first; what an earlier image-and-pose prior has of it is kept."""
+    found = UNet2DConditionModel.from_pretrained(folder, torch_dtype=torch.float32)
+    config, weights = dict(found.config), found.state_dict()
     first = weights["conv_in.weight"]
-    weights["conv_in.weight"] = torch.cat([first, torch.zeros_like(first)], dim=1)
-    unet.load_state_dict(weights)
+    if first.shape[1] == config["out_channels"]:
+        weights["conv_in.weight"] = torch.cat([first, torch.zeros_like(first)], dim=1)
+    token = {"class_embed_type": "projection", "projection_class_embeddings_input_dim": config["cross_attention_dim"]}
+    unet = UNet2DConditionModel.from_config({**config, **token, "in_channels": 2 * config["out_channels"]})
+    if config["class_embed_type"] is None:
+        nn.init.normal_(unet.class_embedding.linear_1.weight, std=0.2)  # into the bend of its activation
+        nn.init.zeros_(unet.class_embedding.linear_2.weight)
+        nn.init.zeros_(unet.class_embedding.linear_2.bias)
+    unet.load_state_dict({**unet.state_dict(), **weights})
     unet.set_attn_processor(AttnProcessor())  # the fused attention's backward takes half the step on a CPU
     return unet
 
@@ -133,7 +141,7 @@ class Denoising:
         """Weighted error of v; the reference's latents, its token, or both are sometimes left out (zero)."""
         count, steps, settings = len(pairs.target), len(self.alphas_cumprod), self.settings
         even = (torch.randperm(count) + torch.rand(count)) / count
-        timesteps = (even.sqrt() * steps).long().clamp(max=steps - 1)  # where the view is decided, noise is strong
+        timesteps = (even.pow(1 / 3) * steps).long().clamp(max=steps - 1)  # where the view is decided, noise is strong
         abar = self.alphas_cumprod[timesteps].view(-1, 1, 1, 1)
         noise = torch.randn_like(pairs.target)
         noisy = abar.sqrt() * pairs.target + (1 - abar).sqrt() * noise
@@ -144,7 +152,8 @@ class Denoising:
         token = self.projection(torch.cat([pairs.embedding, pairs.pose], dim=1)) * keep_token[:, None]
         reference = pairs.reference * keep_latents.view(-1, 1, 1, 1)
         with torch.autocast("cpu", torch.bfloat16):
-            predicted = self.unet(torch.cat([noisy, reference], dim=1), timesteps, token[:, None]).sample
+            inputs = torch.cat([noisy, reference], dim=1)
+            predicted = self.unet(inputs, timesteps, token[:, None], class_labels=token).sample
         weight = noise_weight(abar.flatten(), settings.snr_gamma)
         error = (predicted.float() - wanted).pow(2).mean((1, 2, 3))
         return (weight * error).mean() / weight.mean()
@@ -155,7 +164,7 @@ class Training:
     """The state of a training: what a checkpoint holds, and what makes the steps."""
 
     vae: AutoencoderKL
-    encoder: CLIPVisionModelWithProjection
+    encoder: ResNetForImageClassification
     denoising: Denoising
     average: Average
     optimiser: torch.optim.Optimizer
@@ -199,6 +208,19 @@ class Training:
         return float(loss.detach())
 
 
+def start_projection(folder: Path, width: int) -> nn.Linear:
+    """The layer that makes the token: that of an earlier image-and-pose prior, or an untrained one.
+
+    Poses start large. What is seen after a turn depends on the product of where the photo was taken and the turn, each
+    of which says nothing alone: from small weights neither grows.
+    """
+    if (folder / PROJECTION).is_dir():
+        return load_projection(folder, torch.device("cpu")).requires_grad_(True)
+    layer = nn.Linear(width + POSES, width)
+    nn.init.normal_(layer.weight[:, width:], std=0.3)
+    return layer
+
+
 def prepare(args: argparse.Namespace, settings: PairSettings, pieces: Pieces) -> Training:
     """Build the parts, from the text prior and a checkpoint where there is one; train the encoder first."""
     encoder = train_encoder(pieces, args.out / "encoder.pt", args.encoder_minutes, EncoderSettings())
@@ -207,7 +229,7 @@ def prepare(args: argparse.Namespace, settings: PairSettings, pieces: Pieces) ->
     width = encoder.config.projection_dim
     if width != unet.config.cross_attention_dim:
         raise SystemExit(f"the embedding is {width} wide, the token {unet.config.cross_attention_dim}")
-    projection = nn.Linear(width + POSES, width)
+    projection = start_projection(args.init_from, width)
     parameters = [*unet.parameters(), *projection.parameters()]
     optimiser = torch.optim.AdamW(parameters, lr=1e-3, betas=(0.9, 0.99), weight_decay=1e-3, fused=True)
     denoising = Denoising(unet, projection, build_scheduler().alphas_cumprod, settings)
@@ -255,7 +277,7 @@ def train(args: argparse.Namespace, settings: PairSettings) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--renders", type=Path, required=True)
-    parser.add_argument("--init-from", type=Path, required=True, help="the exported text prior to start from")
+    parser.add_argument("--init-from", type=Path, required=True, help="the exported prior to start from: text or photo")
     parser.add_argument("--out", type=Path, required=True, help="folder of the training state")
     parser.add_argument("--export", type=Path, required=True, help="the prior's folder, written now and then")
     parser.add_argument("--hold-out", nargs="*", default=HELD_OUT, help="pieces `catalogue/model` that are not trained")

@@ -129,11 +129,15 @@ class Denoiser:
     def predict(
         self, noisy: Float[Tensor, "B I h w"], timestep: Int[Tensor, "B"], text: Float[Tensor, "B N E"]
     ) -> Float[Tensor, "B C h w"]:
-        """What the network says: noise or velocity, by `prediction`. An image's latents follow the noisy channels."""
-        output = self.unet(
-            noisy.to(self.dtype), timestep, encoder_hidden_states=text.to(device=self.device, dtype=self.dtype)
-        ).sample
-        return output.float()
+        """What the network says: noise or velocity, by `prediction`. An image's latents follow the noisy channels.
+
+        A network with a class embedding of the kind `projection` adds the first token to its time embedding too.
+        """
+        attended = text.to(device=self.device, dtype=self.dtype)
+        added = attended[:, 0] if self.unet.config.class_embed_type == "projection" else None
+        return self.unet(
+            noisy.to(self.dtype), timestep, encoder_hidden_states=attended, class_labels=added
+        ).sample.float()
 
     def rest(self) -> None:
         """The network is not needed until the next step."""

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from safetensors.torch import load_file
 from torch import Tensor, nn
-from transformers import CLIPVisionModelWithProjection
+from transformers import CLIPVisionModelWithProjection, PreTrainedModel, ResNetForImageClassification
 
 from bozzetto.errors import ModelError
 from bozzetto.models import PROJECTIONS
@@ -17,13 +17,18 @@ from bozzetto_plugins.guidance.latents import resize
 from bozzetto_plugins.guidance.weights import variant_of, without_bars
 
 POSE_WIDTH = 4
+ENCODERS: dict[str, tuple[type[PreTrainedModel], str]] = {
+    "clip_vision_model": (CLIPVisionModelWithProjection, "image_embeds"),
+    "resnet": (ResNetForImageClassification, "logits"),
+}
+"""By the `model_type` of its config: the class of an image encoder, and which of its outputs is the embedding."""
 
 
 class ImageEmbedding:
     """Embeds reference images; on the device only while it works, as that is once per run.
 
     Raises:
-        ModelError: the folder holds no image encoder.
+        ModelError: the folder holds no image encoder, or one of a kind that is not known here.
     """
 
     def __init__(self, folder: Path, device: torch.device, dtype: torch.dtype) -> None:
@@ -36,7 +41,11 @@ class ImageEmbedding:
         self.mean = values.get("image_mean", [0.48145466, 0.4578275, 0.40821073])
         self.std = values.get("image_std", [0.26862954, 0.26130258, 0.27577711])
 
-        self.encoder = _load(folder / "image_encoder", dtype)
+        kind = settings.get("model_type", "clip_vision_model")
+        if kind not in ENCODERS:
+            raise ModelError(f"{folder / 'image_encoder'} is of type {kind!r}. Known: {', '.join(ENCODERS)}.")
+        model, self.output = ENCODERS[kind]
+        self.encoder = _load(model, folder / "image_encoder", dtype)
         self.home = self.encoder.device
 
     @torch.no_grad()
@@ -44,9 +53,9 @@ class ImageEmbedding:
         """Embeddings in float32 of images in [0, 1]."""
         shown = resize(images.to(self.device), (self.size, self.size))
         mean, std = (shown.new_tensor(values).view(1, 3, 1, 1) for values in (self.mean, self.std))
-        embeddings = self.encoder.to(self.device)(pixel_values=((shown - mean) / std).to(self.dtype)).image_embeds
+        seen = self.encoder.to(self.device)(pixel_values=((shown - mean) / std).to(self.dtype))
         self.encoder.to(self.home)
-        return embeddings.float()
+        return getattr(seen, self.output).float()
 
 
 def load_projection(folder: Path, device: torch.device) -> nn.Linear:
@@ -71,10 +80,10 @@ def load_projection(folder: Path, device: torch.device) -> nn.Linear:
     return layer.requires_grad_(False).to(device)
 
 
-def _load(path: Path, dtype: torch.dtype) -> CLIPVisionModelWithProjection:
+def _load(model: type[PreTrainedModel], path: Path, dtype: torch.dtype) -> PreTrainedModel:
     try:
         with without_bars():
-            encoder = CLIPVisionModelWithProjection.from_pretrained(
+            encoder = model.from_pretrained(
                 path, dtype=dtype, variant=variant_of(path), use_safetensors=True, local_files_only=True
             )
     except OSError as error:

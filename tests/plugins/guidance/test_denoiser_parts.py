@@ -28,6 +28,25 @@ def copy_of(folder: Path, target: Path) -> Path:
     return Path(shutil.copytree(folder, target / "copy"))
 
 
+def test_a_network_with_a_class_embedding_is_given_the_first_token_there_too(
+    tiny_folder: Folders, tmp_path: Path
+) -> None:
+    from diffusers import UNet2DConditionModel
+
+    folder = copy_of(tiny_folder(), tmp_path)
+    config = dict(UNet2DConditionModel.load_config(folder / "unet"))
+    added = {"class_embed_type": "projection", "projection_class_embeddings_input_dim": TEXT_WIDTH}
+    unet = UNet2DConditionModel.from_config({**config, **added}).eval()
+    unet.save_pretrained(folder / "unet")
+    denoiser = Denoiser(folder, CPU, torch.float32)
+    noisy, text = torch.randn(2, 4, *denoiser.latent_size), torch.randn(2, TEXT_LENGTH, TEXT_WIDTH)
+    timestep = torch.tensor([3, 7])
+    with torch.no_grad():
+        expected = unet(noisy, timestep, text, class_labels=text[:, 0]).sample
+    torch.testing.assert_close(denoiser.predict(noisy, timestep, text), expected)
+    assert not torch.equal(expected, unet(noisy, timestep, text, class_labels=text[:, 1]).sample)
+
+
 def test_diffusers_own_pipeline_reads_the_tiny_model(tiny_folder: Folders) -> None:
     from diffusers import StableDiffusionPipeline
 
