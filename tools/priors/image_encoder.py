@@ -59,11 +59,17 @@ class Heads(nn.Module):
         return self.azimuth(embedded).unflatten(1, (-1, 2))[torch.arange(len(piece)), piece]
 
 
-def _targets(images: Tensor, camera: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def targets_of(camera: Tensor) -> tuple[Tensor, Tensor]:
+    """What is to be read of cameras "B 3" (degrees, distance): sine and cosine of the azimuth "B 2"; elevation in
+    radians and distance from the usual one "B 2"."""
     azimuth, elevation = torch.deg2rad(camera[:, 0]), torch.deg2rad(camera[:, 1])
+    return torch.stack([azimuth.sin(), azimuth.cos()], 1), torch.stack([elevation, camera[:, 2] - 3.2], 1)
+
+
+def mean_color(images: Tensor) -> Tensor:
+    """Of what is not white in "B 3 H W", in [-1, 1]: "B 3"."""
     ink = (1 - images).amax(1, keepdim=True) > 0.05
-    color = (images * ink).sum((2, 3)) / ink.sum((2, 3)).clamp(min=1)
-    return torch.stack([azimuth.sin(), azimuth.cos()], 1), torch.stack([elevation, camera[:, 2] - 3.2], 1), color
+    return (images * ink).sum((2, 3)) / ink.sum((2, 3)).clamp(min=1)
 
 
 def loss_of(
@@ -71,7 +77,7 @@ def loss_of(
 ) -> tuple[Tensor, dict[str, float]]:
     """The loss on the first view of each scene; the share of pieces told right, and the azimuth's squared error."""
     images, camera = jitter_framing(scenes.images[:, 0]), scenes.camera[:, 0]
-    azimuth, height, color = _targets(images, camera)
+    (azimuth, height), color = targets_of(camera), mean_color(images)
     with torch.autocast("cpu", torch.bfloat16):
         embedded = encoder(pixel_values=images).logits
     embedded = embedded.float()

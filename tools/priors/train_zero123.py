@@ -22,10 +22,10 @@ from torch import Tensor, nn
 from transformers import ResNetForImageClassification
 
 from bozzetto.math.relative_pose import relative_pose
-from bozzetto_plugins.guidance.image_embedding import load_projection
-from export_zero123 import POSES, PROJECTION, card, export_zero123
+from export_zero123 import card, export_zero123
 from image_encoder import EncoderSettings, train_encoder
 from pairs import HELD_OUT, Pieces, draw_scenes, jitter_framing, load_pieces, rendered_keys
+from token_start import TokenSettings, draw_turns, start_projection, teach_token
 from train_unet import build_scheduler
 from training import Average, Schedule, keep_memory_mapped, load_checkpoint, noise_weight, save_checkpoint
 
@@ -208,19 +208,6 @@ class Training:
         return float(loss.detach())
 
 
-def start_projection(folder: Path, width: int) -> nn.Linear:
-    """The layer that makes the token: that of an earlier image-and-pose prior, or an untrained one.
-
-    Poses start large. What is seen after a turn depends on the product of where the photo was taken and the turn, each
-    of which says nothing alone: from small weights neither grows.
-    """
-    if (folder / PROJECTION).is_dir():
-        return load_projection(folder, torch.device("cpu")).requires_grad_(True)
-    layer = nn.Linear(width + POSES, width)
-    nn.init.normal_(layer.weight[:, width:], std=0.3)
-    return layer
-
-
 def prepare(args: argparse.Namespace, settings: PairSettings, pieces: Pieces) -> Training:
     """Build the parts, from the text prior and a checkpoint where there is one; train the encoder first."""
     encoder = train_encoder(pieces, args.out / "encoder.pt", args.encoder_minutes, EncoderSettings())
@@ -237,6 +224,12 @@ def prepare(args: argparse.Namespace, settings: PairSettings, pieces: Pieces) ->
         vae.to(memory_format=torch.channels_last), encoder, denoising, Average(parameters), optimiser
     )  # fmt: skip
     training.restore(args.out / "zero123.pt")
+    if training.step == 0:
+        lesson = TokenSettings()
+        turns = draw_turns(pieces, encoder, lesson, random.Random(0))
+        errors = teach_token(unet, projection, turns, len(pieces), lesson)
+        print(json.dumps({"token_error": [round(error, 3) for error in errors[:: len(errors) // 5]]}), flush=True)
+        training.average = Average(parameters)
     return training
 
 
