@@ -23,7 +23,15 @@ from transformers import CLIPTextModel, CLIPTokenizer
 import data
 from export import export_prior
 from text import WIDTH, build_text_encoder, write_tokenizer
-from training import Average, Schedule, keep_memory_mapped, load_checkpoint, noise_weight, save_checkpoint
+from training import (
+    Average,
+    Schedule,
+    draw_timesteps,
+    keep_memory_mapped,
+    load_checkpoint,
+    noise_weight,
+    save_checkpoint,
+)
 from warm_start import follow_words, shallower, warm_start
 
 
@@ -127,9 +135,7 @@ class Denoising:
     def loss(self, latents: torch.Tensor, captions: list[str]) -> torch.Tensor:
         """Weighted error of v on "B C 16 16" latents."""
         count = len(captions)
-        steps = len(self.alphas_cumprod)
-        even = (torch.randperm(count) + torch.rand(count)) / count
-        timesteps = (even.sqrt() * steps).long().clamp(max=steps - 1)  # the noisier, the more is decided
+        timesteps = draw_timesteps(count, len(self.alphas_cumprod), 1 / 2)  # the noisier, the more is decided
         abar = self.alphas_cumprod[timesteps].view(-1, 1, 1, 1)
         noise = torch.randn_like(latents)
         noisy = abar.sqrt() * latents + (1 - abar).sqrt() * noise

@@ -27,7 +27,15 @@ from image_encoder import EncoderSettings, train_encoder
 from pairs import HELD_OUT, Pieces, draw_scenes, jitter_framing, load_pieces, rendered_keys
 from token_start import TokenSettings, draw_turns, start_projection, teach_token
 from train_unet import build_scheduler
-from training import Average, Schedule, keep_memory_mapped, load_checkpoint, noise_weight, save_checkpoint
+from training import (
+    Average,
+    Schedule,
+    draw_timesteps,
+    keep_memory_mapped,
+    load_checkpoint,
+    noise_weight,
+    save_checkpoint,
+)
 
 LATENT = 16
 
@@ -139,9 +147,8 @@ class Denoising:
 
     def loss(self, pairs: Pairs) -> Tensor:
         """Weighted error of v; the reference's latents, its token, or both are sometimes left out (zero)."""
-        count, steps, settings = len(pairs.target), len(self.alphas_cumprod), self.settings
-        even = (torch.randperm(count) + torch.rand(count)) / count
-        timesteps = (even.pow(1 / 3) * steps).long().clamp(max=steps - 1)  # where the view is decided, noise is strong
+        count, settings = len(pairs.target), self.settings
+        timesteps = draw_timesteps(count, len(self.alphas_cumprod), 1 / 3)  # where the view is decided, noise is strong
         abar = self.alphas_cumprod[timesteps].view(-1, 1, 1, 1)
         noise = torch.randn_like(pairs.target)
         noisy = abar.sqrt() * pairs.target + (1 - abar).sqrt() * noise

@@ -35,6 +35,12 @@ class Schedule:
         return rate * min(1.0, (step + 1) / self.warmup_steps)
 
 
+def draw_timesteps(count: int, steps: int, power: float) -> torch.Tensor:
+    """`count` timesteps below `steps`, stratified, of a density that grows with noise: evenly drawn ones to `power`."""
+    even = (torch.randperm(count) + torch.rand(count)) / count
+    return (even.pow(power) * steps).long().clamp(max=steps - 1)
+
+
 def noise_weight(abar: torch.Tensor, gamma: float) -> torch.Tensor:
     """Of each sample's error: 1 where noise rules, gamma / (snr + 1) where little is left of it.
 
