@@ -14,6 +14,7 @@ from torch import nn
 import evaluate_zero123
 import export_zero123
 import image_encoder
+import pair_pool
 import pairs
 import train_zero123
 import unseen_views
@@ -89,13 +90,28 @@ def test_a_widened_denoiser_starts_as_the_old_one(tmp_path: Path) -> None:
 
 def test_a_pair_has_the_pose_of_its_cameras() -> None:
     """The sign of the azimuth in training is that of `relative_pose`, which guidance and sampling use too."""
-    pool = train_zero123.Pool(train_zero123.PairSettings(pool=2, references=1, targets=1), 4, 8)
+    pool = pair_pool.Pool(pair_pool.PoolSettings(size=2, references=1, targets=1), 4, 8)
     pool.camera[:] = torch.tensor([[0.0, 10.0, 3.2], [90.0, 40.0, 3.3]])
     pool.filled = 2
     drawn = pool.draw(5)
     expected = torch.tensor([-np.pi / 6, 1.0, 0.0, 0.1], dtype=torch.float32)
     torch.testing.assert_close(drawn.pose, expected.expand(5, -1), atol=1e-5, rtol=0.0)
     torch.testing.assert_close(relative_pose(pool.camera[:1, 1], pool.camera[:1, 0]), expected[None], atol=1e-5, rtol=0)
+
+
+def test_a_restart_goes_on_with_the_same_scenes(tmp_path: Path) -> None:
+    settings = pair_pool.PoolSettings(size=4, references=1, targets=1)
+    pool, again = (pair_pool.Pool(settings, 4, 8) for _ in range(2))
+    for part in (pool.latents, pool.embeddings, pool.camera):
+        part[:3] = torch.randn(part[:3].shape)
+    pool.filled, pool.cursor = 3, 3
+    again.restore(tmp_path / "pool.pt")
+    assert again.filled == 0  # there is none yet
+    pool.save(tmp_path / "pool.pt")
+    again.restore(tmp_path / "pool.pt")
+    assert (again.filled, again.cursor) == (3, 3)
+    for name in ("latents", "embeddings", "camera"):
+        torch.testing.assert_close(getattr(again, name), getattr(pool, name))
 
 
 def test_the_exported_layer_is_what_the_guidance_reads(tmp_path: Path) -> None:

@@ -21,10 +21,10 @@ from diffusers.models.attention_processor import AttnProcessor
 from torch import Tensor, nn
 from transformers import ResNetForImageClassification
 
-from bozzetto.math.relative_pose import relative_pose
 from export_zero123 import card, export_zero123
 from image_encoder import EncoderSettings, train_encoder
-from pairs import HELD_OUT, Pieces, draw_scenes, jitter_framing, load_pieces, rendered_keys
+from pair_pool import Pairs, Pool, PoolSettings
+from pairs import HELD_OUT, Pieces, load_pieces, rendered_keys
 from token_start import TokenSettings, draw_turns, start_projection, teach_token
 from train_unet import build_scheduler
 from training import (
@@ -37,83 +37,17 @@ from training import (
     save_checkpoint,
 )
 
-LATENT = 16
-
 
 @dataclass(frozen=True)
 class PairSettings:
     """Sizes and rates of the training."""
 
     batch: int = 32
-    pool: int = 3072
-    first_fill: int = 384
-    references: int = 2
-    targets: int = 4
-    renewed: int = 4
-    renew_every: int = 8
     snr_gamma: float = 5.0
     drop_both: float = 0.10
     drop_one: float = 0.05
     decay: float = 0.999
     schedule: Schedule = Schedule(peak=8e-4, floor=2e-5, warmup_steps=200)
-
-
-@dataclass(frozen=True)
-class Pairs:
-    """B training examples."""
-
-    target: Tensor
-    """ "B C h w", the latents to be denoised."""
-    reference: Tensor
-    """ "B C h w"."""
-    embedding: Tensor
-    """ "B E", of the reference."""
-    pose: Tensor
-    """ "B 4", of the target as seen from the reference."""
-
-
-class Pool:
-    """Encoded scenes: latents of R references and T targets each, the references' embeddings, all cameras."""
-
-    def __init__(self, settings: PairSettings, channels: int, width: int) -> None:
-        size, views = settings.pool, settings.references + settings.targets
-        self.settings = settings
-        self.latents = torch.zeros(size, views, channels, LATENT, LATENT, dtype=torch.float16)
-        self.embeddings = torch.zeros(size, settings.references, width, dtype=torch.float16)
-        self.camera = torch.zeros(size, views, 3)
-        self.filled, self.cursor = 0, 0
-
-    @torch.no_grad()
-    def renew(
-        self, pieces: Pieces, vae: AutoencoderKL, encoder: ResNetForImageClassification, count: int, rng: random.Random
-    ) -> None:
-        """Put `count` new scenes in place of the oldest."""
-        references = self.settings.references
-        scenes = draw_scenes(pieces, count, references + self.settings.targets, rng)
-        seen = jitter_framing(scenes.images[:, :references].flatten(0, 1)).unflatten(0, (count, references))
-        images = torch.cat([seen, scenes.images[:, references:]], dim=1)
-        with torch.autocast("cpu", torch.bfloat16):
-            flat = images.flatten(0, 1).contiguous(memory_format=torch.channels_last)
-            latents = vae.encode(flat).latent_dist.mean * vae.config.scaling_factor
-            embedded = encoder(pixel_values=seen.flatten(0, 1)).logits
-        rows = torch.arange(self.cursor, self.cursor + count) % len(self.camera)
-        self.latents[rows] = latents.unflatten(0, (count, -1)).half()
-        self.embeddings[rows] = embedded.unflatten(0, (count, references)).half()
-        self.camera[rows] = scenes.camera
-        self.cursor = (self.cursor + count) % len(self.camera)
-        self.filled = min(self.filled + count, len(self.camera))
-
-    def draw(self, count: int) -> Pairs:
-        """Random pairs, each of one scene."""
-        scene = torch.randint(0, self.filled, (count,))
-        reference = torch.randint(0, self.settings.references, (count,))
-        target = self.settings.references + torch.randint(0, self.settings.targets, (count,))
-        return Pairs(
-            target=self.latents[scene, target].float(),
-            reference=self.latents[scene, reference].float(),
-            embedding=self.embeddings[scene, reference].float(),
-            pose=relative_pose(self.camera[scene, target], self.camera[scene, reference]),
-        )
 
 
 def widen(folder: Path) -> UNet2DConditionModel:
@@ -224,19 +158,18 @@ def prepare(args: argparse.Namespace, settings: PairSettings, pieces: Pieces) ->
     if width != unet.config.cross_attention_dim:
         raise SystemExit(f"the embedding is {width} wide, the token {unet.config.cross_attention_dim}")
     projection = start_projection(args.init_from, width)
-    parameters = [*unet.parameters(), *projection.parameters()]
-    optimiser = torch.optim.AdamW(parameters, lr=1e-3, betas=(0.9, 0.99), weight_decay=1e-3, fused=True)
+    learned = [weights for name, weights in unet.named_parameters() if not name.startswith("class_embedding.")]
+    optimiser = torch.optim.AdamW(learned, lr=1e-3, betas=(0.9, 0.99), weight_decay=1e-3, fused=True)
     denoising = Denoising(unet, projection, build_scheduler().alphas_cumprod, settings)
-    training = Training(
-        vae.to(memory_format=torch.channels_last), encoder, denoising, Average(parameters), optimiser
-    )  # fmt: skip
+    training = Training(vae.to(memory_format=torch.channels_last), encoder, denoising, Average(learned), optimiser)
     training.restore(args.out / "zero123.pt")
     if training.step == 0:
         lesson = TokenSettings()
         turns = draw_turns(pieces, encoder, lesson, random.Random(0))
         errors = teach_token(unet, projection, turns, len(pieces), lesson)
         print(json.dumps({"token_error": [round(error, 3) for error in errors[:: len(errors) // 5]]}), flush=True)
-        training.average = Average(parameters)
+    for taught in (projection, unet.class_embedding):
+        taught.requires_grad_(False)  # a denoiser's loss would unlearn what it was told
     return training
 
 
@@ -250,14 +183,16 @@ def train(args: argparse.Namespace, settings: PairSettings) -> None:
     training = prepare(args, settings, pieces)
     rng = random.Random(training.step)
     torch.manual_seed(training.step)
-    pool = Pool(settings, training.vae.config.latent_channels, training.encoder.config.projection_dim)
-    while pool.filled < settings.first_fill:
+    kept = PoolSettings()
+    pool = Pool(kept, training.vae.config.latent_channels, training.encoder.config.projection_dim)
+    pool.restore(args.out / "pool.pt")
+    while pool.filled < kept.first_fill:
         pool.renew(pieces, training.vae, training.encoder, 16, rng)
     losses, last_log, last_save = [], time.monotonic(), time.monotonic()
     while training.used_s < args.minutes * 60:
         start = time.thread_time()  # time on the processor: waiting for one is no training
-        if training.step % settings.renew_every == 0:
-            pool.renew(pieces, training.vae, training.encoder, settings.renewed, rng)
+        if training.step % kept.renew_every == 0:
+            pool.renew(pieces, training.vae, training.encoder, kept.renewed, rng)
         rate = settings.schedule.rate(training.used_s / (args.minutes * 60), training.step)
         losses.append(training.advance(pool.draw(settings.batch), rate))
         now = time.monotonic()
@@ -269,6 +204,7 @@ def train(args: argparse.Namespace, settings: PairSettings) -> None:
             losses, last_log = [], now
         if now - last_save > args.save_minutes * 60 or training.used_s >= args.minutes * 60:
             training.save(args.out / "zero123.pt")
+            pool.save(args.out / "pool.pt")
             training.export(args.export, pieces.keys, held_out)
             print(json.dumps({"step": training.step, "exported": str(args.export)}), flush=True)
             last_save = time.monotonic()
