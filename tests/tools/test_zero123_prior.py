@@ -68,7 +68,7 @@ def test_framing_moves_some_pictures_and_fills_with_white() -> None:
     torch.testing.assert_close(moved[:, :, 0, 0], torch.ones(64, 3))
 
 
-def test_a_widened_denoiser_starts_as_the_old_one(tmp_path: Path) -> None:
+def test_what_a_widened_denoiser_has_new_does_nothing_at_first(tmp_path: Path) -> None:
     torch.manual_seed(0)
     old = UNet2DConditionModel(
         sample_size=8, in_channels=4, out_channels=4, down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
@@ -78,11 +78,17 @@ def test_a_widened_denoiser_starts_as_the_old_one(tmp_path: Path) -> None:
     old.save_pretrained(tmp_path)
     wide = train_zero123.widen(tmp_path)
     noisy, reference, token = torch.randn(1, 4, 8, 8), torch.randn(1, 4, 8, 8), torch.randn(1, 1, 16)
+
+    def predict(reference: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
+        return wide(torch.cat([noisy, reference], 1), 5, token, class_labels=label).sample
+
     with torch.no_grad():
-        expected = old(noisy, 5, token).sample
-        torch.testing.assert_close(
-            wide(torch.cat([noisy, reference], 1), 5, token, class_labels=token[:, 0]).sample, expected
-        )
+        plain = predict(torch.zeros_like(reference), torch.zeros(1, 16))
+        torch.testing.assert_close(predict(reference, token[:, 0]), plain)
+    emphasised = wide.down_blocks[0].resnets[0].time_emb_proj
+    before = old.down_blocks[0].resnets[0].time_emb_proj
+    expected = torch.cat([torch.zeros_like(before.weight), before.weight])
+    torch.testing.assert_close(emphasised.weight, expected)  # scales by one, shifts by what was added
     wide.save_pretrained(tmp_path / "wide")
     again = train_zero123.widen(tmp_path / "wide")  # from an image-and-pose prior training goes on
     torch.testing.assert_close(again.state_dict(), wide.state_dict())

@@ -21,7 +21,7 @@ from diffusers.models.attention_processor import AttnProcessor
 from torch import Tensor, nn
 from transformers import ResNetForImageClassification
 
-from export_zero123 import card, export_zero123
+from export_zero123 import PROJECTION, card, export_zero123
 from image_encoder import EncoderSettings, train_encoder
 from pair_pool import Pairs, Pool, PoolSettings
 from pairs import HELD_OUT, Pieces, load_pieces, rendered_keys
@@ -59,8 +59,11 @@ def widen(folder: Path) -> UNet2DConditionModel:
     first = weights["conv_in.weight"]
     if first.shape[1] == config["out_channels"]:
         weights["conv_in.weight"] = torch.cat([first, torch.zeros_like(first)], dim=1)
+    if config["resnet_time_scale_shift"] == "default":
+        weights = {name: modulating(value) if ".time_emb_proj." in name else value for name, value in weights.items()}
+    wider = {"in_channels": 2 * config["out_channels"], "resnet_time_scale_shift": "scale_shift"}
     token = {"class_embed_type": "projection", "projection_class_embeddings_input_dim": config["cross_attention_dim"]}
-    unet = UNet2DConditionModel.from_config({**config, **token, "in_channels": 2 * config["out_channels"]})
+    unet = UNet2DConditionModel.from_config({**config, **token, **wider})
     if config["class_embed_type"] is None:
         nn.init.normal_(unet.class_embedding.linear_1.weight, std=0.2)  # into the bend of its activation
         nn.init.zeros_(unet.class_embedding.linear_2.weight)
@@ -68,6 +71,14 @@ def widen(folder: Path) -> UNet2DConditionModel:
     unet.load_state_dict({**unet.state_dict(), **weights})
     unet.set_attn_processor(AttnProcessor())  # the fused attention's backward takes half the step on a CPU
     return unet
+
+
+def modulating(projected: Tensor) -> Tensor:
+    """Weights of what a block adds to its features, "C ...", for a block that scales them too (FiLM): by one at first.
+
+    It adds after its norm what it added before it, so the blocks are near what they were, not the same.
+    """
+    return torch.cat([torch.zeros_like(projected), projected])
 
 
 @dataclass
@@ -163,7 +174,7 @@ def prepare(args: argparse.Namespace, settings: PairSettings, pieces: Pieces) ->
     denoising = Denoising(unet, projection, build_scheduler().alphas_cumprod, settings)
     training = Training(vae.to(memory_format=torch.channels_last), encoder, denoising, Average(learned), optimiser)
     training.restore(args.out / "zero123.pt")
-    if training.step == 0:
+    if training.step == 0 and not (args.init_from / PROJECTION).is_dir():
         lesson = TokenSettings()
         turns = draw_turns(pieces, encoder, lesson, random.Random(0))
         errors = teach_token(unet, projection, turns, len(pieces), lesson)
