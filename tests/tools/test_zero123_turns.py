@@ -1,4 +1,5 @@
-"""The bundled image-and-pose prior turns an object the way it was asked to: a chair, whose sides are mirror images."""
+"""The bundled image-and-pose prior turns objects the way it was asked to: a chair, whose sides are mirror images, and a
+cat, which looks aside and has other patches on the left than on the right."""
 
 from __future__ import annotations
 
@@ -29,4 +30,4 @@ def shares() -> dict[str, dict[str, float]]:
 
 @pytest.mark.parametrize("turn", ["30", "90", "180"])
 def test_the_generated_view_is_the_right_side(shares: dict[str, dict[str, float]], turn: str) -> None:
-    assert shares[turn]["views"] >= 8 and shares[turn]["right"] >= 0.8
+    assert shares[turn]["views"] == 24 and shares[turn]["right"] >= 0.8
