@@ -12,6 +12,7 @@ import json
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -69,10 +70,7 @@ def generate(prior: Zero123, photos: Sequence[EncodedReference], target: Tensor,
     for photo, camera, start in zip(photos, target, noise, strict=True):
         pose = relative_pose(camera[None], photo.camera, prior.convention)
         views = Views(prior.tokens(photo, pose)[None], torch.ones(1, 1))
-
-        def predict(noisy: Tensor, timestep: Tensor, photo: EncodedReference = photo, views: Views = views) -> Tensor:
-            return prior.predict(noisy, timestep, (photo,), views, sampling.scale)
-
+        predict = partial(prior.predict, photos=(photo,), views=views, scale=sampling.scale)
         made.append(denoise(prior.denoiser, predict, start[None], last, sampling.steps))
     return prior.denoiser.decode(torch.cat(made))
 

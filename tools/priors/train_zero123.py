@@ -21,7 +21,7 @@ from diffusers.models.attention_processor import AttnProcessor
 from torch import Tensor, nn
 from transformers import ResNetForImageClassification
 
-from export_zero123 import PROJECTION, card, export_zero123
+from export_zero123 import card, export_zero123
 from image_encoder import EncoderSettings, train_encoder
 from pair_pool import Pairs, Pool, PoolSettings
 from pairs import HELD_OUT, Pieces, load_pieces, rendered_keys
@@ -174,7 +174,7 @@ def prepare(args: argparse.Namespace, settings: PairSettings, pieces: Pieces) ->
     denoising = Denoising(unet, projection, build_scheduler().alphas_cumprod, settings)
     training = Training(vae.to(memory_format=torch.channels_last), encoder, denoising, Average(learned), optimiser)
     training.restore(args.out / "zero123.pt")
-    if training.step == 0 and not (args.init_from / PROJECTION).is_dir():
+    if not unet.class_embedding.linear_2.weight.any():  # the token says nothing yet
         lesson = TokenSettings()
         turns = draw_turns(pieces, encoder, lesson, random.Random(0))
         errors = teach_token(unet, projection, turns, len(pieces), lesson)
