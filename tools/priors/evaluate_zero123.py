@@ -1,14 +1,15 @@
 """Measure an image-and-pose prior on views that no training has seen (`unseen_views.py` renders them).
 
 Per piece: PSNR and distance of embeddings of generated views, of the prior's expectation, of copying the reference and
-of the mean image; and how often a view from 30, 90 or 180 degrees aside is nearer to the truth than to what the other
-side looks like.
+of the mean image; how often a view from 30, 90 or 180 degrees aside is nearer to the truth than to what the other side
+looks like; and how far off the elevation is that the prior estimates for a photo.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from bozzetto.math.relative_pose import relative_pose
 from bozzetto_plugins.guidance.config import Zero123Config
 from bozzetto_plugins.guidance.distillation import denoise, normal_noise
 from bozzetto_plugins.guidance.zero123 import Zero123
+from bozzetto_plugins.guidance.zero123_elevation import CANDIDATES_DEG, estimate_elevation_deg
 from bozzetto_plugins.guidance.zero123_views import EncodedReference, Views
 from pairs import Pieces, load_pieces, rendered_keys, shade_views
 
@@ -30,6 +32,9 @@ TURNS_DEG = (30, 90, 180)
 ALIKE_DB = 25.0
 """A piece whose two sides are as like as this says nothing about which is which."""
 HIGHEST_REFERENCE_DEG = 45.0
+FOV_DEG = 40.0
+GUESS_DEG = 20.0
+"""An elevation that takes no estimate, to compare with."""
 
 
 @dataclass(frozen=True)
@@ -127,6 +132,24 @@ def sides(prior: Zero123, ring: Pieces, sampling: Sampling) -> dict[str, dict[st
     return found
 
 
+def elevations(prior: Zero123, pieces: Pieces, each: int = 4) -> dict[str, float]:
+    """How far the estimated elevation is off, degrees, over the first views of each piece that a photo may be."""
+    off, off_guess = [], []
+    fov = torch.tensor([math.radians(FOV_DEG)])
+    for row in range(len(pieces)):
+        images, camera = lit(pieces, row), pieces.camera[row]
+        chosen = (camera[:, 1] <= CANDIDATES_DEG[-1]).nonzero()[:each, 0]
+        with torch.no_grad():
+            photos = encode(prior, images[chosen], camera[chosen])
+        for photo in photos:
+            true = float(photo.camera[0, 1])
+            found = estimate_elevation_deg(prior, photo, fov, torch.Generator().manual_seed(0))
+            off.append(abs(found - true))
+            off_guess.append(abs(GUESS_DEG - true))
+    count = len(off)
+    return {"views": count, "off_deg": round(sum(off) / count, 1), "guess_off_deg": round(sum(off_guess) / count, 1)}
+
+
 def mean_image(renders: Path, every: int = 7) -> Tensor:
     """Of the training views, "3 H W" in [0, 1]."""
     total, count = torch.zeros(3, 64, 64), 0
@@ -160,6 +183,7 @@ def main() -> None:
         if keys:
             ring = load_pieces(args.unseen / "ring", keys, every=None)
             result[f"{name}_sides"] = sides(prior, ring, sampling)
+            result[f"{name}_elevation"] = elevations(prior, load_pieces(args.unseen / "random", keys, every=None))
     text = json.dumps(result, indent=1)
     print(text)
     if args.json:

@@ -150,4 +150,4 @@ class Zero123:
     def estimate_elevation_deg(self, reference: Reference, generator: torch.Generator) -> float:
         """The likeliest elevation of a photo's camera: see `zero123_elevation`."""
         (photo,) = self.encoded((reference,))
-        return estimate_elevation_deg(self, photo, generator)
+        return estimate_elevation_deg(self, photo, reference.camera.fov_y_rad, generator)

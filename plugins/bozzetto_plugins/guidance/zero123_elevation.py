@@ -1,9 +1,10 @@
-"""From how high a photo was taken, told by what the prior itself finds likely.
+"""From how high a photo was taken, told by how well the guidance's loss can be met.
 
 A model of the `stable-zero123` convention is told the elevation: the right one makes the photo itself likeliest.
-A model of the `zero123` convention is told differences alone. But seen from straight above, going around an object
-turns the picture about its middle, and what is straight above follows from the elevation of the photo. So for each
-candidate the view from above is drawn, turned by quarters, and scored as the view from above of another azimuth.
+A model of the `zero123` convention is told differences alone, and answers the same whatever the elevation. But what
+it expects to see around the photo and above and below it fits together in one shape only from where it was seen: the
+same turn moves things along flat ellipses if it is seen from the side, along circles if from above. So a coarse shape
+is fitted to the expected views for each candidate, and what is left of the loss is compared.
 """
 
 from __future__ import annotations
@@ -12,24 +13,45 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from bozzetto.math.cameras import look_at, spherical_position
 from bozzetto.math.relative_pose import relative_pose
 from bozzetto.math.score import add_noise
+from bozzetto.types import Cameras
+from bozzetto_plugins.guidance.coarse_volume import least_errors
 from bozzetto_plugins.guidance.distillation import denoise, normal_noise
 from bozzetto_plugins.guidance.zero123_views import EncodedReference, PosedPrior, Views
 
 CANDIDATES_DEG = (-10.0, 0.0, 10.0, 20.0, 30.0, 40.0, 50.0, 60.0)
 NOISE_LEVELS = (0.3, 0.5, 0.7)
 """Fractions of the training steps at which candidates are scored."""
-DRAWING_STEPS = 12
-DRAWING_SCALE = 3.0
-QUARTERS = (1, 2, 3)
+TURNS_DEG = (0.0, 90.0, 180.0, 270.0)
+RISES_DEG = (0.0, 20.0, -20.0)
+"""The views that are expected: each turn at each rise, from the photo."""
+DRAWING_STEPS = {"v_prediction": 1, "epsilon": 12}
+"""One step from pure noise gives the mean of all likely views, which is what the loss pulls to. Where the network
+predicts the noise, that step divides its error by almost nothing, and a view is drawn instead."""
+PIXELS = 16
+"""Of the expected views when a shape is fitted to them."""
 
 
-def estimate_elevation_deg(guidance: PosedPrior, photo: EncodedReference, generator: torch.Generator) -> float:
-    """The best of `CANDIDATES_DEG`."""
-    absolute = guidance.convention == "stable-zero123"
-    scores = _told_scores(guidance, photo, generator) if absolute else _turned_scores(guidance, photo, generator)
-    return CANDIDATES_DEG[int(scores.argmin())]
+def estimate_elevation_deg(
+    guidance: PosedPrior, photo: EncodedReference, fov_y_rad: Float[Tensor, "1"], generator: torch.Generator
+) -> float:
+    """The likeliest elevation in whole degrees, within the range of `CANDIDATES_DEG`."""
+    if guidance.convention == "stable-zero123":
+        return _lowest(_told_scores(guidance, photo, generator))
+    return _lowest(_shape_scores(guidance, photo, fov_y_rad, generator))
+
+
+def _lowest(scores: Float[Tensor, "N"]) -> float:
+    """Where the parabola through the lowest score and its neighbours has its lowest point."""
+    best = int(scores.argmin())
+    if best in (0, len(scores) - 1):
+        return CANDIDATES_DEG[best]
+    before, here, after = scores[best - 1 : best + 2].tolist()
+    step = CANDIDATES_DEG[best + 1] - CANDIDATES_DEG[best]
+    bend = before - 2.0 * here + after
+    return float(round(CANDIDATES_DEG[best] + (0.5 * step * (before - after) / bend if bend > 0.0 else 0.0)))
 
 
 @torch.no_grad()
@@ -42,26 +64,33 @@ def _told_scores(guidance: PosedPrior, photo: EncodedReference, generator: torch
 
 
 @torch.no_grad()
-def _turned_scores(guidance: PosedPrior, photo: EncodedReference, generator: torch.Generator) -> Float[Tensor, "N"]:
-    """How unlikely the view from above, turned by quarters, is as the view from above of another azimuth."""
-    denoiser, camera = guidance.denoiser, _cameras(photo)
-    above = torch.stack([camera[:, 0], torch.full_like(camera[:, 1], 90.0), camera[:, 2]], dim=1)
-    tokens = guidance.tokens(photo, relative_pose(above, camera, guidance.convention))
+def _shape_scores(
+    guidance: PosedPrior, photo: EncodedReference, fov_y_rad: Float[Tensor, "1"], generator: torch.Generator
+) -> Float[Tensor, "N"]:
+    """How far the best shape stays from the views that the guidance expects, for each elevation of the photo."""
+    denoiser = guidance.denoiser
+    moves = photo.camera.new_tensor([(turn, rise, 0.0) for rise in RISES_DEG for turn in TURNS_DEG])
+    here = photo.camera.expand(len(moves), -1)
+    tokens = guidance.tokens(photo, relative_pose(here + moves, here, guidance.convention))
 
     def predict(noisy: Tensor, timestep: Tensor) -> Tensor:
-        return _predict(guidance, photo, noisy, timestep, tokens, DRAWING_SCALE)
+        return _predict(guidance, photo, noisy, timestep, tokens, 1.0)
 
     size = (1, denoiser.latent_channels, *denoiser.latent_size)
-    noise = normal_noise(tokens.new_empty(size), generator).expand(len(camera), -1, -1, -1)
-    last = torch.full((len(camera),), denoiser.train_steps - 1, device=denoiser.device)
-    picture = denoiser.decode(denoise(denoiser, predict, noise, last, DRAWING_STEPS))
-    scores = torch.zeros(len(camera), device=denoiser.device)
-    for quarter in QUARTERS:
-        around = above + above.new_tensor([90.0 * quarter, 0.0, 0.0])
-        turned = denoiser.encode(torch.rot90(picture, -quarter, (2, 3)), None)
-        pose = relative_pose(around, camera, guidance.convention)
-        scores += _errors(guidance, photo, turned, guidance.tokens(photo, pose), generator)
-    return scores
+    noise = normal_noise(tokens.new_empty(size), generator).expand(len(moves), -1, -1, -1)
+    last = torch.full((len(moves),), denoiser.train_steps - 1, device=denoiser.device)
+    latents = denoise(denoiser, predict, noise, last, DRAWING_STEPS[denoiser.prediction])
+    latents[0] = photo.latents[0] * denoiser.vae.config.scaling_factor  # no turn and no rise: the photo itself
+    small = torch.nn.functional.adaptive_avg_pool2d(denoiser.decode(latents), PIXELS).permute(0, 2, 3, 1)
+    return least_errors(small, [_looking(camera + moves, fov_y_rad) for camera in _cameras(photo)], generator)
+
+
+def _looking(angles: Float[Tensor, "V 3"], fov_y_rad: Float[Tensor, "1"]) -> Cameras:
+    """Cameras at azimuths, elevations and distances, of the expected views' size, that look at the origin."""
+    position = spherical_position(*angles.unbind(dim=1))
+    up = position.new_tensor([0.0, 0.0, 1.0]).expand_as(position)
+    c2w = look_at(position, torch.zeros_like(position), up)
+    return Cameras(c2w, fov_y_rad.to(c2w).expand(len(c2w)), PIXELS, PIXELS)
 
 
 def _cameras(photo: EncodedReference) -> Float[Tensor, "N 3"]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from bozzetto.math.relative_pose import relative_pose
 from bozzetto.math.schedules import Schedule
 from bozzetto.testing.fakes import a_photo, cameras_around, tiny_stable_diffusion, tiny_zero123
 from bozzetto.testing.guidance import GuidanceContract, image_gradient
-from bozzetto.types import Rendered, ViewCondition
+from bozzetto.types import Cameras, Rendered, ViewCondition
 from bozzetto_plugins.guidance import zero123_elevation
 from bozzetto_plugins.guidance.config import Zero123Config
 from bozzetto_plugins.guidance.zero123 import Zero123
@@ -58,8 +59,30 @@ def test_it_is_an_estimator_of_elevations(zero123_folder: Path) -> None:
     guidance = Zero123(BASE, zero123_folder, CPU)
     assert isinstance(guidance, ElevationEstimator)
     found = guidance.estimate_elevation_deg(a_photo(), torch.Generator().manual_seed(0))
-    assert found in zero123_elevation.CANDIDATES_DEG
+    assert min(zero123_elevation.CANDIDATES_DEG) <= found <= max(zero123_elevation.CANDIDATES_DEG)
     assert found == guidance.estimate_elevation_deg(a_photo(), torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize("true_deg", [3.0, 38.0])
+def test_expected_views_tell_from_where_they_were_seen(
+    zero123_folder: Path, photograph_balls: Callable[[Cameras], Tensor], true_deg: float
+) -> None:
+    """A guidance that is told turns and rises alone and expects the right views: nothing else tells the elevation."""
+    guidance = Zero123(BASE, zero123_folder, CPU)
+    told: list[Tensor] = []
+
+    def tokens(photo: object, pose: Tensor) -> Tensor:
+        told.append(pose)
+        return torch.zeros(len(pose), 1, 16)
+
+    def decode(latents: Tensor) -> Tensor:
+        turn, rise = torch.rad2deg(torch.atan2(told[0][:, 1], told[0][:, 2])), -torch.rad2deg(told[0][:, 0])
+        views = cameras_around(turn.tolist(), (true_deg + rise).tolist(), 32)
+        return photograph_balls(views).permute(0, 3, 1, 2)
+
+    guidance.tokens, guidance.denoiser.decode = tokens, decode
+    found = guidance.estimate_elevation_deg(a_photo(elevation_deg=0.0), torch.Generator().manual_seed(0))
+    assert abs(found - true_deg) <= 3.0
 
 
 def test_an_absolute_convention_scores_the_photo_itself(zero123_folder: Path) -> None:
