@@ -55,6 +55,16 @@ def small_views(count: int) -> data.Views:
     )  # fmt: skip
 
 
+@torch.no_grad()
+def test_views_are_read_by_the_thing_that_is_seen() -> None:
+    torch.manual_seed(0)
+    network, images = classifier.Classifier(4, 10, 5).eval(), torch.rand(3, 3, 64, 64)
+    names, _, likeliest = network(images)
+    by_name = torch.stack([network(images, torch.full((3,), name))[2] for name in range(4)])
+    assert not torch.allclose(by_name[0], by_name[1])
+    torch.testing.assert_close(likeliest, by_name[names.argmax(1), torch.arange(3)])
+
+
 def test_the_classifier_learns_from_labels_of_every_kind() -> None:
     torch.manual_seed(0)
     views = small_views(6)

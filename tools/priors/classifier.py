@@ -56,7 +56,10 @@ class Block(nn.Module):
 
 
 class Classifier(nn.Module):
-    """Logits of names, colours and views of images "B 3 64 64" in [-1, 1]."""
+    """Logits of names, colours and views of images "B 3 64 64" in [-1, 1].
+
+    Where the front is differs from thing to thing, so that the views of each name are read by a layer of their own.
+    """
 
     def __init__(self, names: int, colors: int, views: int, channels: tuple[int, ...] = Settings.channels):
         super().__init__()
@@ -64,13 +67,16 @@ class Classifier(nn.Module):
         self.stem = nn.Sequential(nn.Conv2d(3, first, 5, 2, 2, bias=False), nn.BatchNorm2d(first), nn.ReLU())
         self.blocks = nn.Sequential(*(Block(a, b) for a, b in itertools.pairwise(channels)))
         self.mix = nn.Sequential(nn.Linear(channels[-1] * 16, 256), nn.BatchNorm1d(256), nn.ReLU())
-        self.name, self.view = nn.Linear(256, names), nn.Linear(256, views)
-        self.color = nn.Linear(256, colors)
+        self.name, self.color = nn.Linear(256, names), nn.Linear(256, colors)
+        self.view = nn.Linear(256, names * views)
 
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Logits "B names", "B colors", "B views"."""
+    def forward(self, images: Tensor, name: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+        """Logits "B names", "B colors", "B views"; the views are those of the thing `name` "B", or of the likeliest."""
         features = self.mix(self.blocks(self.stem(images)).flatten(1))
-        return self.name(features), self.color(features), self.view(features)
+        names = self.name(features)
+        views = self.view(features).unflatten(1, (names.shape[1], -1))
+        chosen = names.argmax(1) if name is None else name
+        return names, self.color(features), views[torch.arange(len(views)), chosen]
 
 
 @dataclass(frozen=True)
@@ -159,7 +165,7 @@ def draw(views: data.Views, index: Tensor, rng: random.Random, tint: float = 0.5
 
 def loss_of(network: Classifier, images: Tensor, labels: Labels, smoothing: float) -> Tensor:
     """Cross entropies of name, colour (where there is one) and view."""
-    names, colors, seen = network(images)
+    names, colors, seen = network(images, labels.name)
     loss = nn.functional.cross_entropy(names, labels.name, label_smoothing=smoothing)
     loss = loss + nn.functional.cross_entropy(seen, labels.view, label_smoothing=smoothing)
     tinted = labels.color >= 0
