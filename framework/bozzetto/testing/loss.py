@@ -50,10 +50,12 @@ class LossContract:
     def test_its_gradient_reaches_the_scene(self) -> None:
         geometry = self.geometry()
         value = self.make()(self.inputs(cameras_around(2), geometry))
-        if self.moves_the_scene and value.requires_grad:
+        if self.moves_the_scene:
+            assert value.requires_grad, "the value is cut off from the scene: no gradient can reach it"
             value.backward()
             gradients = [p.grad for p in geometry.parameters() if p.grad is not None]
-            assert any(bool(gradient.count_nonzero()) for gradient in gradients)
+            moved = any(bool(gradient.count_nonzero()) for gradient in gradients)
+            assert moved, "no parameter of the scene gets a gradient; set moves_the_scene = False if that is meant"
 
     def test_devices_are_taken_from_the_inputs(self) -> None:
         loss, inputs = self.make(), self.inputs(cameras_around(2))

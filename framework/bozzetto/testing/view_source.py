@@ -72,7 +72,8 @@ class ViewSourceContract:
         fresh = torch.Generator().manual_seed(5)
         for step in range(3):
             resumed = self.make().sample(self.step + step, fresh)
-        assert torch.equal(unbroken.c2w, resumed.c2w) and torch.equal(unbroken.fov_y_rad, resumed.fov_y_rad)
+        same = torch.equal(unbroken.c2w, resumed.c2w) and torch.equal(unbroken.fov_y_rad, resumed.fov_y_rad)
+        assert same, "a new source draws other cameras than one that has drawn before: it remembers something"
 
     def test_devices_are_taken_from_the_generator(self) -> None:
         source, generator = self.make(), torch.Generator().manual_seed(0)

@@ -74,7 +74,7 @@ def _shape_scores(
     tokens = guidance.tokens(photo, relative_pose(here + moves, here, guidance.convention))
 
     def predict(noisy: Tensor, timestep: Tensor) -> Tensor:
-        return _predict(guidance, photo, noisy, timestep, tokens, 1.0)
+        return _predict(guidance, photo, noisy, timestep, tokens)
 
     size = (1, denoiser.latent_channels, *denoiser.latent_size)
     noise = normal_noise(tokens.new_empty(size), generator).expand(len(moves), -1, -1, -1)
@@ -111,14 +111,15 @@ def _errors(
         epsilon = normal_noise(latents[:1], generator).expand_as(latents)
         alpha_bar = denoiser.alpha_bar(timestep)
         noisy = add_noise(latents, epsilon, alpha_bar)
-        output = _predict(guidance, photo, noisy, timestep, tokens, 1.0)
+        output = _predict(guidance, photo, noisy, timestep, tokens)
         total += (denoiser.epsilon(output, noisy, alpha_bar) - epsilon).square().mean(dim=(1, 2, 3))
     return total
 
 
 def _predict(
     guidance: PosedPrior, photo: EncodedReference, noisy: Float[Tensor, "N C h w"], timestep: Tensor,
-    tokens: Float[Tensor, "N 1 E"], scale: float,
+    tokens: Float[Tensor, "N 1 E"],
 ) -> Float[Tensor, "N C h w"]:  # fmt: skip
+    """The output of the network, without guidance: what is likely, not what is most like the photo."""
     views = Views(tokens[None], tokens.new_ones(1, len(tokens)))
-    return guidance.predict(noisy, timestep, (photo,), views, scale)
+    return guidance.predict(noisy, timestep, (photo,), views, 1.0)

@@ -75,6 +75,13 @@ class RestlessLoss:
         return 0.0 * inputs.rendered.opacity.sum()
 
 
+class DetachedLoss:
+    """What a `.item()` or a `torch.no_grad()` leaves."""
+
+    def __call__(self, inputs):
+        return inputs.rendered.opacity.sum().detach()
+
+
 @pytest.mark.parametrize(
     ("suite", "make", "test", "message"),
     [
@@ -82,8 +89,9 @@ class RestlessLoss:
         (BackgroundContract, DeafBackground, "test_every_parameter_gets_a_finite_gradient", "no gradient reaches unused"),
         (BackgroundContract, ForgetfulBackground, "test_the_state_survives_saving", "Missing key"),
         (MaterialContract, MixingMaterial, "test_chunks_equal_the_whole", "not close"),
-        (ViewSourceContract, RememberingViews, "test_a_resumed_source_goes_on_as_the_first_would", ""),
-        (LossContract, RestlessLoss, "test_its_gradient_reaches_the_scene", ""),
+        (ViewSourceContract, RememberingViews, "test_a_resumed_source_goes_on_as_the_first_would", "remembers"),
+        (LossContract, RestlessLoss, "test_its_gradient_reaches_the_scene", "no parameter of the scene"),
+        (LossContract, DetachedLoss, "test_its_gradient_reaches_the_scene", "cut off from the scene"),
     ],
 )  # fmt: skip
 def test_a_fault_is_caught(suite, make, test, message):

@@ -20,6 +20,8 @@ from bozzetto_plugins.loss.normal_smoothness_3d import NormalSmoothness3d
 from bozzetto_plugins.loss.opacity_entropy import OpacityEntropy
 
 SPECS = {spec.name: spec for spec in bozzetto_components()}
+AT_REST = ("eikonal", "orientation", "normal-smoothness-3d", "total-variation")
+"""The contract's ball has a true distance, normals that are no parameter's, and no grid."""
 
 
 def contract_of(name: str) -> type[LossContract]:
@@ -38,8 +40,7 @@ class TestEveryLoss:
 
     @pytest.mark.parametrize("check", [test for test in dir(LossContract) if test.startswith("test_")])
     def test_contract(self, name: str, check: str) -> None:
-        at_rest = name == "eikonal"  # the contract's ball has a true distance
-        fields = {"make": lambda self: build(name), "moves_the_scene": not at_rest}
+        fields = {"make": lambda self: build(name), "moves_the_scene": name not in AT_REST}
         contract = type("Contract", (contract_of(name),), fields)()
         getattr(contract, check)()
 
