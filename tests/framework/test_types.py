@@ -8,16 +8,14 @@ from dataclasses import FrozenInstanceError
 import pytest
 import torch
 
-from bozzetto.math.cameras import look_at, spherical_position
+from bozzetto.math.cameras import look_at_origin, spherical_position
 from bozzetto.types import Cameras, FieldOutput, Rays, Samples, to_device
 
 
 def cameras(height: int = 4, width: int = 6) -> Cameras:
     azimuth, elevation = torch.tensor([0.0, 90.0, -135.0]), torch.tensor([0.0, 30.0, -10.0])
     position = spherical_position(azimuth, elevation, torch.tensor([2.0, 2.5, 3.0]))
-    up = torch.tensor([0.0, 0.0, 1.0]).expand(3, 3)
-    c2w = look_at(position, torch.zeros(3, 3), up)
-    return Cameras(c2w, torch.tensor([0.6, 0.7, 0.8]), height, width)
+    return Cameras(look_at_origin(position), torch.tensor([0.6, 0.7, 0.8]), height, width)
 
 
 def test_cameras_derive_angles_and_distance_from_the_matrix() -> None:

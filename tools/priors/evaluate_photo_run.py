@@ -20,7 +20,7 @@ from torch import Tensor
 from bozzetto import hardware
 from bozzetto.build import make
 from bozzetto.load import load_recipe
-from bozzetto.math.cameras import look_at, spherical_position
+from bozzetto.math.cameras import look_at_origin, spherical_position
 from bozzetto.math.image_similarity import psnr_db
 from bozzetto.math.photos import over, resize_masked
 from bozzetto.pipeline import load_scene
@@ -57,7 +57,7 @@ def measure(run: Path, ring: Path) -> dict[str, object]:
     for azimuth in COMPARED_DEG:
         camera, alpha = truth[azimuth]
         position = spherical_position(*(torch.tensor([float(value)]) for value in camera))
-        c2w = look_at(position, torch.zeros(1, 3), torch.tensor([[0.0, 0.0, 1.0]]))
+        c2w = look_at_origin(position)
         size = alpha.shape[0]
         _, opacity = draw(Cameras(c2w, torch.deg2rad(torch.tensor([40.0])), size, size))
         ours, true = opacity[..., 0] > SOLID, torch.from_numpy(alpha > 255 * SOLID)

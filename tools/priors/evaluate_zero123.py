@@ -17,8 +17,9 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, vmap
 
+from bozzetto.math.image_similarity import psnr_db
 from bozzetto.math.relative_pose import relative_pose
 from bozzetto_plugins.guidance.config import Zero123Config
 from bozzetto_plugins.guidance.distillation import denoise, normal_noise
@@ -80,11 +81,6 @@ def generate(prior: Zero123, photos: Sequence[EncodedReference], target: Tensor,
     return prior.denoiser.decode(torch.cat(made))
 
 
-def psnr_db(a: Tensor, b: Tensor) -> Tensor:
-    """Of each image "B 3 H W" in [0, 1]."""
-    return -10.0 * (a - b).square().flatten(1).mean(1).clamp(min=1e-10).log10()
-
-
 def feature_distance(prior: Zero123, a: Tensor, b: Tensor) -> Tensor:
     """1 - cosine of the embeddings of each image."""
     return 1.0 - torch.nn.functional.cosine_similarity(prior.embedding.encode(a), prior.embedding.encode(b))
@@ -105,7 +101,7 @@ def unseen_views(prior: Zero123, pieces: Pieces, mean: Tensor, sampling: Samplin
         photos = encode(prior, images[chosen], camera[chosen])
         made, expected = (generate(prior, photos, camera, how) for how in (sampling, EXPECTATION))
         guesses = {"prior": made, "expected": expected, "copy": images[chosen], "mean": mean.expand_as(images)}
-        numbers = {f"{name}_db": float(psnr_db(guess, images).mean()) for name, guess in guesses.items()}
+        numbers = {f"{name}_db": float(vmap(psnr_db)(guess, images).mean()) for name, guess in guesses.items()}
         numbers |= {f"{name}_distance": float(feature_distance(prior, g, images).mean()) for name, g in guesses.items()}
         rows.append({"piece": key, **{name: round(value, 3) for name, value in numbers.items()}})
     return rows
@@ -121,12 +117,12 @@ def sides(prior: Zero123, ring: Pieces, sampling: Sampling) -> dict[str, dict[st
             images, camera = lit(ring, row), ring.camera[row]
             start, shift = torch.arange(count), round(turn * count / 360)
             true, other = (start + shift) % count, (start - shift) % count if turn != 180 else start
-            tells = psnr_db(images[true], images[other]) < ALIKE_DB
+            tells = vmap(psnr_db)(images[true], images[other]) < ALIKE_DB
             if not tells.any():
                 continue
             photos = encode(prior, images[tells], camera[tells])
             made = generate(prior, photos, camera[true[tells]], sampling)
-            nearer = psnr_db(made, images[true[tells]]) > psnr_db(made, images[other[tells]])
+            nearer = vmap(psnr_db)(made, images[true[tells]]) > vmap(psnr_db)(made, images[other[tells]])
             right, total = right + int(nearer.sum()), total + len(nearer)
         found[str(turn)] = {"right": round(right / max(total, 1), 3), "views": total}
     return found

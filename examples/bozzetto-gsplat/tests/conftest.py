@@ -6,7 +6,7 @@ import math
 
 import pytest
 import torch
-from bozzetto.math.cameras import look_at
+from bozzetto.math.cameras import look_at_origin
 from bozzetto.types import Cameras
 from torch.nn.functional import normalize
 
@@ -65,7 +65,7 @@ class Scenes:
     def camera(distance: float = 4.0, height: int = 21, width: int = 21, fov_y_rad: float = 0.5) -> Cameras:
         """On +x, looking at the origin: the picture's right is +y, its top +z."""
         position = torch.tensor([[distance, 0.0, 0.0]])
-        c2w = look_at(position, torch.zeros(1, 3), torch.tensor([[0.0, 0.0, 1.0]]))
+        c2w = look_at_origin(position)
         return Cameras(c2w, torch.tensor([fov_y_rad]), height, width)
 
 

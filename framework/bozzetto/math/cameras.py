@@ -53,6 +53,11 @@ def look_at(
     return torch.cat([top, bottom], dim=1)
 
 
+def look_at_origin(position: Float[Tensor, "B 3"]) -> Float[Tensor, "B 4 4"]:
+    """`look_at` for cameras that look at the world's origin and stand upright: z is up."""
+    return look_at(position, torch.zeros_like(position), position.new_tensor([0.0, 0.0, 1.0]).expand_as(position))
+
+
 def ray_directions(
     c2w: Float[Tensor, "B 4 4"], fov_y_rad: Float[Tensor, "B"], height: int, width: int
 ) -> Float[Tensor, "B {height} {width} 3"]:

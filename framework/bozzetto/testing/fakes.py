@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from bozzetto.math.cameras import look_at, spherical_position
+from bozzetto.math.cameras import look_at_origin, spherical_position
 from bozzetto.types import Cameras, Reference
 
 TEXT_WIDTH = 16
@@ -76,9 +76,7 @@ def cameras_around(
     azimuth = torch.tensor(azimuth_deg, dtype=torch.float32)
     elevation = torch.tensor(elevation_deg, dtype=torch.float32).expand_as(azimuth)
     position = spherical_position(azimuth, elevation, torch.full_like(azimuth, distance))
-    up = position.new_tensor([0.0, 0.0, 1.0]).expand_as(position)
-    c2w = look_at(position, torch.zeros_like(position), up)
-    return Cameras(c2w, torch.full_like(azimuth, math.radians(40.0)), size, size)
+    return Cameras(look_at_origin(position), torch.full_like(azimuth, math.radians(40.0)), size, size)
 
 
 def tiny_stable_diffusion(

@@ -20,7 +20,7 @@ from torch import Tensor
 from bozzetto.kernels import api
 from bozzetto.kinds.geometry import MeshGeometry, module
 from bozzetto.kinds.renderer import Renderer
-from bozzetto.math.cameras import look_at, spherical_position
+from bozzetto.math.cameras import look_at_origin, spherical_position
 from bozzetto.math.meshes import laplacian_smoothness, normal_consistency
 from bozzetto.math.projection import scene_clip_positions
 from bozzetto.testing.scenes import PlainBackground, PlainMaterial
@@ -152,9 +152,8 @@ def cameras_on_sphere(count: int, size: int, distance: float = 3.2, fov_y_deg: f
     elevation = torch.rad2deg(torch.asin(1.0 - 2.0 * index / count))
     azimuth = (index * 180.0 * (3.0 - math.sqrt(5.0))) % 360.0
     position = spherical_position(azimuth, elevation, torch.full_like(azimuth, distance))
-    up = position.new_tensor([0.0, 0.0, 1.0]).expand_as(position)
     fov_y_rad = torch.full_like(azimuth, math.radians(fov_y_deg))
-    return Cameras(look_at(position, torch.zeros_like(position), up), fov_y_rad, size, size)
+    return Cameras(look_at_origin(position), fov_y_rad, size, size)
 
 
 @torch.no_grad()

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from bozzetto.kernels import api
-from bozzetto.math.cameras import look_at, spherical_position
+from bozzetto.math.cameras import look_at_origin, spherical_position
 from bozzetto.types import Cameras, FieldOutput, Rays, Rendered, Samples, Shading, VolumeSamples
 
 
@@ -101,8 +101,7 @@ def cameras_around(count: int = 1, size: int = 17, distance: float = 2.5, fov_y_
     """
     azimuth = torch.arange(count) * (360.0 / count)
     position = spherical_position(azimuth, torch.full_like(azimuth, 20.0), torch.full_like(azimuth, distance))
-    up = torch.tensor([0.0, 0.0, 1.0]).expand(count, 3)
-    return Cameras(look_at(position, torch.zeros(count, 3), up), torch.full((count,), fov_y_rad), size, size)
+    return Cameras(look_at_origin(position), torch.full((count,), fov_y_rad), size, size)
 
 
 def cameras_away(count: int = 1, size: int = 17) -> Cameras:

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from bozzetto.math.cameras import look_at, spherical_position
+from bozzetto.math.cameras import look_at_origin, spherical_position
 from bozzetto.math.relative_pose import relative_pose
 from bozzetto.math.score import add_noise
 from bozzetto.types import Cameras
@@ -88,8 +88,7 @@ def _shape_scores(
 def _looking(angles: Float[Tensor, "V 3"], fov_y_rad: Float[Tensor, "1"]) -> Cameras:
     """Cameras at azimuths, elevations and distances, of the expected views' size, that look at the origin."""
     position = spherical_position(*angles.unbind(dim=1))
-    up = position.new_tensor([0.0, 0.0, 1.0]).expand_as(position)
-    c2w = look_at(position, torch.zeros_like(position), up)
+    c2w = look_at_origin(position)
     return Cameras(c2w, fov_y_rad.to(c2w).expand(len(c2w)), PIXELS, PIXELS)
 
 

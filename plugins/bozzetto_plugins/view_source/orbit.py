@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from bozzetto.math.cameras import look_at, spherical_position
+from bozzetto.math.cameras import look_at, look_at_origin, spherical_position
 from bozzetto.math.view_sampling import (
     Range,
     distance_of_frame,
@@ -53,14 +53,14 @@ class Orbit:
         azimuth_deg = 360.0 / count * torch.arange(count, device=device, dtype=torch.float32)
         elevation_deg = torch.full_like(azimuth_deg, config.eval_elevation_deg)
         position = spherical_position(azimuth_deg, elevation_deg, torch.full_like(azimuth_deg, config.eval_distance))
-        c2w = look_at(position, torch.zeros_like(position), _up_like(position))
         fov_y_rad = torch.full_like(azimuth_deg, math.radians(config.eval_fov_y_deg))
-        return Cameras(c2w, fov_y_rad, config.eval_height, config.eval_width)
+        return Cameras(look_at_origin(position), fov_y_rad, config.eval_height, config.eval_width)
 
     def _look_from(self, position: Float[Tensor, "B 3"], generator: torch.Generator) -> Float[Tensor, "B 4 4"]:
         """Camera matrices that look at the origin, shaken by the three jitters."""
         config, shape = self.config, position.shape
-        target, up = torch.zeros_like(position), _up_like(position)
+        target = torch.zeros_like(position)
+        up = position.new_tensor([0.0, 0.0, 1.0]).expand_as(position)
         if config.position_jitter > 0.0:
             shift = 2.0 * torch.rand(shape, generator=generator, device=generator.device) - 1.0
             position = position + config.position_jitter * shift
@@ -84,8 +84,3 @@ class Orbit:
             "distance": config.eval_distance * (tangent if config.relative_distance else 1.0),
         }
         return grown_range(center[name], bounds, step / config.progressive_until_step)
-
-
-def _up_like(position: Float[Tensor, "B 3"]) -> Float[Tensor, "B 3"]:
-    """World up (z) for each position."""
-    return position.new_tensor([0.0, 0.0, 1.0]).expand_as(position)

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from bozzetto.math.cameras import look_at, spherical_position
+from bozzetto.math.cameras import look_at_origin, spherical_position
 from bozzetto.math.photos import resize_masked
 from bozzetto.types import Cameras, Reference, to_device
 from bozzetto_plugins.view_source.config import SingleImageConfig
@@ -68,6 +68,5 @@ class SingleImage:
     def _look(self, azimuth_deg: Float[Tensor, "B"], elevation_deg: float, height: int, width: int) -> Cameras:
         distance = torch.full_like(azimuth_deg, self.config.distance)
         position = spherical_position(azimuth_deg, torch.full_like(azimuth_deg, elevation_deg), distance)
-        up = position.new_tensor([0.0, 0.0, 1.0]).expand_as(position)
         fov_y_rad = torch.full_like(azimuth_deg, math.radians(self.config.fov_y_deg))
-        return Cameras(look_at(position, torch.zeros_like(position), up), fov_y_rad, height, width)
+        return Cameras(look_at_origin(position), fov_y_rad, height, width)

@@ -8,15 +8,21 @@ import pytest
 import torch
 from torch import Tensor
 
-from bozzetto.math.cameras import azimuth_deg, elevation_deg, look_at, ray_directions, spherical_position
+from bozzetto.math.cameras import (
+    azimuth_deg,
+    elevation_deg,
+    look_at,
+    look_at_origin,
+    ray_directions,
+    spherical_position,
+)
 
 UP = torch.tensor([[0.0, 0.0, 1.0]])
-ORIGIN = torch.zeros(1, 3)
 
 
 def orbit_camera(azimuth: float, elevation: float, distance: float = 3.0) -> Tensor:
     position = spherical_position(*(torch.tensor([value]) for value in (azimuth, elevation, distance)))
-    return look_at(position, ORIGIN, UP)
+    return look_at_origin(position)
 
 
 def project(c2w: Tensor, fov_y_rad: float, size: int, point: tuple[float, float, float]) -> tuple[float, float]:

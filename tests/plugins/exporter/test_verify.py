@@ -12,7 +12,7 @@ import trimesh
 from bozzetto.errors import ExportError
 from bozzetto.kinds.exporter import Scene
 from bozzetto.kinds.geometry import MeshGeometry
-from bozzetto.math.cameras import look_at
+from bozzetto.math.cameras import look_at_origin
 from bozzetto.testing.exporter import PlainRenderer, sphere_scene
 from bozzetto.testing.letter_box import CENTER, HALF, LETTER, LetterBox, cell_centers
 from bozzetto.testing.scenes import SoftSphere
@@ -55,8 +55,7 @@ class Ball(SoftSphere):
 
 
 def camera_in_front(size: int, distance: float = 3.0) -> Cameras:
-    position, up = torch.tensor([[distance, 0.0, 0.0]]), torch.tensor([[0.0, 0.0, 1.0]])
-    return Cameras(look_at(position, torch.zeros(1, 3), up), torch.tensor([0.7]), size, size)
+    return Cameras(look_at_origin(torch.tensor([[distance, 0.0, 0.0]])), torch.tensor([0.7]), size, size)
 
 
 def test_the_drawing_is_what_a_camera_sees(tmp_path: Path) -> None:
