@@ -33,7 +33,7 @@ from bozzetto.pipeline import load_scene  # noqa: E402
 from bozzetto.registry import Registry, installed_sources  # noqa: E402
 from bozzetto.run_folder import RunFolder  # noqa: E402
 from captions import caption  # noqa: E402
-from classifier import Judge  # noqa: E402
+from judge import Judge  # noqa: E402
 
 PLAIN = (
     "hamburger", "snowman", "cactus", "mailbox", "teapot", "teddy bear", "rocket", "mushroom", "robot", "pumpkin",

@@ -13,6 +13,7 @@ import torch
 import classifier
 import data
 import evaluate
+import judge
 import objects
 
 
@@ -21,7 +22,7 @@ import objects
     [(0, 0, "front"), (90, 10, "left side"), (-90, 10, "right side"), (180, 0, "back"), (30, 75, "overhead")],
 )
 def test_views_are_classed_as_the_captions_say(azimuth: float, elevation: float, expected: str) -> None:
-    assert classifier.VIEWS[classifier.view_class(azimuth, elevation)] == expected
+    assert judge.VIEWS[classifier.view_class(azimuth, elevation)] == expected
 
 
 @pytest.mark.parametrize(
@@ -58,11 +59,42 @@ def small_views(count: int) -> data.Views:
 @torch.no_grad()
 def test_views_are_read_by_the_thing_that_is_seen() -> None:
     torch.manual_seed(0)
-    network, images = classifier.Classifier(4, 10, 5).eval(), torch.rand(3, 3, 64, 64)
-    names, _, likeliest = network(images)
-    by_name = torch.stack([network(images, torch.full((3,), name))[2] for name in range(4)])
-    assert not torch.allclose(by_name[0], by_name[1])
-    torch.testing.assert_close(likeliest, by_name[names.argmax(1), torch.arange(3)])
+    network, images = judge.Classifier(4, 10, 5).eval(), torch.rand(3, 3, 64, 64)
+    views = network(images)[2]
+    assert views.shape == (3, 4, 5)
+    name, _, view = judge.answer(network, images)
+    likeliest = views.softmax(-1)[torch.arange(3), name].argmax(1)
+    network.view.bias.view(4, 5)[int(name[0]), (int(view[0]) + 1) % 5] += 100.0
+    assert int(judge.answer(network, images)[2][0]) == (int(likeliest[0]) + 1) % 5
+    network.view.bias.view(4, 5)[(int(name[0]) + 1) % 4] += torch.randn(5) * 100.0
+    assert int(judge.answer(network, images)[2][0]) == (int(likeliest[0]) + 1) % 5, "other things have no say"
+
+
+def test_pictures_are_shown_larger_and_aside_as_asked() -> None:
+    image = torch.zeros(1, 1, 64, 64)
+    image[:, :, 24:40, 24:40] = 1.0
+    still = judge.show(image, torch.ones(1), torch.zeros(1, 2))
+    torch.testing.assert_close(still, image)
+    larger = judge.show(image, torch.full((1,), 1.5), torch.zeros(1, 2))
+    assert float(larger.sum()) == pytest.approx(1.5**2 * float(image.sum()), rel=0.05)
+    aside = judge.show(image, torch.ones(1), torch.tensor([[0.25, -0.5]]))  # 8 px right, 16 px up
+    torch.testing.assert_close(aside, image.roll((-16, 8), (2, 3)), atol=1e-4, rtol=0.0)
+    soft = judge.blur(image)
+    assert float(soft.sum()) == pytest.approx(float(image.sum())) and 0.0 < soft[0, 0, 23, 23] < soft[0, 0, 24, 24] < 1.0
+
+
+def test_answers_average_over_glances() -> None:
+    class Fickle(torch.nn.Module):
+        """Sure of 1 at the picture as it is, and a little in favour of 0 at any other glance."""
+
+        def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+            same = (images == still[: len(images)]).flatten(1).all(1)
+            names = torch.where(same[:, None], torch.tensor([0.0, 1.0]), torch.tensor([1.0, 0.0]))
+            return names, names, names[:, None].expand(-1, 2, 2)
+
+    still = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    name, color, view = judge.answer(Fickle(), still)
+    assert name.tolist() == color.tolist() == view.tolist() == [0, 0]
 
 
 def test_the_classifier_learns_from_labels_of_every_kind() -> None:
@@ -72,7 +104,7 @@ def test_the_classifier_learns_from_labels_of_every_kind() -> None:
     assert images.shape == (6, 3, 64, 64)
     assert labels.name.tolist() == [0, 1, 2, 0, 1, 2]
     assert (labels.color >= 0).all()
-    network = classifier.Classifier(4, 10, 5)
+    network = judge.Classifier(4, 10, 5)
     before = classifier.loss_of(network, images, labels, 0.0)
     optimiser = torch.optim.Adam(network.parameters(), lr=1e-3)
     for _ in range(8):
@@ -96,15 +128,14 @@ def test_moved_pictures_stay_in_range() -> None:
 
 def test_a_judge_is_read_back_and_names_pictures(tmp_path: Path) -> None:
     torch.manual_seed(0)
-    network = classifier.Classifier(len(objects.THINGS), 10, 5).eval()
+    network = judge.Classifier(len(objects.THINGS), 10, 5).eval()
     classifier.write(tmp_path, network, {"name": 0.5}, ["chair"])
-    judge = classifier.Judge.load(tmp_path)
-    assert judge.distinct == {"chair"}
-    assert len(judge.names) == len(objects.THINGS)
+    told = judge.Judge.load(tmp_path)
+    assert told.distinct == {"chair"}
+    assert len(told.names) == len(objects.THINGS)
     images = torch.rand(3, 3, 64, 64) * 2 - 1
-    seen = judge.look(images)
-    expected = network(images)[0].argmax(1).tolist()
-    assert [row[0] for row in seen] == [judge.names[i] for i in expected]
+    expected = judge.answer(network, images)[0].tolist()
+    assert [row[0] for row in told.look(images)] == [told.names[i] for i in expected]
     assert json.loads((tmp_path / "classifier.json").read_text())["held_out"] == {"name": 0.5}
 
 
@@ -192,7 +223,7 @@ def test_the_sheet_is_white_where_runs_are_missing() -> None:
 
 def test_batch_norms_are_measured_anew() -> None:
     torch.manual_seed(0)
-    network = classifier.Classifier(4, 10, 5)
+    network = judge.Classifier(4, 10, 5)
     norm = network.stem[1]
     norm.running_mean.fill_(100.0)
     classifier.settle(network, small_views(4), random.Random(0))

@@ -1,13 +1,11 @@
-"""Train a small network that names the object, the colour and the view of a 64 px picture.
+"""Train the network of `judge.py` on renders alone.
 
-It learns from the renders alone and never sees a sample of the prior, so that it can judge samples and meshes.
 Pictures are shifted, scaled and blurred in training, because what it will judge is softer than renders are.
 """
 
 from __future__ import annotations
 
 import argparse
-import itertools
 import json
 import random
 import time
@@ -15,16 +13,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 import cameras
 import data
 from captions import COLORS
+from judge import VIEWS, Classifier, answer, blur, show
 from objects import THINGS
 from training import Average, Schedule, keep_memory_mapped, load_checkpoint, save_checkpoint
 
-VIEWS = ("front", "left side", "back", "right side", "overhead")
 NEAR_BORDER_DEG = 10.0
 DISTINCT_SHARE = 0.9
 """A thing's views can be told apart if the network tells this share of its held-out ones."""
@@ -34,83 +32,10 @@ DISTINCT_SHARE = 0.9
 class Settings:
     """Sizes and rates of the classifier's training."""
 
-    channels: tuple[int, ...] = (32, 64, 128, 192)
     batch: int = 64
     decay: float = 0.998
     smoothing: float = 0.05
     schedule: Schedule = Schedule(peak=3e-3, floor=2e-5, warmup_steps=100)
-
-
-class Block(nn.Module):
-    """Two convolutions with batch norm around a skip; the first halves the resolution."""
-
-    def __init__(self, few: int, many: int):
-        super().__init__()
-        self.first = nn.Sequential(nn.Conv2d(few, many, 3, 2, 1, bias=False), nn.BatchNorm2d(many), nn.ReLU())
-        self.second = nn.Sequential(nn.Conv2d(many, many, 3, 1, 1, bias=False), nn.BatchNorm2d(many))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Features "B C H W" to "B D H/2 W/2"."""
-        x = self.first(x)
-        return torch.relu(x + self.second(x))
-
-
-class Classifier(nn.Module):
-    """Logits of names, colours and views of images "B 3 64 64" in [-1, 1].
-
-    Where the front is differs from thing to thing, so that the views of each name are read by a layer of their own.
-    """
-
-    def __init__(self, names: int, colors: int, views: int, channels: tuple[int, ...] = Settings.channels):
-        super().__init__()
-        first = channels[0]
-        self.stem = nn.Sequential(nn.Conv2d(3, first, 5, 2, 2, bias=False), nn.BatchNorm2d(first), nn.ReLU())
-        self.blocks = nn.Sequential(*(Block(a, b) for a, b in itertools.pairwise(channels)))
-        self.mix = nn.Sequential(nn.Linear(channels[-1] * 16, 256), nn.BatchNorm1d(256), nn.ReLU())
-        self.name, self.color = nn.Linear(256, names), nn.Linear(256, colors)
-        self.view = nn.Linear(256, names * views)
-
-    def forward(self, images: Tensor, name: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
-        """Logits "B names", "B colors", "B views"; the views are those of the thing `name` "B", or of the likeliest."""
-        features = self.mix(self.blocks(self.stem(images)).flatten(1))
-        names = self.name(features)
-        views = self.view(features).unflatten(1, (names.shape[1], -1))
-        chosen = names.argmax(1) if name is None else name
-        return names, self.color(features), views[torch.arange(len(views)), chosen]
-
-
-@dataclass(frozen=True)
-class Judge:
-    """A trained classifier and its words. `distinct` are the names whose views can be told apart."""
-
-    network: Classifier
-    names: tuple[str, ...]
-    colors: tuple[str, ...]
-    views: tuple[str, ...]
-    distinct: frozenset[str]
-
-    @classmethod
-    def load(cls, folder: Path) -> Judge:
-        """Read what `main` wrote."""
-        words = json.loads((folder / "classifier.json").read_text(encoding="utf-8"))
-        network = Classifier(len(words["names"]), len(words["colors"]), len(words["views"]))
-        weights = load_file(folder / "classifier.safetensors")
-        network.load_state_dict(
-            {key: value.float() if value.is_floating_point() else value for key, value in weights.items()}
-        )
-        tables = (tuple(words[key]) for key in ("names", "colors", "views"))
-        return cls(network.eval(), *tables, frozenset(words["distinct"]))
-
-    @torch.no_grad()
-    def look(self, images: Tensor) -> list[tuple[str, str, str]]:
-        """(name, colour, view) of each of `images` "B 3 64 64" in [-1, 1]."""
-        picks = [logits.argmax(1).tolist() for part in images.split(64) for logits in self.network(part)]
-        rows: list[tuple[str, str, str]] = []
-        for names, colors, views in zip(picks[0::3], picks[1::3], picks[2::3], strict=True):
-            rows += [
-                (self.names[n], self.colors[c], self.views[v]) for n, c, v in zip(names, colors, views, strict=True)
-            ]
-        return rows
 
 
 def view_class(azimuth_deg: float, elevation_deg: float) -> int:
@@ -128,19 +53,11 @@ def near_border(azimuth_deg: float, elevation_deg: float) -> bool:
 
 
 def blur_and_move(images: Tensor) -> Tensor:
-    """Images scaled by 0.75 to 1.1, shifted by up to 6 px, and half of them blurred; the border's colour goes on."""
+    """Images scaled by 0.75 to 1.1, shifted by up to 6 px, and half of them blurred."""
     count = len(images)
-    zoom, shift = 1 / (0.75 + 0.35 * torch.rand(count)), (torch.rand(count, 2) * 2 - 1) * 0.19
-    matrix = torch.zeros(count, 2, 3)
-    matrix[:, 0, 0], matrix[:, 1, 1], matrix[:, :, 2] = zoom, zoom, shift
-    grid = nn.functional.affine_grid(matrix, list(images.shape), align_corners=False)
-    moved = nn.functional.grid_sample(images, grid, padding_mode="border", align_corners=False)
-    soft = nn.functional.avg_pool2d(nn.functional.pad(moved, (1, 1, 1, 1), mode="replicate"), 3, 1)
-    soft = torch.where(
-        torch.rand(count, 1, 1, 1) < 0.3,
-        nn.functional.avg_pool2d(nn.functional.pad(soft, (1, 1, 1, 1), mode="replicate"), 3, 1),
-        soft,
-    )
+    moved = show(images, 0.75 + 0.35 * torch.rand(count), (torch.rand(count, 2) * 2 - 1) * 0.19)
+    soft = blur(moved)
+    soft = torch.where(torch.rand(count, 1, 1, 1) < 0.3, blur(soft), soft)
     return torch.where(torch.rand(count, 1, 1, 1) < 0.5, soft, moved)
 
 
@@ -165,7 +82,8 @@ def draw(views: data.Views, index: Tensor, rng: random.Random, tint: float = 0.5
 
 def loss_of(network: Classifier, images: Tensor, labels: Labels, smoothing: float) -> Tensor:
     """Cross entropies of name, colour (where there is one) and view."""
-    names, colors, seen = network(images, labels.name)
+    names, colors, views = network(images)
+    seen = views[torch.arange(len(views)), labels.name]  # of what it is, whatever it is taken for
     loss = nn.functional.cross_entropy(names, labels.name, label_smoothing=smoothing)
     loss = loss + nn.functional.cross_entropy(seen, labels.view, label_smoothing=smoothing)
     tinted = labels.color >= 0
@@ -183,8 +101,7 @@ def measure(network: Classifier, views: data.Views) -> tuple[dict[str, float], l
     torch.manual_seed(2)
     network.eval()
     images, labels = draw(views, torch.arange(len(views.thing)), random.Random(2))
-    logits = [network(part) for part in images.split(128)]
-    names, colors, seen = (torch.cat(column).argmax(1) for column in zip(*logits, strict=True))
+    names, colors, seen = answer(network, images)
     network.train()
     tinted = labels.color >= 0
     clear = torch.tensor([not near_border(float(a), float(e)) for a, e, _ in views.camera])
@@ -231,7 +148,7 @@ def write(folder: Path, network: Classifier, result: dict[str, float], distinct:
 def train(args: argparse.Namespace, settings: Settings) -> None:
     """Run until `args.minutes` of processor time are used, over all restarts together."""
     views, held_out = data.load_views(args.renders), data.load_views(args.renders, held_out=True)
-    network = Classifier(len(THINGS), len(COLORS), len(VIEWS), settings.channels)
+    network = Classifier(len(THINGS), len(COLORS), len(VIEWS))
     parameters = list(network.parameters())
     optimiser = torch.optim.AdamW(parameters, lr=1e-3, weight_decay=0.02, fused=True)
     average, step, used_s = Average(parameters), 0, 0.0

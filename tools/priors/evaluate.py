@@ -21,7 +21,7 @@ from PIL import Image
 from torch import Tensor
 
 from captions import COLORS, VIEWS, caption
-from classifier import Judge
+from judge import Judge
 from objects import THINGS
 from training import keep_memory_mapped
 
