@@ -80,7 +80,9 @@ def test_pictures_are_shown_larger_and_aside_as_asked() -> None:
     aside = judge.show(image, torch.ones(1), torch.tensor([[0.25, -0.5]]))  # 8 px right, 16 px up
     torch.testing.assert_close(aside, image.roll((-16, 8), (2, 3)), atol=1e-4, rtol=0.0)
     soft = judge.blur(image)
-    assert float(soft.sum()) == pytest.approx(float(image.sum())) and 0.0 < soft[0, 0, 23, 23] < soft[0, 0, 24, 24] < 1.0
+    assert (
+        float(soft.sum()) == pytest.approx(float(image.sum())) and 0.0 < soft[0, 0, 23, 23] < soft[0, 0, 24, 24] < 1.0
+    )
 
 
 def test_answers_average_over_glances() -> None:
@@ -118,10 +120,18 @@ def test_the_classifier_learns_from_labels_of_every_kind() -> None:
     assert torch.isfinite(classifier.loss_of(network, images, plain, 0.1))
 
 
-def test_moved_pictures_stay_in_range() -> None:
+def test_grain_is_weak_differs_between_pictures_and_leaves_the_mean() -> None:
+    torch.manual_seed(0)
+    grain = classifier.grain(torch.zeros(64, 3, 64, 64))
+    strength = grain.flatten(1).std(1)
+    assert 0.0 < strength.min() < 0.02 and 0.05 < strength.max() < 0.15
+    assert abs(float(grain.mean())) < 2e-3
+
+
+def test_distorted_pictures_stay_in_range() -> None:
     torch.manual_seed(0)
     images = torch.rand(8, 3, 64, 64) * 2 - 1
-    moved = classifier.blur_and_move(images)
+    moved = classifier.distort(images)
     assert moved.shape == images.shape
     assert moved.abs().max() <= 1.0 + 1e-5
 

@@ -9,6 +9,7 @@ import torch
 from transformers import CLIPTextConfig, CLIPTextModel
 
 import warm_start
+from text import WIDTH
 from train_unet import UnetSettings, build_unet
 
 
@@ -51,3 +52,22 @@ def test_what_has_another_shape_keeps_its_start() -> None:
     warm_start.warm_start(layer, {"weight": torch.zeros(3, 4), "bias": torch.full((3,), 2.0)})
     torch.testing.assert_close(layer.weight.detach(), before)
     torch.testing.assert_close(layer.bias.detach(), torch.full((3,), 2.0))
+
+
+def test_blocks_that_scale_take_the_weights_of_blocks_that_add() -> None:
+    name = "mid_block.resnets.0.time_emb_proj.weight"
+    added, other = torch.rand(3, 2), torch.rand(3, 2)
+    scales = {name: torch.rand(6, 2), "conv.weight": other}
+    started = warm_start.modulating({name: added, "conv.weight": other}, scales)
+    torch.testing.assert_close(started[name], torch.cat([torch.zeros(3, 2), added]))
+    torch.testing.assert_close(started["conv.weight"], other)
+    torch.testing.assert_close(warm_start.modulating(scales, scales), scales)
+
+
+def test_pooled_text_says_nothing_at_first_and_learns() -> None:
+    torch.manual_seed(0)
+    unet = build_unet(UnetSettings(channels=(16, 32)), 4)
+    time = unet.add_embedding(torch.randn(2, 5, WIDTH))
+    torch.testing.assert_close(time, time[:1].expand(2, -1))
+    unet(torch.randn(2, 4, 16, 16), 500, torch.randn(2, 5, WIDTH)).sample.square().mean().backward()
+    assert unet.add_embedding.norm2.weight.grad.abs().sum() > 0.0

@@ -20,6 +20,7 @@ import train_zero123
 import unseen_views
 from bozzetto.math.relative_pose import relative_pose
 from bozzetto_plugins.guidance.image_embedding import load_projection
+from train_unet import UnetSettings, build_unet
 
 
 @pytest.fixture
@@ -92,6 +93,17 @@ def test_what_a_widened_denoiser_has_new_does_nothing_at_first(tmp_path: Path) -
     wide.save_pretrained(tmp_path / "wide")
     again = train_zero123.widen(tmp_path / "wide")  # from an image-and-pose prior training goes on
     torch.testing.assert_close(again.state_dict(), wide.state_dict())
+
+
+def test_a_widened_denoiser_no_longer_pools_text(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    text = build_unet(UnetSettings(channels=(16, 32)), 4)
+    text.save_pretrained(tmp_path)
+    wide = train_zero123.widen(tmp_path)
+    assert wide.config["addition_embed_type"] is None
+    assert not any("add_embedding" in name for name in wide.state_dict())
+    projected = "mid_block.resnets.0.time_emb_proj.weight"
+    torch.testing.assert_close(wide.state_dict()[projected], text.state_dict()[projected])
 
 
 def test_a_pair_has_the_pose_of_its_cameras() -> None:

@@ -1,6 +1,7 @@
 """Train the network of `judge.py` on renders alone.
 
-Pictures are shifted, scaled and blurred in training, because what it will judge is softer than renders are.
+Pictures are shifted, scaled, blurred and made grainy in training, because what it will judge is softer and not as clean
+as renders are.
 """
 
 from __future__ import annotations
@@ -52,13 +53,25 @@ def near_border(azimuth_deg: float, elevation_deg: float) -> bool:
     return elevation_deg < cameras.OVERHEAD_DEG and to_diagonal < NEAR_BORDER_DEG
 
 
-def blur_and_move(images: Tensor) -> Tensor:
-    """Images scaled by 0.75 to 1.1, shifted by up to 6 px, and half of them blurred."""
+def grain(images: Tensor) -> Tensor:
+    """Noise like a denoiser's left-overs: of each image's own strength (deviation up to 0.15) and coarseness."""
+    count, channels, height, width = images.shape
+    noise = torch.zeros_like(images)
+    for coarseness in (1, 2, 4):
+        layer = torch.randn(count, channels, height // coarseness, width // coarseness)
+        layer = nn.functional.interpolate(layer, size=(height, width), mode="bilinear", align_corners=False)
+        noise += torch.rand(count, 1, 1, 1) * layer
+    return 0.1 * torch.rand(count, 1, 1, 1) * noise
+
+
+def distort(images: Tensor) -> Tensor:
+    """Images scaled by 0.75 to 1.1, shifted by up to 6 px; half of them blurred, and half of them with grain."""
     count = len(images)
     moved = show(images, 0.75 + 0.35 * torch.rand(count), (torch.rand(count, 2) * 2 - 1) * 0.19)
     soft = blur(moved)
     soft = torch.where(torch.rand(count, 1, 1, 1) < 0.3, blur(soft), soft)
-    return torch.where(torch.rand(count, 1, 1, 1) < 0.5, soft, moved)
+    moved = torch.where(torch.rand(count, 1, 1, 1) < 0.5, soft, moved)
+    return torch.where(torch.rand(count, 1, 1, 1) < 0.5, moved + grain(moved), moved).clamp(-1, 1)
 
 
 @dataclass(frozen=True)
@@ -128,7 +141,7 @@ def settle(network: Classifier, views: data.Views, rng: random.Random) -> None:
         norm.momentum = None  # plain means
     for _ in range(8):
         index = torch.multinomial(views.weight.sqrt(), 128, replacement=True)
-        network(blur_and_move(draw(views, index, rng)[0]))
+        network(distort(draw(views, index, rng)[0]))
     for norm in norms:
         norm.momentum = 0.1
 
@@ -165,7 +178,7 @@ def train(args: argparse.Namespace, settings: Settings) -> None:
         images, labels = draw(views, torch.multinomial(weight, settings.batch, replacement=True), rng)
         for group in optimiser.param_groups:
             group["lr"] = settings.schedule.rate(used_s / limit, step)
-        loss = loss_of(network, blur_and_move(images), labels, settings.smoothing)
+        loss = loss_of(network, distort(images), labels, settings.smoothing)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         optimiser.step()

@@ -32,7 +32,7 @@ from training import (
     noise_weight,
     save_checkpoint,
 )
-from warm_start import follow_words, shallower, warm_start
+from warm_start import follow_words, modulating, shallower, warm_start
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,9 @@ class Pool:
 
 
 def build_unet(settings: UnetSettings, latent_channels: int) -> UNet2DConditionModel:
-    """An untrained denoiser of 16x16 latents; text enters at the lower level."""
+    """An untrained denoiser of 16x16 latents. Text enters at the lower level, and pooled at the time embedding, with
+    which every block scales and shifts (FiLM): what holds for the whole picture, as the view, is learned soonest there.
+    """
     unet = UNet2DConditionModel(
         sample_size=16,
         in_channels=latent_channels,
@@ -88,7 +90,11 @@ def build_unet(settings: UnetSettings, latent_channels: int) -> UNet2DConditionM
         cross_attention_dim=WIDTH,
         attention_head_dim=settings.heads,
         norm_num_groups=16,
+        addition_embed_type="text",
+        addition_embed_type_num_heads=settings.heads,
+        resnet_time_scale_shift="scale_shift",
     )
+    torch.nn.init.zeros_(unet.add_embedding.norm2.weight)  # a denoiser that knew none of it goes on as it was
     unet.set_attn_processor(AttnProcessor())  # the fused attention's backward takes half the step on a CPU
     return unet
 
@@ -206,7 +212,7 @@ def prepare(args: argparse.Namespace, settings: UnetSettings) -> Training:
     text_encoder = build_text_encoder(tokenizer)
     if args.init_from:
         found = load_file(args.init_from / "unet" / "diffusion_pytorch_model.safetensors")
-        warm_start(unet, shallower(found, settings.layers))
+        warm_start(unet, modulating(shallower(found, settings.layers), unet.state_dict()))
         earlier = CLIPTokenizer.from_pretrained(args.init_from / "tokenizer")
         text_weights = load_file(args.init_from / "text_encoder" / "model.safetensors")
         warm_start(text_encoder, follow_words(text_weights, earlier.get_vocab(), text_encoder, tokenizer.get_vocab()))

@@ -36,6 +36,7 @@ from training import (
     noise_weight,
     save_checkpoint,
 )
+from warm_start import modulating
 
 
 @dataclass(frozen=True)
@@ -59,26 +60,19 @@ def widen(folder: Path) -> UNet2DConditionModel:
     first = weights["conv_in.weight"]
     if first.shape[1] == config["out_channels"]:
         weights["conv_in.weight"] = torch.cat([first, torch.zeros_like(first)], dim=1)
-    if config["resnet_time_scale_shift"] == "default":
-        weights = {name: modulating(value) if ".time_emb_proj." in name else value for name, value in weights.items()}
     wider = {"in_channels": 2 * config["out_channels"], "resnet_time_scale_shift": "scale_shift"}
+    wider["addition_embed_type"] = None  # the text prior's pooled words; the token takes their place
     token = {"class_embed_type": "projection", "projection_class_embeddings_input_dim": config["cross_attention_dim"]}
     unet = UNet2DConditionModel.from_config({**config, **token, **wider})
     if config["class_embed_type"] is None:
         nn.init.normal_(unet.class_embedding.linear_1.weight, std=0.2)  # into the bend of its activation
         nn.init.zeros_(unet.class_embedding.linear_2.weight)
         nn.init.zeros_(unet.class_embedding.linear_2.bias)
-    unet.load_state_dict({**unet.state_dict(), **weights})
+    own = unet.state_dict()
+    kept = {name: value for name, value in weights.items() if name in own}
+    unet.load_state_dict({**own, **modulating(kept, own)})
     unet.set_attn_processor(AttnProcessor())  # the fused attention's backward takes half the step on a CPU
     return unet
-
-
-def modulating(projected: Tensor) -> Tensor:
-    """Weights of what a block adds to its features, "C ...", for a block that scales them too (FiLM): by one at first.
-
-    It adds after its norm what it added before it, so the blocks are near what they were, not the same.
-    """
-    return torch.cat([torch.zeros_like(projected), projected])
 
 
 @dataclass

@@ -30,6 +30,20 @@ def shallower(found: dict[str, torch.Tensor], layers: int) -> dict[str, torch.Te
     return kept
 
 
+def modulating(found: dict[str, torch.Tensor], own: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The weights of blocks that add to their features, for `own` blocks that scale them too (FiLM): by one at first.
+
+    They add after their norm what they added before it, so the blocks are near what they were, not the same. Weights
+    of blocks that scale already stay.
+    """
+    return {
+        key: torch.cat([torch.zeros_like(value), value])
+        if ".time_emb_proj." in key and len(own[key]) == 2 * len(value)
+        else value
+        for key, value in found.items()
+    }
+
+
 def warm_start(module: torch.nn.Module, found: dict[str, torch.Tensor]) -> None:
     """Start from exported weights, parameter by parameter where shapes agree."""
     own = module.state_dict()
