@@ -23,6 +23,7 @@ from transformers import CLIPTextModel, CLIPTokenizer
 import data
 from export import export_prior
 from text import WIDTH, build_text_encoder, write_tokenizer
+from text_start import LessonSettings, says_nothing, teach_text
 from training import (
     Average,
     Schedule,
@@ -216,15 +217,20 @@ def prepare(args: argparse.Namespace, settings: UnetSettings) -> Training:
         earlier = CLIPTokenizer.from_pretrained(args.init_from / "tokenizer")
         text_weights = load_file(args.init_from / "text_encoder" / "model.safetensors")
         warm_start(text_encoder, follow_words(text_weights, earlier.get_vocab(), text_encoder, tokenizer.get_vocab()))
-    parameters = [*unet.parameters(), *text_encoder.parameters()]
+    unet.add_embedding.requires_grad_(False)  # it is taught; the denoiser's loss would unlearn what it was told
+    learned = [parameter for parameter in unet.parameters() if parameter.requires_grad]
     groups = [
-        {"params": list(unet.parameters()), "share": 1.0},
+        {"params": learned, "share": 1.0},
         {"params": list(text_encoder.parameters()), "share": settings.text_rate},
     ]
     optimiser = torch.optim.AdamW(groups, lr=1e-3, betas=(0.9, 0.99), weight_decay=1e-3, fused=True)
     denoising = Denoising(unet, text_encoder, tokenizer, build_scheduler().alphas_cumprod, settings)
-    training = Training(vae.to(memory_format=torch.channels_last), denoising, Average(parameters), optimiser)
+    average = Average([*learned, *text_encoder.parameters()])
+    training = Training(vae.to(memory_format=torch.channels_last), denoising, average, optimiser)
     training.restore(args.out / "unet.pt")
+    if says_nothing(unet, text_encoder, tokenizer):
+        errors = teach_text(unet, text_encoder, tokenizer, LessonSettings())
+        print(json.dumps({"view_error": [round(error, 3) for error in errors[:: len(errors) // 5]]}), flush=True)
     return training
 
 
