@@ -10,6 +10,7 @@ import pytest
 import quality
 import torch
 
+import cameras
 import classifier
 import data
 import evaluate
@@ -39,7 +40,7 @@ def test_views_are_classed_as_the_captions_say(azimuth: float, elevation: float,
     ],
 )
 def test_views_between_two_words(azimuth: float, elevation: float, near: bool) -> None:
-    assert classifier.near_border(azimuth, elevation) is near
+    assert cameras.near_border(azimuth, elevation) is near
 
 
 def small_views(count: int) -> data.Views:

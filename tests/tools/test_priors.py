@@ -65,8 +65,10 @@ def test_drawn_captions_name_the_object_and_drop_words_in_the_stated_shares() ->
     assert sum("view" not in text for text in drawn if text) / 4000 == pytest.approx(0.9 * 0.05, abs=0.02)
     assert drawn.count("a red vase, front view") / 4000 == pytest.approx(0.9 * 0.95 * 0.875, abs=0.03)
     sides = [captions.draw_caption(rng, "vase", None, -90.0, 0.0) for _ in range(4000)]
-    assert sum(", side view" in text for text in sides) / 4000 == pytest.approx(0.9 * 0.95 / 2, abs=0.03)
-    assert sum(", right side view" in text for text in sides) / 4000 == pytest.approx(0.9 * 0.95 / 2, abs=0.03)
+    assert sum(", side view" in text for text in sides) / 4000 == pytest.approx(0.9 * 0.95 / 3, abs=0.03)
+    assert sum(", right side view" in text for text in sides) / 4000 == pytest.approx(0.9 * 0.95 * 2 / 3, abs=0.03)
+    between = [captions.draw_caption(rng, "vase", None, 40.0, 0.0) for _ in range(4000)]
+    assert sum("front view" in text for text in between) / 4000 == pytest.approx(0.9 * 0.25, abs=0.03)
 
 
 def test_captions_use_other_words_for_a_name_now_and_then() -> None:

@@ -9,6 +9,7 @@ import numpy as np
 FOV_Y_DEG = 40.0
 DISTANCE = (3.0, 3.4)
 FRONT_DEG, OVERHEAD_DEG = 90.0, 60.0
+NEAR_BORDER_DEG = 10.0
 
 
 def view_word(azimuth_deg: float, elevation_deg: float) -> str:
@@ -24,6 +25,14 @@ def view_word(azimuth_deg: float, elevation_deg: float) -> str:
 def which_side(azimuth_deg: float) -> str:
     """The object's own left (it faces +x, so +y is to its left) or right."""
     return "left side" if 0.0 <= azimuth_deg % 360.0 < 180.0 else "right side"
+
+
+def near_border(azimuth_deg: float, elevation_deg: float) -> bool:
+    """Whether two words could be said of this view: within 10 degrees of a border between them."""
+    if abs(elevation_deg - OVERHEAD_DEG) < NEAR_BORDER_DEG:
+        return True
+    to_diagonal = abs((azimuth_deg % 90.0) - FRONT_DEG / 2)
+    return elevation_deg < OVERHEAD_DEG and to_diagonal < NEAR_BORDER_DEG
 
 
 def position(azimuth_deg: float, elevation_deg: float, distance: float) -> np.ndarray:

@@ -24,7 +24,6 @@ from judge import VIEWS, Classifier, answer, blur, show
 from objects import THINGS
 from training import Average, Schedule, keep_memory_mapped, load_checkpoint, save_checkpoint
 
-NEAR_BORDER_DEG = 10.0
 DISTINCT_SHARE = 0.9
 """A thing's views can be told apart if the network tells this share of its held-out ones."""
 
@@ -43,14 +42,6 @@ def view_class(azimuth_deg: float, elevation_deg: float) -> int:
     """Index in `VIEWS` of what a camera sees."""
     word = cameras.view_word(azimuth_deg, elevation_deg)
     return VIEWS.index(cameras.which_side(azimuth_deg) if word == "side" else word)
-
-
-def near_border(azimuth_deg: float, elevation_deg: float) -> bool:
-    """Whether two words could be said of this view: within 10 degrees of a border between them."""
-    if abs(elevation_deg - cameras.OVERHEAD_DEG) < NEAR_BORDER_DEG:
-        return True
-    to_diagonal = abs((azimuth_deg % 90.0) - cameras.FRONT_DEG / 2)
-    return elevation_deg < cameras.OVERHEAD_DEG and to_diagonal < NEAR_BORDER_DEG
 
 
 def grain(images: Tensor) -> Tensor:
@@ -117,7 +108,7 @@ def measure(network: Classifier, views: data.Views) -> tuple[dict[str, float], l
     names, colors, seen = answer(network, images)
     network.train()
     tinted = labels.color >= 0
-    clear = torch.tensor([not near_border(float(a), float(e)) for a, e, _ in views.camera])
+    clear = torch.tensor([not cameras.near_border(float(a), float(e)) for a, e, _ in views.camera])
     right = (seen == labels.view)[clear]
     thing = labels.name[clear]
     distinct = [t for t in range(len(THINGS)) if right[thing == t].float().mean() >= DISTINCT_SHARE]
