@@ -60,5 +60,13 @@ def test_pooled_text_is_taught_to_tell_views(tmp_path: Path) -> None:
     )
     assert (front - back).norm() > 2.0, "as long as the lesson's gain asks: it stands beside the time embedding"
     assert (front - plain).norm() < (front - back).norm()
-    assert not any(weight.requires_grad for weight in unet.add_embedding.parameters())
     assert all(torch.equal(old, new) for old, new in zip(before, encoder.parameters(), strict=True))
+
+
+def test_an_untrained_text_encoder_is_taught_too(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    tokenizer = write_tokenizer(tmp_path)
+    unet, encoder = build_unet(UnetSettings(channels=(16, 32)), 4), build_text_encoder(tokenizer)
+    weights = [weight.clone() for weight in encoder.parameters()]
+    text_start.teach_text(unet, encoder, tokenizer, text_start.LessonSettings(steps=2, batch=8))
+    assert not all(torch.equal(old, new) for old, new in zip(weights, encoder.parameters(), strict=True))

@@ -89,7 +89,7 @@ def loss_of(network: Classifier, images: Tensor, labels: Labels, smoothing: floa
     names, colors, views = network(images)
     seen = views[torch.arange(len(views)), labels.name]  # of what it is, whatever it is taken for
     loss = nn.functional.cross_entropy(names, labels.name, label_smoothing=smoothing)
-    loss = loss + nn.functional.cross_entropy(seen, labels.view, label_smoothing=smoothing)
+    loss = loss + 0.5 * nn.functional.cross_entropy(seen, labels.view, label_smoothing=smoothing)
     tinted = labels.color >= 0
     if tinted.any():
         loss = loss + 0.5 * nn.functional.cross_entropy(colors[tinted], labels.color[tinted], label_smoothing=smoothing)
@@ -145,7 +145,10 @@ def write(folder: Path, network: Classifier, result: dict[str, float], distinct:
     )
     scratch.replace(folder / "classifier.safetensors")
     words = {"names": [thing.name for thing in THINGS], "colors": list(COLORS), "views": list(VIEWS)}
-    scratch.write_text(json.dumps({**words, "distinct": distinct, "held_out": result}, indent=1), encoding="utf-8")
+    shape = {"channels": list(network.channels)}
+    scratch.write_text(
+        json.dumps({**words, **shape, "distinct": distinct, "held_out": result}, indent=1), encoding="utf-8"
+    )
     scratch.replace(folder / "classifier.json")
 
 

@@ -18,6 +18,9 @@ from torch import Tensor, nn
 VIEWS = ("front", "left side", "back", "right side", "overhead")
 
 
+CHANNELS = (48, 96, 192, 256)
+
+
 @dataclass(frozen=True)
 class Glance:
     """One way to show a picture: scaled, shifted by shares of half its side (right and down), and perhaps blurred."""
@@ -56,9 +59,10 @@ class Classifier(nn.Module):
     Where the front is differs from thing to thing, so that the views of each name are read by a layer of their own.
     """
 
-    def __init__(self, names: int, colors: int, views: int, channels: tuple[int, ...] = (32, 64, 128, 192)):
+    def __init__(self, names: int, colors: int, views: int, channels: tuple[int, ...] = CHANNELS):
         super().__init__()
         first = channels[0]
+        self.channels = channels
         self.stem = nn.Sequential(nn.Conv2d(3, first, 5, 2, 2, bias=False), nn.BatchNorm2d(first), nn.ReLU())
         self.blocks = nn.Sequential(*(Block(a, b) for a, b in itertools.pairwise(channels)))
         self.mix = nn.Sequential(nn.Linear(channels[-1] * 16, 256), nn.BatchNorm1d(256), nn.ReLU())
@@ -116,7 +120,8 @@ class Judge:
     def load(cls, folder: Path) -> Judge:
         """Read what `classifier.py` wrote."""
         words = json.loads((folder / "classifier.json").read_text(encoding="utf-8"))
-        network = Classifier(len(words["names"]), len(words["colors"]), len(words["views"]))
+        counts = (len(words[key]) for key in ("names", "colors", "views"))
+        network = Classifier(*counts, channels=tuple(words["channels"]))
         weights = load_file(folder / "classifier.safetensors")
         network.load_state_dict(
             {key: value.float() if value.is_floating_point() else value for key, value in weights.items()}

@@ -28,7 +28,7 @@ VIEW_FACTS: dict[str, tuple[float, float, float, float]] = {
 }
 """Cosine and sine of the azimuth that a view word means, cosine of twice the azimuth, and whether it is from above; all
 zero for a caption without a view."""
-ALIKE = 0.1
+ALIKE = 0.25
 """Share of its length by which pooled text has to differ between views to say anything."""
 NOTHING = -100
 """The index of a name or colour that a caption has not; cross entropies pass over it."""
@@ -100,7 +100,8 @@ def says_nothing(unet: UNet2DConditionModel, text_encoder: CLIPTextModel, tokeni
 def teach_text(
     unet: UNet2DConditionModel, text_encoder: CLIPTextModel, tokenizer: CLIPTokenizer, settings: LessonSettings
 ) -> list[float]:
-    """Train the pooling of `unet`, in place, to tell the view, the name and the colour of captions.
+    """Train the pooling of `unet`, in place, to tell the view, the name and the colour of captions, and with it what of
+    `text_encoder` requires gradients. Freeze both after: the pooling reads the encoder's words as they are now.
 
     The view is written into directions of what is added to the time embedding, drawn once and orthogonal, `gain` long
     for each unit; name and colour wherever a linear reader finds them.
@@ -112,17 +113,16 @@ def teach_text(
     width, facts = added.proj.out_features, len(next(iter(VIEW_FACTS.values())))
     directions = torch.linalg.qr(torch.randn(width, facts)).Q / settings.gain
     names, colors = nn.Linear(width, len(THINGS)), nn.Linear(width, len(COLORS))
-    nn.init.constant_(added.requires_grad_(True).norm2.weight, 0.5)
-    parameters = [*added.parameters(), *names.parameters(), *colors.parameters()]
+    nn.init.constant_(added.norm2.weight, 0.5)
+    encoder = [parameter for parameter in text_encoder.parameters() if parameter.requires_grad]
+    parameters = [*added.requires_grad_(True).parameters(), *encoder, *names.parameters(), *colors.parameters()]
     optimiser = torch.optim.AdamW(parameters, lr=settings.rate)
     slower = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, settings.steps)
     errors = []
     for _ in range(settings.steps):
         lesson = draw_lesson(settings.batch, rng)
         ids = tokenizer(lesson.captions, padding="max_length", truncation=True, return_tensors="pt").input_ids
-        with torch.no_grad():
-            embedded = text_encoder(ids).last_hidden_state
-        told = added(embedded)
+        told = added(text_encoder(ids).last_hidden_state)
         error = (told @ directions - lesson.view).pow(2).sum(1).mean()
         loss = error + nn.functional.cross_entropy(names(told), lesson.name)
         loss = loss + nn.functional.cross_entropy(colors(told), lesson.color)
@@ -131,5 +131,4 @@ def teach_text(
         optimiser.step()
         slower.step()
         errors.append(float(error.detach()))
-    added.requires_grad_(False)
     return errors

@@ -1,4 +1,4 @@
-"""Train the denoiser and the text encoder on latents of augmented views.
+"""Train the denoiser on latents of augmented views, after the text encoder has been taught (`text_start.py`).
 
 v-prediction (Salimans and Ho 2022), weights that fade as noise does (after Hang et al. 2023, gamma 5), stratified
 timesteps of a density that grows with the noise, moving averages. Latents come from a pool in memory that is renewed a
@@ -48,7 +48,6 @@ class UnetSettings:
     first_fill: int = 2048
     renewed: int = 4
     snr_gamma: float = 5.0
-    text_rate: float = 0.3
     decay: float = 0.999
     schedule: Schedule = Schedule(peak=1e-3, floor=2e-5, warmup_steps=100)
 
@@ -150,7 +149,8 @@ class Denoising:
         unique = list(dict.fromkeys(captions))
         rows = torch.tensor([unique.index(caption) for caption in captions])
         with torch.autocast("cpu", torch.bfloat16):
-            embedded = self.text_encoder(tokens_of(self.tokenizer, unique)).last_hidden_state[rows]
+            with torch.no_grad():
+                embedded = self.text_encoder(tokens_of(self.tokenizer, unique)).last_hidden_state[rows]
             predicted = self.unet(noisy, timesteps, embedded).sample
         weight = self.weight(abar.flatten())
         error = (predicted.float() - target).pow(2).mean((1, 2, 3))
@@ -194,7 +194,7 @@ class Training:
     def advance(self, latents: torch.Tensor, captions: list[str], rate: float) -> float:
         """One optimiser step at learning rate `rate`; the loss."""
         for group in self.optimiser.param_groups:
-            group["lr"] = rate * group["share"]
+            group["lr"] = rate
         loss = self.denoising.loss(latents, captions)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
@@ -217,20 +217,17 @@ def prepare(args: argparse.Namespace, settings: UnetSettings) -> Training:
         earlier = CLIPTokenizer.from_pretrained(args.init_from / "tokenizer")
         text_weights = load_file(args.init_from / "text_encoder" / "model.safetensors")
         warm_start(text_encoder, follow_words(text_weights, earlier.get_vocab(), text_encoder, tokenizer.get_vocab()))
-    unet.add_embedding.requires_grad_(False)  # it is taught; the denoiser's loss would unlearn what it was told
-    learned = [parameter for parameter in unet.parameters() if parameter.requires_grad]
-    groups = [
-        {"params": learned, "share": 1.0},
-        {"params": list(text_encoder.parameters()), "share": settings.text_rate},
-    ]
-    optimiser = torch.optim.AdamW(groups, lr=1e-3, betas=(0.9, 0.99), weight_decay=1e-3, fused=True)
+        text_encoder.requires_grad_(False)
+    learned = [value for name, value in unet.named_parameters() if not name.startswith("add_embedding.")]
+    optimiser = torch.optim.AdamW(learned, lr=1e-3, betas=(0.9, 0.99), weight_decay=1e-3, fused=True)
     denoising = Denoising(unet, text_encoder, tokenizer, build_scheduler().alphas_cumprod, settings)
-    average = Average([*learned, *text_encoder.parameters()])
-    training = Training(vae.to(memory_format=torch.channels_last), denoising, average, optimiser)
+    training = Training(vae.to(memory_format=torch.channels_last), denoising, Average(learned), optimiser)
     training.restore(args.out / "unet.pt")
     if says_nothing(unet, text_encoder, tokenizer):
         errors = teach_text(unet, text_encoder, tokenizer, LessonSettings())
         print(json.dumps({"view_error": [round(error, 3) for error in errors[:: len(errors) // 5]]}), flush=True)
+    for taught in (unet.add_embedding, text_encoder):
+        taught.requires_grad_(False)  # the denoiser's loss would unlearn what they were told
     return training
 
 
