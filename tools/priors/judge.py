@@ -16,8 +16,6 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 VIEWS = ("front", "left side", "back", "right side", "overhead")
-
-
 CHANNELS = (48, 96, 192, 256)
 
 
@@ -120,13 +118,12 @@ class Judge:
     def load(cls, folder: Path) -> Judge:
         """Read what `classifier.py` wrote."""
         words = json.loads((folder / "classifier.json").read_text(encoding="utf-8"))
-        counts = (len(words[key]) for key in ("names", "colors", "views"))
-        network = Classifier(*counts, channels=tuple(words["channels"]))
+        tables = [tuple(words[key]) for key in ("names", "colors", "views")]
+        network = Classifier(*map(len, tables), channels=tuple(words["channels"]))
         weights = load_file(folder / "classifier.safetensors")
         network.load_state_dict(
             {key: value.float() if value.is_floating_point() else value for key, value in weights.items()}
         )
-        tables = (tuple(words[key]) for key in ("names", "colors", "views"))
         return cls(network.eval(), *tables, frozenset(words["distinct"]))
 
     def look(self, images: Tensor) -> list[tuple[str, str, str]]:

@@ -43,6 +43,11 @@ def write_tokenizer(folder: Path) -> CLIPTokenizer:
     return tokenizer
 
 
+def tokens_of(tokenizer: CLIPTokenizer, captions: list[str]) -> torch.Tensor:
+    """Token ids "B N", padded."""
+    return tokenizer(captions, padding="max_length", truncation=True, return_tensors="pt").input_ids
+
+
 def build_text_encoder(tokenizer: CLIPTokenizer) -> CLIPTextModel:
     """An untrained CLIPTextModel, three layers of 128.
 

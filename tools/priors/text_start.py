@@ -17,6 +17,7 @@ from transformers import CLIPTextModel, CLIPTokenizer
 
 from captions import COLORS, VIEWS, draw_caption
 from objects import THINGS
+from text import tokens_of
 
 VIEW_FACTS: dict[str, tuple[float, float, float, float]] = {
     "front": (1.0, 0.0, 1.0, 0.0),
@@ -85,8 +86,7 @@ def pooled(
     unet: UNet2DConditionModel, text_encoder: CLIPTextModel, tokenizer: CLIPTokenizer, captions: list[str]
 ) -> Tensor:
     """What `captions` add to the time embedding, "B T"."""
-    ids = tokenizer(captions, padding="max_length", truncation=True, return_tensors="pt").input_ids
-    return unet.add_embedding(text_encoder(ids).last_hidden_state)
+    return unet.add_embedding(text_encoder(tokens_of(tokenizer, captions)).last_hidden_state)
 
 
 def says_nothing(unet: UNet2DConditionModel, text_encoder: CLIPTextModel, tokenizer: CLIPTokenizer) -> bool:
@@ -121,8 +121,7 @@ def teach_text(
     errors = []
     for _ in range(settings.steps):
         lesson = draw_lesson(settings.batch, rng)
-        ids = tokenizer(lesson.captions, padding="max_length", truncation=True, return_tensors="pt").input_ids
-        told = added(text_encoder(ids).last_hidden_state)
+        told = added(text_encoder(tokens_of(tokenizer, lesson.captions)).last_hidden_state)
         error = (told @ directions - lesson.view).pow(2).sum(1).mean()
         loss = error + nn.functional.cross_entropy(names(told), lesson.name)
         loss = loss + nn.functional.cross_entropy(colors(told), lesson.color)

@@ -22,7 +22,7 @@ from transformers import CLIPTextModel, CLIPTokenizer
 
 import data
 from export import export_prior
-from text import WIDTH, build_text_encoder, write_tokenizer
+from text import WIDTH, build_text_encoder, tokens_of, write_tokenizer
 from text_start import LessonSettings, says_nothing, teach_text
 from training import (
     Average,
@@ -117,11 +117,6 @@ def fresh_latents(
     with torch.autocast("cpu", torch.bfloat16):
         mean = vae.encode(images).latent_dist.mean
     return mean.float() * vae.config.scaling_factor, captions
-
-
-def tokens_of(tokenizer: CLIPTokenizer, captions: list[str]) -> torch.Tensor:
-    """Token ids "B N", padded."""
-    return tokenizer(captions, padding="max_length", truncation=True, return_tensors="pt").input_ids
 
 
 @dataclass
