@@ -13,7 +13,8 @@ from captions import FILLERS, all_captions
 from objects import THINGS
 
 START, END = "<|startoftext|>", "<|endoftext|>"
-MAX_TOKENS = 32
+GRID = 8
+MAX_TOKENS = 13 + GRID * GRID
 WIDTH = 128
 
 

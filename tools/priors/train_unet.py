@@ -109,10 +109,10 @@ def build_scheduler() -> DDIMScheduler:
 
 @torch.no_grad()
 def fresh_latents(
-    vae: AutoencoderKL, views: data.Views, count: int, rng: random.Random
+    vae: AutoencoderKL, views: data.Views, count: int, rng: random.Random, aug: data.Augmentation
 ) -> tuple[torch.Tensor, list[str]]:
     """Latents "count C 16 16" of unit scale, of newly augmented views."""
-    images, _, captions = data.draw_batch(views, count, rng, data.Augmentation())
+    images, _, captions = data.draw_batch(views, count, rng, aug)
     images = images.contiguous(memory_format=torch.channels_last)
     with torch.autocast("cpu", torch.bfloat16):
         mean = vae.encode(images).latent_dist.mean
@@ -234,11 +234,11 @@ def train(args: argparse.Namespace, settings: UnetSettings) -> None:
     channels = training.vae.config.latent_channels
     pool = Pool(torch.zeros(settings.pool, channels, 16, 16, dtype=torch.float16), [""] * settings.pool)
     while pool.filled < settings.first_fill:
-        pool.add(*fresh_latents(training.vae, views, 64, rng))
+        pool.add(*fresh_latents(training.vae, views, 64, rng, data.Augmentation()))
     losses, last_log, last_save = [], time.monotonic(), time.monotonic()
     while training.used_s < args.minutes * 60:
         start = time.monotonic()
-        pool.add(*fresh_latents(training.vae, views, settings.renewed, rng))
+        pool.add(*fresh_latents(training.vae, views, settings.renewed, rng, data.Augmentation()))
         rate = settings.schedule.rate(training.used_s / (args.minutes * 60), training.step)
         losses.append(training.advance(*pool.draw(settings.batch), rate))
         now = time.monotonic()
