@@ -75,15 +75,36 @@ def place_error(layer: Attention, features: Tensor, text: Tensor, heads: int) ->
     return nn.functional.cross_entropy(looked.flatten(0, 2), own.repeat(looked.shape[0] * heads))
 
 
+class Looks:
+    """Watches where cross attention looks whenever `unet` runs."""
+
+    def __init__(self, unet: UNet2DConditionModel, heads: int):
+        self.heads, self.seen = heads, dict[Attention, tuple[Tensor, Tensor]]()
+        self.layers = cross_attentions(unet)
+        self.hooks = [layer.register_forward_pre_hook(self._keep, with_kwargs=True) for layer in self.layers]
+
+    def _keep(self, layer: nn.Module, inputs: tuple[Tensor], named: dict[str, Tensor]) -> None:
+        self.seen[layer] = inputs[0].float(), named["encoder_hidden_states"].float()
+
+    def error(self) -> Tensor:
+        """The mean `place_error` of all layers in the last run, which is forgotten."""
+        seen, self.seen = self.seen, {}
+        return torch.stack([place_error(layer, *seen[layer], self.heads) for layer in self.layers]).mean()
+
+    def stop(self) -> None:
+        """Watch no more."""
+        for hook in self.hooks:
+            hook.remove()
+
+
 def teach_places(unet: UNet2DConditionModel, scene: Scene, settings: PlaceSettings) -> list[float]:
     """Train the queries and keys of all cross attention, in place.
 
     Returns:
         The cross entropy of each step, the mean of the layers.
     """
-    layers, seen = cross_attentions(unet), {}
-    hooks = [layer.register_forward_pre_hook(lambda layer, inputs: seen.update({layer: inputs[0]})) for layer in layers]
-    learned = [weight for layer in layers for weight in (layer.to_q.weight, layer.to_k.weight)]
+    looks = Looks(unet, settings.heads)
+    learned = [weight for layer in looks.layers for weight in (layer.to_q.weight, layer.to_k.weight)]
     optimiser = torch.optim.Adam(learned, lr=settings.rate)
     slower = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, settings.steps)
     errors = []
@@ -91,12 +112,11 @@ def teach_places(unet: UNet2DConditionModel, scene: Scene, settings: PlaceSettin
         noisy, timesteps, text = scene.draw(settings.batch)
         with torch.no_grad():
             unet(noisy, timesteps, text)
-        loss = torch.stack([place_error(layer, seen[layer], text, settings.heads) for layer in layers]).mean()
+        loss = looks.error()
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         optimiser.step()
         slower.step()
         errors.append(float(loss.detach()))
-    for hook in hooks:
-        hook.remove()
+    looks.stop()
     return errors

@@ -28,9 +28,10 @@ from attention_places import PlaceSettings, Scene, forget_values, teach_places
 from cameras import near_border, view_word, which_side
 from captions import caption
 from export import export_prior
+from latent_pool import fresh_latents
 from objects import THINGS
 from text import GRID, WIDTH, build_text_encoder, tokens_of, write_tokenizer
-from train_unet import build_scheduler, fresh_latents
+from train_unet import build_scheduler
 from training import Schedule, keep_memory_mapped
 from warm_start import follow_words, warm_start
 

@@ -11,7 +11,7 @@ import argparse
 import json
 import random
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -21,7 +21,9 @@ from safetensors.torch import load_file
 from transformers import CLIPTextModel, CLIPTokenizer
 
 import data
+from attention_places import Looks, PlaceSettings
 from export import export_prior
+from latent_pool import Pool, fresh_latents
 from text import WIDTH, build_text_encoder, tokens_of, write_tokenizer
 from text_start import LessonSettings, says_nothing, teach_text
 from training import (
@@ -34,6 +36,9 @@ from training import (
     save_checkpoint,
 )
 from warm_start import follow_words, modulating, shallower, warm_start
+
+MOST_CAPTIONS = 16384
+"""How many embedded captions are kept, of 20 kB each."""
 
 
 @dataclass(frozen=True)
@@ -48,31 +53,12 @@ class UnetSettings:
     first_fill: int = 2048
     renewed: int = 4
     snr_gamma: float = 5.0
+    from_noise: float = 1 / 8
+    """Share of the samples that show nothing but noise, where all there is to go by is the caption."""
+    place: float = 0.02
+    """Weight of how far cross attention looks from its own place: it goes on learning it, and its features with it."""
     decay: float = 0.999
     schedule: Schedule = Schedule(peak=1e-3, floor=2e-5, warmup_steps=100)
-
-
-@dataclass
-class Pool:
-    """Latents "P C 16 16" ready to be noised, and the caption of each."""
-
-    latents: torch.Tensor
-    captions: list[str]
-    filled: int = 0
-    cursor: int = 0
-
-    def add(self, latents: torch.Tensor, captions: list[str]) -> None:
-        """Put new latents in place of the oldest."""
-        for latent, caption in zip(latents, captions, strict=True):
-            self.latents[self.cursor] = latent
-            self.captions[self.cursor] = caption
-            self.cursor = (self.cursor + 1) % len(self.captions)
-            self.filled = max(self.filled, self.cursor, self.filled + (self.filled < len(self.captions)))
-
-    def draw(self, count: int) -> tuple[torch.Tensor, list[str]]:
-        """Random latents and their captions."""
-        rows = torch.randint(0, min(self.filled, len(self.captions)), (count,))
-        return self.latents[rows].float(), [self.captions[int(row)] for row in rows]
 
 
 def build_unet(settings: UnetSettings, latent_channels: int) -> UNet2DConditionModel:
@@ -100,23 +86,16 @@ def build_unet(settings: UnetSettings, latent_channels: int) -> UNet2DConditionM
 
 
 def build_scheduler() -> DDIMScheduler:
-    """Stable Diffusion's noise schedule, v-prediction."""
+    """Stable Diffusion's noise schedule, v-prediction, down to nothing but noise (Lin et al. 2024, section 3).
+
+    As it is, the last timestep keeps 7 % of the picture, and in training its large shapes are read from that; a sample
+    begins without, so that its first noise, not its caption, decides the view.
+    """
     return DDIMScheduler(
         num_train_timesteps=1000, beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear",
         prediction_type="v_prediction", clip_sample=False, set_alpha_to_one=False, steps_offset=1,
+        rescale_betas_zero_snr=True, timestep_spacing="trailing",
     )  # fmt: skip
-
-
-@torch.no_grad()
-def fresh_latents(
-    vae: AutoencoderKL, views: data.Views, count: int, rng: random.Random, aug: data.Augmentation
-) -> tuple[torch.Tensor, list[str]]:
-    """Latents "count C 16 16" of unit scale, of newly augmented views."""
-    images, _, captions = data.draw_batch(views, count, rng, aug)
-    images = images.contiguous(memory_format=torch.channels_last)
-    with torch.autocast("cpu", torch.bfloat16):
-        mean = vae.encode(images).latent_dist.mean
-    return mean.float() * vae.config.scaling_factor, captions
 
 
 @dataclass
@@ -128,28 +107,40 @@ class Denoising:
     tokenizer: CLIPTokenizer
     alphas_cumprod: torch.Tensor
     settings: UnetSettings
+    looks: Looks
+    told: dict[str, torch.Tensor] = field(default_factory=dict)
+    """What captions were embedded as, kept: the text encoder is frozen."""
+
+    @torch.no_grad()
+    def embed(self, captions: list[str]) -> torch.Tensor:
+        """Text "B N E" of `captions`."""
+        if len(self.told) > MOST_CAPTIONS:
+            self.told.clear()
+        new = [text for text in dict.fromkeys(captions) if text not in self.told]
+        if new:
+            said = self.text_encoder(tokens_of(self.tokenizer, new)).last_hidden_state
+            self.told.update(zip(new, said.to(torch.bfloat16), strict=True))
+        return torch.stack([self.told[text] for text in captions]).float()
 
     def weight(self, abar: torch.Tensor) -> torch.Tensor:
         """Of each sample's error."""
         return noise_weight(abar, self.settings.snr_gamma)
 
     def loss(self, latents: torch.Tensor, captions: list[str]) -> torch.Tensor:
-        """Weighted error of v on "B C 16 16" latents."""
-        count = len(captions)
-        timesteps = draw_timesteps(count, len(self.alphas_cumprod), 1 / 2)  # the noisier, the more is decided
+        """Weighted error of v on "B C 16 16" latents, and that of where cross attention looks."""
+        count, last = len(captions), len(self.alphas_cumprod) - 1
+        timesteps = draw_timesteps(count, last + 1, 1 / 2)  # the noisier, the more is decided
+        timesteps[: round(self.settings.from_noise * count)] = last
         abar = self.alphas_cumprod[timesteps].view(-1, 1, 1, 1)
         noise = torch.randn_like(latents)
         noisy = abar.sqrt() * latents + (1 - abar).sqrt() * noise
         target = abar.sqrt() * noise - (1 - abar).sqrt() * latents
-        unique = list(dict.fromkeys(captions))
-        rows = torch.tensor([unique.index(caption) for caption in captions])
+        embedded = self.embed(captions)
         with torch.autocast("cpu", torch.bfloat16):
-            with torch.no_grad():
-                embedded = self.text_encoder(tokens_of(self.tokenizer, unique)).last_hidden_state[rows]
             predicted = self.unet(noisy, timesteps, embedded).sample
         weight = self.weight(abar.flatten())
         error = (predicted.float() - target).pow(2).mean((1, 2, 3))
-        return (weight * error).mean() / weight.mean()
+        return (weight * error).mean() / weight.mean() + self.settings.place * self.looks.error()
 
 
 @dataclass
@@ -215,7 +206,8 @@ def prepare(args: argparse.Namespace, settings: UnetSettings) -> Training:
         text_encoder.requires_grad_(False)
     learned = [value for name, value in unet.named_parameters() if not name.startswith("add_embedding.")]
     optimiser = torch.optim.AdamW(learned, lr=1e-3, betas=(0.9, 0.99), weight_decay=1e-3, fused=True)
-    denoising = Denoising(unet, text_encoder, tokenizer, build_scheduler().alphas_cumprod, settings)
+    looks = Looks(unet, PlaceSettings.heads)
+    denoising = Denoising(unet, text_encoder, tokenizer, build_scheduler().alphas_cumprod, settings, looks)
     training = Training(vae.to(memory_format=torch.channels_last), denoising, Average(learned), optimiser)
     training.restore(args.out / "unet.pt")
     if says_nothing(unet, text_encoder, tokenizer):
