@@ -15,9 +15,7 @@ from diffusers.models.attention_processor import Attention
 from torch import Tensor, nn
 from transformers import CLIPTextModel, CLIPTokenizer
 
-from text import GRID, tokens_of
-
-PATCHES = GRID * GRID
+from text import PATCHES, tokens_of
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,8 @@ from objects import THINGS
 
 START, END = "<|startoftext|>", "<|endoftext|>"
 GRID = 8
-MAX_TOKENS = 13 + GRID * GRID
+PATCHES = GRID * GRID
+MAX_TOKENS = 13 + PATCHES
 WIDTH = 128
 
 

@@ -30,12 +30,12 @@ from captions import caption
 from export import export_prior
 from latent_pool import fresh_latents
 from objects import THINGS
-from text import GRID, WIDTH, build_text_encoder, tokens_of, write_tokenizer
+from text import GRID, PATCHES, WIDTH, build_text_encoder, tokens_of, write_tokenizer
+from text_start import pooled
 from train_unet import build_scheduler
 from training import Schedule, keep_memory_mapped
 from warm_start import follow_words, warm_start
 
-PATCHES = GRID * GRID
 WHITE = data.Augmentation(white_background=1.0)
 """No caption names the background, and its colour would be most of the variance."""
 
@@ -91,7 +91,6 @@ def patches(latents: Tensor) -> Tensor:
     return split.permute(0, 2, 4, 1, 3, 5).reshape(count, PATCHES, channels * high * wide)
 
 
-@torch.no_grad()
 def pooled_now(
     unet: UNet2DConditionModel, text_encoder: CLIPTextModel, tokenizer: CLIPTokenizer, captions: list[str]
 ) -> Tensor:
@@ -99,8 +98,8 @@ def pooled_now(
     unique = list(dict.fromkeys(captions))
     row = {text: index for index, text in enumerate(unique)}
     parts = [unique[start : start + 256] for start in range(0, len(unique), 256)]
-    told = [unet.add_embedding(text_encoder(tokens_of(tokenizer, part)).last_hidden_state) for part in parts]
-    return torch.cat(told)[[row[text] for text in captions]]
+    told = torch.cat([pooled(unet, text_encoder, tokenizer, part) for part in parts])
+    return told[[row[text] for text in captions]]
 
 
 def draw_pictures(vae: AutoencoderKL, views: data.Views, count: int, rng: random.Random) -> tuple[Tensor, list[str]]:
@@ -193,8 +192,7 @@ def teach_picture(
         lost = nn.functional.cross_entropy(
             reader.place(last).flatten(0, 1), torch.arange(PATCHES).repeat(len(asked.captions))
         )
-        pooled = unet.add_embedding(said[asked.means :])
-        changed = (pooled - pictures.pooled[asked.rows]).pow(2).mean() / spread
+        changed = (unet.add_embedding(said[asked.means :]) - pictures.pooled[asked.rows]).pow(2).mean() / spread
         loss = painted + settings.contrast * differ + settings.place * lost + settings.pooled * changed
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
