@@ -11,6 +11,7 @@ import quality
 import torch
 
 import cameras
+import captions
 import classifier
 import data
 import evaluate
@@ -103,10 +104,10 @@ def test_answers_average_over_glances() -> None:
 def test_the_classifier_learns_from_labels_of_every_kind() -> None:
     torch.manual_seed(0)
     views = small_views(6)
-    images, labels = classifier.draw(views, torch.arange(6), random.Random(0), tint=1.0)
+    images, labels = classifier.draw(views, torch.arange(6), ["red", "blue"] * 3)
     assert images.shape == (6, 3, 64, 64)
     assert labels.name.tolist() == [0, 1, 2, 0, 1, 2]
-    assert (labels.color >= 0).all()
+    assert labels.color.tolist() == [0, 4] * 3
     network = judge.Classifier(4, 10, 5)
     before = classifier.loss_of(network, images, labels, 0.0)
     optimiser = torch.optim.Adam(network.parameters(), lr=1e-3)
@@ -116,9 +117,15 @@ def test_the_classifier_learns_from_labels_of_every_kind() -> None:
         loss.backward()
         optimiser.step()
     assert loss.detach() < 0.5 * before.detach()
-    _, plain = classifier.draw(views, torch.arange(6), random.Random(0), tint=0.0)
+    _, plain = classifier.draw(views, torch.arange(6), [None] * 6)
     assert (plain.color == -1).all()
     assert torch.isfinite(classifier.loss_of(network, images, plain, 0.1))
+
+
+def test_half_the_pictures_are_tinted() -> None:
+    colors = classifier.half_tinted(400, random.Random(0))
+    assert 160 < sum(color is not None for color in colors) < 240
+    assert {*colors} == {None, *captions.COLORS}
 
 
 def test_grain_is_weak_differs_between_pictures_and_leaves_the_mean() -> None:

@@ -201,5 +201,5 @@ def test_half_precision_text_encoder_is_loaded_as_float32(tmp_path: Path) -> Non
 
 
 def test_the_loss_counts_the_noisiest_steps_in_full() -> None:
-    denoising = train_unet.Denoising(None, None, None, torch.tensor([0.99, 0.5, 0.01]), train_unet.UnetSettings(), None)
+    denoising = train_unet.Denoising(None, None, None, torch.tensor([0.99, 0.5, 0.01]), train_unet.UnetSettings())
     torch.testing.assert_close(denoising.weight(denoising.alphas_cumprod), torch.tensor([0.05, 1.0, 1.0]))

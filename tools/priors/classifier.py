@@ -74,10 +74,15 @@ class Labels:
     view: Tensor
 
 
-def draw(views: data.Views, index: Tensor, rng: random.Random, tint: float = 0.5) -> tuple[Tensor, Labels]:
-    """Images "B 3 64 64" of the views `index`, a share `tint` of them in a colour, and their labels."""
+def half_tinted(count: int, rng: random.Random) -> list[str | None]:
+    """A colour for every second picture, whatever it shows."""
     words = list(COLORS)
-    colors = [rng.choice(words) if rng.random() < tint else None for _ in index]
+    return [rng.choice(words) if rng.random() < 0.5 else None for _ in range(count)]
+
+
+def draw(views: data.Views, index: Tensor, colors: list[str | None]) -> tuple[Tensor, Labels]:
+    """Images "B 3 64 64" of the views `index` in `colors`, and their labels."""
+    words = list(COLORS)
     images, _ = data.compose(views, index, colors, data.Augmentation())
     seen = [view_class(float(a), float(e)) for a, e, _ in views.camera[index]]
     picked = torch.tensor([-1 if color is None else words.index(color) for color in colors])
@@ -98,13 +103,14 @@ def loss_of(network: Classifier, images: Tensor, labels: Labels, smoothing: floa
 
 @torch.no_grad()
 def measure(network: Classifier, views: data.Views) -> tuple[dict[str, float], list[str]]:
-    """Accuracies on the held-out `views`, and the names whose views can be told apart.
+    """Accuracies on the held-out `views`, drawn as the prior's training draws, and the names whose views can be told apart.
 
     `view` counts those names only, and views 10 degrees or more from a border between two words.
     """
     torch.manual_seed(2)
     network.eval()
-    images, labels = draw(views, torch.arange(len(views.thing)), random.Random(2))
+    index = torch.arange(len(views.thing))
+    images, labels = draw(views, index, data.draw_colors(views.thing, random.Random(2)))
     names, colors, seen = answer(network, images)
     network.train()
     tinted = labels.color >= 0
@@ -132,7 +138,7 @@ def settle(network: Classifier, views: data.Views, rng: random.Random) -> None:
         norm.momentum = None  # plain means
     for _ in range(8):
         index = torch.multinomial(views.weight.sqrt(), 128, replacement=True)
-        network(distort(draw(views, index, rng)[0]))
+        network(distort(draw(views, index, half_tinted(len(index), rng))[0]))
     for norm in norms:
         norm.momentum = 0.1
 
@@ -155,7 +161,7 @@ def write(folder: Path, network: Classifier, result: dict[str, float], distinct:
 def train(args: argparse.Namespace, settings: Settings) -> None:
     """Run until `args.minutes` of processor time are used, over all restarts together."""
     views, held_out = data.load_views(args.renders), data.load_views(args.renders, held_out=True)
-    network = Classifier(len(THINGS), len(COLORS), len(VIEWS))
+    network = Classifier(len(THINGS), len(COLORS), len(VIEWS)).to(memory_format=torch.channels_last)
     parameters = list(network.parameters())
     optimiser = torch.optim.AdamW(parameters, lr=1e-3, weight_decay=0.02, fused=True)
     average, step, used_s = Average(parameters), 0, 0.0
@@ -169,10 +175,12 @@ def train(args: argparse.Namespace, settings: Settings) -> None:
     last = time.monotonic()
     while used_s < limit:
         start = time.process_time()
-        images, labels = draw(views, torch.multinomial(weight, settings.batch, replacement=True), rng)
+        index = torch.multinomial(weight, settings.batch, replacement=True)
+        images, labels = draw(views, index, half_tinted(settings.batch, rng))
         for group in optimiser.param_groups:
             group["lr"] = settings.schedule.rate(used_s / limit, step)
-        loss = loss_of(network, distort(images), labels, settings.smoothing)
+        shown = distort(images).contiguous(memory_format=torch.channels_last)
+        loss = loss_of(network, shown, labels, settings.smoothing)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         optimiser.step()

@@ -23,6 +23,7 @@ from torch import Tensor
 from captions import COLORS, VIEWS, caption
 from judge import Judge
 from objects import THINGS
+from samples import load_pipeline
 from training import keep_memory_mapped
 
 SIZE = 64
@@ -129,9 +130,7 @@ def main() -> None:
     judge = Judge.load(args.classifier)
     names = args.names or [thing.name for thing in THINGS]
     asked = questions(names, args.colors)
-    pipeline = StableDiffusionPipeline.from_pretrained(args.prior)
-    pipeline.set_progress_bar_config(disable=True)
-    images = sample(pipeline, [q.prompt for q in asked], args.steps, args.scale, args.seed)
+    images = sample(load_pipeline(args.prior), [q.prompt for q in asked], args.steps, args.scale, args.seed)
     result = {"steps": args.steps, "cfg_scale": args.scale, "seed": args.seed}
     result |= score(asked, judge.look(images), judge.distinct)
     args.out.mkdir(parents=True, exist_ok=True)

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from transformers import ResNetConfig, ResNetForImageClassification
 
 from pairs import Pieces, Scenes, draw_scenes, jitter_framing
-from training import Schedule, load_checkpoint, save_checkpoint
+from training import Schedule, load_checkpoint, mixed_precision, save_checkpoint
 
 WIDTH = 128
 SIZE = 64
@@ -78,7 +78,7 @@ def loss_of(
     """The loss on the first view of each scene; the share of pieces told right, and the azimuth's squared error."""
     images, camera = jitter_framing(scenes.images[:, 0]), scenes.camera[:, 0]
     (azimuth, height), color = targets_of(camera), mean_color(images)
-    with torch.autocast("cpu", torch.bfloat16):
+    with mixed_precision():
         embedded = encoder(pixel_values=images).logits
     embedded = embedded.float()
     scores = heads.piece(embedded)

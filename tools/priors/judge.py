@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 VIEWS = ("front", "left side", "back", "right side", "overhead")
-CHANNELS = (48, 96, 192, 256)
+CHANNELS = (32, 64, 128, 192)
 
 
 @dataclass(frozen=True)

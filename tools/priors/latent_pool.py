@@ -9,6 +9,7 @@ import torch
 from diffusers import AutoencoderKL
 
 import data
+from training import mixed_precision
 
 
 @dataclass
@@ -41,6 +42,6 @@ def fresh_latents(
     """Latents "count C 16 16" of unit scale, of newly augmented views."""
     images, _, captions = data.draw_batch(views, count, rng, aug)
     images = images.contiguous(memory_format=torch.channels_last)
-    with torch.autocast("cpu", torch.bfloat16):
+    with mixed_precision():
         mean = vae.encode(images).latent_dist.mean
     return mean.float() * vae.config.scaling_factor, captions

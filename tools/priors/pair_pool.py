@@ -17,7 +17,7 @@ from transformers import ResNetForImageClassification
 
 from bozzetto.math.relative_pose import relative_pose
 from pairs import Pieces, draw_scenes, jitter_framing
-from training import load_checkpoint, save_checkpoint
+from training import load_checkpoint, mixed_precision, save_checkpoint
 
 LATENT = 16
 
@@ -68,7 +68,7 @@ class Pool:
         scenes = draw_scenes(pieces, count, references + self.settings.targets, rng)
         seen = jitter_framing(scenes.images[:, :references].flatten(0, 1)).unflatten(0, (count, references))
         images = torch.cat([seen, scenes.images[:, references:]], dim=1)
-        with torch.autocast("cpu", torch.bfloat16):
+        with mixed_precision():
             flat = images.flatten(0, 1).contiguous(memory_format=torch.channels_last)
             latents = vae.encode(flat).latent_dist.mean * vae.config.scaling_factor
             embedded = encoder(pixel_values=seen.flatten(0, 1)).logits

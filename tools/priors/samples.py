@@ -9,10 +9,19 @@ import torch
 from diffusers import StableDiffusionPipeline
 from PIL import Image
 
+from bozzetto_plugins.guidance.draft_unet import unet_class
 from captions import VIEWS
 
 SUBJECTS = ("a hamburger", "a snowman", "a cactus", "a mailbox", "a red chair")
 SIZE = 64
+
+
+def load_pipeline(prior: Path) -> StableDiffusionPipeline:
+    """diffusers' own pipeline with the denoiser of `prior`, whatever its class; no progress bars."""
+    unet = unet_class(prior / "unet").from_pretrained(prior / "unet")
+    pipeline = StableDiffusionPipeline.from_pretrained(prior, unet=unet)
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
 
 
 def sample_grid(
@@ -41,9 +50,8 @@ def main() -> None:
     parser.add_argument("--zoom", type=int, default=2)
     args = parser.parse_args()
     torch.set_num_threads(1)
-    pipeline = StableDiffusionPipeline.from_pretrained(args.prior)
-    pipeline.set_progress_bar_config(disable=True)
-    grid = sample_grid(pipeline, tuple(args.subject or SUBJECTS), args.steps, args.scale, args.seed)
+    pipeline, subjects = load_pipeline(args.prior), tuple(args.subject or SUBJECTS)
+    grid = sample_grid(pipeline, subjects, args.steps, args.scale, args.seed)
     args.out.parent.mkdir(parents=True, exist_ok=True)
     scratch = args.out.with_suffix(".tmp.png")
     grid.resize((grid.width * args.zoom, grid.height * args.zoom), Image.Resampling.NEAREST).save(scratch)

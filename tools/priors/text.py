@@ -13,9 +13,7 @@ from captions import FILLERS, all_captions
 from objects import THINGS
 
 START, END = "<|startoftext|>", "<|endoftext|>"
-GRID = 8
-PATCHES = GRID * GRID
-MAX_TOKENS = 13 + PATCHES
+MAX_TOKENS = 32
 WIDTH = 128
 
 

@@ -1,4 +1,4 @@
-"""Train the denoiser on latents of augmented views, after the text encoder has been taught (`text_start.py`).
+"""Train the denoiser on latents of augmented views, after its text (`text_start.py`) and its draft (`draft_start.py`).
 
 v-prediction (Salimans and Ho 2022), weights that fade as noise does (after Hang et al. 2023, gamma 5), stratified
 timesteps of a density that grows with the noise, moving averages. Latents come from a pool in memory that is renewed a
@@ -15,13 +15,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
-from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+from diffusers import AutoencoderKL, DDIMScheduler
 from diffusers.models.attention_processor import AttnProcessor
 from safetensors.torch import load_file
 from transformers import CLIPTextModel, CLIPTokenizer
 
 import data
-from attention_places import Looks, PlaceSettings
+from bozzetto_plugins.guidance.draft_unet import DraftUNet
+from draft_start import DraftSettings, draw_lesson, paints_nothing, teach_draft
 from export import export_prior
 from latent_pool import Pool, fresh_latents
 from text import WIDTH, build_text_encoder, tokens_of, write_tokenizer
@@ -32,13 +33,16 @@ from training import (
     draw_timesteps,
     keep_memory_mapped,
     load_checkpoint,
+    mixed_precision,
     noise_weight,
     save_checkpoint,
 )
-from warm_start import follow_words, modulating, shallower, warm_start
+from warm_start import follow_words, modulating, shallower, warm_start, widened
 
 MOST_CAPTIONS = 16384
-"""How many embedded captions are kept, of 20 kB each."""
+"""How many embedded captions are kept, of 8 kB each."""
+TAUGHT = ("add_embedding.", "draft.")
+"""Parts that lessons of their own teach, and that the denoiser's loss would unlearn."""
 
 
 @dataclass(frozen=True)
@@ -55,17 +59,15 @@ class UnetSettings:
     snr_gamma: float = 5.0
     from_noise: float = 1 / 8
     """Share of the samples that show nothing but noise, where all there is to go by is the caption."""
-    place: float = 0.02
-    """Weight of how far cross attention looks from its own place: it goes on learning it, and its features with it."""
-    decay: float = 0.999
+    decay: float = 0.998
     schedule: Schedule = Schedule(peak=1e-3, floor=2e-5, warmup_steps=100)
 
 
-def build_unet(settings: UnetSettings, latent_channels: int) -> UNet2DConditionModel:
+def build_unet(settings: UnetSettings, latent_channels: int) -> DraftUNet:
     """An untrained denoiser of 16x16 latents. Text enters at the lower level, and pooled at the time embedding, with
     which every block scales and shifts (FiLM): what holds for the whole picture, as the view, is learned soonest there.
     """
-    unet = UNet2DConditionModel(
+    unet = DraftUNet(
         sample_size=16,
         in_channels=latent_channels,
         out_channels=latent_channels,
@@ -80,7 +82,8 @@ def build_unet(settings: UnetSettings, latent_channels: int) -> UNet2DConditionM
         addition_embed_type_num_heads=settings.heads,
         resnet_time_scale_shift="scale_shift",
     )
-    torch.nn.init.zeros_(unet.add_embedding.norm2.weight)  # a denoiser that knew none of it goes on as it was
+    for unknown in (unet.add_embedding.norm2, unet.draft[-1]):  # a denoiser that knew none of it goes on as it was
+        torch.nn.init.zeros_(unknown.weight)
     unet.set_attn_processor(AttnProcessor())  # the fused attention's backward takes half the step on a CPU
     return unet
 
@@ -102,12 +105,11 @@ def build_scheduler() -> DDIMScheduler:
 class Denoising:
     """Everything one training step needs."""
 
-    unet: UNet2DConditionModel
+    unet: DraftUNet
     text_encoder: CLIPTextModel
     tokenizer: CLIPTokenizer
     alphas_cumprod: torch.Tensor
     settings: UnetSettings
-    looks: Looks
     told: dict[str, torch.Tensor] = field(default_factory=dict)
     """What captions were embedded as, kept: the text encoder is frozen."""
 
@@ -127,7 +129,7 @@ class Denoising:
         return noise_weight(abar, self.settings.snr_gamma)
 
     def loss(self, latents: torch.Tensor, captions: list[str]) -> torch.Tensor:
-        """Weighted error of v on "B C 16 16" latents, and that of where cross attention looks."""
+        """Weighted error of v on "B C 16 16" latents."""
         count, last = len(captions), len(self.alphas_cumprod) - 1
         timesteps = draw_timesteps(count, last + 1, 1 / 2)  # the noisier, the more is decided
         timesteps[: round(self.settings.from_noise * count)] = last
@@ -136,11 +138,11 @@ class Denoising:
         noisy = abar.sqrt() * latents + (1 - abar).sqrt() * noise
         target = abar.sqrt() * noise - (1 - abar).sqrt() * latents
         embedded = self.embed(captions)
-        with torch.autocast("cpu", torch.bfloat16):
+        with mixed_precision():
             predicted = self.unet(noisy, timesteps, embedded).sample
         weight = self.weight(abar.flatten())
         error = (predicted.float() - target).pow(2).mean((1, 2, 3))
-        return (weight * error).mean() / weight.mean() + self.settings.place * self.looks.error()
+        return (weight * error).mean() / weight.mean()
 
 
 @dataclass
@@ -191,36 +193,42 @@ class Training:
         return float(loss.detach())
 
 
-def prepare(args: argparse.Namespace, settings: UnetSettings) -> Training:
-    """Build the parts, from exported weights and a checkpoint where there are any."""
+def prepare(args: argparse.Namespace, settings: UnetSettings, views: data.Views) -> Training:
+    """Build the parts, from exported weights and a checkpoint where there are any; teach what they have not been."""
     vae = AutoencoderKL.from_pretrained(args.vae).eval().requires_grad_(False)
     tokenizer = write_tokenizer(args.out / "tokenizer")
     unet = build_unet(settings, vae.config.latent_channels)
     text_encoder = build_text_encoder(tokenizer)
     if args.init_from:
         found = load_file(args.init_from / "unet" / "diffusion_pytorch_model.safetensors")
-        warm_start(unet, modulating(shallower(found, settings.layers), unet.state_dict()))
+        own = unet.state_dict()
+        warm_start(unet, widened(modulating(shallower(found, settings.layers), own), own))
         earlier = CLIPTokenizer.from_pretrained(args.init_from / "tokenizer")
         text_weights = load_file(args.init_from / "text_encoder" / "model.safetensors")
         warm_start(text_encoder, follow_words(text_weights, earlier.get_vocab(), text_encoder, tokenizer.get_vocab()))
         text_encoder.requires_grad_(False)
-    learned = [value for name, value in unet.named_parameters() if not name.startswith("add_embedding.")]
+    learned = [value for name, value in unet.named_parameters() if not name.startswith(TAUGHT)]
     optimiser = torch.optim.AdamW(learned, lr=1e-3, betas=(0.9, 0.99), weight_decay=1e-3, fused=True)
-    looks = Looks(unet, PlaceSettings.heads)
-    denoising = Denoising(unet, text_encoder, tokenizer, build_scheduler().alphas_cumprod, settings, looks)
+    denoising = Denoising(unet, text_encoder, tokenizer, build_scheduler().alphas_cumprod, settings)
     training = Training(vae.to(memory_format=torch.channels_last), denoising, Average(learned), optimiser)
     training.restore(args.out / "unet.pt")
     if says_nothing(unet, text_encoder, tokenizer):
         errors = teach_text(unet, text_encoder, tokenizer, LessonSettings())
         print(json.dumps({"view_error": [round(error, 3) for error in errors[:: len(errors) // 5]]}), flush=True)
-    for taught in (unet.add_embedding, text_encoder):
+    if paints_nothing(unet):
+        lesson = DraftSettings()
+        pictures = draw_lesson(training.vae, views, unet, text_encoder, tokenizer, lesson, random.Random(0))
+        errors = teach_draft(unet, pictures, lesson)
+        print(json.dumps({"draft_error": errors[:: len(errors) // 5] + errors[-1:]}), flush=True)
+    for taught in (unet.add_embedding, unet.draft, text_encoder):
         taught.requires_grad_(False)  # the denoiser's loss would unlearn what they were told
     return training
 
 
 def train(args: argparse.Namespace, settings: UnetSettings) -> None:
     """Run until `args.minutes` of training time are used, over all restarts together; export now and then."""
-    training, views = prepare(args, settings), data.load_views(args.renders)
+    views = data.load_views(args.renders)
+    training = prepare(args, settings, views)
     rng = random.Random(training.step)
     torch.manual_seed(training.step)
     channels = training.vae.config.latent_channels

@@ -13,7 +13,7 @@ import torch
 from diffusers import AutoencoderKL
 
 import data
-from training import Average, Schedule, keep_memory_mapped, load_checkpoint, save_checkpoint
+from training import Average, Schedule, keep_memory_mapped, load_checkpoint, mixed_precision, save_checkpoint
 
 
 @dataclass(frozen=True)
@@ -158,7 +158,7 @@ class Training:
         settings = self.settings
         for group in self.optimiser.param_groups:
             group["lr"] = rate
-        with torch.autocast("cpu", torch.bfloat16):
+        with mixed_precision():
             mean = self.vae.encode(images).latent_dist.mean
             output = self.vae.decode(mean + settings.latent_noise * torch.randn_like(mean)).sample
         loss = reconstruction_loss(output.float(), images, alpha, settings)

@@ -21,6 +21,7 @@ from diffusers.models.attention_processor import AttnProcessor
 from torch import Tensor, nn
 from transformers import ResNetForImageClassification
 
+from bozzetto_plugins.guidance.draft_unet import unet_class
 from export_zero123 import card, export_zero123
 from image_encoder import EncoderSettings, train_encoder
 from pair_pool import Pairs, Pool, PoolSettings
@@ -33,6 +34,7 @@ from training import (
     draw_timesteps,
     keep_memory_mapped,
     load_checkpoint,
+    mixed_precision,
     noise_weight,
     save_checkpoint,
 )
@@ -55,10 +57,10 @@ def widen(folder: Path) -> UNet2DConditionModel:
     """A prior's denoiser for images and poses: as many input channels again, and the token added to the time embedding
     too, as attention to one token is the same everywhere and sits at the lower level alone. What is new adds nothing
     at first; what an earlier image-and-pose prior has of it is kept."""
-    found = UNet2DConditionModel.from_pretrained(folder, torch_dtype=torch.float32)
+    found = unet_class(folder).from_pretrained(folder, torch_dtype=torch.float32)
     config, weights = dict(found.config), found.state_dict()
-    first = weights["conv_in.weight"]
-    if first.shape[1] == config["out_channels"]:
+    if config["class_embed_type"] is None:  # a text prior: what it read beside the noisy latents was its draft
+        first = weights["conv_in.weight"][:, : config["out_channels"]]
         weights["conv_in.weight"] = torch.cat([first, torch.zeros_like(first)], dim=1)
     wider = {"in_channels": 2 * config["out_channels"], "resnet_time_scale_shift": "scale_shift"}
     wider["addition_embed_type"] = None  # the text prior's pooled words; the token takes their place
@@ -97,7 +99,7 @@ class Denoising:
         keep_token = ((dice >= both) & (dice < both + one) | (dice >= both + 2 * one)).float()
         token = self.projection(torch.cat([pairs.embedding, pairs.pose], dim=1)) * keep_token[:, None]
         reference = pairs.reference * keep_latents.view(-1, 1, 1, 1)
-        with torch.autocast("cpu", torch.bfloat16):
+        with mixed_precision():
             inputs = torch.cat([noisy, reference], dim=1)
             predicted = self.unet(inputs, timesteps, token[:, None], class_labels=token).sample
         weight = noise_weight(abar.flatten(), settings.snr_gamma)

@@ -44,6 +44,13 @@ def modulating(found: dict[str, torch.Tensor], own: dict[str, torch.Tensor]) -> 
     }
 
 
+def widened(found: dict[str, torch.Tensor], own: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The weights of a denoiser that reads noisy latents alone, for one that reads more: nothing of it at first."""
+    name = "conv_in.weight"
+    missing = own[name].shape[1] - found[name].shape[1]
+    return {**found, name: torch.cat([found[name], torch.zeros_like(found[name][:, :missing])], dim=1)}
+
+
 def warm_start(module: torch.nn.Module, found: dict[str, torch.Tensor]) -> None:
     """Start from exported weights, parameter by parameter where shapes agree."""
     own = module.state_dict()

@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
+from diffusers import AutoencoderKL, DDPMScheduler
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from bozzetto.errors import ModelError
 from bozzetto.kinds.guidance import folder_of
 from bozzetto.math.score import epsilon_from_v, x0_from_epsilon, x0_from_v
+from bozzetto_plugins.guidance.draft_unet import unet_class
 from bozzetto_plugins.guidance.offload import Offload, place
 from bozzetto_plugins.guidance.weights import variant_of, without_bars
 
@@ -22,7 +23,8 @@ PREDICTIONS = ("epsilon", "v_prediction")
 
 
 class Denoiser:
-    """A frozen `AutoencoderKL` and `UNet2DConditionModel` in diffusers' folder format, with their noise schedule.
+    """A frozen `AutoencoderKL` and a `UNet2DConditionModel` or `DraftUNet`, in diffusers' folder format, with their
+    noise schedule.
 
     Args:
         folder: holds `model_index.json`, `unet`, `vae` and `scheduler`.
@@ -47,7 +49,7 @@ class Denoiser:
         folder_of(folder)
         self.device = device
         self.dtype = dtype
-        self.unet = _load(UNet2DConditionModel, folder / "unet", dtype)
+        self.unet = _load(unet_class(folder / "unet"), folder / "unet", dtype)
         self.vae = _load(AutoencoderKL, folder / "vae", dtype)
         scheduler = _scheduler(folder / "scheduler" / "scheduler_config.json")
         self.prediction: str = scheduler.config.prediction_type

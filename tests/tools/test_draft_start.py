@@ -1,0 +1,204 @@
+"""The draft is taught what captions look like on average."""
+
+from __future__ import annotations
+
+import json
+import random
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from diffusers import AutoencoderKL
+from transformers import CLIPTextModel, CLIPTokenizer
+
+import data
+import draft_start
+import samples
+import train_zero123
+import warm_start
+from bozzetto_plugins.guidance.draft_unet import DraftUNet
+from captions import VIEWS
+from objects import THINGS
+from text import build_text_encoder, tokens_of, write_tokenizer
+from train_unet import Denoising, UnetSettings, build_scheduler, build_unet
+from training import Schedule
+
+CAPTIONS = ["a chair, front view", "a chair, back view", "a red car", ""]
+TINY = replace(draft_start.DraftSettings(), steps=60, things=2, views=2, others=2, schedule=Schedule(3e-3, 3e-3, 1))
+
+
+@pytest.fixture
+def tokenizer(tmp_path: Path) -> CLIPTokenizer:
+    return write_tokenizer(tmp_path)
+
+
+@pytest.fixture
+def encoder(tokenizer: CLIPTokenizer) -> CLIPTextModel:
+    torch.manual_seed(1)
+    return build_text_encoder(tokenizer).eval()
+
+
+@pytest.fixture
+def unet() -> DraftUNet:
+    torch.manual_seed(0)
+    return build_unet(UnetSettings(channels=(16, 32)), 4)
+
+
+def test_a_draft_learns_means_their_differences_and_other_pictures(unet: DraftUNet) -> None:
+    told, other = torch.randn(5, 64), torch.randn(1, 64)
+    means = [torch.full((4, 16, 16), value) for value in (0.0, 1.0, 2.0, -1.0)]
+    pictures = draft_start.Pictures(
+        torch.full((1, 4, 16, 16), 0.5).half(), other, [torch.stack(means[:2]), torch.stack(means[2:])],
+        [told[:2], told[2:4]],
+    )  # fmt: skip
+    before = {name: weight.clone() for name, weight in unet.named_parameters()}
+    assert draft_start.paints_nothing(unet)
+    errors = torch.tensor(draft_start.teach_draft(unet, pictures, TINY))
+    assert not draft_start.paints_nothing(unet)
+    assert (errors[-5:].mean(0) < 0.05 * errors[:5].mean(0)).all()
+    painted = unet.draft(torch.cat([told[:4], other])).mean(1)
+    torch.testing.assert_close(painted, torch.tensor([0.0, 1.0, 2.0, -1.0, 0.5]), atol=0.15, rtol=0)
+    changed = {name for name, weight in unet.named_parameters() if not torch.equal(before[name], weight)}
+    assert changed == {name for name in before if name.startswith("draft.")}
+
+
+def test_contrast_passes_over_what_a_things_views_have_in_common() -> None:
+    common, own = torch.randn(3, 1, 7), torch.randn(3, 2, 7)
+    torch.testing.assert_close(draft_start.contrast(common.expand(3, 2, 7).flatten(0, 1), 2), torch.zeros(()))
+    differ = draft_start.contrast((common + own).flatten(0, 1), 2)
+    torch.testing.assert_close(differ, (own[:, 0] - own[:, 1]).pow(2).mean() / 2, msg="the variance of two values")
+
+
+@pytest.mark.parametrize(
+    ("azimuth_deg", "elevation_deg", "words"),
+    [
+        (0.0, 0.0, (None, "front")),
+        (90.0, 10.0, (None, "side", "left side")),
+        (-90.0, 10.0, (None, "side", "right side")),
+        (180.0, 0.0, (None, "back")),
+        (30.0, 80.0, (None, "overhead")),
+        (45.0, 0.0, (None,)),
+        (0.0, 62.0, (None,)),
+    ],
+)
+def test_words_of_a_view(azimuth_deg: float, elevation_deg: float, words: tuple[str | None, ...]) -> None:
+    assert draft_start.words_of(azimuth_deg, elevation_deg) == words
+
+
+def test_each_caption_is_told_what_it_is_alone_in_order(
+    unet: DraftUNet, encoder: CLIPTextModel, tokenizer: CLIPTokenizer
+) -> None:
+    torch.nn.init.ones_(unet.add_embedding.norm2.weight)
+    twice = draft_start.pooled_of(unet, encoder, tokenizer, [*CAPTIONS, CAPTIONS[1]])
+    torch.testing.assert_close(twice[1], twice[4])
+    alone = draft_start.pooled_of(unet, encoder, tokenizer, CAPTIONS[2:3])
+    torch.testing.assert_close(twice[2:3], alone, rtol=1e-4, atol=1e-4)
+    assert not torch.allclose(twice[0], twice[1])
+
+
+def a_vae() -> AutoencoderKL:
+    torch.manual_seed(0)
+    return AutoencoderKL(
+        down_block_types=("DownEncoderBlock2D",) * 3, up_block_types=("UpDecoderBlock2D",) * 3,
+        block_out_channels=(8, 8, 8), layers_per_block=1, latent_channels=4, norm_num_groups=4, scaling_factor=2.0,
+    ).eval()  # fmt: skip
+
+
+def every_thing_from(azimuths_deg: list[float]) -> data.Views:
+    """White pictures of each thing from some sides, whose red grows with the azimuth."""
+    sides = len(azimuths_deg)
+    azimuth = torch.tensor(azimuths_deg * len(THINGS))
+    albedo = torch.full((len(azimuth), 3, 64, 64), 255, dtype=torch.uint8)
+    albedo[:, 0] = (azimuth / 360 * 255 + 128).byte()[:, None, None]
+    camera = torch.stack([azimuth, torch.zeros_like(azimuth), torch.full_like(azimuth, 3.2)], 1)
+    flat = torch.full((len(azimuth), 3, 64, 64), 128, dtype=torch.uint8)
+    return data.Views(
+        albedo, flat, torch.full((len(azimuth), 1, 64, 64), 255, dtype=torch.uint8), camera, camera,
+        torch.ones(len(azimuth)), torch.arange(len(THINGS)).repeat_interleave(sides), torch.ones(len(azimuth)),
+    )  # fmt: skip
+
+
+@torch.no_grad()
+def test_mean_pictures_are_those_of_the_views_a_word_names() -> None:
+    vae, views = a_vae(), every_thing_from([0.0, 90.0, -90.0, 180.0])
+    torch.manual_seed(0)
+    means = draft_start.mean_pictures(vae, views, 3, 32)
+    assert set(means) == {None, "front", "side", "left side", "right side", "back"}
+    torch.manual_seed(0)
+    rows = 3 * 4 + torch.randint(0, 4, (32,))
+    images, _ = data.compose(views, rows, [None] * 32, draft_start.WHITE)
+    latents = vae.encode(images).latent_dist.mean * 2.0
+    torch.testing.assert_close(means[None], latents.mean(0), rtol=0, atol=2e-3)
+    torch.testing.assert_close(means["back"], latents[rows == 15].mean(0), rtol=0, atol=2e-3)
+    torch.testing.assert_close(means["side"], latents[(rows == 13) | (rows == 14)].mean(0), rtol=0, atol=2e-3)
+
+
+def test_a_lesson_has_pictures_and_the_means_of_everything(
+    unet: DraftUNet, encoder: CLIPTextModel, tokenizer: CLIPTokenizer
+) -> None:
+    torch.nn.init.ones_(unet.add_embedding.norm2.weight)
+    settings = replace(draft_start.DraftSettings(), pictures=64, each=8)
+    views = every_thing_from([0.0, 90.0, -90.0, 180.0])
+    lesson = draft_start.draw_lesson(a_vae(), views, unet, encoder, tokenizer, settings, random.Random(0))
+    assert lesson.latents.shape == (64, 4, 16, 16) and lesson.told.shape == (64, 64)
+    assert len(lesson.means) == len(lesson.means_told) == len(THINGS)
+    for means, told in zip(lesson.means, lesson.means_told, strict=True):
+        assert len(means) == len(told)
+    name = THINGS[5].name
+    expected = draft_start.pooled_of(
+        unet, encoder, tokenizer, [f"a {name}, {view} view" for view in VIEWS] + [f"a {name}"]
+    )
+    distance = torch.cdist(lesson.means_told[5], expected).min(1).values
+    torch.testing.assert_close(distance, torch.zeros_like(distance), rtol=0, atol=1e-3)
+
+
+def test_a_training_step_leaves_what_was_taught_and_remembers_captions(
+    unet: DraftUNet, encoder: CLIPTextModel, tokenizer: CLIPTokenizer
+) -> None:
+    for taught in (unet.add_embedding, unet.draft):
+        taught.requires_grad_(False)
+    steps = Denoising(unet, encoder, tokenizer, build_scheduler().alphas_cumprod, UnetSettings(channels=(16, 32)))
+    loss = steps.loss(torch.randn(8, 4, 16, 16), CAPTIONS * 2)
+    loss.backward()
+    assert loss.isfinite()
+    assert unet.conv_in.weight.grad[:, :4].abs().sum() > 0
+    assert unet.draft[0].weight.grad is None
+    assert set(steps.told) == set(CAPTIONS)
+    again = steps.embed(CAPTIONS[::-1])
+    fresh = encoder(tokens_of(tokenizer, CAPTIONS[::-1])).last_hidden_state
+    torch.testing.assert_close(again, fresh, rtol=0, atol=0.02)
+
+
+@torch.no_grad()
+def test_a_denoiser_without_a_draft_goes_on_as_it_was(unet: DraftUNet) -> None:
+    own = unet.state_dict()
+    before = {name: value for name, value in own.items() if not name.startswith("draft.")}
+    before["conv_in.weight"] = torch.randn_like(own["conv_in.weight"][:, :4])
+    warm_start.warm_start(unet, warm_start.widened(before, own))
+    torch.testing.assert_close(unet.conv_in.weight[:, :4], before["conv_in.weight"])
+    assert not unet.conv_in.weight[:, 4:].any()
+    again = warm_start.widened(unet.state_dict(), own)
+    torch.testing.assert_close(again["conv_in.weight"], unet.conv_in.weight)
+
+
+@torch.no_grad()
+def test_the_photo_prior_starts_without_the_draft(unet: DraftUNet, tmp_path: Path) -> None:
+    unet.save_pretrained(tmp_path)
+    wide = train_zero123.widen(tmp_path)
+    torch.testing.assert_close(wide.conv_in.weight[:, :4], unet.conv_in.weight[:, :4])
+    assert not wide.conv_in.weight[:, 4:].any()
+    assert not any(name.startswith("draft.") for name in wide.state_dict())
+
+
+def test_diffusers_pipeline_samples_an_exported_prior(
+    unet: DraftUNet, encoder: CLIPTextModel, tokenizer: CLIPTokenizer, tmp_path: Path
+) -> None:
+    from export import export_prior
+
+    export_prior(tmp_path / "prior", a_vae(), unet, encoder, tokenizer, build_scheduler(), 7)
+    assert json.loads((tmp_path / "prior" / "unet" / "config.json").read_text())["_class_name"] == "DraftUNet"
+    pipeline = samples.load_pipeline(tmp_path / "prior")
+    assert isinstance(pipeline.unet, DraftUNet)
+    grid = samples.sample_grid(pipeline, ("a chair",), steps=1, scale=3.0, seed=0)
+    assert grid.size == (64 * len(VIEWS), 64)
