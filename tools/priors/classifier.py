@@ -103,7 +103,7 @@ def loss_of(network: Classifier, images: Tensor, labels: Labels, smoothing: floa
 
 @torch.no_grad()
 def measure(network: Classifier, views: data.Views) -> tuple[dict[str, float], list[str]]:
-    """Accuracies on the held-out `views`, drawn as the prior's training draws, and the names whose views can be told apart.
+    """Accuracies on the held-out `views`, drawn as for the prior's training, and the names whose views it tells apart.
 
     `view` counts those names only, and views 10 degrees or more from a border between two words.
     """

@@ -50,7 +50,11 @@ class DraftUNet(UNet2DConditionModel):
         return self.draft(self.add_embedding(text)).unflatten(1, (self.config.in_channels, size, size))
 
     def forward(
-        self, sample: Float[Tensor, "B C h w"], timestep: Tensor, encoder_hidden_states: Tensor, **named: Any
+        self,
+        sample: Float[Tensor, "B C h w"],
+        timestep: Tensor | float | int,
+        encoder_hidden_states: Float[Tensor, "B N E"],
+        **named: Any,
     ) -> Any:
         """What the parent says of noisy latents and their draft; `named` are its other arguments."""
         return super().forward(
