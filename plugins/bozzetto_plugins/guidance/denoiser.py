@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from diffusers import AutoencoderKL, DDPMScheduler
+from diffusers.utils import is_accelerate_available
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
@@ -164,8 +165,9 @@ def _load(family: Any, path: Path, dtype: torch.dtype) -> nn.Module:
     try:
         with without_bars():
             network = family.from_pretrained(
-                path, torch_dtype=dtype, variant=variant_of(path), use_safetensors=True, local_files_only=True
-            )
+                path, torch_dtype=dtype, variant=variant_of(path), use_safetensors=True, local_files_only=True,
+                low_cpu_mem_usage=is_accelerate_available(),  # which diffusers would complain about
+            )  # fmt: skip
     except (OSError, ValueError) as error:
         raise ModelError(f"{family.__name__} cannot be loaded from {path}: {error}") from error
     return network.requires_grad_(False).eval()
