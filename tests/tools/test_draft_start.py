@@ -89,7 +89,7 @@ def test_words_of_a_view(azimuth_deg: float, elevation_deg: float, words: tuple[
 def test_each_caption_is_told_what_it_is_alone_in_order(
     unet: DraftUNet, encoder: CLIPTextModel, tokenizer: CLIPTokenizer
 ) -> None:
-    torch.nn.init.ones_(unet.add_embedding.norm2.weight)
+    torch.nn.init.ones_(unet.draft_text.norm2.weight)
     twice = draft_start.pooled_of(unet, encoder, tokenizer, [*CAPTIONS, CAPTIONS[1]])
     torch.testing.assert_close(twice[1], twice[4])
     alone = draft_start.pooled_of(unet, encoder, tokenizer, CAPTIONS[2:3])
@@ -137,7 +137,7 @@ def test_mean_pictures_are_those_of_the_views_a_word_names() -> None:
 def test_a_lesson_has_pictures_and_the_means_of_everything(
     unet: DraftUNet, encoder: CLIPTextModel, tokenizer: CLIPTokenizer
 ) -> None:
-    torch.nn.init.ones_(unet.add_embedding.norm2.weight)
+    torch.nn.init.ones_(unet.draft_text.norm2.weight)
     settings = replace(draft_start.DraftSettings(), pictures=64, each=8)
     views = every_thing_from([0.0, 90.0, -90.0, 180.0])
     lesson = draft_start.draw_lesson(a_vae(), views, unet, encoder, tokenizer, settings, random.Random(0))
@@ -156,7 +156,7 @@ def test_a_lesson_has_pictures_and_the_means_of_everything(
 def test_a_training_step_leaves_what_was_taught_and_remembers_captions(
     unet: DraftUNet, encoder: CLIPTextModel, tokenizer: CLIPTokenizer
 ) -> None:
-    for taught in (unet.add_embedding, unet.draft):
+    for taught in (unet.add_embedding, unet.draft_text, unet.draft):
         taught.requires_grad_(False)
     steps = Denoising(unet, encoder, tokenizer, build_scheduler().alphas_cumprod, UnetSettings(channels=(16, 32)))
     loss = steps.loss(torch.randn(8, 4, 16, 16), CAPTIONS * 2)
@@ -173,7 +173,7 @@ def test_a_training_step_leaves_what_was_taught_and_remembers_captions(
 @torch.no_grad()
 def test_a_denoiser_without_a_draft_goes_on_as_it_was(unet: DraftUNet) -> None:
     own = unet.state_dict()
-    before = {name: value for name, value in own.items() if not name.startswith("draft.")}
+    before = {name: value for name, value in own.items() if not name.startswith("draft")}
     before["conv_in.weight"] = torch.randn_like(own["conv_in.weight"][:, :4])
     warm_start.warm_start(unet, warm_start.widened(before, own))
     torch.testing.assert_close(unet.conv_in.weight[:, :4], before["conv_in.weight"])
@@ -188,7 +188,7 @@ def test_the_photo_prior_starts_without_the_draft(unet: DraftUNet, tmp_path: Pat
     wide = train_zero123.widen(tmp_path)
     torch.testing.assert_close(wide.conv_in.weight[:, :4], unet.conv_in.weight[:, :4])
     assert not wide.conv_in.weight[:, 4:].any()
-    assert not any(name.startswith("draft.") for name in wide.state_dict())
+    assert not any(name.startswith("draft") for name in wide.state_dict())
 
 
 def test_diffusers_pipeline_samples_an_exported_prior(

@@ -50,13 +50,15 @@ def test_pooled_text_is_taught_to_tell_views(tmp_path: Path) -> None:
     tokenizer = write_tokenizer(tmp_path)
     unet, encoder = build_unet(UnetSettings(channels=(16, 32)), 4), build_text_encoder(tokenizer).eval()
     encoder.requires_grad_(False)
-    assert text_start.says_nothing(unet, encoder, tokenizer)
+    assert text_start.says_nothing(unet.add_embedding, encoder, tokenizer)
     before = [weight.clone() for weight in encoder.parameters()]
-    errors = text_start.teach_text(unet, encoder, tokenizer, text_start.LessonSettings(steps=60, batch=48))
+    errors = text_start.teach_text(
+        unet.add_embedding, encoder, tokenizer, text_start.LessonSettings(steps=60, batch=48)
+    )
     assert sum(errors[-5:]) < 0.5 * sum(errors[:5])
-    assert not text_start.says_nothing(unet, encoder, tokenizer)
+    assert not text_start.says_nothing(unet.add_embedding, encoder, tokenizer)
     front, back, plain = text_start.pooled(
-        unet, encoder, tokenizer, ["a chair, front view", "a chair, back view", "a chair"]
+        unet.add_embedding, encoder, tokenizer, ["a chair, front view", "a chair, back view", "a chair"]
     )
     assert (front - back).norm() > 2.0, "as long as the lesson's gain asks: it stands beside the time embedding"
     assert (front - plain).norm() < (front - back).norm()
@@ -68,5 +70,5 @@ def test_an_untrained_text_encoder_is_taught_too(tmp_path: Path) -> None:
     tokenizer = write_tokenizer(tmp_path)
     unet, encoder = build_unet(UnetSettings(channels=(16, 32)), 4), build_text_encoder(tokenizer)
     weights = [weight.clone() for weight in encoder.parameters()]
-    text_start.teach_text(unet, encoder, tokenizer, text_start.LessonSettings(steps=2, batch=8))
+    text_start.teach_text(unet.add_embedding, encoder, tokenizer, text_start.LessonSettings(steps=2, batch=8))
     assert not all(torch.equal(old, new) for old, new in zip(weights, encoder.parameters(), strict=True))

@@ -63,11 +63,11 @@ class Pictures:
 
 
 def pooled_of(unet: DraftUNet, text_encoder: CLIPTextModel, tokenizer: CLIPTokenizer, captions: list[str]) -> Tensor:
-    """What each of `captions` adds to the time embedding, "B T"; each different one is embedded once."""
+    """What the draft of each of `captions` is painted from, "B T"; each different one is embedded once."""
     unique = list(dict.fromkeys(captions))
     row = {text: index for index, text in enumerate(unique)}
     parts = [unique[start : start + 256] for start in range(0, len(unique), 256)]
-    told = torch.cat([pooled(unet, text_encoder, tokenizer, part) for part in parts])
+    told = torch.cat([pooled(unet.draft_text, text_encoder, tokenizer, part) for part in parts])
     return told[[row[text] for text in captions]]
 
 

@@ -41,7 +41,7 @@ from warm_start import follow_words, modulating, shallower, warm_start, widened
 
 MOST_CAPTIONS = 16384
 """How many embedded captions are kept, of 8 kB each."""
-TAUGHT = ("add_embedding.", "draft.")
+TAUGHT = ("add_embedding.", "draft_text.", "draft.")
 """Parts that lessons of their own teach, and that the denoiser's loss would unlearn."""
 
 
@@ -82,7 +82,11 @@ def build_unet(settings: UnetSettings, latent_channels: int) -> DraftUNet:
         addition_embed_type_num_heads=settings.heads,
         resnet_time_scale_shift="scale_shift",
     )
-    for unknown in (unet.add_embedding.norm2, unet.draft[-1]):  # a denoiser that knew none of it goes on as it was
+    for unknown in (
+        unet.add_embedding.norm2,
+        unet.draft_text.norm2,
+        unet.draft[-1],
+    ):  # a denoiser that knew none of it is as it was
         torch.nn.init.zeros_(unknown.weight)
     unet.set_attn_processor(AttnProcessor())  # the fused attention's backward takes half the step on a CPU
     return unet
@@ -212,15 +216,16 @@ def prepare(args: argparse.Namespace, settings: UnetSettings, views: data.Views)
     denoising = Denoising(unet, text_encoder, tokenizer, build_scheduler().alphas_cumprod, settings)
     training = Training(vae.to(memory_format=torch.channels_last), denoising, Average(learned), optimiser)
     training.restore(args.out / "unet.pt")
-    if says_nothing(unet, text_encoder, tokenizer):
-        errors = teach_text(unet, text_encoder, tokenizer, LessonSettings())
-        print(json.dumps({"view_error": [round(error, 3) for error in errors[:: len(errors) // 5]]}), flush=True)
+    for pooling in (unet.add_embedding, unet.draft_text):
+        if says_nothing(pooling, text_encoder, tokenizer):
+            errors = teach_text(pooling, text_encoder, tokenizer, LessonSettings())
+            print(json.dumps({"view_error": [round(error, 3) for error in errors[:: len(errors) // 5]]}), flush=True)
     if paints_nothing(unet):
         lesson = DraftSettings()
         pictures = draw_lesson(training.vae, views, unet, text_encoder, tokenizer, lesson, random.Random(0))
         errors = teach_draft(unet, pictures, lesson)
         print(json.dumps({"draft_error": errors[:: len(errors) // 5] + errors[-1:]}), flush=True)
-    for taught in (unet.add_embedding, unet.draft, text_encoder):
+    for taught in (unet.add_embedding, unet.draft_text, unet.draft, text_encoder):
         taught.requires_grad_(False)  # the denoiser's loss would unlearn what they were told
     return training
 

@@ -6,7 +6,6 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-import pytest
 import torch
 from diffusers import StableDiffusionPipeline, UNet2DConditionModel
 
@@ -17,20 +16,22 @@ from bozzetto_plugins.guidance.draft_unet import DraftUNet, unet_class
 CPU = torch.device("cpu")
 
 
-def a_denoiser(folder: Path, pooled: str | None = "text") -> DraftUNet:
+def a_denoiser(folder: Path) -> DraftUNet:
     """One of the sizes of the tiny model in `folder`."""
     config = dict(UNet2DConditionModel.load_config(folder / "unet"))
     torch.manual_seed(0)
-    return DraftUNet.from_config({**config, "addition_embed_type": pooled, "addition_embed_type_num_heads": 4}).eval()
+    return DraftUNet.from_config(config).eval()
 
 
 @torch.no_grad()
 def test_it_says_what_its_parent_says_of_latents_and_draft(tiny_folder: Callable[..., Path]) -> None:
     drafting = a_denoiser(tiny_folder())
     plain = UNet2DConditionModel.from_config({**drafting.config, "in_channels": 8}).eval()
-    plain.load_state_dict({name: value for name, value in drafting.state_dict().items() if "draft." not in name})
+    plain.load_state_dict(
+        {name: value for name, value in drafting.state_dict().items() if not name.startswith("draft")}
+    )
     noisy, text, timestep = torch.randn(2, 4, 8, 8), torch.randn(2, TEXT_LENGTH, TEXT_WIDTH), torch.tensor([3, 700])
-    draft = drafting.draft(drafting.add_embedding(text)).view(2, 4, 8, 8)
+    draft = drafting.draft(drafting.draft_text(text)).view(2, 4, 8, 8)
     torch.testing.assert_close(drafting.paint(text), draft)
     expected = plain(torch.cat([noisy, draft], 1), timestep, text).sample
     torch.testing.assert_close(drafting(noisy, timestep, text).sample, expected)
@@ -58,11 +59,6 @@ def test_guidance_and_pipeline_use_it_like_any_other(tiny_folder: Callable[..., 
     pipeline.set_progress_bar_config(disable=True)
     generator = torch.Generator().manual_seed(0)
     assert pipeline("a ball", num_inference_steps=1, output_type="np", generator=generator).images.shape[0] == 1
-
-
-def test_text_that_is_not_pooled_is_refused(tiny_folder: Callable[..., Path]) -> None:
-    with pytest.raises(ValueError, match="addition_embed_type is None"):
-        a_denoiser(tiny_folder(), pooled=None)
 
 
 def test_other_denoisers_are_diffusers_own(tiny_folder: Callable[..., Path], tmp_path: Path) -> None:
