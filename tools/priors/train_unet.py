@@ -82,12 +82,9 @@ def build_unet(settings: UnetSettings, latent_channels: int) -> DraftUNet:
         addition_embed_type_num_heads=settings.heads,
         resnet_time_scale_shift="scale_shift",
     )
-    for unknown in (
-        unet.add_embedding.norm2,
-        unet.draft_text.norm2,
-        unet.draft[-1],
-    ):  # a denoiser that knew none of it is as it was
-        torch.nn.init.zeros_(unknown.weight)
+    for unknown in (unet.add_embedding.norm2, unet.draft_text.norm2, unet.draft[-1], unet.draft_share):
+        torch.nn.init.zeros_(unknown.weight)  # a denoiser that knew none of it goes on as it was
+        torch.nn.init.zeros_(unknown.bias)
     unet.set_attn_processor(AttnProcessor())  # the fused attention's backward takes half the step on a CPU
     return unet
 

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from diffusers import UNet2DConditionModel
 from diffusers.models.embeddings import TextTimeEmbedding
+from diffusers.models.unets.unet_2d_condition import UNet2DConditionOutput
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -23,7 +24,8 @@ class DraftUNet(UNet2DConditionModel):
     Where all is noise the best that can be predicted is the mean of the pictures a text may mean. A convolution makes
     such a mean from the text slowly, and what it makes of small differences, as between a front and a back, stays
     faint; a perceptron from pooled text to latents learns it in minutes. Given this draft as Zero123's denoiser is
-    given its photo, what is left to the convolutions is to make one sharp picture of it.
+    given its photo, what is left to the convolutions is to make one sharp picture of it. They are slow to pass even the
+    draft on, so a share of it, of each channel and noise level, is added to what they say.
 
     It is configured, called, saved and loaded as its parent; `in_channels` counts the noisy latents alone. The pooled
     text is as wide as the time embedding, the draft's layers twice as wide.
@@ -42,6 +44,7 @@ class DraftUNet(UNet2DConditionModel):
             nn.Linear(pooled, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU(),
             nn.Linear(width, channels * config.sample_size**2),
         )  # fmt: skip
+        self.draft_share = nn.Linear(pooled, config.out_channels)
 
     def paint(self, text: Float[Tensor, "B N E"]) -> Float[Tensor, "B C h w"]:
         """The draft: about the mean of the latents of all pictures that a text may mean."""
@@ -53,12 +56,16 @@ class DraftUNet(UNet2DConditionModel):
         sample: Float[Tensor, "B C h w"],
         timestep: Tensor | float | int,
         encoder_hidden_states: Float[Tensor, "B N E"],
+        return_dict: bool = True,
         **named: Any,
-    ) -> Any:
-        """What the parent says of noisy latents and their draft; `named` are its other arguments."""
-        return super().forward(
-            torch.cat([sample, self.paint(encoder_hidden_states)], dim=1), timestep, encoder_hidden_states, **named
-        )
+    ) -> UNet2DConditionOutput | tuple[Tensor]:
+        """What the parent says of noisy latents and draft, and the draft's share; `named` are its other arguments."""
+        draft = self.paint(encoder_hidden_states)
+        both = torch.cat([sample, draft], dim=1)
+        said = super().forward(both, timestep, encoder_hidden_states, return_dict=False, **named)[0]
+        share = self.draft_share(self.time_embedding(self.get_time_embed(sample, timestep)))
+        said = said + share[:, :, None, None] * draft
+        return UNet2DConditionOutput(sample=said) if return_dict else (said,)
 
 
 def unet_class(folder: Path) -> type[UNet2DConditionModel]:

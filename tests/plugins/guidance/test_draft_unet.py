@@ -33,9 +33,13 @@ def test_it_says_what_its_parent_says_of_latents_and_draft(tiny_folder: Callable
     noisy, text, timestep = torch.randn(2, 4, 8, 8), torch.randn(2, TEXT_LENGTH, TEXT_WIDTH), torch.tensor([3, 700])
     draft = drafting.draft(drafting.draft_text(text)).view(2, 4, 8, 8)
     torch.testing.assert_close(drafting.paint(text), draft)
-    expected = plain(torch.cat([noisy, draft], 1), timestep, text).sample
+    seen = plain(torch.cat([noisy, draft], 1), timestep, text).sample
+    assert not torch.allclose(plain(torch.cat([noisy, draft.flip(0)], 1), timestep, text).sample, seen)
+    share = drafting.draft_share(drafting.time_embedding(drafting.time_proj(timestep)))
+    assert (share[0] - share[1]).abs().min() > 0.0, "of each noise level its own"
+    expected = seen + share.view(2, 4, 1, 1) * draft
     torch.testing.assert_close(drafting(noisy, timestep, text).sample, expected)
-    assert not torch.allclose(plain(torch.cat([noisy, draft.flip(0)], 1), timestep, text).sample, expected)
+    torch.testing.assert_close(drafting(noisy, timestep, text, return_dict=False)[0], expected)
 
 
 def test_it_is_saved_and_loaded_as_any_denoiser(tiny_folder: Callable[..., Path], tmp_path: Path) -> None:
