@@ -24,6 +24,7 @@ from judge import VIEWS, Classifier, answer, blur, show
 from objects import THINGS
 from training import Average, Schedule, keep_memory_mapped, load_checkpoint, save_checkpoint
 
+ABOVE = VIEWS.index("overhead")
 DISTINCT_SHARE = 0.9
 """A thing's views can be told apart if the network tells this share of its held-out ones."""
 
@@ -55,10 +56,14 @@ def grain(images: Tensor) -> Tensor:
     return 0.1 * torch.rand(count, 1, 1, 1) * noise
 
 
-def distort(images: Tensor) -> Tensor:
-    """Images scaled by 0.75 to 1.1, shifted by up to 6 px; half of them blurred, and half of them with grain."""
+def distort(images: Tensor, above: Tensor) -> Tensor:
+    """Images scaled by 0.75 to 1.1, shifted by up to 6 px; half of them blurred, and half of them with grain.
+
+    Pictures from `above` are turned by any angle: there are few of them, and from there nothing tells up from down.
+    """
     count = len(images)
-    moved = show(images, 0.75 + 0.35 * torch.rand(count), (torch.rand(count, 2) * 2 - 1) * 0.19)
+    turn_rad = torch.where(above, 2 * torch.pi * torch.rand(count), torch.zeros(count))
+    moved = show(images, 0.75 + 0.35 * torch.rand(count), (torch.rand(count, 2) * 2 - 1) * 0.19, turn_rad)
     soft = blur(moved)
     soft = torch.where(torch.rand(count, 1, 1, 1) < 0.3, blur(soft), soft)
     moved = torch.where(torch.rand(count, 1, 1, 1) < 0.5, soft, moved)
@@ -129,6 +134,12 @@ def measure(network: Classifier, views: data.Views) -> tuple[dict[str, float], l
     return result, [THINGS[t].name for t in distinct]
 
 
+def chances(views: data.Views) -> Tensor:
+    """How often each view is drawn: common things less the more there are of them, views from above three times."""
+    above = views.camera[:, 1] > cameras.OVERHEAD_DEG
+    return views.weight.sqrt() * torch.where(above, 3.0, 1.0)
+
+
 @torch.no_grad()
 def settle(network: Classifier, views: data.Views, rng: random.Random) -> None:
     """Measure the batch norms' statistics anew: averaged weights have others than the ones they are an average of."""
@@ -137,8 +148,9 @@ def settle(network: Classifier, views: data.Views, rng: random.Random) -> None:
         norm.reset_running_stats()
         norm.momentum = None  # plain means
     for _ in range(8):
-        index = torch.multinomial(views.weight.sqrt(), 128, replacement=True)
-        network(distort(draw(views, index, half_tinted(len(index), rng))[0]))
+        index = torch.multinomial(chances(views), 128, replacement=True)
+        images, labels = draw(views, index, half_tinted(len(index), rng))
+        network(distort(images, labels.view == ABOVE))
     for norm in norms:
         norm.momentum = 0.1
 
@@ -170,7 +182,7 @@ def train(args: argparse.Namespace, settings: Settings) -> None:
         network.load_state_dict(state["network"])
         optimiser.load_state_dict(state["optimiser"])
         average.mean, step, used_s = state["average"], state["step"], state["used"]
-    rng, limit, weight = random.Random(step), args.minutes * 60, views.weight.sqrt()
+    rng, limit, weight = random.Random(step), args.minutes * 60, chances(views)
     torch.manual_seed(step)
     last = time.monotonic()
     while used_s < limit:
@@ -179,7 +191,7 @@ def train(args: argparse.Namespace, settings: Settings) -> None:
         images, labels = draw(views, index, half_tinted(settings.batch, rng))
         for group in optimiser.param_groups:
             group["lr"] = settings.schedule.rate(used_s / limit, step)
-        shown = distort(images).contiguous(memory_format=torch.channels_last)
+        shown = distort(images, labels.view == ABOVE).contiguous(memory_format=torch.channels_last)
         loss = loss_of(network, shown, labels, settings.smoothing)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()

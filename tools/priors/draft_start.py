@@ -20,13 +20,10 @@ import data
 from bozzetto_plugins.guidance.draft_unet import DraftUNet
 from cameras import near_border, view_word, which_side
 from captions import caption
-from latent_pool import fresh_latents
+from latent_pool import WHITE, fresh_latents
 from objects import THINGS
 from text_start import pooled
 from training import Schedule
-
-WHITE = data.Augmentation(white_background=1.0)
-"""No caption names the background, and its colour would be most of the variance."""
 
 
 @dataclass(frozen=True)
@@ -130,6 +127,32 @@ def contrast(error: Tensor, views: int) -> Tensor:
 def paints_nothing(unet: DraftUNet) -> bool:
     """Whether the draft is still as `train_unet.build_unet` made it."""
     return not bool(unet.draft[-1].weight.any())
+
+
+@torch.no_grad()
+def fit_mix(unet: DraftUNet, text: Tensor, latents: Tensor, alphas_cumprod: Tensor, levels: int = 40) -> Tensor:
+    """Mix what the denoiser of `unet` says with its draft as is best at each noise level, in place: least squares.
+
+    Returns:
+        At some timesteps from noise to none, "L 2", the weights of the one and of the other in the velocity.
+    """
+    mix, weights, steps = unet.draft_mix, [], torch.linspace(len(alphas_cumprod) - 1, 0, levels).long()
+    torch.nn.init.zeros_(mix.weight)
+    torch.nn.init.zeros_(mix.bias)
+    draft = unet.paint(text)
+    for step in steps:
+        abar, noise = alphas_cumprod[step], torch.randn_like(latents)
+        said = unet(abar.sqrt() * latents + (1 - abar).sqrt() * noise, step, text).sample
+        wanted = abar.sqrt() * noise - (1 - abar).sqrt() * latents
+        both = torch.stack([said.flatten(), draft.flatten()], dim=1)
+        weights.append(torch.linalg.lstsq(both, wanted.flatten()[:, None]).solution[:, 0])
+    found = torch.stack(weights)
+    times = unet.time_embedding(unet.get_time_embed(latents[:1].expand(levels, -1, -1, -1), steps))
+    times = torch.cat([times, torch.ones(levels, 1)], dim=1)
+    rows = torch.linalg.lstsq(times, found - torch.tensor([1.0, 0.0]), driver="gelsd").solution.T
+    mix.weight.copy_(rows[:, :-1].repeat_interleave(latents.shape[1], 0))
+    mix.bias.copy_(rows[:, -1].repeat_interleave(latents.shape[1]))
+    return found
 
 
 def teach_draft(unet: DraftUNet, pictures: Pictures, settings: DraftSettings) -> list[tuple[float, float]]:

@@ -74,11 +74,13 @@ class Classifier(nn.Module):
         return names, self.color(features), self.view(features).unflatten(1, (names.shape[1], -1))
 
 
-def show(images: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
-    """Images scaled by `scale` "B" and shifted by `shift` "B 2", in half sides; the border's colour goes on."""
-    matrix = torch.zeros(len(images), 2, 3)
-    matrix[:, 0, 0] = matrix[:, 1, 1] = 1 / scale
-    matrix[:, :, 2] = -shift / scale[:, None]
+def show(images: Tensor, scale: Tensor, shift: Tensor, turn_rad: Tensor | None = None) -> Tensor:
+    """Images turned by `turn_rad` "B" about their middle, scaled by `scale` "B" and shifted by `shift` "B 2", in half
+    sides; the border's colour goes on."""
+    turn = torch.zeros(len(images)) if turn_rad is None else turn_rad
+    cos, sin = turn.cos(), turn.sin()
+    inverse = torch.stack([cos, sin, -sin, cos], dim=1).view(-1, 2, 2) / scale[:, None, None]
+    matrix = torch.cat([inverse, -inverse @ shift[:, :, None]], dim=2)
     grid = nn.functional.affine_grid(matrix, list(images.shape), align_corners=False)
     return nn.functional.grid_sample(images, grid, padding_mode="border", align_corners=False)
 

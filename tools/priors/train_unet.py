@@ -22,9 +22,9 @@ from transformers import CLIPTextModel, CLIPTokenizer
 
 import data
 from bozzetto_plugins.guidance.draft_unet import DraftUNet
-from draft_start import DraftSettings, draw_lesson, paints_nothing, teach_draft
+from draft_start import DraftSettings, draw_lesson, fit_mix, paints_nothing, teach_draft
 from export import export_prior
-from latent_pool import Pool, fresh_latents
+from latent_pool import COLOURED, WHITE, Pool, fresh_latents
 from text import WIDTH, build_text_encoder, tokens_of, write_tokenizer
 from text_start import LessonSettings, says_nothing, teach_text
 from training import (
@@ -56,6 +56,11 @@ class UnetSettings:
     pool: int = 24576
     first_fill: int = 2048
     renewed: int = 4
+    coloured_every: int = 4
+    """Every so many renewals bring backgrounds that are not white."""
+    coloured_until: float = 0.8
+    """Share of the noise levels that those are trained at. No caption names the background: where noise hides it, it
+    would be most of the error, and drown what little tells one view from another."""
     snr_gamma: float = 5.0
     from_noise: float = 1 / 8
     """Share of the samples that show nothing but noise, where all there is to go by is the caption."""
@@ -82,7 +87,7 @@ def build_unet(settings: UnetSettings, latent_channels: int) -> DraftUNet:
         addition_embed_type_num_heads=settings.heads,
         resnet_time_scale_shift="scale_shift",
     )
-    for unknown in (unet.add_embedding.norm2, unet.draft_text.norm2, unet.draft[-1], unet.draft_share):
+    for unknown in (unet.add_embedding.norm2, unet.draft_text.norm2, unet.draft[-1], unet.draft_mix):
         torch.nn.init.zeros_(unknown.weight)  # a denoiser that knew none of it goes on as it was
         torch.nn.init.zeros_(unknown.bias)
     unet.set_attn_processor(AttnProcessor())  # the fused attention's backward takes half the step on a CPU
@@ -129,11 +134,12 @@ class Denoising:
         """Of each sample's error."""
         return noise_weight(abar, self.settings.snr_gamma)
 
-    def loss(self, latents: torch.Tensor, captions: list[str]) -> torch.Tensor:
-        """Weighted error of v on "B C 16 16" latents."""
+    def loss(self, latents: torch.Tensor, captions: list[str], white: torch.Tensor) -> torch.Tensor:
+        """Weighted error of v on "B C 16 16" latents, of backgrounds that are `white` or not."""
         count, last = len(captions), len(self.alphas_cumprod) - 1
         timesteps = draw_timesteps(count, last + 1, 1 / 2)  # the noisier, the more is decided
         timesteps[: round(self.settings.from_noise * count)] = last
+        timesteps = torch.where(white, timesteps, (self.settings.coloured_until * timesteps).long())
         abar = self.alphas_cumprod[timesteps].view(-1, 1, 1, 1)
         noise = torch.randn_like(latents)
         noisy = abar.sqrt() * latents + (1 - abar).sqrt() * noise
@@ -180,11 +186,11 @@ class Training:
         export_prior(folder, self.vae, parts.unet, parts.text_encoder, parts.tokenizer, build_scheduler(), self.step)
         self.average.swap()
 
-    def advance(self, latents: torch.Tensor, captions: list[str], rate: float) -> float:
+    def advance(self, latents: torch.Tensor, captions: list[str], white: torch.Tensor, rate: float) -> float:
         """One optimiser step at learning rate `rate`; the loss."""
         for group in self.optimiser.param_groups:
             group["lr"] = rate
-        loss = self.denoising.loss(latents, captions)
+        loss = self.denoising.loss(latents, captions, white)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_([p for group in self.optimiser.param_groups for p in group["params"]], 1.0)
@@ -222,6 +228,10 @@ def prepare(args: argparse.Namespace, settings: UnetSettings, views: data.Views)
         pictures = draw_lesson(training.vae, views, unet, text_encoder, tokenizer, lesson, random.Random(0))
         errors = teach_draft(unet, pictures, lesson)
         print(json.dumps({"draft_error": errors[:: len(errors) // 5] + errors[-1:]}), flush=True)
+    if not unet.draft_mix.weight.any():
+        latents, captions = fresh_latents(training.vae, views, 96, random.Random(1), WHITE)
+        found = fit_mix(unet, denoising.embed(captions), latents, denoising.alphas_cumprod)
+        print(json.dumps({"mix": [[round(float(w), 2) for w in row] for row in found[::5]]}), flush=True)
     for taught in (unet.add_embedding, unet.draft_text, unet.draft, text_encoder):
         taught.requires_grad_(False)  # the denoiser's loss would unlearn what they were told
     return training
@@ -233,14 +243,18 @@ def train(args: argparse.Namespace, settings: UnetSettings) -> None:
     training = prepare(args, settings, views)
     rng = random.Random(training.step)
     torch.manual_seed(training.step)
-    channels = training.vae.config.latent_channels
-    pool = Pool(torch.zeros(settings.pool, channels, 16, 16, dtype=torch.float16), [""] * settings.pool)
-    while pool.filled < settings.first_fill:
-        pool.add(*fresh_latents(training.vae, views, 64, rng, data.Augmentation()))
+    pool = Pool.empty(settings.pool, training.vae.config.latent_channels)
+
+    def renew(turn: int, count: int) -> None:
+        white = turn % settings.coloured_every != 0
+        pool.add(*fresh_latents(training.vae, views, count, rng, WHITE if white else COLOURED), white)
+
+    for turn in range(settings.first_fill // 64):
+        renew(turn, 64)
     losses, last_log, last_save = [], time.monotonic(), time.monotonic()
     while training.used_s < args.minutes * 60:
         start = time.monotonic()
-        pool.add(*fresh_latents(training.vae, views, settings.renewed, rng, data.Augmentation()))
+        renew(training.step, settings.renewed)
         rate = settings.schedule.rate(training.used_s / (args.minutes * 60), training.step)
         losses.append(training.advance(*pool.draw(settings.batch), rate))
         now = time.monotonic()

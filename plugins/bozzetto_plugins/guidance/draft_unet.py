@@ -25,7 +25,7 @@ class DraftUNet(UNet2DConditionModel):
     such a mean from the text slowly, and what it makes of small differences, as between a front and a back, stays
     faint; a perceptron from pooled text to latents learns it in minutes. Given this draft as Zero123's denoiser is
     given its photo, what is left to the convolutions is to make one sharp picture of it. They are slow to pass even the
-    draft on, so a share of it, of each channel and noise level, is added to what they say.
+    draft on, so what is said is a mix of their own output and of the draft, of each channel and noise level.
 
     It is configured, called, saved and loaded as its parent; `in_channels` counts the noisy latents alone. The pooled
     text is as wide as the time embedding, the draft's layers twice as wide.
@@ -44,7 +44,7 @@ class DraftUNet(UNet2DConditionModel):
             nn.Linear(pooled, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU(),
             nn.Linear(width, channels * config.sample_size**2),
         )  # fmt: skip
-        self.draft_share = nn.Linear(pooled, config.out_channels)
+        self.draft_mix = nn.Linear(pooled, 2 * config.out_channels)
 
     def paint(self, text: Float[Tensor, "B N E"]) -> Float[Tensor, "B C h w"]:
         """The draft: about the mean of the latents of all pictures that a text may mean."""
@@ -59,12 +59,13 @@ class DraftUNet(UNet2DConditionModel):
         return_dict: bool = True,
         **named: Any,
     ) -> UNet2DConditionOutput | tuple[Tensor]:
-        """What the parent says of noisy latents and draft, and the draft's share; `named` are its other arguments."""
+        """What the parent says of noisy latents and draft, mixed with the draft; `named` are its other arguments."""
         draft = self.paint(encoder_hidden_states)
         both = torch.cat([sample, draft], dim=1)
         said = super().forward(both, timestep, encoder_hidden_states, return_dict=False, **named)[0]
-        share = self.draft_share(self.time_embedding(self.get_time_embed(sample, timestep)))
-        said = said + share[:, :, None, None] * draft
+        mix = self.draft_mix(self.time_embedding(self.get_time_embed(sample, timestep)))
+        own, share = mix[:, :, None, None].chunk(2, dim=1)
+        said = (1 + own) * said + share * draft
         return UNet2DConditionOutput(sample=said) if return_dict else (said,)
 
 

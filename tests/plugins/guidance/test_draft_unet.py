@@ -35,9 +35,9 @@ def test_it_says_what_its_parent_says_of_latents_and_draft(tiny_folder: Callable
     torch.testing.assert_close(drafting.paint(text), draft)
     seen = plain(torch.cat([noisy, draft], 1), timestep, text).sample
     assert not torch.allclose(plain(torch.cat([noisy, draft.flip(0)], 1), timestep, text).sample, seen)
-    share = drafting.draft_share(drafting.time_embedding(drafting.time_proj(timestep)))
-    assert (share[0] - share[1]).abs().min() > 0.0, "of each noise level its own"
-    expected = seen + share.view(2, 4, 1, 1) * draft
+    mix = drafting.draft_mix(drafting.time_embedding(drafting.time_proj(timestep)))
+    assert (mix[0] - mix[1]).abs().min() > 0.0, "of each noise level its own"
+    expected = (1 + mix[:, :4, None, None]) * seen + mix[:, 4:, None, None] * draft
     torch.testing.assert_close(drafting(noisy, timestep, text).sample, expected)
     torch.testing.assert_close(drafting(noisy, timestep, text, return_dict=False)[0], expected)
 
