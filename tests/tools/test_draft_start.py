@@ -14,6 +14,7 @@ from transformers import CLIPTextModel, CLIPTokenizer
 
 import data
 import draft_start
+import latent_pool
 import samples
 import train_zero123
 import warm_start
@@ -84,6 +85,45 @@ def test_contrast_passes_over_what_a_things_views_have_in_common() -> None:
 )
 def test_words_of_a_view(azimuth_deg: float, elevation_deg: float, words: tuple[str | None, ...]) -> None:
     assert draft_start.words_of(azimuth_deg, elevation_deg) == words
+
+
+@torch.no_grad()
+def test_the_mix_is_the_best_at_each_noise_level(unet: DraftUNet) -> None:
+    """Latents that are three times their draft: in nothing but noise the velocity is minus that."""
+    torch.nn.init.normal_(unet.draft[-1].weight, std=0.3)
+    torch.nn.init.ones_(unet.draft_text.norm2.weight)
+    text, abar = torch.randn(8, 5, 128), build_scheduler().alphas_cumprod
+    latents = 3 * unet.paint(text)
+    found = draft_start.fit_mix(unet, text, latents, abar, levels=6)
+    assert found.shape == (6, 2)
+    torch.testing.assert_close(found[0, 1], torch.tensor(-3.0), atol=0.1, rtol=0)
+    assert found[-1, 1].abs() < 0.2, "without noise, nothing of the draft is in the velocity"
+    for step, (own, share) in zip(torch.linspace(999, 0, 6).long(), found, strict=True):
+        mix = unet.draft_mix(unet.time_embedding(unet.get_time_embed(latents[:1], step)))[0]
+        torch.testing.assert_close(1 + mix[:4], own.expand(4), atol=0.02, rtol=0.02)
+        torch.testing.assert_close(mix[4:], share.expand(4), atol=0.02, rtol=0.02)
+
+
+def test_pictures_on_colours_are_not_trained_where_noise_hides_them(
+    unet: DraftUNet, encoder: CLIPTextModel, tokenizer: CLIPTokenizer
+) -> None:
+    seen = []
+    unet.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[1]))
+    steps = Denoising(unet, encoder, tokenizer, build_scheduler().alphas_cumprod, UnetSettings(channels=(16, 32)))
+    torch.manual_seed(0)
+    white = torch.arange(16) % 2 == 0
+    steps.loss(torch.randn(16, 4, 16, 16), CAPTIONS * 4, white)
+    assert seen[0][white].max() == 999
+    assert 500 < seen[0][~white].max() < 800
+
+
+def test_a_pool_knows_which_backgrounds_are_white() -> None:
+    pool = latent_pool.Pool.empty(6, 4)
+    pool.add(torch.ones(4, 4, 16, 16), ["a"] * 4, True)
+    pool.add(torch.zeros(4, 4, 16, 16), ["b"] * 4, False)  # two of them in place of the oldest
+    latents, captions, white = pool.draw(64)
+    assert {*zip(captions, white.tolist(), strict=True)} == {("a", True), ("b", False)}
+    assert torch.equal(latents[:, 0, 0, 0] == 1.0, white)
 
 
 def test_each_caption_is_told_what_it_is_alone_in_order(
@@ -159,7 +199,7 @@ def test_a_training_step_leaves_what_was_taught_and_remembers_captions(
     for taught in (unet.add_embedding, unet.draft_text, unet.draft):
         taught.requires_grad_(False)
     steps = Denoising(unet, encoder, tokenizer, build_scheduler().alphas_cumprod, UnetSettings(channels=(16, 32)))
-    loss = steps.loss(torch.randn(8, 4, 16, 16), CAPTIONS * 2)
+    loss = steps.loss(torch.randn(8, 4, 16, 16), CAPTIONS * 2, torch.arange(8) < 4)
     loss.backward()
     assert loss.isfinite()
     assert unet.conv_in.weight.grad[:, :4].abs().sum() > 0

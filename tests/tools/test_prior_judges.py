@@ -81,6 +81,8 @@ def test_pictures_are_shown_larger_and_aside_as_asked() -> None:
     assert float(larger.sum()) == pytest.approx(1.5**2 * float(image.sum()), rel=0.05)
     aside = judge.show(image, torch.ones(1), torch.tensor([[0.25, -0.5]]))  # 8 px right, 16 px up
     torch.testing.assert_close(aside, image.roll((-16, 8), (2, 3)), atol=1e-4, rtol=0.0)
+    turned = judge.show(aside, torch.ones(1), torch.zeros(1, 2), torch.full((1,), torch.pi / 2))
+    torch.testing.assert_close(turned, aside.rot90(-1, (2, 3)), atol=1e-4, rtol=0.0)
     soft = judge.blur(image)
     assert (
         float(soft.sum()) == pytest.approx(float(image.sum())) and 0.0 < soft[0, 0, 23, 23] < soft[0, 0, 24, 24] < 1.0
@@ -120,6 +122,20 @@ def test_the_classifier_learns_from_labels_of_every_kind() -> None:
     _, plain = classifier.draw(views, torch.arange(6), [None] * 6)
     assert (plain.color == -1).all()
     assert torch.isfinite(classifier.loss_of(network, images, plain, 0.1))
+
+
+def test_only_pictures_from_above_are_turned() -> None:
+    torch.manual_seed(0)
+    striped = torch.linspace(-1, 1, 64).expand(8, 3, 64, 64).contiguous()  # dark at the left, light at the right
+    moved = classifier.distort(striped, torch.arange(8) < 4)
+    down = (moved.mean(1)[:, -16:].mean((1, 2)) - moved.mean(1)[:, :16].mean((1, 2))).abs()
+    assert (down[4:] < 0.1).all() and (down[:4] > 0.3).any()
+
+
+def test_views_from_above_are_drawn_three_times_as_often() -> None:
+    views = small_views(4)
+    views.camera[1, 1] = 70.0
+    torch.testing.assert_close(classifier.chances(views), torch.tensor([1.0, 3.0, 1.0, 1.0]))
 
 
 def test_half_the_pictures_are_tinted() -> None:
