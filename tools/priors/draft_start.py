@@ -17,7 +17,7 @@ from torch import Tensor
 from transformers import CLIPTextModel, CLIPTokenizer
 
 import data
-from bozzetto_plugins.guidance.draft_unet import DraftUNet
+from bozzetto_plugins.guidance.draft_unet import LAST_STEP, LEVELS, DraftUNet
 from cameras import near_border, view_word, which_side
 from captions import caption
 from latent_pool import WHITE, fresh_latents
@@ -130,29 +130,16 @@ def paints_nothing(unet: DraftUNet) -> bool:
 
 
 @torch.no_grad()
-def fit_mix(unet: DraftUNet, text: Tensor, latents: Tensor, alphas_cumprod: Tensor, levels: int = 40) -> Tensor:
-    """Mix what the denoiser of `unet` says with its draft as is best at each noise level, in place: least squares.
-
-    Returns:
-        At some timesteps from noise to none, "L 2", the weights of the one and of the other in the velocity.
-    """
-    mix, weights, steps = unet.draft_mix, [], torch.linspace(len(alphas_cumprod) - 1, 0, levels).long()
-    torch.nn.init.zeros_(mix.weight)
-    torch.nn.init.zeros_(mix.bias)
+def fit_mix(unet: DraftUNet, text: Tensor, latents: Tensor, alphas_cumprod: Tensor) -> None:
+    """Mix what the denoiser of `unet` says with its draft as is best at each noise level, in place: least squares."""
+    unet.draft_mix.copy_(torch.stack([torch.ones(LEVELS), torch.zeros(LEVELS)]))
     draft = unet.paint(text)
-    for step in steps:
+    for level, step in enumerate(torch.linspace(0, LAST_STEP, LEVELS).round().long()):
         abar, noise = alphas_cumprod[step], torch.randn_like(latents)
         said = unet(abar.sqrt() * latents + (1 - abar).sqrt() * noise, step, text).sample
         wanted = abar.sqrt() * noise - (1 - abar).sqrt() * latents
         both = torch.stack([said.flatten(), draft.flatten()], dim=1)
-        weights.append(torch.linalg.lstsq(both, wanted.flatten()[:, None]).solution[:, 0])
-    found = torch.stack(weights)
-    times = unet.time_embedding(unet.get_time_embed(latents[:1].expand(levels, -1, -1, -1), steps))
-    times = torch.cat([times, torch.ones(levels, 1)], dim=1)
-    rows = torch.linalg.lstsq(times, found - torch.tensor([1.0, 0.0]), driver="gelsd").solution.T
-    mix.weight.copy_(rows[:, :-1].repeat_interleave(latents.shape[1], 0))
-    mix.bias.copy_(rows[:, -1].repeat_interleave(latents.shape[1]))
-    return found
+        unet.draft_mix[:, level] = torch.linalg.lstsq(both, wanted.flatten()[:, None]).solution[:, 0]
 
 
 def teach_draft(unet: DraftUNet, pictures: Pictures, settings: DraftSettings) -> list[tuple[float, float]]:

@@ -41,7 +41,7 @@ from warm_start import follow_words, modulating, shallower, warm_start, widened
 
 MOST_CAPTIONS = 16384
 """How many embedded captions are kept, of 8 kB each."""
-TAUGHT = ("add_embedding.", "draft_text.", "draft.")
+TAUGHT = ("add_embedding.", "draft_text.", "draft.", "draft_mix")
 """Parts that lessons of their own teach, and that the denoiser's loss would unlearn."""
 
 
@@ -87,7 +87,7 @@ def build_unet(settings: UnetSettings, latent_channels: int) -> DraftUNet:
         addition_embed_type_num_heads=settings.heads,
         resnet_time_scale_shift="scale_shift",
     )
-    for unknown in (unet.add_embedding.norm2, unet.draft_text.norm2, unet.draft[-1], unet.draft_mix):
+    for unknown in (unet.add_embedding.norm2, unet.draft_text.norm2, unet.draft[-1]):
         torch.nn.init.zeros_(unknown.weight)  # a denoiser that knew none of it goes on as it was
         torch.nn.init.zeros_(unknown.bias)
     unet.set_attn_processor(AttnProcessor())  # the fused attention's backward takes half the step on a CPU
@@ -228,11 +228,11 @@ def prepare(args: argparse.Namespace, settings: UnetSettings, views: data.Views)
         pictures = draw_lesson(training.vae, views, unet, text_encoder, tokenizer, lesson, random.Random(0))
         errors = teach_draft(unet, pictures, lesson)
         print(json.dumps({"draft_error": errors[:: len(errors) // 5] + errors[-1:]}), flush=True)
-    if not unet.draft_mix.weight.any():
+    if not unet.draft_mix[1].any():
         latents, captions = fresh_latents(training.vae, views, 96, random.Random(1), WHITE)
-        found = fit_mix(unet, denoising.embed(captions), latents, denoising.alphas_cumprod)
-        print(json.dumps({"mix": [[round(float(w), 2) for w in row] for row in found[::5]]}), flush=True)
-    for taught in (unet.add_embedding, unet.draft_text, unet.draft, text_encoder):
+        fit_mix(unet, denoising.embed(captions), latents, denoising.alphas_cumprod)
+        print(json.dumps({"mix": [[round(w, 2) for w in row] for row in unet.draft_mix[:, ::5].tolist()]}), flush=True)
+    for taught in (unet.add_embedding, unet.draft_text, unet.draft, unet.draft_mix, text_encoder):
         taught.requires_grad_(False)  # the denoiser's loss would unlearn what they were told
     return training
 

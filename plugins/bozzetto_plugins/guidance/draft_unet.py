@@ -11,11 +11,13 @@ import torch
 from diffusers import UNet2DConditionModel
 from diffusers.models.embeddings import TextTimeEmbedding
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionOutput
-from jaxtyping import Float
+from jaxtyping import Float, Num
 from torch import Tensor, nn
 
 HEADS = 4
 """Of the attention that pools the text for the draft."""
+LEVELS, LAST_STEP = 41, 999
+"""At so many timesteps, evenly spaced from 0 to the last, the mix with the draft is kept."""
 
 
 class DraftUNet(UNet2DConditionModel):
@@ -25,7 +27,7 @@ class DraftUNet(UNet2DConditionModel):
     such a mean from the text slowly, and what it makes of small differences, as between a front and a back, stays
     faint; a perceptron from pooled text to latents learns it in minutes. Given this draft as Zero123's denoiser is
     given its photo, what is left to the convolutions is to make one sharp picture of it. They are slow to pass even the
-    draft on, so what is said is a mix of their own output and of the draft, of each channel and noise level.
+    draft on, so what is said is a mix of their own output and of the draft, at each noise level another.
 
     It is configured, called, saved and loaded as its parent; `in_channels` counts the noisy latents alone. The pooled
     text is as wide as the time embedding, the draft's layers twice as wide.
@@ -44,12 +46,18 @@ class DraftUNet(UNet2DConditionModel):
             nn.Linear(pooled, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU(),
             nn.Linear(width, channels * config.sample_size**2),
         )  # fmt: skip
-        self.draft_mix = nn.Linear(pooled, 2 * config.out_channels)
+        self.draft_mix = nn.Parameter(torch.stack([torch.ones(LEVELS), torch.zeros(LEVELS)]))
 
     def paint(self, text: Float[Tensor, "B N E"]) -> Float[Tensor, "B C h w"]:
         """The draft: about the mean of the latents of all pictures that a text may mean."""
         size = self.config.sample_size
         return self.draft(self.draft_text(text)).unflatten(1, (self.config.in_channels, size, size))
+
+    def mix(self, timestep: Num[Tensor, "B"]) -> Float[Tensor, "2 B"]:
+        """How much counts, of what the parent says and of the draft: linear between `LEVELS` levels of noise."""
+        place = timestep.clamp(0, LAST_STEP) * ((LEVELS - 1) / LAST_STEP)
+        below = place.long().clamp(max=LEVELS - 2)
+        return torch.lerp(self.draft_mix[:, below], self.draft_mix[:, below + 1], (place - below).to(self.draft_mix))
 
     def forward(
         self,
@@ -63,9 +71,10 @@ class DraftUNet(UNet2DConditionModel):
         draft = self.paint(encoder_hidden_states)
         both = torch.cat([sample, draft], dim=1)
         said = super().forward(both, timestep, encoder_hidden_states, return_dict=False, **named)[0]
-        mix = self.draft_mix(self.time_embedding(self.get_time_embed(sample, timestep)))
-        own, share = mix[:, :, None, None].chunk(2, dim=1)
-        said = (1 + own) * said + share * draft
+        own, share = self.mix(torch.as_tensor(timestep, device=sample.device).expand(len(sample)))[
+            ..., None, None, None
+        ]
+        said = own * said + share * draft
         return UNet2DConditionOutput(sample=said) if return_dict else (said,)
 
 

@@ -11,7 +11,7 @@ from diffusers import StableDiffusionPipeline, UNet2DConditionModel
 
 from bozzetto.testing.fakes import TEXT_LENGTH, TEXT_WIDTH
 from bozzetto_plugins.guidance.denoiser import Denoiser
-from bozzetto_plugins.guidance.draft_unet import DraftUNet, unet_class
+from bozzetto_plugins.guidance.draft_unet import LEVELS, DraftUNet, unet_class
 
 CPU = torch.device("cpu")
 
@@ -35,9 +35,13 @@ def test_it_says_what_its_parent_says_of_latents_and_draft(tiny_folder: Callable
     torch.testing.assert_close(drafting.paint(text), draft)
     seen = plain(torch.cat([noisy, draft], 1), timestep, text).sample
     assert not torch.allclose(plain(torch.cat([noisy, draft.flip(0)], 1), timestep, text).sample, seen)
-    mix = drafting.draft_mix(drafting.time_embedding(drafting.time_proj(timestep)))
-    assert (mix[0] - mix[1]).abs().min() > 0.0, "of each noise level its own"
-    expected = (1 + mix[:, :4, None, None]) * seen + mix[:, 4:, None, None] * draft
+    torch.testing.assert_close(drafting(noisy, timestep, text).sample, seen)  # as it is made
+    drafting.draft_mix.copy_(torch.stack([torch.linspace(1, 0, LEVELS), torch.linspace(0, -2, LEVELS)]))
+    own, share = (
+        torch.stack([value(step / 999) for step in timestep]).view(2, 1, 1, 1)
+        for value in (lambda x: 1 - x, lambda x: -2 * x)
+    )
+    expected = own * seen + share * draft
     torch.testing.assert_close(drafting(noisy, timestep, text).sample, expected)
     torch.testing.assert_close(drafting(noisy, timestep, text, return_dict=False)[0], expected)
 
