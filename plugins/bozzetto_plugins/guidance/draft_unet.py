@@ -64,13 +64,19 @@ class DraftUNet(UNet2DConditionModel):
         sample: Float[Tensor, "B C h w"],
         timestep: Tensor | float | int,
         encoder_hidden_states: Float[Tensor, "B N E"],
+        timestep_cond: Tensor | None = None,
+        class_labels: Tensor | None = None,
+        cross_attention_kwargs: dict[str, Any] | None = None,
+        added_cond_kwargs: dict[str, Tensor] | None = None,
         return_dict: bool = True,
-        **named: Any,
     ) -> UNet2DConditionOutput | tuple[Tensor]:
-        """What the parent says of noisy latents and draft, mixed with the draft; `named` are its other arguments."""
+        """What the parent says of noisy latents and draft, mixed with the draft; the other arguments are the parent's."""
         draft = self.paint(encoder_hidden_states)
         both = torch.cat([sample, draft], dim=1)
-        said = super().forward(both, timestep, encoder_hidden_states, return_dict=False, **named)[0]
+        said = super().forward(
+            both, timestep, encoder_hidden_states, timestep_cond=timestep_cond, class_labels=class_labels,
+            cross_attention_kwargs=cross_attention_kwargs, added_cond_kwargs=added_cond_kwargs, return_dict=False,
+        )[0]  # fmt: skip
         own, share = self.mix(torch.as_tensor(timestep, device=sample.device).expand(len(sample)))[
             ..., None, None, None
         ]
