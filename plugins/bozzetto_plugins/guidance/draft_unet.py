@@ -70,7 +70,7 @@ class DraftUNet(UNet2DConditionModel):
         added_cond_kwargs: dict[str, Tensor] | None = None,
         return_dict: bool = True,
     ) -> UNet2DConditionOutput | tuple[Tensor]:
-        """What the parent says of noisy latents and draft, mixed with the draft; the other arguments are the parent's."""
+        """What the parent says of noisy latents and draft, mixed with the draft; other arguments are the parent's."""
         draft = self.paint(encoder_hidden_states)
         both = torch.cat([sample, draft], dim=1)
         said = super().forward(
