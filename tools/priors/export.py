@@ -14,7 +14,7 @@ from transformers import CLIPTextModel, CLIPTokenizer
 from captions import COLORS, VIEWS
 from objects import SYNONYMS, THINGS
 
-CFG_SCALE = 5.0
+CFG_SCALE = 3.0
 """The guidance scale at which samples look best."""
 
 INDEX = {
