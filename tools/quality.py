@@ -1,6 +1,6 @@
 """Make objects of 24 prompts with the default recipe, three seeds each, and let a classifier judge their renders.
 
-python tools/quality.py --classifier RUN/classifier --out RUN/quality
+python tools/quality.py --out RUN/quality
 
 runs what is not finished yet (an interrupted run goes on where it stopped; `--part 0/2` takes every second one, so that
 two processes can share the work), judges all finished runs from eight sides and writes `docs/quality.md` with its two
@@ -33,7 +33,7 @@ from bozzetto.pipeline import load_scene  # noqa: E402
 from bozzetto.registry import Registry, installed_sources  # noqa: E402
 from bozzetto.run_folder import RunFolder  # noqa: E402
 from captions import caption  # noqa: E402
-from judge import Judge  # noqa: E402
+from judge import TRAINED, Judge  # noqa: E402
 
 PLAIN = (
     "hamburger", "snowman", "cactus", "mailbox", "teapot", "teddy bear", "rocket", "mushroom", "robot", "pumpkin",
@@ -204,7 +204,7 @@ def report(out: Path, docs: Path, judge: Judge, held_out: dict[str, float]) -> N
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--classifier", type=Path, required=True, help="folder written by tools/priors/classifier.py")
+    parser.add_argument("--classifier", type=Path, default=TRAINED, help="folder written by tools/priors/classifier.py")
     parser.add_argument("--out", type=Path, required=True, help="folder of the runs")
     parser.add_argument("--docs", type=Path, default=ROOT / "docs", help="where quality.md goes; default: %(default)s")
     parser.add_argument("--prior", type=Path, help="a prior's folder, instead of the bundled one")

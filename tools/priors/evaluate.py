@@ -1,6 +1,6 @@
 """Ask a prior for every name in every view, and every name in some colours, and let the classifier name what comes.
 
-python evaluate.py PRIOR --classifier RUN/classifier --out RUN/evaluation
+python evaluate.py PRIOR --out RUN/evaluation
 
 writes `evaluation.json` (shares of right names, colours and views, and the names most often missed) and
 `evaluation.png`, one row per name.
@@ -21,7 +21,8 @@ from PIL import Image
 from torch import Tensor
 
 from captions import COLORS, VIEWS, caption
-from judge import Judge
+from export import CFG_SCALE
+from judge import TRAINED, Judge
 from objects import THINGS
 from samples import load_pipeline
 from training import keep_memory_mapped
@@ -116,12 +117,12 @@ def sheet(images: Tensor, names: int, colors: int) -> Image.Image:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("prior", type=Path, help="folder with model_index.json")
-    parser.add_argument("--classifier", type=Path, required=True, help="folder written by classifier.py")
+    parser.add_argument("--classifier", type=Path, default=TRAINED, help="folder written by classifier.py")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--names", nargs="*", help="instead of all")
     parser.add_argument("--colors", type=int, default=2, help="colours per name")
     parser.add_argument("--steps", type=int, default=25)
-    parser.add_argument("--scale", type=float, default=5.0, help="classifier-free guidance scale")
+    parser.add_argument("--scale", type=float, default=CFG_SCALE, help="classifier-free guidance scale")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()

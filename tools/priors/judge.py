@@ -16,6 +16,8 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 VIEWS = ("front", "left side", "back", "right side", "overhead")
+TRAINED = Path(__file__).parent / "trained"
+"""The classifier that judged the released prior."""
 CHANNELS = (32, 64, 128, 192)
 
 

@@ -11,6 +11,7 @@ from PIL import Image
 
 from bozzetto_plugins.guidance.draft_unet import unet_class
 from captions import VIEWS
+from export import CFG_SCALE
 
 SUBJECTS = ("a hamburger", "a snowman", "a cactus", "a mailbox", "a red chair")
 SIZE = 64
@@ -45,7 +46,7 @@ def main() -> None:
     parser.add_argument("out", type=Path, help="PNG to write")
     parser.add_argument("--subject", action="append", help="instead of the usual five; can be repeated")
     parser.add_argument("--steps", type=int, default=25)
-    parser.add_argument("--scale", type=float, default=5.0, help="classifier-free guidance scale")
+    parser.add_argument("--scale", type=float, default=CFG_SCALE, help="classifier-free guidance scale")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--zoom", type=int, default=2)
     args = parser.parse_args()
