@@ -77,9 +77,8 @@ class DraftUNet(UNet2DConditionModel):
             both, timestep, encoder_hidden_states, timestep_cond=timestep_cond, class_labels=class_labels,
             cross_attention_kwargs=cross_attention_kwargs, added_cond_kwargs=added_cond_kwargs, return_dict=False,
         )[0]  # fmt: skip
-        own, share = self.mix(torch.as_tensor(timestep, device=sample.device).expand(len(sample)))[
-            ..., None, None, None
-        ]
+        times = torch.as_tensor(timestep, device=sample.device).expand(len(sample))
+        own, share = self.mix(times).view(2, -1, 1, 1, 1)
         said = own * said + share * draft
         return UNet2DConditionOutput(sample=said) if return_dict else (said,)
 
