@@ -228,7 +228,7 @@ def prepare(args: argparse.Namespace, settings: UnetSettings, views: data.Views)
         pictures = draw_lesson(training.vae, views, unet, text_encoder, tokenizer, lesson, random.Random(0))
         errors = teach_draft(unet, pictures, lesson)
         print(json.dumps({"draft_error": errors[:: len(errors) // 5] + errors[-1:]}), flush=True)
-    if not unet.draft_mix[1].any():
+    if args.init_from and not unet.draft_mix[1].any():  # of what an untrained denoiser says, nothing would be left
         latents, captions = fresh_latents(training.vae, views, 96, random.Random(1), WHITE)
         fit_mix(unet, denoising.embed(captions), latents, denoising.alphas_cumprod)
         print(json.dumps({"mix": [[round(w, 2) for w in row] for row in unet.draft_mix[:, ::5].tolist()]}), flush=True)
