@@ -107,8 +107,8 @@ def test_pictures_on_colours_are_not_trained_where_noise_hides_them(
     unet.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[1]))
     steps = Denoising(unet, encoder, tokenizer, build_scheduler().alphas_cumprod, UnetSettings(channels=(16, 32)))
     torch.manual_seed(0)
-    white = torch.arange(16) % 2 == 0
-    steps.loss(torch.randn(16, 4, 16, 16), CAPTIONS * 4, white)
+    white = torch.arange(32) % 2 == 0
+    steps.loss(torch.randn(32, 4, 16, 16), CAPTIONS * 8, white)
     assert seen[0][white].max() == 999
     assert 500 < seen[0][~white].max() < 800
 

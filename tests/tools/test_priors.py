@@ -203,3 +203,10 @@ def test_half_precision_text_encoder_is_loaded_as_float32(tmp_path: Path) -> Non
 def test_the_loss_counts_the_noisiest_steps_in_full() -> None:
     denoising = train_unet.Denoising(None, None, None, torch.tensor([0.99, 0.5, 0.01]), train_unet.UnetSettings())
     torch.testing.assert_close(denoising.weight(denoising.alphas_cumprod), torch.tensor([0.05, 1.0, 1.0]))
+
+
+def test_views_from_above_are_drawn_as_often_as_asked() -> None:
+    camera = torch.tensor([[0.0, 61.0, 3.2], [0.0, 59.0, 3.2]])
+    one = torch.ones(2)
+    views = data.Views(one, one, one, camera, one, one, one, torch.tensor([0.2, 0.3]))
+    torch.testing.assert_close(data.more_from_above(views, 60.0, 2.0).weight, torch.tensor([0.4, 0.3]))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -69,6 +69,12 @@ def load_views(folder: Path, held_out: bool = False, every: int = 24) -> Views:
     a, e = torch.deg2rad(joined["camera"][:, 0]), torch.deg2rad(joined["camera"][:, 1])
     eye = torch.stack([e.cos() * a.cos(), e.cos() * a.sin(), e.sin()], 1) * joined["camera"][:, 2:]
     return Views(eye=eye, **joined)
+
+
+def more_from_above(views: Views, elevation_deg: float, times: float) -> Views:
+    """The same views, those from above `elevation_deg` drawn so many `times` as often."""
+    above = views.camera[:, 1] > elevation_deg
+    return replace(views, weight=views.weight * torch.where(above, times, 1.0))
 
 
 def recolour(albedo: torch.Tensor, luma: torch.Tensor, rgb: torch.Tensor) -> torch.Tensor:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from diffusers import AutoencoderKL
 
 import data
-from training import mixed_precision
+from training import load_checkpoint, mixed_precision, save_checkpoint
 
 WHITE = data.Augmentation(white_background=1.0)
 """No caption names the background, and its colour would be most of what is uncertain in pure noise."""
@@ -41,6 +42,16 @@ class Pool:
             self.cursor = (self.cursor + 1) % len(self.captions)
             self.filled = max(self.filled, self.cursor, self.filled + (self.filled < len(self.captions)))
 
+    def save(self, path: Path) -> None:
+        """Keep what is in it, so that a restart need not encode it anew."""
+        save_checkpoint(path, {"latents": self.latents, "captions": self.captions, "white": self.white})
+
+    @classmethod
+    def load(cls, path: Path) -> Pool | None:
+        """A full pool, as it was saved; None if there is none."""
+        state = load_checkpoint(path)
+        return None if state is None else cls(**state, filled=len(state["captions"]))
+
     def draw(self, count: int) -> tuple[torch.Tensor, list[str], torch.Tensor]:
         """Random latents, their captions, and which have a white background."""
         rows = torch.randint(0, min(self.filled, len(self.captions)), (count,))
@@ -57,3 +68,29 @@ def fresh_latents(
     with mixed_precision():
         mean = vae.encode(images).latent_dist.mean
     return mean.float() * vae.config.scaling_factor, captions
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a pool is filled from; every `coloured_every`th time with backgrounds that are not white."""
+
+    vae: AutoencoderKL
+    views: data.Views
+    rng: random.Random
+    coloured_every: int
+
+    def renew(self, pool: Pool, turn: int, count: int) -> None:
+        """Put `count` new latents into `pool`."""
+        white = turn % self.coloured_every != 0
+        pool.add(*fresh_latents(self.vae, self.views, count, self.rng, WHITE if white else COLOURED), white)
+
+    def fill(self, path: Path, size: int) -> Pool:
+        """The full pool that was saved at `path`; if there is none, a new one of `size`, which is saved there."""
+        kept = Pool.load(path)
+        if kept is not None:
+            return kept
+        pool = Pool.empty(size, self.vae.config.latent_channels)
+        for turn in range(size // 64):
+            self.renew(pool, turn, 64)
+        pool.save(path)
+        return pool

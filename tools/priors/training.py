@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+import torch.distributed as together
 
 from bozzetto_plugins.guidance.precision import processor_dtype
 
@@ -25,6 +26,34 @@ def keep_memory_mapped() -> None:
         m_trim_threshold, m_mmap_threshold = -1, -3
         libc.mallopt(m_mmap_threshold, 1 << 30)
         libc.mallopt(m_trim_threshold, 2**31 - 1)
+
+
+def join_others() -> int:
+    """Join the processes that `torchrun` started, if it did; this one's number, 0 for one alone."""
+    if not together.is_torchelastic_launched():
+        return 0
+    together.init_process_group("gloo")
+    return together.get_rank()
+
+
+@torch.no_grad()
+def copy_first(tensors: list[torch.Tensor]) -> None:
+    """Put what the first process has in place of each of `tensors`; alone, leave them."""
+    if together.is_initialized():
+        for tensor in tensors:
+            together.broadcast(tensor, 0)
+
+
+@torch.no_grad()
+def share(tensors: list[torch.Tensor]) -> None:
+    """Put the mean over all processes in place of each of `tensors`; alone, leave them."""
+    if not together.is_initialized():
+        return
+    flat = torch.cat([tensor.flatten() for tensor in tensors])
+    together.all_reduce(flat)
+    flat /= together.get_world_size()
+    for tensor, mean in zip(tensors, flat.split([tensor.numel() for tensor in tensors]), strict=True):
+        tensor.copy_(mean.view_as(tensor))
 
 
 @dataclass(frozen=True)
