@@ -1,6 +1,8 @@
 """Draw the curves of a prior's training from its logs, several logs of one training one after the other.
 
 python curves.py --vae RUN/vae.log --unet RUN/unet.log [MORE.log ...] --out PRIOR/curves.svg
+
+The denoiser's alone if there are no logs of the autoencoder.
 """
 
 from __future__ import annotations
@@ -47,16 +49,18 @@ def smooth(values: Sequence[float], width: int = 9) -> list[float]:
 
 
 def draw(vae: tuple[list[float], list[float]], unet: tuple[list[float], list[float]], out: Path) -> None:
-    """Two panels side by side."""
+    """A panel for each curve that has points, side by side."""
     from matplotlib.figure import Figure  # for this picture alone
 
-    figure = Figure(figsize=(9, 3.2), layout="constrained")
-    left, right = figure.subplots(1, 2)
-    left.plot(*vae)
-    left.set(xlabel="minutes", ylabel="PSNR of held-out views, dB", title="autoencoder")
-    right.plot(unet[0], smooth(unet[1]), linewidth=1)
-    right.set(xlabel="minutes", ylabel="weighted error of v", title="denoiser", ylim=(min(unet[1]) * 0.97, 0.16))
-    for panel in (left, right):
+    width = 9 if vae[0] else 4.5
+    figure = Figure(figsize=(width, 3.2), layout="constrained")
+    panels = figure.subplots(1, 2 if vae[0] else 1, squeeze=False)[0]
+    if vae[0]:
+        panels[0].plot(*vae)
+        panels[0].set(xlabel="minutes", ylabel="PSNR of held-out views, dB", title="autoencoder")
+    panels[-1].plot(unet[0], smooth(unet[1]), linewidth=1)
+    panels[-1].set(xlabel="minutes", ylabel="weighted error of v", title="denoiser", ylim=(min(unet[1]) * 0.97, 0.16))
+    for panel in panels:
         panel.grid(alpha=0.3)
     scratch = out.with_suffix(".tmp.svg")
     figure.savefig(scratch, metadata={"Date": None})
@@ -65,7 +69,7 @@ def draw(vae: tuple[list[float], list[float]], unet: tuple[list[float], list[flo
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--vae", type=Path, nargs="+", required=True)
+    parser.add_argument("--vae", type=Path, nargs="*", default=[])
     parser.add_argument("--unet", type=Path, nargs="+", required=True)
     parser.add_argument("--out", type=Path, required=True, help="an .svg file")
     args = parser.parse_args()
