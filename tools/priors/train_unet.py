@@ -61,7 +61,7 @@ class UnetSettings:
     pool: int = 40960
     """Latents in memory, all of them encoded before the first step: of 5000, as a pool had that grew while training,
     20 minutes lowered the loss by a sixth and the error of views held out not at all."""
-    renewed: int = 8
+    renewed: int = 16
     coloured_every: int = 4
     """Every so many renewals bring backgrounds that are not white."""
     coloured_until: float = 0.8
@@ -242,7 +242,7 @@ def prepare(args: argparse.Namespace, settings: UnetSettings, views: data.Views)
 
 def train(args: argparse.Namespace, settings: UnetSettings) -> None:
     """Run until `args.minutes` of training time are used, over all restarts together; export now and then."""
-    process = join_others()
+    process, processes = join_others()
     views = data.more_from_above(data.load_views(args.renders), OVERHEAD_DEG, settings.from_above)
     training = prepare(args, settings, views)
     torch.manual_seed(training.step + process)
@@ -259,16 +259,16 @@ def train(args: argparse.Namespace, settings: UnetSettings) -> None:
         used += min(now - start, 10.0)  # a pause of the whole process is not training
         share([used])
         training.used_s = float(used)
-        if now - last_log > 30:
-            speed = settings.batch * len(losses) / (now - last_log)
+        if now - last_log > 30 and process == 0:
+            speed = processes * settings.batch * len(losses) / (now - last_log)
             row = {"step": training.step, "used_s": round(training.used_s), "loss": round(sum(losses) / len(losses), 4)}
             print(json.dumps({**row, "images_per_s": round(speed, 1)}), flush=True)
             losses, last_log = [], now
-        if now - last_save > args.save_minutes * 60 or training.used_s >= args.minutes * 60:
-            if process == 0:
-                training.save(args.out / "unet.pt")
-                training.export(args.export)
-                print(json.dumps({"step": training.step, "exported": str(args.export)}), flush=True)
+        due = now - last_save > args.save_minutes * 60 or training.used_s >= args.minutes * 60
+        if due and process == 0:
+            training.save(args.out / "unet.pt")
+            training.export(args.export)
+            print(json.dumps({"step": training.step, "exported": str(args.export)}), flush=True)
             last_save = time.monotonic()
 
 

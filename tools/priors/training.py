@@ -28,12 +28,12 @@ def keep_memory_mapped() -> None:
         libc.mallopt(m_trim_threshold, 2**31 - 1)
 
 
-def join_others() -> int:
-    """Join the processes that `torchrun` started, if it did; this one's number, 0 for one alone."""
+def join_others() -> tuple[int, int]:
+    """Join the processes that `torchrun` started, if it did; this one's number, and how many there are."""
     if not together.is_torchelastic_launched():
-        return 0
+        return 0, 1
     together.init_process_group("gloo")
-    return together.get_rank()
+    return together.get_rank(), together.get_world_size()
 
 
 @torch.no_grad()
