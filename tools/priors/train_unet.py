@@ -201,9 +201,8 @@ class Training:
         loss = self.denoising.loss(latents, captions, white)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
-        learned = [p for group in self.optimiser.param_groups for p in group["params"]]
-        share([p.grad for p in learned if p.grad is not None])
-        torch.nn.utils.clip_grad_norm_(learned, 1.0)
+        share([p.grad for p in self.average.live if p.grad is not None])
+        torch.nn.utils.clip_grad_norm_(self.average.live, 1.0)
         self.optimiser.step()
         self.average.update(self.denoising.settings.decay, self.step)
         self.step += 1
