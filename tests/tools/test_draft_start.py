@@ -133,14 +133,6 @@ def test_each_caption_is_told_what_it_is_alone_in_order(
     assert not torch.allclose(twice[0], twice[1])
 
 
-def a_vae() -> AutoencoderKL:
-    torch.manual_seed(0)
-    return AutoencoderKL(
-        down_block_types=("DownEncoderBlock2D",) * 3, up_block_types=("UpDecoderBlock2D",) * 3,
-        block_out_channels=(8, 8, 8), layers_per_block=1, latent_channels=4, norm_num_groups=4, scaling_factor=2.0,
-    ).eval()  # fmt: skip
-
-
 def every_thing_from(azimuths_deg: list[float]) -> data.Views:
     """White pictures of each thing from some sides, whose red grows with the azimuth."""
     sides = len(azimuths_deg)
@@ -156,27 +148,27 @@ def every_thing_from(azimuths_deg: list[float]) -> data.Views:
 
 
 @torch.no_grad()
-def test_mean_pictures_are_those_of_the_views_a_word_names() -> None:
-    vae, views = a_vae(), every_thing_from([0.0, 90.0, -90.0, 180.0])
+def test_mean_pictures_are_those_of_the_views_a_word_names(tiny_vae: AutoencoderKL) -> None:
+    views = every_thing_from([0.0, 90.0, -90.0, 180.0])
     torch.manual_seed(0)
-    means = draft_start.mean_pictures(vae, views, 3, 32)
+    means = draft_start.mean_pictures(tiny_vae, views, 3, 32)
     assert set(means) == {None, "front", "side", "left side", "right side", "back"}
     torch.manual_seed(0)
     rows = 3 * 4 + torch.randint(0, 4, (32,))
     images, _ = data.compose(views, rows, [None] * 32, draft_start.WHITE)
-    latents = vae.encode(images).latent_dist.mean * 2.0
+    latents = tiny_vae.encode(images).latent_dist.mean * 2.0
     torch.testing.assert_close(means[None], latents.mean(0), rtol=0, atol=2e-3)
     torch.testing.assert_close(means["back"], latents[rows == 15].mean(0), rtol=0, atol=2e-3)
     torch.testing.assert_close(means["side"], latents[(rows == 13) | (rows == 14)].mean(0), rtol=0, atol=2e-3)
 
 
 def test_a_lesson_has_pictures_and_the_means_of_everything(
-    unet: DraftUNet, encoder: CLIPTextModel, tokenizer: CLIPTokenizer
+    unet: DraftUNet, encoder: CLIPTextModel, tokenizer: CLIPTokenizer, tiny_vae: AutoencoderKL
 ) -> None:
     torch.nn.init.ones_(unet.draft_text.norm2.weight)
     settings = replace(draft_start.DraftSettings(), pictures=64, each=8)
     views = every_thing_from([0.0, 90.0, -90.0, 180.0])
-    lesson = draft_start.draw_lesson(a_vae(), views, unet, encoder, tokenizer, settings, random.Random(0))
+    lesson = draft_start.draw_lesson(tiny_vae, views, unet, encoder, tokenizer, settings, random.Random(0))
     assert lesson.latents.shape == (64, 4, 16, 16) and lesson.told.shape == (64, 64)
     assert len(lesson.means) == len(lesson.means_told) == len(THINGS)
     for means, told in zip(lesson.means, lesson.means_told, strict=True):
@@ -228,11 +220,11 @@ def test_the_photo_prior_starts_without_the_draft(unet: DraftUNet, tmp_path: Pat
 
 
 def test_diffusers_pipeline_samples_an_exported_prior(
-    unet: DraftUNet, encoder: CLIPTextModel, tokenizer: CLIPTokenizer, tmp_path: Path
+    unet: DraftUNet, encoder: CLIPTextModel, tokenizer: CLIPTokenizer, tiny_vae: AutoencoderKL, tmp_path: Path
 ) -> None:
     from export import export_prior
 
-    export_prior(tmp_path / "prior", a_vae(), unet, encoder, tokenizer, build_scheduler(), 7)
+    export_prior(tmp_path / "prior", tiny_vae, unet, encoder, tokenizer, build_scheduler(), 7)
     assert json.loads((tmp_path / "prior" / "unet" / "config.json").read_text())["_class_name"] == "DraftUNet"
     pipeline = samples.load_pipeline(tmp_path / "prior")
     assert isinstance(pipeline.unet, DraftUNet)

@@ -33,15 +33,11 @@ assert not first[0].any(), first
 """
 
 
-def test_a_pool_is_filled_once_and_goes_on_as_it_was_saved(tmp_path: Path) -> None:
-    vae = AutoencoderKL(
-        down_block_types=("DownEncoderBlock2D",) * 3, up_block_types=("UpDecoderBlock2D",) * 3,
-        block_out_channels=(8, 8, 8), layers_per_block=1, latent_channels=4, norm_num_groups=4,
-    ).eval()  # fmt: skip
+def test_a_pool_is_filled_once_and_goes_on_as_it_was_saved(tmp_path: Path, tiny_vae: AutoencoderKL) -> None:
     grey = torch.full((2, 3, 64, 64), 128, dtype=torch.uint8)
     camera, one = torch.tensor([[0.0, 0.0, 3.2], [180.0, 0.0, 3.2]]), torch.ones(2)
     views = data.Views(grey, grey, grey[:, :1], camera, camera, one, torch.tensor([0, 1]), one)
-    source = latent_pool.Source(vae, views, random.Random(0), coloured_every=2)
+    source = latent_pool.Source(tiny_vae, views, random.Random(0), coloured_every=2)
     pool = source.fill(tmp_path / "pool.pt", 128)
     assert pool.filled == 128 and pool.white.float().mean() == 0.5
     again = source.fill(tmp_path / "pool.pt", 128)
