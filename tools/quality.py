@@ -160,9 +160,10 @@ def page(verdicts: Sequence[Verdict], judge_report: dict[str, float]) -> str:
         rows.append(f"| {prompt} | {cell} | {colors} | {doubled} |\n")
     return (
         "# What the default recipe makes\n\n"
-        f"`python tools/quality.py` ran the default recipe with the bundled prior on a CPU: {len(PROMPTS)} prompts, "
-        f"{len(SEEDS)} seeds, {len(verdicts)} runs. A classifier that was trained on the prior's renders alone "
-        f"({100 * judge_report['name']:.1f} % of held-out views named rightly) named each result from {SIDES} sides.\n"
+        "`python tools/quality.py --out FOLDER` ran the default recipe with the bundled prior on a CPU: "
+        f"{len(PROMPTS)} prompts, {len(SEEDS)} seeds, {len(verdicts)} runs. A classifier that was trained on the "
+        f"prior's renders alone ({100 * judge_report['name']:.1f} % of held-out views named rightly) named each "
+        f"result from {SIDES} sides.\n"
         "\n"
         f"- named rightly by most sides: **{percent([v.named for v in verdicts])}**\n"
         f"- in the colour asked for: **{percent([v.coloured for v in verdicts])}**\n"

@@ -19,8 +19,9 @@ SIZE = 64
 
 def load_pipeline(prior: Path) -> StableDiffusionPipeline:
     """diffusers' own pipeline with the denoiser of `prior`, whatever its class; no progress bars."""
-    unet = unet_class(prior / "unet").from_pretrained(prior / "unet")
-    pipeline = StableDiffusionPipeline.from_pretrained(prior, unet=unet)
+    # low_cpu_mem_usage: else diffusers advises to install accelerate, which weights this small do not need
+    unet = unet_class(prior / "unet").from_pretrained(prior / "unet", low_cpu_mem_usage=False)
+    pipeline = StableDiffusionPipeline.from_pretrained(prior, unet=unet, low_cpu_mem_usage=False)
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
 
