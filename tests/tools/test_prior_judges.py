@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import random
 from pathlib import Path
@@ -171,6 +172,20 @@ def test_a_judge_is_read_back_and_names_pictures(tmp_path: Path) -> None:
     expected = judge.answer(network, images)[0].tolist()
     assert [row[0] for row in told.look(images)] == [told.names[i] for i in expected]
     assert json.loads((tmp_path / "classifier.json").read_text())["held_out"] == {"name": 0.5}
+
+
+def test_a_written_classifier_is_measured_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torch.manual_seed(0)
+    network, views = judge.Classifier(len(objects.THINGS), 10, 5).half().float(), small_views(6)  # as it is written
+    measured, distinct = classifier.measure(network, views)
+    classifier.write(tmp_path, network, measured, distinct)
+    monkeypatch.setattr(data, "load_views", lambda folder, held_out: views if held_out else None)
+    classifier.check(argparse.Namespace(out=tmp_path, renders=tmp_path))
+    printed = json.loads(capsys.readouterr().out)
+    assert printed.pop("distinct") == len(distinct)
+    assert printed == {key: pytest.approx(value, abs=1e-4) for key, value in measured.items()}
 
 
 def test_every_name_is_asked_in_every_view_and_in_colours() -> None:

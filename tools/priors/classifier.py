@@ -20,7 +20,7 @@ from torch import Tensor, nn
 import cameras
 import data
 from captions import COLORS
-from judge import VIEWS, Classifier, answer, blur, show
+from judge import VIEWS, Classifier, Judge, answer, blur, show
 from objects import THINGS
 from training import Average, Schedule, keep_memory_mapped, load_checkpoint, save_checkpoint
 
@@ -236,16 +236,26 @@ def train(args: argparse.Namespace, settings: Settings) -> None:
             last = time.monotonic()
 
 
+def check(args: argparse.Namespace) -> None:
+    """Measure the classifier in `args.out` and print what it says, and of how many names it tells views apart."""
+    result, distinct = measure(Judge.load(args.out).network, data.load_views(args.renders, held_out=True))
+    print(json.dumps({"distinct": len(distinct), **{key: round(value, 4) for key, value in result.items()}}))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--renders", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True, help="folder for the weights and the training state")
+    parser.add_argument("--check", action="store_true", help="train nothing: measure the one in --out and print it")
     parser.add_argument("--minutes", type=float, default=30.0, help="of processor time; default: %(default)s")
     parser.add_argument("--save-minutes", type=float, default=3.0)
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()
     keep_memory_mapped()
     torch.set_num_threads(args.threads)
+    if args.check:
+        check(args)
+        return
     args.out.mkdir(parents=True, exist_ok=True)
     train(args, Settings())
 

@@ -219,6 +219,7 @@ def train(args: argparse.Namespace, settings: VaeSettings) -> None:
     training.vae.save_pretrained(args.out / "vae")
     report = {"steps": training.step, "seconds": round(training.used_s), **result}
     (args.out / "vae" / "measured.json").write_text(json.dumps(report))
+    print(json.dumps(report))
 
 
 def main() -> None:
