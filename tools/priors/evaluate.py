@@ -121,7 +121,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--names", nargs="*", help="instead of all")
     parser.add_argument("--colors", type=int, default=2, help="colours per name")
-    parser.add_argument("--steps", type=int, default=25)
+    parser.add_argument("--steps", type=int, default=12, help="of DDIM; default: %(default)s")
     parser.add_argument("--scale", type=float, default=CFG_SCALE, help="classifier-free guidance scale")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)
