@@ -153,6 +153,11 @@ def measure(network: Classifier, views: data.Views) -> tuple[dict[str, float], l
     return result, [THINGS[t].name for t in distinct]
 
 
+def brief(result: dict[str, float], distinct: list[str]) -> dict[str, float]:
+    """What `measure` found, as it is printed."""
+    return {"distinct": len(distinct), **{key: round(value, 4) for key, value in result.items()}}
+
+
 def chances(views: data.Views) -> Tensor:
     """How often each view is drawn: common things less the more there are of them, views from above three times."""
     above = views.camera[:, 1] > cameras.OVERHEAD_DEG
@@ -226,20 +231,15 @@ def train(args: argparse.Namespace, settings: Settings) -> None:
             average.swap()
             parts = {"network": network.state_dict(), "optimiser": optimiser.state_dict(), "average": average.mean}
             save_checkpoint(args.out / "classifier.pt", {**parts, "step": step, "used": used_s})
-            row = {
-                "step": step,
-                "used_s": round(used_s),
-                "loss": round(float(loss.detach()), 4),
-                "distinct": len(distinct),
-            }
-            print(json.dumps({**row, **{k: round(v, 4) for k, v in result.items()}}), flush=True)
+            row = {"step": step, "used_s": round(used_s), "loss": round(float(loss.detach()), 4)}
+            print(json.dumps({**row, **brief(result, distinct)}), flush=True)
             last = time.monotonic()
 
 
 def check(args: argparse.Namespace) -> None:
-    """Measure the classifier in `args.out` and print what it says, and of how many names it tells views apart."""
+    """Measure the classifier in `args.out` and print its accuracies, and of how many names it tells views apart."""
     result, distinct = measure(Judge.load(args.out).network, data.load_views(args.renders, held_out=True))
-    print(json.dumps({"distinct": len(distinct), **{key: round(value, 4) for key, value in result.items()}}))
+    print(json.dumps(brief(result, distinct)))
 
 
 def main() -> None:
