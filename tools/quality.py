@@ -156,7 +156,7 @@ def page(verdicts: Sequence[Verdict], judge_report: dict[str, float]) -> str:
         cell = " ".join(f"{v.seen} ({v.votes}/{SIDES}){'' if v.named else ' **wrong**'};" for v in of).rstrip(";")
         fronts = [v.second_front for v in of if v.second_front is not None]
         colors = ", ".join(v.color or "" for v in of) if color else ""
-        doubled = f"{sum(fronts)} of {len(fronts)}" if fronts else "views alike" if of else ""
+        doubled = f"{sum(fronts)} of {len(fronts)}" if fronts else "not judged" if of else ""
         rows.append(f"| {prompt} | {cell} | {colors} | {doubled} |\n")
     return (
         "# What the default recipe makes\n\n"
@@ -169,7 +169,7 @@ def page(verdicts: Sequence[Verdict], judge_report: dict[str, float]) -> str:
         f"- in the colour asked for: **{percent([v.coloured for v in verdicts])}**\n"
         f"- the front looks like a front: {percent([v.front_at_front for v in verdicts])}\n"
         f"- a second front, seen at the back (Janus): **{percent([v.second_front for v in verdicts])}**, among objects "
-        "whose views that classifier tells apart; the others are marked as alike\n\n"
+        "whose views that classifier tells apart in blurred and grainy pictures; the others are not judged\n\n"
         "![plain prompts](quality/plain.png)\n\n![coloured prompts](quality/coloured.png)\n\n"
         "Rows: prompts in the table's order. Columns: front, left, back and right of each seed.\n\n"
         "| prompt | seen as, and by how many sides, per seed | colour seen | second fronts |\n|---|---|---|---|\n"
