@@ -13,10 +13,12 @@ import torch
 from PIL import Image
 from tqdm import tqdm
 
+from bozzetto.checkpoints import save_checkpoint
 from bozzetto.files import write_atomically
 from bozzetto.observers import Observers
 from bozzetto.recipe import TrainerConfig
 from bozzetto.run_folder import RunFolder
+from bozzetto.stopping import StopSignals
 from bozzetto.system import System
 from bozzetto.types import Rendered
 
@@ -173,25 +175,34 @@ def save_picture(path: Path, image: torch.Tensor) -> None:
     write_atomically(path, lambda temporary: Image.fromarray(pixels).save(temporary))
 
 
-class Checkpoints(lightning.Callback):
-    """The newest state of the stage in one file: every `every` steps, at the end, and when training is interrupted."""
+class Interrupted(Exception):
+    """The user or the system stopped the run at a step boundary; its state is saved."""
 
-    def __init__(self, path: Path, every: int) -> None:
-        self.path, self.every = path, every
+    def __init__(self, stage: str, step: int, number: int) -> None:
+        super().__init__(f"stopped in stage {stage} at step {step}")
+        self.stage, self.step, self.number = stage, step, number
+
+
+class Checkpoints(lightning.Callback):
+    """The newest state of the stage in one file: every `every` steps, at the end, and where a stop is asked for.
+
+    It is written between two steps alone: there the generator has drawn what the steps so far have used, no more.
+    """
+
+    def __init__(self, path: Path, stage: str, every: int, stop: StopSignals) -> None:
+        self.path, self.stage, self.every, self.stop = path, stage, every, stop
+
+    def on_train_start(self, trainer: lightning.Trainer, system: System) -> None:
+        self.stop.install()  # Lightning has put its own handlers in their place
 
     def on_train_batch_end(
         self, trainer: lightning.Trainer, system: System, outputs: object, batch: object, batch_index: int
     ) -> None:
-        if trainer.global_step % self.every == 0 or trainer.global_step == trainer.max_steps:
-            self.save(trainer)
-
-    def on_exception(self, trainer: lightning.Trainer, system: System, exception: BaseException) -> None:
-        if isinstance(exception, KeyboardInterrupt) and trainer.global_step > 0:
-            self.save(trainer)
-
-    def save(self, trainer: lightning.Trainer) -> None:
-        """Write the checkpoint, whole or not at all."""
-        write_atomically(self.path, trainer.save_checkpoint)
+        step, number = trainer.global_step, self.stop.requested
+        if number or step % self.every == 0 or step == trainer.max_steps:
+            save_checkpoint(self.path, trainer.save_checkpoint)
+        if number:
+            raise Interrupted(self.stage, step, number)
 
 
 class Observed(lightning.Callback):
@@ -209,13 +220,13 @@ class Observed(lightning.Callback):
 
 
 def callbacks_for(
-    stage: str, config: TrainerConfig, folder: RunFolder, observers: Observers
+    stage: str, config: TrainerConfig, folder: RunFolder, observers: Observers, stop: StopSignals
 ) -> list[lightning.Callback]:
-    """Everything that accompanies a stage, in the order it runs after a step."""
+    """Everything that accompanies a stage, in the order it runs after a step; the last may end the run."""
     return [
         Metrics(folder.metrics, stage, config.log_every),
         Pictures(folder.images, stage, config),
         Observed(observers, config.log_every),
-        Checkpoints(folder.checkpoint(stage), config.checkpoint_every),
         Progress(stage, config.steps),
+        Checkpoints(folder.checkpoint(stage), stage, config.checkpoint_every, stop),
     ]

@@ -28,6 +28,10 @@ class ModelError(UserError):
     """The weights of a model cannot be had."""
 
 
+class RunFolderError(UserError):
+    """A run folder is damaged, in use, or not one."""
+
+
 class ExportError(UserError):
     """A mesh or a picture cannot be written from this scene."""
 

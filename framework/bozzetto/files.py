@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import re
@@ -11,18 +12,42 @@ from collections.abc import Callable
 from pathlib import Path
 
 
+UNFINISHED = ".writing-"
+"""How the name of a file begins that is being written; one that stays was left by a killed process."""
+
+
 def write_atomically(path: Path, write: Callable[[Path], object]) -> Path:
-    """Let `write` fill a temporary file beside `path` (same suffix), then move it into place."""
-    handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
+    """Let `write` fill a temporary file beside `path` (same suffix), then move it into place.
+
+    What was written reaches the disk before the name does: after a power cut the file is the old one or the new one.
+    """
+    handle, name = tempfile.mkstemp(prefix=UNFINISHED, suffix=path.suffix, dir=path.parent)
     os.close(handle)
     temporary = Path(name)
     try:
         write(temporary)
+        _sync(temporary, os.O_RDWR)
         temporary.chmod(0o644)
         temporary.replace(path)
+        with contextlib.suppress(OSError):  # a folder cannot be opened everywhere, and the data are safe already
+            _sync(path.parent, os.O_RDONLY)
     finally:
         temporary.unlink(missing_ok=True)
     return path
+
+
+def _sync(path: Path, mode: int) -> None:
+    handle = os.open(path, mode)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove what killed processes have left half-written anywhere below `folder`."""
+    for path in folder.rglob(f"{UNFINISHED}*"):
+        path.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> Path:

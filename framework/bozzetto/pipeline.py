@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import itertools
-import signal
-import threading
 import time
 import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -17,7 +14,8 @@ import lightning
 import torch
 
 from bozzetto.build import Report, build_scene, build_system, make
-from bozzetto.callbacks import callbacks_for
+from bozzetto.callbacks import Interrupted, callbacks_for
+from bozzetto.checkpoints import CheckpointFile, load_into, read_checkpoint
 from bozzetto.errors import ConfigError, ExportError
 from bozzetto.inheritance import inherit
 from bozzetto.kernels.startup import growing
@@ -28,17 +26,12 @@ from bozzetto.recipe import Recipe, Stage
 from bozzetto.registry import Registry
 from bozzetto.run_folder import RunFolder
 from bozzetto.stages import stages_from
+from bozzetto.stopping import StopSignals
+
+__all__ = ["Interrupted", "Pipeline", "load_scene", "load_state"]
 
 EDGE_VIEWS = 8
 """Pictures in which silhouettes are measured."""
-
-
-class Interrupted(Exception):
-    """The user stopped the run; its state is saved."""
-
-    def __init__(self, stage: str, step: int) -> None:
-        super().__init__(f"stopped in stage {stage} at step {step}")
-        self.stage, self.step = stage, step
 
 
 @dataclass(frozen=True)
@@ -53,6 +46,8 @@ class Pipeline:
     """Folder of text embeddings."""
     device: torch.device
     report: Report
+    stop: StopSignals = field(default_factory=StopSignals)
+    """Asked after each step whether the run shall stop."""
 
     def run(self, recipe: Recipe, from_stage: str | None = None) -> list[Path]:
         """Train every stage that is not finished, then export.
@@ -65,17 +60,16 @@ class Pipeline:
 
         Raises:
             ConfigError: there is no stage of that name.
-            Interrupted: Ctrl-C; everything is saved.
+            Interrupted: a stop was asked for while a stage trained; its state is saved.
         """
         if from_stage:
-            forgotten = stages_from(recipe.stages, from_stage)
-            self.folder.write_recipe(recipe)  # it may have been overridden for this
-            for stage in forgotten:
+            for stage in stages_from(recipe.stages, from_stage):
                 self.folder.forget_stage(stage.name)
+        self.folder.write_recipe(recipe)  # it may have been overridden for this
         self.observers.run_started(recipe, self.folder.path)
         try:
             for index, stage in enumerate(recipe.stages):
-                if not self.folder.finished(stage.name):
+                if not self.folder.finished(stage.name, stage.trainer.steps):
                     self.train(recipe, index)
             return self.export(recipe)
         except BaseException as error:
@@ -93,26 +87,34 @@ class Pipeline:
         with growing():
             system = build_system(stage, recipe, self.registry, self.weights, self.device, self.cache, self.report)
         checkpoint = self.folder.checkpoint(stage.name)
-        if not checkpoint.is_file() and stage.inherit:
+        resumed = checkpoint if checkpoint.is_file() else None
+        if resumed is not None:
+            saved = read_checkpoint(resumed)
+            load_into(system, saved["state_dict"], resumed)  # the trainer would not say which file
+            if saved["global_step"] > stage.trainer.steps:
+                raise ConfigError(
+                    f"trainer.steps: stage {stage.name} has trained {saved['global_step']} steps already, which cannot "
+                    f"be taken back. Train it again: --from-stage {stage.name} trainer.steps={stage.trainer.steps}"
+                )
+        elif stage.inherit:
             before = recipe.stages[index - 1]
             scene = load_scene(recipe, self.registry, self.folder, self.device, before)
             inherit(system, stage, before, scene, self.report)
         trainer = self._trainer(stage)
-        with warnings.catch_warnings(), restored_interrupt():
+        with warnings.catch_warnings(), self.stop, self.stop.deferred():
             warnings.filterwarnings("ignore", category=DeprecationWarning, module="lightning")
             warnings.filterwarnings("ignore", ".*LeafSpec.*")
             try:
-                resume = checkpoint if checkpoint.is_file() else None
-                trainer.fit(system, itertools.repeat(0), ckpt_path=resume, weights_only=True)
-            except (KeyboardInterrupt, SystemExit) as stop:
-                if not isinstance(stop, KeyboardInterrupt) and not isinstance(stop.__context__, KeyboardInterrupt):
-                    raise
-                raise Interrupted(stage.name, trainer.global_step) from None
+                trainer.fit(system, itertools.repeat(0), ckpt_path=resumed, weights_only=True)
+            except SystemExit as error:  # what Lightning makes of a KeyboardInterrupt
+                raise error.__context__ or error from None
         facts = {"finished": True, "steps": trainer.global_step, "seconds": round(time.monotonic() - started, 1)}
         if len(recipe.stages) > 1:
             facts["edge_softness"] = self._edges(system.scene, recipe.stages[index - 1].name if index else None)
         self.folder.record_stage(stage.name, facts)
         self.observers.stage_finished(stage.name, trainer.global_step, self.folder.path)
+        if self.stop.requested:  # after the last step's own look
+            raise Interrupted(stage.name, trainer.global_step, self.stop.requested)
 
     def _edges(self, scene: Scene, before: str | None) -> float:
         """How soft the silhouette is that a stage leaves, see `edge_softness`; said beside that of the stage before."""
@@ -139,7 +141,8 @@ class Pipeline:
             enable_progress_bar=False,
             enable_model_summary=False,
             default_root_dir=self.folder.path,
-            callbacks=callbacks_for(stage.name, stage.trainer, self.folder, self.observers),
+            callbacks=callbacks_for(stage.name, stage.trainer, self.folder, self.observers, self.stop),
+            plugins=[CheckpointFile()],
         )
 
     def export(self, recipe: Recipe) -> list[Path]:
@@ -164,20 +167,9 @@ class Pipeline:
         return written
 
 
-@contextmanager
-def restored_interrupt() -> Iterator[None]:
-    """Put Ctrl-C's handler back afterwards: Lightning, once interrupted, leaves it switched off."""
-    handler = signal.getsignal(signal.SIGINT)
-    try:
-        yield
-    finally:
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGINT, handler)
-
-
 def load_state(path: Path) -> dict[str, torch.Tensor]:
     """The system's weights in a checkpoint."""
-    return torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
+    return read_checkpoint(path)["state_dict"]
 
 
 def load_scene(
@@ -192,6 +184,6 @@ def load_scene(
     state = load_state(checkpoint)
     for part in ("geometry", "material", "background", "renderer"):
         module, prefix = getattr(scene, part), f"{part}."
-        module.load_state_dict({k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)})
+        load_into(module, {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}, checkpoint)
     scene.geometry.set_step(stage.trainer.steps)
     return scene

@@ -6,6 +6,7 @@ checkpoints/           one resumable file per stage
 images/                validation pictures
 metrics/               a CSV per stage, and TensorBoard's events
 export/                mesh, texture, turntable, contact sheet
+.lock                  held by the process that works in it
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ from typing import Any
 
 import yaml
 
-from bozzetto.errors import ConfigError
-from bozzetto.files import slug, write_text
+from bozzetto.errors import RunFolderError
+from bozzetto.files import remove_unfinished, slug, write_text
 from bozzetto.recipe import Recipe
 
 PACKAGES = ("bozzetto", "torch", "diffusers", "transformers", "lightning", "numpy", "trimesh", "xatlas")
@@ -39,8 +40,7 @@ class RunFolder:
         """Make a new folder under `recipe.output` and write what is known before the first step."""
         root = Path(recipe.output) / slug(recipe.name)
         folder = cls(root / f"{slug(recipe.subject)}-{secrets.token_hex(3)}")
-        for part in (folder.checkpoints, folder.images, folder.metrics, folder.export):
-            part.mkdir(parents=True)
+        folder.make_parts()
         folder.write_recipe(recipe)
         folder.record(
             {
@@ -67,12 +67,25 @@ class RunFolder:
         """A folder made by an earlier run.
 
         Raises:
-            ConfigError: the folder is not one.
+            RunFolderError: the folder is not one, or its manifest is damaged.
         """
         folder = cls(path)
         if not folder.recipe_file.is_file() or not folder.manifest_file.is_file():
-            raise ConfigError(f"{path} is not a run folder: it has no recipe.yaml and manifest.json.")
+            raise RunFolderError(
+                f"{path} is not a run folder: it has no recipe.yaml and manifest.json.{_runs_below(path)}"
+            )
+        _ = folder.profile  # reads the manifest, and says what is wrong with it
         return folder
+
+    def make_parts(self) -> None:
+        """Make the folders of a run that are not there."""
+        for part in (self.checkpoints, self.images, self.metrics, self.export):
+            part.mkdir(parents=True, exist_ok=True)
+
+    def tidy(self) -> None:
+        """Make again what was deleted, and remove what a killed process has left half-written."""
+        self.make_parts()
+        remove_unfinished(self.path)
 
     def write_recipe(self, recipe: Recipe) -> None:
         """Keep the recipe as it runs."""
@@ -109,8 +122,47 @@ class RunFolder:
 
     @property
     def manifest(self) -> dict[str, Any]:
-        """What has been recorded so far."""
-        return json.loads(self.manifest_file.read_text(encoding="utf-8")) if self.manifest_file.is_file() else {}
+        """What has been recorded so far.
+
+        Raises:
+            RunFolderError: it is damaged.
+        """
+        if not self.manifest_file.is_file():
+            return {}
+        try:
+            facts = json.loads(self.manifest_file.read_text(encoding="utf-8"))
+        except (ValueError, RecursionError) as error:
+            raise RunFolderError(self._damaged(str(error))) from error
+        if not isinstance(facts, dict):
+            raise RunFolderError(self._damaged("it is no mapping"))
+        for name in ("stages", "exports"):
+            entries = facts.get(name, {})
+            if not isinstance(entries, dict) or not all(isinstance(entry, dict) for entry in entries.values()):
+                raise RunFolderError(self._damaged(f"its {name!r} are no mapping of mappings"))
+        return facts
+
+    @property
+    def profile(self) -> str:
+        """The profile that the run was started with.
+
+        Raises:
+            RunFolderError: the manifest does not say.
+        """
+        profile = self.manifest.get("profile")
+        if not isinstance(profile, str):
+            raise RunFolderError(self._damaged("it does not say with which profile the run was started"))
+        return profile
+
+    def steps_of(self, stage: str) -> int:
+        """The steps that a stage had trained when it last came to its end; 0 if it never did."""
+        steps = self.manifest.get("stages", {}).get(stage, {}).get("steps", 0)
+        return steps if isinstance(steps, int) else 0
+
+    def _damaged(self, why: str) -> str:
+        return (
+            f"The manifest of this run, {self.manifest_file}, is damaged: {why}. Put a copy of it back, or start a new "
+            f"run from its recipe: --config {self.recipe_file}"
+        )
 
     def record(self, facts: Mapping[str, Any]) -> None:
         """Add facts to the manifest."""
@@ -131,11 +183,18 @@ class RunFolder:
         self.checkpoint(stage).unlink(missing_ok=True)
         for picture in self.images.glob(f"{stage}-[0-9]*.png"):
             picture.unlink()
-        self.record_stage(stage, {"finished": False})
+        self.record_stage(stage, {"finished": False, "steps": 0})
 
-    def finished(self, stage: str) -> bool:
-        """Whether a stage has trained to its end and its checkpoint is still there."""
-        return self.checkpoint(stage).is_file() and bool(self.manifest.get("stages", {}).get(stage, {}).get("finished"))
+    def finished(self, stage: str, steps: int) -> bool:
+        """Whether a stage has trained at least so many steps to its end and its checkpoint is still there."""
+        done = bool(self.manifest.get("stages", {}).get(stage, {}).get("finished"))
+        return done and self.steps_of(stage) >= steps and self.checkpoint(stage).is_file()
+
+
+def _runs_below(path: Path) -> str:
+    """A hint where the folder given holds runs, as `outputs/dreamfusion-sd` does."""
+    runs = sorted(item.parent for item in path.glob("*/manifest.json")) if path.is_dir() else []
+    return f" Did you mean {runs[-1]}?" if runs else ""
 
 
 def installed_versions() -> dict[str, str]:

@@ -2,13 +2,14 @@
 
 import csv
 import json
+import signal
 
 import pytest
 import torch
 import trimesh
 from PIL import Image
 
-from bozzetto.errors import ConfigError
+from bozzetto.errors import ConfigError, RunFolderError
 from bozzetto.pipeline import Interrupted, load_scene, load_state
 from bozzetto.run_folder import RunFolder
 
@@ -39,25 +40,26 @@ def test_a_resumed_run_ends_where_an_unbroken_one_does(tiny, monkeypatch):
     from bozzetto.system import System
 
     step_of = System.training_step
+    broken = tiny.pipeline(recipe)
 
-    def stop_at_3(system, batch, batch_index):
-        if system.global_step == 3:
-            raise KeyboardInterrupt
+    def stopped_in_the_third_step(system, batch, batch_index):
+        if system.global_step == 2:
+            broken.stop.requested = signal.SIGTERM
         step_of(system, batch, batch_index)
 
-    broken = tiny.pipeline(recipe)
     with monkeypatch.context() as patch:
-        patch.setattr(System, "training_step", stop_at_3)
-        with pytest.raises(Interrupted, match="stopped in stage main at step 3"):
+        patch.setattr(System, "training_step", stopped_in_the_third_step)
+        with pytest.raises(Interrupted, match="stopped in stage main at step 3") as stop:
             broken.train(recipe, 0)
-    assert not broken.folder.finished("main")
+    assert stop.value.number == signal.SIGTERM
+    assert not broken.folder.finished("main", 6)
     resumed = tiny.pipeline(recipe, RunFolder.existing(broken.folder.path))
     resumed.train(recipe, 0)
 
     expected, actual = (load_state(run.folder.checkpoint("main")) for run in (whole, resumed))
     assert expected.keys() == actual.keys()
     for name, value in expected.items():
-        torch.testing.assert_close(actual[name], value, rtol=1e-4, atol=1e-6, msg=name)
+        assert torch.equal(actual[name], value), name
     rows = list(csv.DictReader((resumed.folder.metrics / "main.csv").open()))
     assert [row["step"] for row in rows] == ["1", "2", "3", "4", "5", "6"]
 
@@ -101,7 +103,7 @@ def test_the_loaded_scene_is_the_trained_one(tiny):
 
 
 def test_what_is_not_a_run_folder_says_so(tmp_path):
-    with pytest.raises(ConfigError, match="is not a run folder"):
+    with pytest.raises(RunFolderError, match="is not a run folder"):
         RunFolder.existing(tmp_path)
 
 

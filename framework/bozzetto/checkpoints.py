@@ -1,0 +1,93 @@
+"""Reading and writing the checkpoint of a stage: whole or not at all, and what is damaged is said in one line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch.plugins.io import TorchCheckpointIO
+from torch import Tensor, nn
+
+from bozzetto.errors import RunFolderError
+from bozzetto.files import write_atomically
+
+PARTS: Mapping[str, type | tuple[type, ...]] = {
+    "state_dict": dict,
+    "optimizer_states": list,
+    "lr_schedulers": list,
+    "loops": dict,
+    "epoch": int,
+    "global_step": int,
+    "pytorch-lightning_version": str,
+    "generator_state": Tensor,
+}
+"""What a checkpoint holds, and as which type."""
+
+
+class CheckpointFile(TorchCheckpointIO):
+    """Lightning's door to checkpoints: written where it is told to, never by way of the temporary folder."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
+        """Write `checkpoint` at `path`."""
+        torch.save(checkpoint, path)
+
+    def load_checkpoint(
+        self, path: Any, map_location: Callable[..., Any] | None = None, weights_only: bool | None = None
+    ) -> dict[str, Any]:
+        """The checkpoint at `path`, in host memory."""
+        return read_checkpoint(Path(path))
+
+
+def save_checkpoint(path: Path, write: Callable[[Path], object]) -> None:
+    """Let `write` fill the checkpoint at `path`, atomically."""
+    write_atomically(path, write)
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """A checkpoint in host memory; runs no code of the file.
+
+    Raises:
+        RunFolderError: it is damaged or not one.
+    """
+    try:
+        loaded = torch.load(path, map_location="cpu", weights_only=True)
+    except (MemoryError, OSError):
+        raise
+    except Exception as error:  # a damaged archive or pickle raises a dozen types, which change with torch
+        raise RunFolderError(_damaged(path, f"{type(error).__name__}, {_first_line(error)}")) from error
+    if not isinstance(loaded, dict):
+        raise RunFolderError(_damaged(path, f"it holds a {type(loaded).__name__}"))
+    for name, kind in PARTS.items():
+        if not isinstance(loaded.get(name), kind):
+            raise RunFolderError(_damaged(path, f"its {name} is missing or not what it should be"))
+    if not all(isinstance(value, Tensor) for value in loaded["state_dict"].values()):
+        raise RunFolderError(_damaged(path, "its state_dict holds something else than tensors"))
+    return loaded
+
+
+def load_into(module: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:
+    """Load `state`, read from the checkpoint at `path`, into a module.
+
+    Raises:
+        RunFolderError: names or shapes are not the module's.
+    """
+    try:
+        module.load_state_dict(state)
+    except RuntimeError as error:
+        lines = [line.strip() for line in str(error).splitlines()[1:]] or [str(error)]
+        raise RunFolderError(f"The checkpoint {path} does not fit the recipe: {lines[0]} {_cure(path)}") from error
+
+
+def _damaged(path: Path, why: str) -> str:
+    return f"The checkpoint {path} is damaged: {why}. {_cure(path)}"
+
+
+def _cure(path: Path) -> str:
+    """How to train a stage again whose checkpoint cannot be used."""
+    return f"Train its stage again: --resume {path.parent.parent} --from-stage {path.stem}"
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or ["no reason given"])[0][:160]
