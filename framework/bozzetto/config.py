@@ -6,16 +6,20 @@ import ast
 import inspect
 import textwrap
 import types
-import typing
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from bozzetto.errors import ConfigError, did_you_mean
+from bozzetto.errors import ConfigError, did_you_mean, shown
+from bozzetto.fields import FilePath, Range, hints_of, range_of
 from bozzetto.math.schedules import Schedule
 
 REQUIRED = "???"
 """What a recipe writes for a value the user must give."""
+
+
+class RangeError(ConfigError):
+    """A number is of the right type and lies outside of its range."""
 
 
 def bind(schema: type, values: object, where: str) -> Any:
@@ -23,7 +27,8 @@ def bind(schema: type, values: object, where: str) -> Any:
 
     Args:
         schema: a dataclass whose fields are bool, int, float, str, Literal, tuples, `X | None`, `dict[str, X]`,
-            nested dataclasses or `Schedule`.
+            nested dataclasses or `Schedule`; numbers may carry a `bozzetto.fields.Range`, and without one are finite
+            and fit 32 (float) or 64 bits (int).
         values: what the YAML says.
         where: the path of `values` in the recipe, e.g. `system.geometry`.
 
@@ -31,14 +36,14 @@ def bind(schema: type, values: object, where: str) -> Any:
         ConfigError: unknown key (with the nearest), missing or wrongly typed value, or a check of the dataclass failed.
     """
     if not isinstance(values, Mapping):
-        raise ConfigError(f"{where}: expected the fields of {schema.__name__}, got {values!r}.")
+        raise ConfigError(f"{where}: expected {', '.join(item.name for item in fields(schema))}; got {shown(values)}.")
     known = {item.name: item for item in fields(schema)}
     for key in values:
         if key not in known:
             hint = did_you_mean(str(key), known)
             names = ", ".join(known) or "none"
             raise ConfigError(f"{where}.{key} is not a field of {schema.__name__}.{hint} Fields: {names}.")
-    hints = typing.get_type_hints(schema)
+    hints = hints_of(schema)
     bound = {}
     for name, item in known.items():
         if name in values:
@@ -57,15 +62,19 @@ def bind(schema: type, values: object, where: str) -> Any:
 def convert(hint: Any, value: object, where: str) -> Any:
     """`value` as the type `hint`, or a `ConfigError` that says what was expected at `where`."""
     origin, arguments = get_origin(hint), get_args(hint)
+    if origin is Annotated:
+        number = arguments[0] in (int, float)  # whose range is the marker's alone
+        made = _convert_scalar(arguments[0], value, where) if number else convert(arguments[0], value, where)
+        return _in_range(hint, made, where)
     if hint is Any:
         return value
     if origin in (Union, types.UnionType):
         return _convert_union(arguments, value, where)
     if origin is Literal:
-        if value in arguments and not isinstance(value, bool):
+        if any(value == argument and type(value) is type(argument) for argument in arguments):
             return value
-        hint_text = did_you_mean(str(value), [str(a) for a in arguments])
-        raise ConfigError(f"{where}: {value!r} is not one of {', '.join(map(str, arguments))}.{hint_text}")
+        hint_text = did_you_mean(shown(value).strip("'"), [str(a) for a in arguments])
+        raise ConfigError(f"{where}: {shown(value)} is not one of {', '.join(map(str, arguments))}.{hint_text}")
     if hint is Schedule:
         try:
             return Schedule.parse(value)
@@ -75,11 +84,22 @@ def convert(hint: Any, value: object, where: str) -> Any:
         return bind(hint, value, where)
     if origin in (tuple, list):
         return _convert_tuple(arguments, value, where)
-    if origin in (dict, Mapping, typing.get_origin(Mapping[str, int])):
+    if origin in (dict, Mapping, get_origin(Mapping[str, int])):
         if not isinstance(value, Mapping):
-            raise ConfigError(f"{where}: expected a mapping, got {value!r}.")
+            raise ConfigError(f"{where}: expected a mapping, got {shown(value)}.")
         return {str(k): convert(arguments[1], v, f"{where}.{k}") for k, v in value.items()}
-    return _convert_scalar(hint, value, where)
+    return _in_range(hint, _convert_scalar(hint, value, where), where)
+
+
+def _in_range(hint: Any, value: Any, where: str) -> Any:
+    """`value`, or a `RangeError`."""
+    allowed = range_of(hint)
+    if allowed is not None:
+        try:
+            allowed.check(value, where)
+        except ValueError as error:
+            raise RangeError(f"{error}.") from error
+    return value
 
 
 def _convert_union(arguments: tuple[Any, ...], value: object, where: str) -> Any:
@@ -92,28 +112,28 @@ def _convert_union(arguments: tuple[Any, ...], value: object, where: str) -> Any
             return convert(choice, value, where)
         except ConfigError as error:
             errors.append(error)
-    raise errors[0]
+    raise next((error for error in errors if isinstance(error, RangeError)), errors[0])
 
 
 def _convert_tuple(arguments: tuple[Any, ...], value: object, where: str) -> tuple[Any, ...]:
     if not isinstance(value, (list, tuple)):
-        raise ConfigError(f"{where}: expected a list, got {value!r}.")
+        raise ConfigError(f"{where}: expected a list, got {shown(value)}.")
     if (len(arguments) == 2 and arguments[1] is Ellipsis) or len(arguments) == 1:
         inner = [arguments[0]] * len(value)
     else:
         inner = list(arguments)
     if len(inner) != len(value):
-        raise ConfigError(f"{where}: expected {len(inner)} values, got {len(value)}: {value!r}.")
+        raise ConfigError(f"{where}: expected {len(inner)} values, got {len(value)}: {shown(value)}.")
     return tuple(convert(a, v, f"{where}[{i}]") for i, (a, v) in enumerate(zip(inner, value, strict=True)))
 
 
 def _convert_scalar(hint: Any, value: object, where: str) -> Any:
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
+        return float(_in_range(float, value, where))
     if isinstance(value, hint) and (hint is bool or not isinstance(value, bool)):
         return value
     names = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
-    raise ConfigError(f"{where}: expected {names.get(hint, hint)}, got {value!r}.")
+    raise ConfigError(f"{where}: expected {names.get(hint, hint)}, got {shown(value)}.")
 
 
 @dataclass(frozen=True)
@@ -128,7 +148,7 @@ class FieldHelp:
 
 def describe(schema: type) -> list[FieldHelp]:
     """Every field of a config dataclass: type, default and the string below it. Nested ones are `outer.inner`."""
-    texts, hints = field_texts(schema), typing.get_type_hints(schema)
+    texts, hints = field_texts(schema), hints_of(schema)
     described = []
     for item in fields(schema):
         default = item.default if item.default is not MISSING else None
@@ -145,8 +165,12 @@ def describe(schema: type) -> list[FieldHelp]:
 
 
 def type_text(hint: Any) -> str:
-    """A type as people read it: `hard | soft`, `float | Schedule`, `(float, float)`, `int | null`."""
+    """A type as people read it: `hard | soft`, `float in [0, 1]`, `(float, float)`, `int | null`."""
     origin, arguments = get_origin(hint), get_args(hint)
+    if origin is Annotated:
+        ranges = [f"{type_text(arguments[0])} in {item}" for item in arguments[1:] if isinstance(item, Range)]
+        files = ["file" for item in arguments[1:] if isinstance(item, FilePath) and not item.or_name]
+        return (ranges or files or [type_text(arguments[0])])[0]
     if origin in (Union, types.UnionType):
         return " | ".join(type_text(argument) for argument in arguments)
     if origin is Literal:

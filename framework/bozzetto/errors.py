@@ -44,3 +44,13 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     """`" Did you mean 'density_bias'?"` for the nearest of `known`, or an empty string."""
     near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
     return f" Did you mean {near[0]!r}?" if near else ""
+
+
+def shown(value: object, length: int = 80) -> str:
+    """A value in a message: as Python writes it, cut to `length` characters in the middle."""
+    try:
+        text = repr(value)
+    except ValueError:  # of whole numbers with thousands of digits
+        return "a number of thousands of digits"
+    half = (length - 5) // 2
+    return text if len(text) <= length else f"{text[:half]} ... {text[-half:]}"

@@ -83,7 +83,7 @@ def test_plain_values_bind_back_to_the_same_config():
             "x.weight: 'until_step' counts optimiser steps and must be",
         ),
         ({"density_bias": "???"}, "x.density_bias must be given. Add x.density_bias=... to the command line."),
-        ([1], "x: expected the fields of Sample, got [1]."),
+        ([1], "x: expected density_bias, levels, mode, size, span, weight, inner, lr_of, flag; got [1]."),
     ],
 )
 def test_errors_name_the_path_the_problem_and_the_nearest(values, message):

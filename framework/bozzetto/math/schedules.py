@@ -9,6 +9,13 @@ from typing import Literal, get_args
 
 Curve = Literal["linear", "exponential", "sqrt", "cosine"]
 
+LARGEST = 3.0e38
+"""The largest size of a number that 32 bits still hold."""
+LAST_STEP = 10**9
+"""No run has more optimiser steps."""
+LEAST_EXPONENTIAL = 1e-30
+"""The least end of an exponential curve, so that the ratio of its ends is finite."""
+
 FIELDS = ("from", "to", "start_step", "until_step", "curve")
 
 
@@ -32,12 +39,19 @@ class Schedule:
     """`linear`, `exponential` (straight in log space), `sqrt` (fast first, HiFA) or `cosine` (slow at both ends)."""
 
     def __post_init__(self) -> None:
-        if self.start_step < 0 or self.until_step < self.start_step:
+        for value in (self.start, self.end):
+            if not -LARGEST <= value <= LARGEST:
+                raise ValueError(f"expected a finite number of at most {LARGEST:g}, got {value}")
+        if not 0 <= self.start_step <= self.until_step <= LAST_STEP:
             raise ValueError(
-                f"steps must satisfy 0 <= start_step <= until_step, got {self.start_step}, {self.until_step}"
+                f"steps must satisfy 0 <= start_step <= until_step <= {LAST_STEP}, "
+                f"got {self.start_step}, {self.until_step}"
             )
-        if self.curve == "exponential" and not (self.start > 0 and self.end > 0):
-            raise ValueError("an exponential curve needs positive 'from' and 'to'")
+        if self.curve == "exponential" and not min(self.start, self.end) >= LEAST_EXPONENTIAL:
+            raise ValueError(
+                f"an exponential curve needs positive 'from' and 'to', {LEAST_EXPONENTIAL:g} at least, "
+                f"got {self.start:g}, {self.end:g}"
+            )
 
     def at(self, step: int) -> float:
         """The value at `step`."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Annotated, Literal
 
+from bozzetto.fields import FilePath
 from bozzetto.kernels.grid_spec import GridSpec, Interpolation
 
 Axis = Literal["+x", "-x", "+y", "-y", "+z", "-z"]
@@ -60,7 +61,7 @@ class SurfaceFeaturesConfig:
 class AssetConfig:
     """A mesh file, and how it is placed in the world: centred, z up, front toward +x."""
 
-    path: str = ""
+    path: Annotated[str, FilePath()] = ""
     """A `.glb`, `.gltf`, `.obj`, `.ply`, `.off` or `.stl` file, relative to where the command runs; empty: a plain
     chair made in code, to try things with."""
     up: Axis = "+y"

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
+from bozzetto.fields import FilePath
 from bozzetto.math.schedules import Schedule
 
 CHECKED_RATIOS = 64
@@ -15,7 +16,7 @@ CHECKED_RATIOS = 64
 class StableDiffusionConfig:
     """Score distillation from a latent diffusion model in diffusers' format: Stable Diffusion 1.x, 2.x and kin."""
 
-    model: str = "sd-1.5"
+    model: Annotated[str, FilePath(or_name=True)] = "sd-1.5"
     """Which weights: an alias such as `bozzetto-mini` or `sd-1.5`, a hub repository `owner/name`, or a folder."""
     cfg_scale: Schedule = Schedule.constant(100.0)
     """Classifier-free guidance `uncond + scale * (cond - uncond)`. 1 is the plain conditional prediction."""
@@ -64,7 +65,7 @@ class StableDiffusionConfig:
 class Zero123Config:
     """Score distillation from a model that is given a photo and a relative pose: Zero123, Stable Zero123 and kin."""
 
-    model: str = "zero123-xl"
+    model: Annotated[str, FilePath(or_name=True)] = "zero123-xl"
     """Which weights: an alias such as `bozzetto-mini-zero123` or `zero123-xl`, a hub repository, or a folder."""
     pose_convention: Literal["auto", "zero123", "stable-zero123"] = "auto"
     """Fourth number of a pose: difference of distances (`zero123`) or the photo's polar angle (`stable-zero123`).

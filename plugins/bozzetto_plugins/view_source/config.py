@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
+
+from bozzetto.fields import FilePath
 
 Range = tuple[float, float]
 Sizes = int | tuple[int, ...]
@@ -89,7 +91,7 @@ class OrbitConfig:
 class SingleImageConfig:
     """The camera that took a photo. Random views around the object are a task of their own, with `orbit`."""
 
-    image: str
+    image: Annotated[str, FilePath()]
     """File of the photo: PNG, WebP or another format with transparency, or with `matting` any; `${image}` is the
     recipe's."""
     elevation_deg: float | Literal["estimate"] = 0.0
@@ -116,11 +118,11 @@ class SingleImageConfig:
     """Share of the square that the object's longer side takes after recentring."""
     max_side: int = 1024
     """Larger photos are made smaller than this, pixels."""
-    depth: str | None = None
+    depth: Annotated[str, FilePath()] | None = None
     """File of a depth map of the photo's size, greyscale, relative to the photo's folder; null: none."""
     depth_near_is: Literal["bright", "dark"] = "bright"
     """How the depth map shows what is near: `bright` for disparity, as MiDaS and its successors give it."""
-    normal: str | None = None
+    normal: Annotated[str, FilePath()] | None = None
     """File of a normal map of the photo's size, relative to its folder: red right, green up, blue toward the camera,
     128 is 0; null: none."""
     eval_elevation_deg: float = 15.0

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
+
+from bozzetto.fields import FilePath
 
 
 @dataclass(frozen=True)
 class SilhouetteConfig:
     """Options of `silhouette`. Its weight is the recipe's."""
 
-    mask: str = "heart"
+    mask: Annotated[str, FilePath(or_name=True)] = "heart"
     """The picture: a file, or the name of one that comes with the package: `heart`, `star`."""
 
     def __post_init__(self) -> None:
