@@ -11,7 +11,6 @@ import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 
-
 UNFINISHED = ".writing-"
 """How the name of a file begins that is being written; one that stays was left by a killed process."""
 

@@ -18,8 +18,8 @@ CHANGES = "stages"
 FASTEST_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 """libyaml's where PyYAML was built with it: ten times faster."""
 
-RAW_TEXT = ("prompt", "negative_prompt", "image")
-"""Overrides taken letter by letter: a prompt or a path may hold colons, commas and brackets."""
+LETTERS = ("prompt", "negative_prompt", "image")
+"""Texts taken by the letter: a prompt or a path may hold colons, commas, brackets, and even `${...}`."""
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -75,9 +75,11 @@ def parse_overrides(items: Iterable[str]) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for item in items:
         key, equals, text = item.partition("=")
-        if not equals or not key or key.startswith("-"):
+        if not equals or not all(key.split(".")) or key.startswith("-"):
             raise ConfigError(f"{item!r} is not an override. Write key=value, e.g. system.geometry.levels=12.")
-        if key in RAW_TEXT:
+        if not _is_text(item):
+            raise ConfigError(f"{key!a}: {text!a} is not UTF-8. Check the terminal's encoding, e.g. LANG=C.UTF-8.")
+        if key in LETTERS:
             value: Any = text
         else:
             try:
@@ -85,32 +87,88 @@ def parse_overrides(items: Iterable[str]) -> dict[str, Any]:
                 value = OmegaConf.to_container(parsed, resolve=False)["value"]  # type: ignore[call-overload,index]
             except (yaml.YAMLError, OmegaConfBaseException) as error:
                 raise ConfigError(f"{key}: {text!r} is not a YAML value. Quote it, e.g. {key}='\"...\"'.") from error
-        nested: Any = value
         for part in reversed(key.split(".")):
-            nested = {part: nested}
-        values = overlay(values, nested) if value is not None else _keep_null(values, key.split("."))
+            value = {part: value}
+        values = overlay(values, value, keep_null=True)
     return values
 
 
-def _keep_null(values: Mapping[str, Any], path: list[str]) -> dict[str, Any]:
-    """Set null at `path`, so that a later `overlay` removes the key."""
-    head, *rest = path
+def _is_text(item: str) -> bool:
+    """Whether bytes of the command line could be decoded; Python keeps those that could not as lone surrogates."""
+    try:
+        item.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def leaves(values: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """The dotted keys of everything in nested values that is no mapping, or an empty one."""
+    found = []
+    for key, value in values.items():
+        full = f"{prefix}{key}"
+        found += leaves(value, f"{full}.") if isinstance(value, Mapping) and value else [full]
+    return found
+
+
+def value_at(values: Mapping[str, Any], key: str) -> Any:
+    """The value at a dotted key of nested values; None if it is not there."""
+    value: Any = values
+    for part in key.split("."):
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return value
+
+
+def with_value(values: Mapping[str, Any], key: str, value: object) -> dict[str, Any]:
+    """Nested values with another value at a dotted key."""
+    head, _, rest = key.partition(".")
     below = values.get(head)
-    return {**values, head: _keep_null(below if isinstance(below, Mapping) else {}, rest) if rest else None}
+    return {**values, head: with_value(below if isinstance(below, Mapping) else {}, rest, value) if rest else value}
 
 
 def resolve(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Follow `${...}` interpolations.
+    """Follow `${...}` interpolations, except in what is taken by the letter.
 
     Raises:
         ConfigError: an interpolation names nothing.
     """
+    letters = {f"\0{key}\0": values[key] for key in LETTERS if isinstance(values.get(key), str)}
+    marked = {**values, **{key: f"\0{key}\0" for key in LETTERS if isinstance(values.get(key), str)}}
     try:
-        resolved = OmegaConf.to_container(OmegaConf.create(dict(values)), resolve=True)
+        resolved = OmegaConf.to_container(OmegaConf.create(marked), resolve=True)
     except OmegaConfBaseException as error:
-        text = str(error).splitlines()[0]
-        raise ConfigError(f"{error.full_key}: {text}." if error.full_key else f"{text}.") from error
-    return dict(resolved)  # type: ignore[arg-type]
+        raise _unresolved(error) from error
+    return _replaced(resolved, letters)  # type: ignore[no-any-return]
+
+
+def resolve_one(values: Mapping[str, Any], key: str) -> Any:
+    """The value of one key of the top, interpolations followed.
+
+    Raises:
+        ConfigError: an interpolation names nothing.
+    """
+    others = {name: value for name, value in values.items() if name == key or name not in LETTERS}
+    try:
+        return OmegaConf.create(others)[key]
+    except OmegaConfBaseException as error:
+        raise _unresolved(error) from error
+
+
+def _unresolved(error: OmegaConfBaseException) -> ConfigError:
+    text = str(error).splitlines()[0]
+    return ConfigError(f"{error.full_key}: {text}." if error.full_key else f"{text}.")
+
+
+def _replaced(value: Any, letters: Mapping[str, str]) -> Any:
+    """Nested values with texts put in the place of their markers."""
+    if isinstance(value, dict):
+        return {key: _replaced(item, letters) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_replaced(item, letters) for item in value]
+    if isinstance(value, str) and "\0" in value:
+        for marker, text in letters.items():
+            value = value.replace(marker, text)
+    return value
 
 
 def key_parts(key: str) -> list[str | int]:

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from bozzetto import layers
 from bozzetto.config import REQUIRED, bind, convert
 from bozzetto.errors import ConfigError, PluginError, UserError, did_you_mean
+from bozzetto.fields import FilePath, marked
 from bozzetto.hardware import Accelerator
+from bozzetto.layers import value_at, with_value
 from bozzetto.math.schedules import FIELDS as SCHEDULE_FIELDS
 from bozzetto.math.schedules import Schedule
+from bozzetto.names import check_names
+from bozzetto.origins import Origins
+from bozzetto.overrides import shadowed
 from bozzetto.recipe import (
     INHERITABLE,
     STAGE,
@@ -29,7 +34,7 @@ from bozzetto.recipe import (
     TaskTimes,
     TrainerConfig,
 )
-from bozzetto.recipe_file import RecipeFile, find_recipe, first_key, read_recipe
+from bozzetto.recipe_file import find_recipe, read_recipe
 from bozzetto.registry import Registry
 from bozzetto.requirements import check_requirements
 from bozzetto.spec import ComponentSpec
@@ -59,37 +64,38 @@ def load_recipe(
     """
     file, overrides = read_recipe(path, registry), list(overrides)
     chosen, reason = _choose_profile(file.profile_names, profile, hardware, path)
-    values = layers.overlay(file.layered(chosen), layers.parse_overrides(overrides))
-    values.setdefault("name", path.stem)
+    origins = Origins(file, chosen, overrides)
+    below, given = file.layered(chosen), layers.parse_overrides(overrides)
     try:
-        _place_image(values, file, chosen, overrides)
-        return _Reader(registry).recipe(layers.resolve(values), chosen, reason)
+        _require_known_stages(below, given)
+        values = layers.overlay(below, given)
+        values.setdefault("name", path.stem)
+        _place_image(values, origins)
+        return _Reader(registry, origins).recipe(layers.resolve(values), chosen, reason)
     except UserError as error:
-        raise type(error)(f"{_place(error, file, chosen, overrides)}: {error}") from error
+        raise type(error)(f"{origins.place_of(error)}: {error}") from error
 
 
-def _place_image(values: dict[str, Any], file: RecipeFile, profile: str, overrides: Iterable[str]) -> None:
+def _require_known_stages(below: Mapping[str, Any], given: Mapping[str, Any]) -> None:
+    """Raises `ConfigError` if an override names a stage that the recipe has not: it would train one more."""
+    stages, changed = below.get("stages") or {"main": {}}, given.get("stages")
+    if isinstance(stages, Mapping) and isinstance(changed, Mapping):
+        names = [str(name) for name in stages]
+        for name in changed:
+            if name not in names:
+                hint = did_you_mean(name, names)
+                raise ConfigError(f"stages.{name}: the recipe has no such stage.{hint} Stages: {', '.join(names)}.")
+
+
+def _place_image(values: dict[str, Any], origins: Origins) -> None:
     """Make the path of the photo absolute, before `${image}` is followed."""
     image = values.get("image", "")
+    if isinstance(image, str) and not origins.overridden("image"):
+        image = layers.resolve_one(values, "image") if image else image
     if not isinstance(image, str) or image == REQUIRED:
         raise ConfigError("image is missing. Give a photo of what to make: image=photo.png.")
     if image:
-        found = file.find("image", profile, "")
-        given = any(item.partition("=")[0] == "image" for item in overrides)
-        folder = found[0].parent if found and not given else Path()
-        values["image"] = str((folder / Path(image).expanduser()).absolute())
-
-
-def _place(error: UserError, file: RecipeFile, profile: str, overrides: Iterable[str]) -> str:
-    """Where the value that an error is about was given."""
-    key = first_key(error)
-    for item in overrides:
-        name = item.partition("=")[0]
-        full = f"stages.{error.stage}.{key}"
-        if any(place == name or place.startswith((f"{name}.", f"{name}[")) for place in (key, full)):
-            return "command line"
-    found = file.find(key, profile, error.stage)
-    return f"{found[0]}:{found[1]}" if found else str(file.path)
+        values["image"] = origins.path(image, "image")
 
 
 def _choose_profile(profiles: list[str], profile: str, hardware: Accelerator | None, path: Path) -> tuple[str, str]:
@@ -112,9 +118,14 @@ def _choose_profile(profiles: list[str], profile: str, hardware: Accelerator | N
 
 @dataclass(frozen=True)
 class _Reader:
-    """Turns plain values into records; holds nothing but the registry."""
+    """Turns plain values into records."""
 
     registry: Registry
+    origins: Origins
+    paths: dict[tuple[str, str], str] = field(default_factory=dict)
+    """Absolute path by `(stage, dotted key)` of every field that names a file."""
+    stage_name: str = ""
+    """The stage that is read."""
 
     def recipe(self, values: Mapping[str, Any], profile: str, reason: str) -> Recipe:
         check_requirements(values.get("plugins", []), self.registry)
@@ -126,6 +137,14 @@ class _Reader:
         stages = values.get("stages") or {"main": {}}
         if not isinstance(stages, Mapping):
             raise ConfigError(f"stages: expected a mapping from names to stages, got {stages!r}.")
+        check_names("stages", map(str, stages))
+        check_names("export", map(str, values.get("export") or {}))
+        output = self.origins.path(convert(str, values.get("output", "outputs"), "output"), "output")
+        made = self._stages(stages, values)
+        exports = tuple(
+            (name, self.component("exporter", item or {}, f"export.{name}", default=name))
+            for name, item in values.get("export", {}).items()
+        )
         return Recipe(
             name=convert(str, values["name"], "name"),
             summary=convert(str, values.get("summary", ""), "summary"),
@@ -133,17 +152,23 @@ class _Reader:
             negative_prompt=convert(str, values.get("negative_prompt", ""), "negative_prompt"),
             seed=convert(int, values.get("seed", 0), "seed"),
             device=convert(Device, values.get("device", "auto"), "device"),
-            output=convert(str, values.get("output", "outputs"), "output"),
+            output=output,
             profile=profile,
             profile_reason=reason,
-            stages=self._stages(stages, values),
-            exports=tuple(
-                (name, self.component("exporter", item or {}, f"export.{name}", default=name))
-                for name, item in values.get("export", {}).items()
-            ),
-            values=values,
+            stages=made,
+            exports=exports,
+            values=self._values(values, output),
+            notices=shadowed(self.origins.overrides, values),
             image=image,
         )
+
+    def _values(self, values: Mapping[str, Any], output: str) -> Mapping[str, Any]:
+        """The plain values with every path absolute: what a run folder keeps holds from anywhere."""
+        values = {**values, "output": output}
+        for (stage, key), path in self.paths.items():
+            own = f"stages.{stage}.{key}"
+            values = with_value(values, own if value_at(values, own) is not None else key, path)
+        return values
 
     def _stages(self, stages: Mapping[str, Any], values: Mapping[str, Any]) -> tuple[Stage, ...]:
         made: list[Stage] = []
@@ -151,7 +176,7 @@ class _Reader:
             if stage is None:
                 continue
             try:
-                made.append(self.stage(name, stage, values))
+                made.append(replace(self, stage_name=name).stage(name, stage, values))
                 check_inheritance(made[-1], made[-2] if len(made) > 1 else None)
             except UserError as error:
                 error.stage = name
@@ -171,6 +196,7 @@ class _Reader:
         tasks = system.get("tasks", {})
         if not isinstance(tasks, Mapping) or not tasks:
             raise ConfigError("system.tasks: at least one task is needed, with views, guidance and losses.")
+        check_names("system.tasks", map(str, tasks))
         inherit = convert(tuple[str, ...], stage.get("inherit") or [], f"stages.{name}.inherit")
         for part in inherit:
             if part not in INHERITABLE:
@@ -236,8 +262,18 @@ class _Reader:
             raise ConfigError(f"{where}.type is missing. Known: {', '.join(self.registry.names(kind))}.")
         place = f"{where}.type" if "type" in values else where
         entry, schema = self.registry.find(kind, name, place), self.registry.config_type(kind, name, place)
-        config = bind(schema, {key: value for key, value in values.items() if key != "type"}, where)
-        return Component(entry, config, where)
+        fields = {key: value for key, value in values.items() if key != "type"}
+        return Component(entry, bind(schema, self._placed(schema, fields, where), where), where)
+
+    def _placed(self, schema: type, values: Mapping[str, Any], where: str) -> Mapping[str, Any]:
+        """The values with absolute paths in the fields that name files."""
+        for name, marker in marked(schema, FilePath):
+            text = value_at(values, name)
+            if isinstance(text, str) and text and text != REQUIRED:
+                path = self.origins.path(text, f"{where}.{name}", self.stage_name, marker.or_name)
+                self.paths[self.stage_name, f"{where}.{name}"] = path
+                values = with_value(values, name, path)
+        return values
 
 
 def _check_keys(where: str, values: Mapping[str, Any], known: Collection[str]) -> None:

@@ -15,12 +15,11 @@ Device = Literal["auto", "cpu", "cuda", "mps"]
 TOP = {
     "name": "Name of the run folder below `output`; the file's name if left out.",
     "summary": "One line about the recipe.",
-    "extends": "The recipe this one changes: the name of a shipped one, or a path relative to this file.",
+    "extends": "The recipe this one changes: the name of a shipped one, or a path.",
     "plugins": 'Distributions it needs, e.g. `["bozzetto-blocky>=1.2,<2"]`; checked first.',
-    "prompt": "What to make.",
+    "prompt": "What to make; taken by the letter, never interpolated.",
     "negative_prompt": "What to keep away from.",
-    "image": "A photo of what to make, for recipes that read one as `${image}`; its path is relative to the file that "
-    "says it, or on the command line to the folder one is in.",
+    "image": "A photo of what to make, for recipes that read one as `${image}`.",
     "seed": "Seeds every random number of the run.",
     "device": "Where it trains; `auto` takes what the machine has.",
     "output": "Folder of all run folders.",
@@ -30,7 +29,8 @@ TOP = {
     "stages": "Systems trained in order, each a change of `system` and `trainer`; left out: one, called `main`.",
     "profiles": "Changes by machine, `cpu`, `cuda`, `mps`, or by `--profile NAME`.",
 }
-"""The keys of a recipe and what they mean."""
+"""The keys of a recipe and what they mean. Every path in a recipe is relative to the file that names it, or on the
+command line to the working folder; `~` is the home folder."""
 SYSTEM = {
     "geometry": "What is where.",
     "material": "From features, normals and light to colour.",
@@ -225,6 +225,8 @@ class Recipe:
     """The plain values all this came from, profile and overrides applied: what the run folder keeps."""
     image: str = ""
     """Absolute path of a photo of what to make; empty: none."""
+    notices: tuple[str, ...] = ()
+    """What whoever runs it should be told: overrides that do not reach every stage."""
 
     @property
     def subject(self) -> str:

@@ -120,7 +120,7 @@ def test_the_run_folders_copy_stands_alone(write, registry, tmp_path):
         ("extends: parent.yaml\nstages:\n  fine:\n    system:\n      geometry: {levels: many}\n", [], "child.yaml:5: system.geometry.levels: expected a whole"),
         ("extends: parent.yaml\nstages:\n  coarse: {}\n  fine:\n    inherit: [geometri]\n", [], "child.yaml:5: stages.fine.inherit: 'geometri' is none of"),
         ("extends: parent.yaml\nsystem:\n  tasks:\n    random:\n      views:\n        fov_y_deg: [1, x]\n", [], "child.yaml:6: system.tasks.random.views.fov_y_deg[1]: expected a number"),
-        ("extends: parent.yaml\nprompt: ${no.such.key}\n", [], "child.yaml:2: prompt: Interpolation key 'no.such.key' not found."),
+        ("extends: parent.yaml\nsummary: ${no.such.key}\n", [], "child.yaml:2: summary: Interpolation key 'no.such.key' not found."),
         ("extends: parent.yaml\nplugins:\n- bozzetto\n- not-a-distribution>=1\n", [], "child.yaml:4: plugins[1]: 'not-a-distribution>=1' is not installed."),
         ("extends: parnt.yaml\n", [], "child.yaml:1: extends: there is no recipe"),
         ("seed: 1\nextends: dreamfusion-ds\n", [], "child.yaml:2: extends: There is no recipe 'dreamfusion-ds'. Did you mean 'dreamfusion-sd'?"),
