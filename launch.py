@@ -1,8 +1,10 @@
-"""Runs a recipe: `python launch.py --config configs/dreamfusion-sd.yaml prompt="a hamburger"`."""
+"""Runs a recipe: `python launch.py --config configs/dreamfusion-sd.yaml prompt="a cactus"`."""
 
 import sys
 
-from bozzetto.cli import main
-
 if __name__ == "__main__":
+    try:
+        from bozzetto.cli import main
+    except KeyboardInterrupt:  # before there is anything that could answer it
+        sys.exit(130)
     sys.exit(main())

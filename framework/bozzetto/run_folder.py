@@ -168,6 +168,19 @@ class RunFolder:
         """Add facts to the manifest."""
         write_text(self.manifest_file, json.dumps({**self.manifest, **facts}, indent=2, default=str) + "\n")
 
+    def record_resumed(self, recipe: Recipe, command: Sequence[str]) -> None:
+        """Keep the recipe and the command with which a run goes on; the first command stays."""
+        commands = self.manifest.get("resumed_with")
+        self.record(
+            {
+                "prompt": recipe.prompt,
+                "image": recipe.image,
+                "seed": recipe.seed,
+                "resumed_with": [*(commands if isinstance(commands, list) else []), list(command)],
+            }
+        )
+        self.write_recipe(recipe)
+
     def record_stage(self, stage: str, facts: Mapping[str, Any]) -> None:
         """Add facts about one stage to the manifest."""
         stages = self.manifest.get("stages", {})

@@ -6,12 +6,15 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from bozzetto import __version__
-from bozzetto.errors import NonFiniteError, UserError
+from bozzetto.cli.console import lasting_streams
+from bozzetto.cli.failures import own_message, system_message
+from bozzetto.errors import NonFiniteError, UserError, did_you_mean
 from bozzetto.registry import Registry, installed_sources
+from bozzetto.stopping import Stopped, StopSignals, exit_code
 
 OVERVIEW = """\
 Bozzetto: words in, a textured 3D mesh out.
@@ -120,49 +123,71 @@ def add_common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--traceback", action="store_true", help="show where an error comes from")
 
 
+Command = Callable[[argparse.Namespace, Registry, StopSignals], int]
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command.
 
     Returns:
-        0: done. 1: the run failed. 2: the user can cure it; the message says how. 130: stopped with Ctrl-C.
+        0: done. 1: the run failed, or a mistake of ours. 2: the user or the system can cure it; the message says how.
+        130: stopped with Ctrl-C. 143: stopped with SIGTERM.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
+    name = words[0] if words else ""
+    with lasting_streams(whatever=name not in COMMANDS or name == "run"), StopSignals() as stop:
+        try:
+            return _dispatch(words, stop)
+        except Stopped as stopped:
+            return _stopped(stopped.number)
+        except KeyboardInterrupt:
+            return _stopped(2)
+
+
+def _dispatch(words: list[str], stop: StopSignals) -> int:
+    """Find the command, parse its options, run it."""
     if not words or words[0] in ("-h", "--help"):
         print(OVERVIEW, end="")
         return 0
     if words[0] == "--version":
         print(f"bozzetto {__version__}")
         return 0
-    commands: dict[str, tuple[Callable[[], argparse.ArgumentParser], Callable[..., int]]] = {
-        "run": (run_parser, _run),
-        "check": (check_parser, _check),
-        "export": (export_parser, _export),
-        "convert": (convert_parser, _convert),
-        "plugins": (plugins_parser, _plugins),
-        "schema": (schema_parser, _schema),
-        "bench": (bench_parser, _bench),
-        "doctor": (doctor_parser, _doctor),
-    }
-    name = words.pop(0) if words[0] in commands else "run"
-    make_parser, command = commands[name]
+    if words[0] not in COMMANDS and not words[0].startswith("-") and "=" not in words[0]:
+        known = ", ".join(COMMANDS)
+        return _say(f"There is no command {words[0]!r}.{did_you_mean(words[0], COMMANDS)} Commands: {known}.", 2)
+    name = words.pop(0) if words[0] in COMMANDS else "run"
+    make_parser, command = COMMANDS[name]
     parser = make_parser()  # overrides may stand between options; a parser with actions of its own has none
     options = parser.parse_args(words) if name == "plugins" else parser.parse_intermixed_args(words)
+    return _guarded(options, command, stop)
+
+
+def _guarded(options: argparse.Namespace, command: Command, stop: StopSignals) -> int:
+    """Run a command; an error becomes one message, unless the traceback is asked for."""
     try:
-        return command(options, _registry())
-    except UserError as error:
-        return _fail(options, error, 2)
-    except NonFiniteError as error:
-        return _fail(options, error, 1, " Lower system.optimizer.lr or the guidance's cfg_scale, or try another seed.")
-    except BrokenPipeError:
-        sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115  the reader, e.g. `head`, has gone
-        return 0
+        return command(options, _registry(), stop)
+    except Exception as error:
+        if options.traceback:
+            raise
+        notes = "".join(f"\n{note}" for note in getattr(error, "__notes__", ()))
+        if isinstance(error, UserError):
+            return _say(f"{error}{notes}", 2)
+        if isinstance(error, NonFiniteError):
+            cure = "Lower system.optimizer.lr or the guidance's cfg_scale, or try another seed."
+            return _say(f"{error} {cure}{notes}", 1)
+        if (message := system_message(error)) is not None:
+            return _say(f"{message}{notes}", 2)
+        return _say(f"{own_message(error)}{notes}", 1)
 
 
-def _fail(options: argparse.Namespace, error: Exception, code: int, cure: str = "") -> int:
-    if options.traceback:
-        raise error
-    print(f"error: {error}{cure}", file=sys.stderr)
+def _say(message: str, code: int) -> int:
+    print(f"error: {message}", file=sys.stderr)
     return code
+
+
+def _stopped(number: int) -> int:
+    print("\nstopped", file=sys.stderr)
+    return exit_code(number)
 
 
 def _registry() -> Registry:
@@ -170,43 +195,43 @@ def _registry() -> Registry:
     return Registry.discover(installed_sources(os.environ), strict)
 
 
-def _run(options: argparse.Namespace, registry: Registry) -> int:
+def _run(options: argparse.Namespace, registry: Registry, stop: StopSignals) -> int:
     from bozzetto.cli.run import run
 
-    return run(options, registry)
+    return run(options, registry, stop)
 
 
-def _check(options: argparse.Namespace, registry: Registry) -> int:
+def _check(options: argparse.Namespace, registry: Registry, stop: StopSignals) -> int:
     from bozzetto.cli.run import check
 
     return check(options, registry)
 
 
-def _export(options: argparse.Namespace, registry: Registry) -> int:
+def _export(options: argparse.Namespace, registry: Registry, stop: StopSignals) -> int:
     from bozzetto.cli.export import export
 
     return export(options, registry)
 
 
-def _bench(options: argparse.Namespace, registry: Registry) -> int:
+def _bench(options: argparse.Namespace, registry: Registry, stop: StopSignals) -> int:
     from bozzetto.cli.bench import bench
 
     return bench(options, registry)
 
 
-def _convert(options: argparse.Namespace, registry: Registry) -> int:
+def _convert(options: argparse.Namespace, registry: Registry, stop: StopSignals) -> int:
     from bozzetto.cli.convert import convert
 
     return convert(options, registry)
 
 
-def _plugins(options: argparse.Namespace, registry: Registry) -> int:
+def _plugins(options: argparse.Namespace, registry: Registry, stop: StopSignals) -> int:
     from bozzetto.cli.plugins import plugins
 
     return plugins(options, registry)
 
 
-def _schema(options: argparse.Namespace, registry: Registry) -> int:
+def _schema(options: argparse.Namespace, registry: Registry, stop: StopSignals) -> int:
     from bozzetto.files import write_text
     from bozzetto.schema import recipe_schema
 
@@ -218,7 +243,20 @@ def _schema(options: argparse.Namespace, registry: Registry) -> int:
     return 0
 
 
-def _doctor(options: argparse.Namespace, registry: Registry) -> int:
+def _doctor(options: argparse.Namespace, registry: Registry, stop: StopSignals) -> int:
     from bozzetto.cli.doctor import doctor
 
     return doctor(registry)
+
+
+COMMANDS: Mapping[str, tuple[Callable[[], argparse.ArgumentParser], Command]] = {
+    "run": (run_parser, _run),
+    "check": (check_parser, _check),
+    "export": (export_parser, _export),
+    "convert": (convert_parser, _convert),
+    "plugins": (plugins_parser, _plugins),
+    "schema": (schema_parser, _schema),
+    "bench": (bench_parser, _bench),
+    "doctor": (doctor_parser, _doctor),
+}
+"""By name: the command's parser and what runs it."""

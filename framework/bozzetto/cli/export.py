@@ -7,12 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from bozzetto import hardware
+from bozzetto.amendments import load_amended
 from bozzetto.cli.run import open_device, say
 from bozzetto.errors import ConfigError
 from bozzetto.load import load_recipe
 from bozzetto.recipe import Recipe
 from bozzetto.registry import Registry
 from bozzetto.run_folder import RunFolder
+from bozzetto.run_lock import locked
 
 
 def parser() -> argparse.ArgumentParser:
@@ -31,18 +33,26 @@ def parser() -> argparse.ArgumentParser:
 
 def export(options: argparse.Namespace, registry: Registry) -> int:
     """Export a run from its checkpoint, with `--format` and overrides such as `export.mesh.threshold=5`."""
-    folder, found = RunFolder.existing(Path(options.run_folder)), hardware.detect()
-    recipe = recipe_to_export(folder, registry, options.overrides, options.format, found)
+    folder, found = RunFolder.existing(Path(options.run_folder).expanduser()), hardware.detect()
+    with locked(folder.path, say):
+        recipe = recipe_to_export(folder, registry, options.overrides, options.format, found)
+        if not recipe.exports:
+            raise ConfigError("The recipe of this run names no exporter. Add one: export.mesh.type=mesh")
+        folder.tidy()
+        return export_scene(recipe, folder, registry, found)
 
+
+def export_scene(recipe: Recipe, folder: RunFolder, registry: Registry, found: hardware.Accelerator) -> int:
+    """Load the last stage's scene and write its files; from here on torch is imported."""
     import torch
 
     from bozzetto.kernels.startup import tune_allocator
     from bozzetto.pipeline import Pipeline
 
     tune_allocator()
-    last = recipe.stages[-1].name
-    if not folder.finished(last):
-        say(f"notice    stage {last} has not finished: this is what its last checkpoint holds")
+    last = recipe.stages[-1]
+    if not folder.finished(last.name, last.trainer.steps):
+        say(f"notice    stage {last.name} has not finished: this is what its last checkpoint holds")
     device = torch.device(open_device(recipe, found))
     for path in Pipeline(registry, folder, {}, None, device, say).export(recipe):
         say(f"wrote     {path}  ({path.stat().st_size / 1e6:.2f} MB)")
@@ -57,8 +67,9 @@ def recipe_to_export(
     Raises:
         ConfigError: `formats` is given and no exporter of the recipe writes files in a choice of formats.
     """
-    profile = folder.manifest["profile"]
-    recipe = load_recipe(folder.recipe_file, registry, overrides, profile, found)
+    amended = load_amended(folder, registry, overrides, found)
+    amended.require_exportable()
+    recipe = amended.recipe
     if formats is None:
         return recipe
     names = [name for name, component in recipe.exports if hasattr(component.config, "formats")]
@@ -69,5 +80,5 @@ def recipe_to_export(
             "Add one: export.mesh.type=mesh"
         )
     chosen = [f"export.{name}.formats=[{formats}]" for name in names]
-    recipe = load_recipe(folder.recipe_file, registry, [*overrides, *chosen], profile, found)
+    recipe = load_recipe(folder.recipe_file, registry, [*overrides, *chosen], folder.profile, found)
     return replace(recipe, exports=tuple(item for item in recipe.exports if item[0] in names))

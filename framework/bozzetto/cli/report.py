@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import fields
 
 from bozzetto.config import plain
@@ -26,6 +26,11 @@ def header(recipe: Recipe, plans: Mapping[str, ModelPlan], source: str) -> list[
     return list(dict.fromkeys(lines))
 
 
+def notices(texts: Iterable[str]) -> list[str]:
+    """Notices as lines, each once."""
+    return [f"notice    {text}" for text in dict.fromkeys(texts)]
+
+
 def prompt_line(recipe: Recipe) -> str:
     """What to make, and what to keep away from."""
     return f'prompt    "{recipe.prompt}"' + (f', negative "{recipe.negative_prompt}"' if recipe.negative_prompt else "")
@@ -44,7 +49,8 @@ def plan_report(recipe: Recipe, plans: Mapping[str, ModelPlan]) -> str:
     lines.append(f"plugins   {', '.join(f'{dist} {version}' for dist, version in recipe.distributions.items())}")
     lines += [f"weights   {item.describe()}" for item in plans.values()]
     lines += [f"memory    {item.memory}" for item in plans.values()]
-    lines += [f"notice    {text}" for item in plans.values() if (text := unknown_words(recipe.prompt, item))]
+    lines += notices(text for item in plans.values() if (text := unknown_words(recipe.prompt, item)))
+    lines += notices(recipe.notices)
     for stage in recipe.stages:
         lines += stage_report(stage)
     lines += [f"export    {name}: {component_line(component)}" for name, component in recipe.exports]

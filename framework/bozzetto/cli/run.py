@@ -7,17 +7,22 @@ import logging
 import os
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from bozzetto import hardware
-from bozzetto.cli.report import header, plan_report
-from bozzetto.errors import ConfigError, UserError
+from bozzetto.amendments import load_amended
+from bozzetto.cli.report import header, notices, plan_report
+from bozzetto.errors import ConfigError
 from bozzetto.kernels.startup import growing, tune_allocator
 from bozzetto.load import find_recipe, load_recipe
 from bozzetto.models import ModelPlan, fetch, plan
 from bozzetto.recipe import Recipe
 from bozzetto.registry import Registry
 from bozzetto.run_folder import RunFolder
+from bozzetto.run_lock import locked
+from bozzetto.stopping import Stopped, StopSignals, exit_code
 
 RESUME = "python launch.py --resume {folder}"
 
@@ -68,25 +73,45 @@ def check(options: argparse.Namespace, registry: Registry) -> int:
     return 0
 
 
-def run(options: argparse.Namespace, registry: Registry) -> int:
+def run(options: argparse.Namespace, registry: Registry, stop: StopSignals) -> int:
     """Train and export, from a recipe or from where an earlier run stopped."""
     found = hardware.detect()
     if options.from_stage and not options.resume:
         raise ConfigError("--from-stage needs a run to go back in. Give it with --resume outputs/...")
     if options.resume:
-        folder = RunFolder.existing(Path(options.resume))
-        recipe = load_recipe(folder.recipe_file, registry, options.overrides, folder.manifest["profile"], found)
-    else:
-        folder = None
-        recipe = load_recipe(find_recipe(options.config, registry), registry, options.overrides, options.profile, found)
+        return resume(options, registry, stop, found)
+    recipe = load_recipe(find_recipe(options.config, registry), registry, options.overrides, options.profile, found)
     require_photo(recipe)
     plans = plans_for(recipe)
     if options.dry_run:
         print(plan_report(recipe, plans))
         return 0
-    for line in header(recipe, plans, options.config or options.resume):
+    for line in (*header(recipe, plans, options.config), *notices(recipe.notices)):
         say(line)
-    return train_and_export(recipe, registry, plans, folder, found, options.from_stage)
+    return train_and_export(recipe, registry, plans, None, found, stop)
+
+
+def resume(options: argparse.Namespace, registry: Registry, stop: StopSignals, found: hardware.Accelerator) -> int:
+    """Go on with a run, perhaps with overrides, which are checked against what it has done and kept in its folder."""
+    folder = RunFolder.existing(Path(options.resume).expanduser())
+    if options.profile not in ("auto", folder.profile):
+        raise ConfigError(
+            f"--profile {options.profile}: this run was started with profile {folder.profile!r}, whose values its "
+            f"recipe holds. On another device: device={options.profile}; otherwise start a new run."
+        )
+    with locked(folder.path, say):
+        amended = load_amended(folder, registry, options.overrides, found)
+        told = (*amended.require_resumable(options.from_stage), *amended.recipe.notices)
+        recipe = amended.recipe
+        require_photo(recipe)
+        plans = plans_for(recipe)
+        if options.dry_run:
+            print(plan_report(recipe, plans))
+            return 0
+        folder.tidy()
+        for line in (*header(recipe, plans, options.resume), *notices(told)):
+            say(line)
+        return train_and_export(recipe, registry, plans, folder, found, stop, options.from_stage)
 
 
 def train_and_export(
@@ -95,36 +120,63 @@ def train_and_export(
     plans: dict[str, ModelPlan],
     folder: RunFolder | None,
     found: hardware.Accelerator,
+    stop: StopSignals,
     from_stage: str | None = None,
 ) -> int:
     """The heavy part: from here on torch is imported."""
-    started = time.monotonic()
     with growing():
         import torch
 
-        from bozzetto.pipeline import Interrupted, Pipeline
+        import bozzetto.pipeline  # noqa: F401  its imports, now
     tune_allocator()
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)  # it advertises; what matters it raises
-    device = open_device(recipe, found)
+    device = torch.device(open_device(recipe, found))
     weights = {name: fetch(item) for name, item in plans.items()}
-    if folder is None:
-        facts = {name: plans[name].facts(path) for name, path in weights.items()}
-        folder = RunFolder.create(recipe, sys.argv, facts)
-        folder.record({"plugins": recipe.distributions})
+    if folder is not None:
+        folder.record_resumed(recipe, sys.argv)
+        return _in_folder(recipe, registry, weights, folder, device, stop, from_stage)
+    facts = {name: plans[name].facts(path) for name, path in weights.items()}
+    folder = RunFolder.create(recipe, sys.argv, facts)
+    folder.record({"plugins": recipe.distributions})
+    with locked(folder.path, say):
+        return _in_folder(recipe, registry, weights, folder, device, stop, None)
+
+
+def _in_folder(
+    recipe: Recipe, registry: Registry, weights: Mapping[str, Path], folder: RunFolder, device: Any,
+    stop: StopSignals, from_stage: str | None,
+) -> int:  # fmt: skip
+    """Train and export in a run folder that is locked."""
+    import torch
+
+    from bozzetto.pipeline import Interrupted, Pipeline
+
+    started = time.monotonic()
+    folder = RunFolder(short(folder.path))
     say(f"run       {folder.path}")
+    say(f"pictures  {folder.images}")
     torch.manual_seed(recipe.seed)
-    pipeline = Pipeline(registry, folder, weights, cache_folder(), torch.device(device), say)
+    pipeline = Pipeline(registry, folder, weights, cache_folder(), device, say, stop)
     try:
         files = pipeline.run(recipe, from_stage)
-    except (Interrupted, KeyboardInterrupt) as stop:
-        say(f"\n{stop or 'stopped'}. Go on with:\n  {RESUME.format(folder=folder.path)}")
-        return 130
-    except UserError as error:
-        raise type(error)(f"{error}\nThe run is kept in {folder.path}") from error
+    except (Interrupted, Stopped) as stopped:
+        say(f"\n{stopped}. Go on with:\n  {RESUME.format(folder=folder.path)}")
+        return exit_code(stopped.number)
+    except Exception as error:
+        error.add_note(f"The run is kept in {folder.path}")
+        raise
     for path in files:
         say(f"wrote     {path}  ({path.stat().st_size / 1e6:.2f} MB)")
     say(f"done in {time.monotonic() - started:.0f} s")
     return 0
+
+
+def short(path: Path) -> Path:
+    """A path as one would type it: relative to the working folder where it lies below."""
+    try:
+        return path.relative_to(Path.cwd())
+    except (ValueError, FileNotFoundError):
+        return path
 
 
 def open_device(recipe: Recipe, found: hardware.Accelerator) -> str:

@@ -28,7 +28,7 @@ def run(capsys, *arguments):
         (["system.geometry.type=hash-gird"], "there is no geometry named 'hash-gird'. Did you mean 'hash-grid'?"),
         (["prompt="], 'prompt is missing. Say what to make: prompt="a hamburger".'),
         (["system.tasks.random.guidance.model=bozzeto-mini"], "Did you mean 'bozzetto-mini'?"),
-        (["system.tasks.random.guidance.model=./no/such/folder"], "./no/such/folder"),
+        (["system.tasks.random.guidance.model=./no/such/folder"], "/no/such/folder"),
         (["--profile", "gpu"], "has no profile 'gpu'"),
         (["steps"], "'steps' is not an override. Write key=value"),
     ],

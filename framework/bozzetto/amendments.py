@@ -1,0 +1,173 @@
+"""Overrides of a run that exists: each acts and is kept, or is refused with the way that works. Imports no torch."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from bozzetto import layers
+from bozzetto.errors import ConfigError
+from bozzetto.hardware import Accelerator
+from bozzetto.load import load_recipe
+from bozzetto.overrides import effective
+from bozzetto.recipe import Recipe, Stage
+from bozzetto.registry import Registry
+from bozzetto.run_folder import RunFolder
+from bozzetto.stages import stages_from
+
+State = Literal["fresh", "begun", "finished"]
+
+FREE = ("device", "image", "export", "summary", "plugins")
+"""Keys that act whatever has been trained; `image` repairs the path of a photo that was moved."""
+STAYS = ("output", "name")
+"""Keys that say where the run folder is."""
+OPTIMIZER_STATE = ("type", "betas", "eps", "weight_decay")
+"""Fields of the optimiser that its saved state brings along."""
+PARTS = ("geometry", "material", "background", "renderer")
+EXPORTED = ("system.renderer", "system.material", "system.background")
+"""Parts whose fields an export reads beside the trained parameters."""
+
+
+@dataclass(frozen=True)
+class Amended:
+    """The recipe of a run, as it was kept and with overrides."""
+
+    kept: Recipe
+    recipe: Recipe
+    overrides: Sequence[str]
+    folder: RunFolder
+
+    def require_resumable(self, from_stage: str | None) -> tuple[str, ...]:
+        """Raise `ConfigError` unless every override acts on what is still to be trained or exported.
+
+        Args:
+            from_stage: the stage from which on all is trained again, if any.
+
+        Returns:
+            Notices: overrides that some stages, which have finished, do not see.
+        """
+        states = self._states(from_stage)
+        self._require_order(states)
+        told = []
+        for item in self.overrides:
+            for key in layers.leaves(layers.parse_overrides([item])):
+                told += self._check(item, key, states)
+        return tuple(told)
+
+    def require_exportable(self) -> None:
+        """Raises `ConfigError` unless every override acts on an export, which trains nothing."""
+        last = self.recipe.stages[-1]
+        views = tuple(f"system.tasks.{task.name}.views" for task in last.tasks)
+        for item in self.overrides:
+            for key in layers.leaves(layers.parse_overrides([item])):
+                inner = key.removeprefix(f"stages.{last.name}.")
+                part = inner.split(".")[1] if inner.startswith(EXPORTED) else ""
+                if key.partition(".")[0] not in FREE and not inner.startswith((*EXPORTED, *views)):
+                    raise ConfigError(
+                        f"{shlex.quote(item)}: {key} acts on training, and an export takes what was trained. It reads "
+                        f"export.*, device and the fields of renderer, material, background and views. To train "
+                        f"with it: --config {self.folder.recipe_file} {shlex.quote(item)}"
+                    )
+                if part and self._other_type(last, part):
+                    raise ConfigError(f"{shlex.quote(item)}: the run has trained another type of {part}.")
+
+    def _states(self, from_stage: str | None) -> dict[str, State]:
+        """How far each stage is, seen with the steps that it shall train now."""
+        again = {stage.name for stage in stages_from(self.recipe.stages, from_stage)} if from_stage else set()
+        states: dict[str, State] = {}
+        for stage in self.recipe.stages:
+            if stage.name in again or not self.folder.checkpoint(stage.name).is_file():
+                states[stage.name] = "fresh"
+            else:
+                done = self.folder.finished(stage.name, stage.trainer.steps)
+                states[stage.name] = "finished" if done else "begun"
+        return states
+
+    def _require_order(self, states: Mapping[str, State]) -> None:
+        """A stage that is trained on must not have one after it that has started from it."""
+        for stage, after in zip(self.recipe.stages, self.recipe.stages[1:], strict=False):
+            if states[stage.name] != "finished" and states[after.name] != "fresh" and after.inherit:
+                raise ConfigError(
+                    f"stages.{stage.name}.trainer.steps: stage {after.name} has started from {stage.name} as it was "
+                    f"after {self.folder.steps_of(stage.name)} steps. Train it again too: --from-stage {after.name}"
+                )
+
+    def _check(self, item: str, key: str, states: Mapping[str, State]) -> list[str]:
+        """Refuse the override of one key, or tell what it does not reach."""
+        top, _, rest = key.partition(".")
+        if top in FREE or (top in STAYS and self._value("", key, self.kept) == self._value("", key, self.recipe)):
+            return []
+        if top in STAYS:
+            raise ConfigError(f"{shlex.quote(item)}: a run stays in its folder. Move the folder, or start a new run.")
+        if top == "stages":
+            name, _, key = rest.partition(".")
+            stages = [stage for stage in self.recipe.stages if stage.name == name]
+        else:
+            stages = list(self.recipe.stages)
+        changed = [s for s in stages if self._value(s.name, key, self.kept) != self._value(s.name, key, self.recipe)]
+        for stage in changed:
+            if states[stage.name] == "begun" and (why := self._fixed(stage, key)):
+                raise ConfigError(
+                    f"{shlex.quote(item)}: {why} of stage {stage.name}, which has begun. Train it again: --from-stage "
+                    f"{stage.name} {shlex.quote(item)}; or start a new run: {self._new_run(item)}"
+                )
+        done = [stage.name for stage in changed if states[stage.name] == "finished"]
+        if changed and len(done) == len(changed):
+            raise ConfigError(
+                f"{shlex.quote(item)}: it would change nothing: stage {', '.join(done)} has finished. Train on with "
+                f"more steps (it has trained {self.folder.steps_of(done[0])}): trainer.steps=N; train it again: "
+                f"--from-stage {done[0]} {shlex.quote(item)}; or start a new run: {self._new_run(item)}"
+            )
+        return [f"{key} does not reach stage {name}, which has finished" for name in done]
+
+    def _value(self, stage: str, key: str, recipe: Recipe) -> Any:
+        """What a key says in a stage of a recipe."""
+        if key.partition(".")[0] in ("system", "trainer"):
+            return layers.value_at(effective(recipe.values, stage), key)
+        if hasattr(recipe, key):
+            return getattr(recipe, key)
+        return layers.value_at(recipe.values, f"stages.{stage}.{key}" if key else f"stages.{stage}")
+
+    def _fixed(self, stage: Stage, key: str) -> str:
+        """Why a key cannot change in the middle of a stage; empty if it can."""
+        if key == "seed":
+            return "the random numbers continue where they stopped, so the seed acts no more in the middle"
+        if key.startswith("system.geometry"):
+            return "the geometry is built and trained, so its fields are fixed in the middle"
+        parts = key.split(".")
+        if parts[0] == "system" and len(parts) > 1 and parts[1] in PARTS and self._other_type(stage, parts[1]):
+            return f"another type of {parts[1]} has no trained parameters, so it is fixed in the middle"
+        if parts[:2] == ["system", "optimizer"]:
+            before = next(s for s in self.kept.stages if s.name == stage.name).optimizer
+            if (parts[2:3] and parts[2] in OPTIMIZER_STATE) or before.lr_of.keys() != stage.optimizer.lr_of.keys():
+                return f"the optimiser's state is kept, so {key} is fixed in the middle"
+        return ""
+
+    def _other_type(self, stage: Stage, part: str) -> bool:
+        before = next((s for s in self.kept.stages if s.name == stage.name), stage)
+        return bool(getattr(before, part).entry != getattr(stage, part).entry)
+
+    def _new_run(self, item: str) -> str:
+        return f"--config {self.folder.recipe_file} {shlex.quote(item)}"
+
+
+def load_amended(folder: RunFolder, registry: Registry, overrides: Sequence[str], hardware: Accelerator) -> Amended:
+    """Load the recipe that a run folder keeps, without and with overrides.
+
+    An override of `image` replaces the photo's old path wherever the recipe has it.
+
+    Raises:
+        UserError: as `load_recipe`; or the manifest is damaged.
+    """
+    kept = load_recipe(folder.recipe_file, registry, (), folder.profile, hardware)
+    if not overrides:
+        return Amended(kept, kept, overrides, folder)
+    recipe = load_recipe(folder.recipe_file, registry, overrides, folder.profile, hardware)
+    if recipe.image != kept.image and kept.image:
+        places = [key for key in layers.leaves(kept.values) if layers.value_at(kept.values, key) == kept.image]
+        moved = [f"{key}={json.dumps(recipe.image)}" for key in places if key != "image"]
+        recipe = load_recipe(folder.recipe_file, registry, [*moved, *overrides], folder.profile, hardware)
+    return Amended(kept, recipe, overrides, folder)

@@ -1,0 +1,86 @@
+"""Errors of the system and our own as one message: what happened, to which file, and the cure. Imports no torch."""
+
+from __future__ import annotations
+
+import errno
+import os
+import platform
+import sys
+import tempfile
+import traceback
+from collections.abc import Mapping
+
+from bozzetto import __version__
+
+_ELSEWHERE = "Give yourself the right to it, or choose another place, e.g. output=FOLDER."
+_IN_THE_WAY = "A file stands where a folder is needed; move it away, or choose another place."
+CURES: Mapping[str, str] = {
+    "ENOSPC": "Free some space, or write elsewhere: output=FOLDER.",
+    "EDQUOT": "Free some space, or write elsewhere: output=FOLDER.",
+    "EFBIG": "Files may not be that large here; write elsewhere: output=FOLDER.",
+    "EROFS": "Write elsewhere: output=FOLDER.",
+    "EACCES": _ELSEWHERE,
+    "EPERM": _ELSEWHERE,
+    "ENAMETOOLONG": "Choose a shorter name.",
+    "ENOTDIR": _IN_THE_WAY,
+    "EEXIST": _IN_THE_WAY,
+    "EISDIR": "A folder stands where a file is needed; move it away, or choose another place.",
+    "ENOENT": "It is not there, or has just been removed.",
+    "EMFILE": "Close other programs, or raise the limit: ulimit -n 4096.",
+}
+"""What helps against an error of the system, by its name."""
+
+MEMORY = (
+    "The memory of this machine does not suffice. What saves it: a smaller height and width or batch_size in "
+    "system.tasks.TASK.views; system.renderer.samples_per_ray; system.geometry.log2_table_size or resolution; "
+    "guidance.cpu_offload=model and attention_slicing=true on a GPU; for exports resolution, texture_size and "
+    "chunk_points."
+)
+
+
+def system_message(error: BaseException) -> str | None:
+    """The message of an error of the system: files, memory, encodings; None for any other error."""
+    if is_out_of_memory(error):
+        return f"{MEMORY} ({_one_line(error)})"
+    if isinstance(error, UnicodeError):
+        return f"Text cannot be encoded or decoded: {_one_line(error)}. Use UTF-8, e.g. LANG=C.UTF-8."
+    if isinstance(error, OSError):
+        files = " and ".join(str(name) for name in (error.filename, error.filename2) if name is not None)
+        cure = CURES.get(errno.errorcode.get(error.errno or 0, ""), "")
+        what = error.strerror or _one_line(error) or type(error).__name__
+        return " ".join(part for part in (f"{what}: {files}." if files else f"{what}.", cure) if part)
+    return None
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory has run out: Python's, torch's on a GPU, or torch's on a CPU, which has no type of its own."""
+    told = str(error)
+    return (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "OutOfMemoryError"
+        or (isinstance(error, OSError) and error.errno == errno.ENOMEM)
+        or (isinstance(error, RuntimeError) and ("can't allocate memory" in told or "CUDA out of memory" in told))
+    )
+
+
+def own_message(error: BaseException) -> str:
+    """The message of a mistake of ours, with the file its traceback was saved in, or the traceback itself."""
+    report = "".join(
+        [
+            f"bozzetto {__version__}, Python {platform.python_version()}, {platform.platform()}\n",
+            f"command: {sys.argv!r}\n\n",
+            *traceback.format_exception(error),
+        ]
+    )
+    told = f"{type(error).__name__}: {_one_line(error)}\nThis is a mistake of ours. Please report it, with"
+    try:
+        handle, name = tempfile.mkstemp(prefix="bozzetto-error-", suffix=".log")
+        with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as stream:
+            stream.write(report)
+    except OSError:
+        return f"{told} this:\n{report}"
+    return f"{told} {name}"
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:300]
