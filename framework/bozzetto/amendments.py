@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from bozzetto import layers
@@ -163,11 +163,10 @@ def load_amended(folder: RunFolder, registry: Registry, overrides: Sequence[str]
         UserError: as `load_recipe`; or the manifest is damaged.
     """
     kept = load_recipe(folder.recipe_file, registry, (), folder.profile, hardware)
-    if not overrides:
-        return Amended(kept, kept, overrides, folder)
-    recipe = load_recipe(folder.recipe_file, registry, overrides, folder.profile, hardware)
+    recipe = load_recipe(folder.recipe_file, registry, overrides, folder.profile, hardware) if overrides else kept
     if recipe.image != kept.image and kept.image:
         places = [key for key in layers.leaves(kept.values) if layers.value_at(kept.values, key) == kept.image]
         moved = [f"{key}={json.dumps(recipe.image)}" for key in places if key != "image"]
         recipe = load_recipe(folder.recipe_file, registry, [*moved, *overrides], folder.profile, hardware)
+    recipe = replace(recipe, profile_reason="as this run was started")
     return Amended(kept, recipe, overrides, folder)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping
+import math
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from bozzetto.checkpoints import save_checkpoint
-from bozzetto.files import write_atomically
+from bozzetto.files import slug, write_atomically
 from bozzetto.observers import Observers
 from bozzetto.recipe import TrainerConfig
 from bozzetto.run_folder import RunFolder
@@ -130,26 +132,42 @@ def drop_rows_after(path: Path, step: int) -> None:
         path.unlink()
 
 
-class Pictures(lightning.Callback):
-    """Validation pictures of the scene from around, and what the guidance sees."""
+FIRST_PICTURE_S = 2.0
+"""So long after a run's first step begins its first picture is drawn, whatever `image_every` says."""
 
-    def __init__(self, folder: Path, stage: str, config: TrainerConfig) -> None:
-        self.folder, self.stage, self.config = folder, stage, config
+
+class Pictures(lightning.Callback):
+    """Validation pictures of the scene from around, and what the guidance sees.
+
+    Args:
+        now: a clock in seconds.
+    """
+
+    def __init__(
+        self, folder: Path, stage: str, config: TrainerConfig, now: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.folder, self.stage, self.config, self.now = folder, stage, config, now
+        self.first_due = math.inf
+        """When the first picture is to be drawn."""
+
+    def on_train_start(self, trainer: lightning.Trainer, system: System) -> None:
+        if self.config.image_every and not any(self.folder.glob("*-[0-9]*.png")):
+            self.first_due = self.now() + FIRST_PICTURE_S
 
     def on_train_batch_end(
         self, trainer: lightning.Trainer, system: System, outputs: object, batch: object, batch_index: int
     ) -> None:
         step = trainer.global_step
-        last = step == trainer.max_steps
-        if self.config.image_every and (step % self.config.image_every == 0 or last):
+        regular = self.config.image_every and (step % self.config.image_every == 0 or step == trainer.max_steps)
+        if regular or self.now() >= self.first_due:
+            self.first_due = math.inf
             rendered = render_views(system, self.config.image_views)
             save_picture(self.folder / f"{self.stage}-{step:06d}.png", picture_grid(rendered))
         if self.config.debug_every and step % self.config.debug_every == 0:
             for task, guided in system.guided.items():
                 for name, images in (guided.debug() if guided.debug else {}).items():
-                    save_picture(
-                        self.folder / f"{self.stage}-{step:06d}-{task}-{name}.png", torch.cat(list(images), dim=1)
-                    )
+                    path = self.folder / f"{self.stage}-{step:06d}-{task}-{slug(name)}.png"
+                    save_picture(path, torch.cat(list(images), dim=1))
         system.guided = {}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -52,7 +53,9 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         RunFolderError: it is damaged or not one.
     """
     try:
-        loaded = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of another pickle's protocol: what it is is told below
+            loaded = torch.load(path, map_location="cpu", weights_only=True)
     except (MemoryError, OSError):
         raise
     except Exception as error:  # a damaged archive or pickle raises a dozen types, which change with torch

@@ -32,8 +32,10 @@ class Origins:
         key = first_key(error)
         if self.overridden(key, error.stage):
             return "command line"
-        found = self.file.find(key, self.profile, error.stage)
-        return f"{found[0]}:{found[1]}" if found else str(self.file.path)
+        if found := self.file.find(key, self.profile, error.stage):
+            return f"{found[0]}:{found[1]}"
+        made = any(item.startswith((f"{key}.", f"stages.{error.stage}.{key}.")) for item in self.overrides)
+        return "command line" if made else str(self.file.path)
 
     def path(self, text: str, key: str, stage: str = "", or_name: bool = False) -> str:
         """The absolute path that `text` means as the value of `key`.

@@ -22,7 +22,7 @@ def test_a_run_leaves_everything_it_promises(tiny):
     assert {"mesh.glb", "mesh.obj", "turntable.mp4", "contact_sheet.png"} <= written
     mesh = trimesh.load(folder.export / "mesh.glb", force="mesh")
     assert len(mesh.faces) > 20 and mesh.visual.material.baseColorTexture.size == (32, 32)
-    assert sorted(path.name for path in folder.images.iterdir()) == ["main-000002.png", "main-000004.png"]
+    assert {"main-000002.png", "main-000004.png"} <= {path.name for path in folder.images.iterdir()}
     assert Image.open(folder.images / "main-000004.png").size == (32, 48)
     rows = list(csv.DictReader((folder.metrics / "main.csv").open()))
     assert [row["step"] for row in rows] == ["1", "2", "3", "4"] and float(rows[0]["gradient_norm"]) > 0
