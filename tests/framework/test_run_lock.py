@@ -20,12 +20,16 @@ with locked(Path(sys.argv[1]), print):
 """
 
 
+def take(folder):
+    with locked(folder, print):
+        pass
+
+
 def test_the_second_is_told_who_holds_it_and_a_killed_one_holds_nothing(tmp_path):
     with subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path)], stdout=subprocess.PIPE, text=True) as holder:
         assert holder.stdout.readline() == "held\n"
         with pytest.raises(RunFolderError, match=rf"is in use by process {holder.pid} on .* since 20"):
-            with locked(tmp_path, print):
-                pass
+            take(tmp_path)
         holder.kill()
         holder.wait()
         with locked(tmp_path, print):
