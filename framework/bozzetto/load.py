@@ -12,7 +12,6 @@ from bozzetto.config import REQUIRED, bind, convert
 from bozzetto.errors import ConfigError, PluginError, UserError, did_you_mean
 from bozzetto.hardware import Accelerator
 from bozzetto.math.schedules import FIELDS as SCHEDULE_FIELDS
-from bozzetto.math.schedules import Schedule
 from bozzetto.recipe import (
     INHERITABLE,
     STAGE,
@@ -24,10 +23,12 @@ from bozzetto.recipe import (
     LossTerm,
     OptimizerConfig,
     Recipe,
+    Seed,
     Stage,
     Task,
     TaskTimes,
     TrainerConfig,
+    Weight,
 )
 from bozzetto.recipe_file import RecipeFile, find_recipe, first_key, read_recipe
 from bozzetto.registry import Registry
@@ -131,7 +132,7 @@ class _Reader:
             summary=convert(str, values.get("summary", ""), "summary"),
             prompt=prompt.strip(),
             negative_prompt=convert(str, values.get("negative_prompt", ""), "negative_prompt"),
-            seed=convert(int, values.get("seed", 0), "seed"),
+            seed=convert(Seed, values.get("seed", 0), "seed"),
             device=convert(Device, values.get("device", "auto"), "device"),
             output=convert(str, values.get("output", "outputs"), "output"),
             profile=profile,
@@ -212,7 +213,7 @@ class _Reader:
         if isinstance(value, Mapping) and not set(value) <= set(SCHEDULE_FIELDS):
             config = {k: v for k, v in value.items() if k != "weight"}
             value = value.get("weight", 1.0)
-        weight = convert(Schedule, value, where)
+        weight = convert(Weight, value, where)
         if guidance and name in guidance.entry.spec.provides:
             return LossTerm(name, weight, None)
         try:
