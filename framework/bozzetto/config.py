@@ -112,7 +112,10 @@ def _convert_union(arguments: tuple[Any, ...], value: object, where: str) -> Any
             return convert(choice, value, where)
         except ConfigError as error:
             errors.append(error)
-    raise next((error for error in errors if isinstance(error, RangeError)), errors[0])
+    # The most telling: a number out of range, or one item of a list, before what says that it should be no list.
+    raise max(
+        errors, key=lambda error: (isinstance(error, RangeError), str(error).startswith((f"{where}[", f"{where}.")))
+    )
 
 
 def _convert_tuple(arguments: tuple[Any, ...], value: object, where: str) -> tuple[Any, ...]:

@@ -208,7 +208,3 @@ def _maybe(schema: Schema) -> Schema:
 
 def _ref(name: str) -> Schema:
     return {"$ref": f"#/definitions/{name}"}
-
-
-def _hints(schema: type) -> dict[str, Any]:
-    return typing.get_typehints_of(schema)
