@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from bozzetto import layers
 from bozzetto.config import REQUIRED, bind, convert
-from bozzetto.errors import ConfigError, PluginError, UserError, did_you_mean
+from bozzetto.errors import ConfigError, PluginError, UserError, did_you_mean, shown
 from bozzetto.hardware import Accelerator
 from bozzetto.math.schedules import FIELDS as SCHEDULE_FIELDS
 from bozzetto.recipe import (
@@ -121,12 +121,10 @@ class _Reader:
         check_requirements(values.get("plugins", []), self.registry)
         _check_keys("", values, [key for key in TOP if key not in FILE_ONLY])
         image = values.get("image", "")
-        prompt = values.get("prompt", "" if image else REQUIRED)
-        if not isinstance(prompt, str) or prompt.strip() in ((REQUIRED,) if image else ("", REQUIRED)):
+        prompt = convert(str, values.get("prompt", "" if image else REQUIRED), "prompt")
+        if prompt.strip() in ((REQUIRED,) if image else ("", REQUIRED)):
             raise ConfigError('prompt is missing. Say what to make: prompt="a hamburger".')
-        stages = values.get("stages") or {"main": {}}
-        if not isinstance(stages, Mapping):
-            raise ConfigError(f"stages: expected a mapping from names to stages, got {stages!r}.")
+        stages = section(values, "stages", "stages by name, e.g. {coarse: {}, refine: {}}") or {"main": {}}
         return Recipe(
             name=convert(str, values["name"], "name"),
             summary=convert(str, values.get("summary", ""), "summary"),
@@ -139,8 +137,8 @@ class _Reader:
             profile_reason=reason,
             stages=self._stages(stages, values),
             exports=tuple(
-                (name, self.component("exporter", item or {}, f"export.{name}", default=name))
-                for name, item in values.get("export", {}).items()
+                (name, self.component("exporter", item, f"export.{name}", default=name))
+                for name, item in section(values, "export", "exporters by name, e.g. {mesh: {type: mesh}}").items()
             ),
             values=values,
             image=image,
@@ -157,27 +155,36 @@ class _Reader:
             except UserError as error:
                 error.stage = name
                 raise
+        if not made:
+            raise ConfigError(
+                "stages: every stage is null, so nothing is left to train. Leave one, or leave stages out."
+            )
         return tuple(made)
 
     def stage(self, name: str, stage: object, values: Mapping[str, Any]) -> Stage:
         if not isinstance(stage, Mapping):
-            raise ConfigError(f"stages.{name}: expected {', '.join(STAGE)}, got {stage!r}.")
+            raise ConfigError(f"stages.{name}: expected {', '.join(STAGE)}; got {shown(stage)}.")
         _check_keys(f"stages.{name}", stage, STAGE)
-        system = layers.overlay(values.get("system", {}), stage.get("system") or {})
+        where, trainer_keys = f"stages.{name}.", [item.name for item in fields(TrainerConfig)]
+        system = layers.overlay(section(values, "system", SYSTEM), section(stage, "system", SYSTEM, where))
         _check_keys("system", system, SYSTEM)
         parts = {
             key: self.component(key.replace("_", "-"), system.get(key), f"system.{key}")
             for key in ("geometry", "material", "background", "renderer", "prompt_processor")
         }
-        tasks = system.get("tasks", {})
-        if not isinstance(tasks, Mapping) or not tasks:
+        tasks = section(system, "tasks", "tasks by name, e.g. {random: {views: orbit, ...}}", "system.")
+        if not tasks:
             raise ConfigError("system.tasks: at least one task is needed, with views, guidance and losses.")
-        inherit = convert(tuple[str, ...], stage.get("inherit") or [], f"stages.{name}.inherit")
+        inherit = convert(
+            tuple[str, ...], [] if stage.get("inherit") is None else stage["inherit"], f"stages.{name}.inherit"
+        )
         for part in inherit:
             if part not in INHERITABLE:
                 hint = did_you_mean(part, INHERITABLE)
                 raise ConfigError(f"stages.{name}.inherit: {part!r} is none of {', '.join(INHERITABLE)}.{hint}")
-        trainer = layers.overlay(values.get("trainer", {}), stage.get("trainer") or {})
+        trainer = layers.overlay(
+            section(values, "trainer", trainer_keys), section(stage, "trainer", trainer_keys, where)
+        )
         result = Stage(
             name=name,
             tasks=tuple(self.task(key, task) for key, task in tasks.items()),
@@ -192,13 +199,11 @@ class _Reader:
     def task(self, name: str, values: object) -> Task:
         where = f"system.tasks.{name}"
         if not isinstance(values, Mapping):
-            raise ConfigError(f"{where}: expected {', '.join(TASK)}, got {values!r}.")
+            raise ConfigError(f"{where}: expected {', '.join(TASK)}; got {shown(values)}.")
         _check_keys(where, values, TASK)
-        guidance = (
-            self.component("guidance", values["guidance"], f"{where}.guidance") if values.get("guidance") else None
-        )
-        losses = values.get("losses", {})
-        if not isinstance(losses, Mapping) or not losses:
+        guidance = self.component("guidance", values["guidance"], f"{where}.guidance") if "guidance" in values else None
+        losses = section(values, "losses", "weights by name, e.g. {sds: 1.0}", f"{where}.")
+        if not losses:
             raise ConfigError(f"{where}.losses: at least one weighted loss is needed, e.g. {{sds: 1.0}}.")
         return Task(
             name=name,
@@ -231,7 +236,7 @@ class _Reader:
         if isinstance(values, str):
             values = {"type": values}
         if not isinstance(values, Mapping):
-            raise ConfigError(f"{where}: expected {{type: NAME, ...}}, got {values!r}.")
+            raise ConfigError(f"{where}: expected {{type: NAME, ...}}, got {shown(values)}.")
         name = values.get("type", default)
         if not isinstance(name, str):
             raise ConfigError(f"{where}.type is missing. Known: {', '.join(self.registry.names(kind))}.")
