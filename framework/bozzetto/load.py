@@ -33,6 +33,7 @@ from bozzetto.recipe import (
 from bozzetto.recipe_file import RecipeFile, find_recipe, first_key, read_recipe
 from bozzetto.registry import Registry
 from bozzetto.requirements import check_requirements
+from bozzetto.sections import section
 from bozzetto.spec import ComponentSpec
 from bozzetto.stages import check_inheritance
 
@@ -156,16 +157,14 @@ class _Reader:
                 error.stage = name
                 raise
         if not made:
-            raise ConfigError(
-                "stages: every stage is null, so nothing is left to train. Leave one, or leave stages out."
-            )
+            raise ConfigError("stages: every stage is null, and nothing is left to train. Leave one, or drop stages.")
         return tuple(made)
 
     def stage(self, name: str, stage: object, values: Mapping[str, Any]) -> Stage:
         if not isinstance(stage, Mapping):
             raise ConfigError(f"stages.{name}: expected {', '.join(STAGE)}; got {shown(stage)}.")
         _check_keys(f"stages.{name}", stage, STAGE)
-        where, trainer_keys = f"stages.{name}.", [item.name for item in fields(TrainerConfig)]
+        where, known = f"stages.{name}.", [item.name for item in fields(TrainerConfig)]
         system = layers.overlay(section(values, "system", SYSTEM), section(stage, "system", SYSTEM, where))
         _check_keys("system", system, SYSTEM)
         parts = {
@@ -175,16 +174,13 @@ class _Reader:
         tasks = section(system, "tasks", "tasks by name, e.g. {random: {views: orbit, ...}}", "system.")
         if not tasks:
             raise ConfigError("system.tasks: at least one task is needed, with views, guidance and losses.")
-        inherit = convert(
-            tuple[str, ...], [] if stage.get("inherit") is None else stage["inherit"], f"stages.{name}.inherit"
-        )
+        wanted = stage.get("inherit")
+        inherit = convert(tuple[str, ...], () if wanted is None else wanted, f"{where}inherit")
         for part in inherit:
             if part not in INHERITABLE:
                 hint = did_you_mean(part, INHERITABLE)
                 raise ConfigError(f"stages.{name}.inherit: {part!r} is none of {', '.join(INHERITABLE)}.{hint}")
-        trainer = layers.overlay(
-            section(values, "trainer", trainer_keys), section(stage, "trainer", trainer_keys, where)
-        )
+        trainer = layers.overlay(section(values, "trainer", known), section(stage, "trainer", known, where))
         result = Stage(
             name=name,
             tasks=tuple(self.task(key, task) for key, task in tasks.items()),
