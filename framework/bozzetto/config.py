@@ -112,7 +112,8 @@ def _convert_union(arguments: tuple[Any, ...], value: object, where: str) -> Any
             return convert(choice, value, where)
         except ConfigError as error:
             errors.append(error)
-    raise next((error for error in errors if isinstance(error, RangeError)), errors[0])
+    inner = (f"{where}[", f"{where}.")  # an error of one item tells more than one that says it should be no list
+    raise max(errors, key=lambda error: (isinstance(error, RangeError), str(error).startswith(inner)))
 
 
 def _convert_tuple(arguments: tuple[Any, ...], value: object, where: str) -> tuple[Any, ...]:
@@ -133,6 +134,8 @@ def _convert_scalar(hint: Any, value: object, where: str) -> Any:
     if isinstance(value, hint) and (hint is bool or not isinstance(value, bool)):
         return value
     names = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
+    if hint is str and isinstance(value, (bool, int, float)):
+        raise ConfigError(f"{where}: expected text, got {shown(value)}; quote it.")
     raise ConfigError(f"{where}: expected {names.get(hint, hint)}, got {shown(value)}.")
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, fields, is_dataclass
 from typing import Annotated, Any, Union, get_args, get_origin
 
 from bozzetto.errors import shown
-from bozzetto.math.schedules import LARGEST, Schedule
+from bozzetto.math.schedules import LARGEST, LAST_STEP, Schedule
 
 Number = int | float
 
@@ -73,6 +73,19 @@ FLOAT = Range(least=-LARGEST, most=LARGEST)
 """What a float may be whose field says nothing: finite in 32 bits."""
 INT = Range(least=-(2**63), most=2**63 - 1)
 """What a whole number may be whose field says nothing: 64 bits."""
+
+Share = Annotated[float, Range(least=0.0, most=1.0)]
+"""A probability or a part of a whole."""
+Length = Annotated[float, Range(least=1e-3, most=1e3)]
+"""A length of the scene, world units: 32 bits tell points of such a scene apart, and none is lost in squares."""
+Step = Annotated[int, Range(least=0, most=LAST_STEP)]
+"""A step of the optimiser."""
+Pixels = Annotated[int, Range(least=1, most=8192)]
+"""The side of a picture."""
+Width = Annotated[int, Range(least=1, most=4096)]
+"""The width of a network's layer."""
+Depth = Annotated[int, Range(least=1, most=64)]
+"""A number of a network's layers."""
 
 
 @functools.cache

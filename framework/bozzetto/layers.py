@@ -10,13 +10,11 @@ import yaml
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from bozzetto.errors import ConfigError
+from bozzetto import yaml_text
+from bozzetto.errors import ConfigError, shown
 
 CHANGES = "stages"
 """Below this key stand changes that are laid over `system` and `trainer` later: until then a null is kept."""
-
-FASTEST_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-"""libyaml's where PyYAML was built with it: ten times faster."""
 
 LETTERS = ("prompt", "negative_prompt", "image")
 """Texts taken by the letter: a prompt or a path may hold colons, commas, brackets, and even `${...}`."""
@@ -29,14 +27,15 @@ def read(path: Path) -> dict[str, Any]:
         ConfigError: the file is not there or is not YAML.
     """
     try:
-        loaded = OmegaConf.load(path)
+        values = yaml_text.parse(yaml_text.read_text(path), str(path))
     except FileNotFoundError:
         near = sorted(p.name for p in path.parent.glob("*.yaml")) if path.parent.is_dir() else []
         known = f" {path.parent} holds: {', '.join(near)}." if near else ""
         raise ConfigError(f"There is no recipe {path}.{known}") from None
-    except (yaml.YAMLError, OSError, ValueError, OmegaConfBaseException) as error:
-        raise ConfigError(f"{path} cannot be read as YAML: {' '.join(str(error).split())}") from error
-    values = OmegaConf.to_container(loaded, resolve=False)
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror or error}") from error
+    if values is None:
+        return {}
     if not isinstance(values, dict):
         raise ConfigError(f"{path} must hold a mapping, not {type(values).__name__}.")
     return values
@@ -83,14 +82,23 @@ def parse_overrides(items: Iterable[str]) -> dict[str, Any]:
             value: Any = text
         else:
             try:
-                parsed = OmegaConf.create(f"value: {text}" if text else "value: ''")
-                value = OmegaConf.to_container(parsed, resolve=False)["value"]  # type: ignore[call-overload,index]
-            except (yaml.YAMLError, OmegaConfBaseException) as error:
-                raise ConfigError(f"{key}: {text!r} is not a YAML value. Quote it, e.g. {key}='\"...\"'.") from error
+                parsed = yaml_text.parse(f"value: {text}" if text else "value: ''", key)
+                (value,) = parsed.values()
+            except (ConfigError, ValueError) as error:
+                raise ConfigError(
+                    f"{key}: {shown(text)} is not a YAML value. Quote it, e.g. {key}='\"...\"'. ({_reason(error)})"
+                ) from error
+        if key.count(".") >= yaml_text.DEEPEST:
+            raise ConfigError(f"{shown(key)}: a key has at most {yaml_text.DEEPEST} parts.")
         for part in reversed(key.split(".")):
             value = {part: value}
         values = overlay(values, value, keep_null=True)
     return values
+
+
+def _reason(error: Exception) -> str:
+    """What is wrong with a value, without the place."""
+    return str(error).split(": ", 1)[-1].rstrip(".") if isinstance(error, ConfigError) else "it is more than one"
 
 
 def _is_text(item: str) -> bool:
@@ -183,7 +191,7 @@ def key_parts(key: str) -> list[str | int]:
 def line_of(path: Path, parts: Sequence[str | int]) -> int | None:
     """The line (from 1) at which a key stands in a YAML file; None if it does not."""
     try:
-        node = yaml.compose(path.read_text(encoding="utf-8"), Loader=FASTEST_LOADER)
+        node = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml_text.LOADER)
     except (yaml.YAMLError, OSError):
         return None
     line = None

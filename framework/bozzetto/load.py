@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 from bozzetto import layers
 from bozzetto.config import REQUIRED, bind, convert
-from bozzetto.errors import ConfigError, PluginError, UserError, did_you_mean
+from bozzetto.errors import ConfigError, PluginError, UserError, did_you_mean, shown
 from bozzetto.fields import FilePath, marked
 from bozzetto.hardware import Accelerator
 from bozzetto.layers import value_at, with_value
 from bozzetto.math.schedules import FIELDS as SCHEDULE_FIELDS
-from bozzetto.math.schedules import Schedule
 from bozzetto.names import check_names
 from bozzetto.origins import Origins
-from bozzetto.overrides import shadowed
+from bozzetto.overrides import require_known_stages, shadowed
 from bozzetto.recipe import (
     INHERITABLE,
     STAGE,
@@ -29,14 +28,17 @@ from bozzetto.recipe import (
     LossTerm,
     OptimizerConfig,
     Recipe,
+    Seed,
     Stage,
     Task,
     TaskTimes,
     TrainerConfig,
+    Weight,
 )
 from bozzetto.recipe_file import find_recipe, read_recipe
 from bozzetto.registry import Registry
 from bozzetto.requirements import check_requirements
+from bozzetto.sections import section
 from bozzetto.spec import ComponentSpec
 from bozzetto.stages import check_inheritance
 
@@ -67,24 +69,13 @@ def load_recipe(
     origins = Origins(file, chosen, overrides)
     below, given = file.layered(chosen), layers.parse_overrides(overrides)
     try:
-        _require_known_stages(below, given)
+        require_known_stages(below, given)
         values = layers.overlay(below, given)
         values.setdefault("name", path.stem)
         _place_image(values, origins)
         return _Reader(registry, origins).recipe(layers.resolve(values), chosen, reason)
     except UserError as error:
         raise type(error)(f"{origins.place_of(error)}: {error}") from error
-
-
-def _require_known_stages(below: Mapping[str, Any], given: Mapping[str, Any]) -> None:
-    """Raises `ConfigError` if an override names a stage that the recipe has not: it would train one more."""
-    stages, changed = below.get("stages") or {"main": {}}, given.get("stages")
-    if isinstance(stages, Mapping) and isinstance(changed, Mapping):
-        names = [str(name) for name in stages]
-        for name in changed:
-            if name not in names:
-                hint = did_you_mean(name, names)
-                raise ConfigError(f"stages.{name}: the recipe has no such stage.{hint} Stages: {', '.join(names)}.")
 
 
 def _place_image(values: dict[str, Any], origins: Origins) -> None:
@@ -131,32 +122,30 @@ class _Reader:
         check_requirements(values.get("plugins", []), self.registry)
         _check_keys("", values, [key for key in TOP if key not in FILE_ONLY])
         image = values.get("image", "")
-        prompt = values.get("prompt", "" if image else REQUIRED)
-        if not isinstance(prompt, str) or prompt.strip() in ((REQUIRED,) if image else ("", REQUIRED)):
+        prompt = convert(str, values.get("prompt", "" if image else REQUIRED), "prompt")
+        if prompt.strip() in ((REQUIRED,) if image else ("", REQUIRED)):
             raise ConfigError('prompt is missing. Say what to make: prompt="a hamburger".')
-        stages = values.get("stages") or {"main": {}}
-        if not isinstance(stages, Mapping):
-            raise ConfigError(f"stages: expected a mapping from names to stages, got {stages!r}.")
-        check_names("stages", map(str, stages))
-        check_names("export", map(str, values.get("export") or {}))
+        stages = section(values, "stages", "stages by name, e.g. {coarse: {}, refine: {}}") or {"main": {}}
+        exports = section(values, "export", "exporters by name, e.g. {mesh: {type: mesh}}")
+        check_names("stages", stages)
+        check_names("export", exports)
         output = self.origins.path(convert(str, values.get("output", "outputs"), "output"), "output")
         made = self._stages(stages, values)
-        exports = tuple(
-            (name, self.component("exporter", item or {}, f"export.{name}", default=name))
-            for name, item in values.get("export", {}).items()
-        )
         return Recipe(
             name=convert(str, values["name"], "name"),
             summary=convert(str, values.get("summary", ""), "summary"),
             prompt=prompt.strip(),
             negative_prompt=convert(str, values.get("negative_prompt", ""), "negative_prompt"),
-            seed=convert(int, values.get("seed", 0), "seed"),
+            seed=convert(Seed, values.get("seed", 0), "seed"),
             device=convert(Device, values.get("device", "auto"), "device"),
             output=output,
             profile=profile,
             profile_reason=reason,
             stages=made,
-            exports=exports,
+            exports=tuple(
+                (name, self.component("exporter", item, f"export.{name}", default=name))
+                for name, item in exports.items()
+            ),
             values=self._values(values, output),
             notices=shadowed(self.origins.overrides, values),
             image=image,
@@ -181,28 +170,32 @@ class _Reader:
             except UserError as error:
                 error.stage = name
                 raise
+        if not made:
+            raise ConfigError("stages: every stage is null, and nothing is left to train. Leave one, or drop stages.")
         return tuple(made)
 
     def stage(self, name: str, stage: object, values: Mapping[str, Any]) -> Stage:
         if not isinstance(stage, Mapping):
-            raise ConfigError(f"stages.{name}: expected {', '.join(STAGE)}, got {stage!r}.")
+            raise ConfigError(f"stages.{name}: expected {', '.join(STAGE)}; got {shown(stage)}.")
         _check_keys(f"stages.{name}", stage, STAGE)
-        system = layers.overlay(values.get("system", {}), stage.get("system") or {})
+        where, known = f"stages.{name}.", [item.name for item in fields(TrainerConfig)]
+        system = layers.overlay(section(values, "system", SYSTEM), section(stage, "system", SYSTEM, where))
         _check_keys("system", system, SYSTEM)
         parts = {
             key: self.component(key.replace("_", "-"), system.get(key), f"system.{key}")
             for key in ("geometry", "material", "background", "renderer", "prompt_processor")
         }
-        tasks = system.get("tasks", {})
-        if not isinstance(tasks, Mapping) or not tasks:
+        tasks = section(system, "tasks", "tasks by name, e.g. {random: {views: orbit, ...}}", "system.")
+        if not tasks:
             raise ConfigError("system.tasks: at least one task is needed, with views, guidance and losses.")
-        check_names("system.tasks", map(str, tasks))
-        inherit = convert(tuple[str, ...], stage.get("inherit") or [], f"stages.{name}.inherit")
+        check_names("system.tasks", tasks)
+        wanted = stage.get("inherit")
+        inherit = convert(tuple[str, ...], () if wanted is None else wanted, f"{where}inherit")
         for part in inherit:
             if part not in INHERITABLE:
                 hint = did_you_mean(part, INHERITABLE)
                 raise ConfigError(f"stages.{name}.inherit: {part!r} is none of {', '.join(INHERITABLE)}.{hint}")
-        trainer = layers.overlay(values.get("trainer", {}), stage.get("trainer") or {})
+        trainer = layers.overlay(section(values, "trainer", known), section(stage, "trainer", known, where))
         result = Stage(
             name=name,
             tasks=tuple(self.task(key, task) for key, task in tasks.items()),
@@ -217,13 +210,11 @@ class _Reader:
     def task(self, name: str, values: object) -> Task:
         where = f"system.tasks.{name}"
         if not isinstance(values, Mapping):
-            raise ConfigError(f"{where}: expected {', '.join(TASK)}, got {values!r}.")
+            raise ConfigError(f"{where}: expected {', '.join(TASK)}; got {shown(values)}.")
         _check_keys(where, values, TASK)
-        guidance = (
-            self.component("guidance", values["guidance"], f"{where}.guidance") if values.get("guidance") else None
-        )
-        losses = values.get("losses", {})
-        if not isinstance(losses, Mapping) or not losses:
+        guidance = self.component("guidance", values["guidance"], f"{where}.guidance") if "guidance" in values else None
+        losses = section(values, "losses", "weights by name, e.g. {sds: 1.0}", f"{where}.")
+        if not losses:
             raise ConfigError(f"{where}.losses: at least one weighted loss is needed, e.g. {{sds: 1.0}}.")
         return Task(
             name=name,
@@ -238,7 +229,7 @@ class _Reader:
         if isinstance(value, Mapping) and not set(value) <= set(SCHEDULE_FIELDS):
             config = {k: v for k, v in value.items() if k != "weight"}
             value = value.get("weight", 1.0)
-        weight = convert(Schedule, value, where)
+        weight = convert(Weight, value, where)
         if guidance and name in guidance.entry.spec.provides:
             return LossTerm(name, weight, None)
         try:
@@ -256,14 +247,14 @@ class _Reader:
         if isinstance(values, str):
             values = {"type": values}
         if not isinstance(values, Mapping):
-            raise ConfigError(f"{where}: expected {{type: NAME, ...}}, got {values!r}.")
+            raise ConfigError(f"{where}: expected {{type: NAME, ...}}, got {shown(values)}.")
         name = values.get("type", default)
         if not isinstance(name, str):
             raise ConfigError(f"{where}.type is missing. Known: {', '.join(self.registry.names(kind))}.")
         place = f"{where}.type" if "type" in values else where
         entry, schema = self.registry.find(kind, name, place), self.registry.config_type(kind, name, place)
-        fields = {key: value for key, value in values.items() if key != "type"}
-        return Component(entry, bind(schema, self._placed(schema, fields, where), where), where)
+        given = {key: value for key, value in values.items() if key != "type"}
+        return Component(entry, bind(schema, self._placed(schema, given, where), where), where)
 
     def _placed(self, schema: type, values: Mapping[str, Any], where: str) -> Mapping[str, Any]:
         """The values with absolute paths in the fields that name files."""

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from bozzetto import layers
+from bozzetto.errors import ConfigError, did_you_mean
 
 LAYERED = ("system", "trainer")
 """The keys of a recipe that a stage can lay its own values over."""
@@ -36,3 +37,14 @@ def shadowed(overrides: Iterable[str], values: Mapping[str, Any]) -> tuple[str, 
                     f"anew. To change it there: stages.{hidden[0]}.{key}=..."
                 )
     return tuple(told)
+
+
+def require_known_stages(below: Mapping[str, Any], given: Mapping[str, Any]) -> None:
+    """Raises `ConfigError` if an override names a stage that the recipe has not: it would train one more."""
+    stages, changed = below.get("stages") or {"main": {}}, given.get("stages")
+    if isinstance(stages, Mapping) and isinstance(changed, Mapping):
+        names = [str(name) for name in stages]
+        for name in changed:
+            if name not in names:
+                hint = did_you_mean(name, names)
+                raise ConfigError(f"stages.{name}: the recipe has no such stage.{hint} Stages: {', '.join(names)}.")

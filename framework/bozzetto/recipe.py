@@ -5,12 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from bozzetto.math.schedules import Schedule
+from bozzetto.fields import Range, Step, check_fields
+from bozzetto.math.schedules import LAST_STEP, Schedule
 from bozzetto.registry import Entry
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
+Seed = Annotated[int, Range(least=0, most=2**63 - 1)]
+"""What torch's generators take, on every device."""
+Weight = Annotated[Schedule, Range(least=-1e9, most=1e9)]
+"""Of a loss."""
+LearningRate = Annotated[Schedule, Range(least=0.0, most=10.0)]
+Decay = Annotated[float, Range(least=0.0, most=0.999999)]
+Every = Annotated[int, Range(least=1, most=LAST_STEP)]
 
 TOP = {
     "name": "Name of the run folder below `output`; the file's name if left out.",
@@ -100,16 +108,17 @@ class LossTerm:
 class TaskTimes:
     """When a task runs."""
 
-    every: int = 1
+    every: Every = 1
     """Run in every n-th step."""
-    start_step: int = 0
+    start_step: Step = 0
     """First step."""
-    until_step: int | None = None
+    until_step: Step | None = None
     """First step at which it no longer runs; null: to the end."""
 
     def __post_init__(self) -> None:
-        if self.every < 1:
-            raise ValueError(f"every: must be at least 1, got {self.every}")
+        check_fields(self)
+        if self.until_step is not None and not self.start_step < self.until_step:
+            raise ValueError(f"until_step: must be after start_step ({self.start_step}), got {self.until_step}")
 
     def active(self, step: int) -> bool:
         """Whether the task runs in `step`."""
@@ -134,48 +143,42 @@ class OptimizerConfig:
 
     type: Literal["adam", "adamw"] = "adam"
     """Adam (Kingma and Ba 2015) or AdamW (decoupled weight decay)."""
-    lr: Schedule = Schedule.constant(0.01)
+    lr: LearningRate = Schedule.constant(0.01)
     """Learning rate of every parameter that `lr_of` does not name."""
-    lr_of: dict[str, Schedule] = field(default_factory=dict)
+    lr_of: dict[str, LearningRate] = field(default_factory=dict)
     """Learning rate by the longest matching prefix of a parameter's name, e.g. `{background: 0.001}`."""
-    betas: tuple[float, float] = (0.9, 0.99)
+    betas: tuple[Decay, Decay] = (0.9, 0.99)
     """Decay of the running first and second moments."""
-    eps: float = 1e-15
+    eps: Annotated[float, Range(least=1e-30, most=1.0)] = 1e-15
     """Added to the denominator; tiny, as hash-grid gradients are (instant-ngp, sec. 4)."""
-    weight_decay: float = 0.0
+    weight_decay: Annotated[float, Range(least=0.0, most=1e3)] = 0.0
     """L2 (adam) or decoupled (adamw) decay."""
-    clip_norm: float | None = None
+    clip_norm: Annotated[float, Range(least=1e-8, most=1e8)] | None = None
     """Scale gradients down to this global norm; null: never."""
 
     def __post_init__(self) -> None:
-        if self.clip_norm is not None and self.clip_norm <= 0:
-            raise ValueError(f"clip_norm: must be positive or null, got {self.clip_norm}")
+        check_fields(self)
 
 
 @dataclass(frozen=True)
 class TrainerConfig:
     """How long a stage trains and what it leaves on the way."""
 
-    steps: int = 10000
+    steps: Every = 10000
     """Optimiser steps."""
-    log_every: int = 10
+    log_every: Every = 10
     """Steps between rows of metrics."""
-    image_every: int = 100
+    image_every: Step = 100
     """Steps between validation pictures; 0: none."""
-    image_views: int = 4
+    image_views: Annotated[int, Range(least=1, most=64)] = 4
     """Views in a validation picture, evenly around the object."""
-    checkpoint_every: int = 250
+    checkpoint_every: Every = 250
     """Steps between checkpoints; the last one is always kept."""
-    debug_every: int = 0
+    debug_every: Step = 0
     """Steps between pictures of what the guidance sees; 0: none."""
 
     def __post_init__(self) -> None:
-        for name in ("steps", "log_every", "image_views", "checkpoint_every"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}: must be at least 1, got {getattr(self, name)}")
-        for name in ("image_every", "debug_every"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name}: must be at least 0, got {getattr(self, name)}")
+        check_fields(self)
 
 
 @dataclass(frozen=True)

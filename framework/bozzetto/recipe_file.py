@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from bozzetto import layers
-from bozzetto.errors import ConfigError, UserError, did_you_mean
+from bozzetto.config import convert
+from bozzetto.errors import ConfigError, UserError, did_you_mean, shown
 from bozzetto.registry import Registry
 from bozzetto.requirements import check_requirements
 
@@ -69,9 +70,9 @@ def read_recipe(path: Path, registry: Registry, below: tuple[Path, ...] = ()) ->
         UserError: unreadable, a plugin is lacking, or `extends` leads nowhere; with file and line.
     """
     values = layers.read(path)
-    wanted, profiles = values.pop("extends", None), values.pop("profiles", None) or {}
+    wanted, profiles = values.pop("extends", None), values.pop("profiles", None)
     try:
-        check_requirements(values.get("plugins") or [], registry)
+        check_requirements([] if values.get("plugins") is None else values["plugins"], registry)
         checked = _profiles(profiles)
         parent = None
         if wanted is not None:
@@ -143,9 +144,12 @@ def _parent_path(path: Path, wanted: object, registry: Registry, trail: tuple[Pa
 
 
 def _profiles(values: object) -> dict[str, Mapping[str, Any]]:
+    if values is None:
+        return {}
     if not isinstance(values, Mapping):
-        raise ConfigError(f"profiles: expected a mapping from names to what they change, got {values!r}.")
+        raise ConfigError(f"profiles: expected a mapping from names to what they change, got {shown(values)}.")
     for name, changes in values.items():
         if changes is not None and not isinstance(changes, Mapping):
-            raise ConfigError(f"profiles.{name}: expected a mapping of what it changes, got {changes!r}.")
+            raise ConfigError(f"profiles.{name}: expected a mapping of what it changes, got {shown(changes)}.")
+        convert(tuple[str, ...], (changes or {}).get("plugins") or (), f"profiles.{name}.plugins")
     return {str(name): changes or {} for name, changes in values.items()}

@@ -8,15 +8,26 @@ everywhere. Imports no torch.
 from __future__ import annotations
 
 import types
-import typing
 from collections.abc import Mapping
 from dataclasses import MISSING, fields, is_dataclass
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from bozzetto.config import field_texts, plain
 from bozzetto.errors import PluginError
+from bozzetto.fields import Range, hints_of
 from bozzetto.math.schedules import Curve, Schedule
-from bozzetto.recipe import INHERITABLE, STAGE, SYSTEM, TASK, TOP, Device, OptimizerConfig, TaskTimes, TrainerConfig
+from bozzetto.recipe import (
+    INHERITABLE,
+    STAGE,
+    SYSTEM,
+    TASK,
+    TOP,
+    Device,
+    OptimizerConfig,
+    Seed,
+    TaskTimes,
+    TrainerConfig,
+)
 from bozzetto.registry import Registry
 from bozzetto.spec import API
 
@@ -67,7 +78,7 @@ def recipe_schema(registry: Registry) -> Schema:
                 "properties": {name: _maybe(_ref(f"loss.{name}")) for name in _losses(registry)},
                 "additionalProperties": _maybe(_ref("any-loss")),
             },
-        } | {item.name: _of_type(_hints(TaskTimes)[item.name]) for item in fields(TaskTimes)}),
+        } | {item.name: _of_type(hints_of(TaskTimes)[item.name]) for item in fields(TaskTimes)}),
         "any-loss": {"anyOf": [_ref("schedule"), {"type": "object", "properties": {"weight": _ref("schedule")}}]},
         "trainer": _of_dataclass(TrainerConfig),
         "stage": _object(STAGE, {
@@ -89,7 +100,7 @@ def _top(registry: Registry) -> Schema:
     exporters = {name: _maybe(_ref(f"exporter.{name}")) for name in registry.names("exporter")}
     return {
         "plugins": {"type": "array", "items": {"type": "string"}},
-        "seed": {"type": "integer"},
+        "seed": _of_type(Seed),
         "device": {"enum": list(get_args(Device))},
         "system": _ref("system"),
         "trainer": _ref("trainer"),
@@ -142,7 +153,7 @@ def _object(texts: Mapping[str, str], properties: Mapping[str, Schema]) -> Schem
 
 
 def _of_dataclass(schema: type) -> Schema:
-    texts, hints = field_texts(schema), _hints(schema)
+    texts, hints = field_texts(schema), hints_of(schema)
     properties: Schema = {}
     for item in fields(schema):
         described = {**_maybe(_of_type(hints[item.name])), "description": texts.get(item.name, "")}
@@ -156,6 +167,9 @@ def _of_dataclass(schema: type) -> Schema:
 def _of_type(hint: Any) -> Schema:
     """The schema of one field's type: the types that `bozzetto.config.bind` takes."""
     origin, arguments = get_origin(hint), get_args(hint)
+    if origin is Annotated:
+        bounds = [_bounds(item) for item in arguments[1:] if isinstance(item, Range)]
+        return _of_type(arguments[0]) | (bounds[0] if bounds and arguments[0] is not Schedule else {})
     if origin in (Union, types.UnionType):
         return {"anyOf": [_of_type(argument) for argument in arguments]}
     if origin is Literal:
@@ -176,6 +190,17 @@ def _of_type(hint: Any) -> Schema:
     return {"type": named[hint]} if hint in named else {}
 
 
+def _bounds(allowed: Range) -> Schema:
+    """A range in the words of a schema. Those of schedules, which are a definition of their own, are left out."""
+    words = {
+        "minimum": allowed.least,
+        "maximum": allowed.most,
+        "exclusiveMinimum": allowed.above,
+        "exclusiveMaximum": allowed.below,
+    }
+    return {word: bound for word, bound in words.items() if bound is not None}
+
+
 def _maybe(schema: Schema) -> Schema:
     """The same, or null, or an interpolation."""
     return {"anyOf": [schema, _ref("anywhere")]}
@@ -183,7 +208,3 @@ def _maybe(schema: Schema) -> Schema:
 
 def _ref(name: str) -> Schema:
     return {"$ref": f"#/definitions/{name}"}
-
-
-def _hints(schema: type) -> dict[str, Any]:
-    return typing.get_type_hints(schema)

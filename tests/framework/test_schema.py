@@ -1,6 +1,7 @@
 """The JSON schema agrees with the loader. Checked with a few lines that know the keywords it uses."""
 
 import json
+import math
 import re
 import sys
 import types
@@ -64,13 +65,17 @@ def fits(value, rule, root):
         "if",
         "then",
     }
-    known |= {"properties", "additionalProperties", "required", "items", "minItems", "maxItems", "minimum"}
+    known |= {"properties", "additionalProperties", "required", "items", "minItems", "maxItems"}
+    known |= {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"}
     assert set(rule) <= known, set(rule) - known
     good = [_type_fits(value, rule), "enum" not in rule or value in rule["enum"]]
     good += [not isinstance(value, str) or re.search(rule["pattern"], value)] if "pattern" in rule else []
     good += [any(fits(value, part, root) for part in rule["anyOf"])] if "anyOf" in rule else []
     good += [fits(value, part, root) for part in rule.get("allOf", [])]
     good += [not fits(value, rule["if"], root) or fits(value, rule["then"], root)] if "if" in rule else []
+    if isinstance(value, (int, float)):
+        good += [rule.get("minimum", value) <= value <= rule.get("maximum", value)]
+        good += [rule.get("exclusiveMinimum", -math.inf) < value < rule.get("exclusiveMaximum", math.inf)]
     if isinstance(value, dict):
         good += [set(rule.get("required", [])) <= set(value)]
         rest = rule.get("additionalProperties", {})
@@ -104,6 +109,9 @@ def test_every_shipped_recipe_fits(schema, path):
         ({"system": {"geometry": {"type": "hash-grid", "levels": 3}}}, True),
         ({"system": {"geometry": {"type": "bozzetto/hash-grid", "levels": "${seed}"}}}, True),
         ({"system": {"geometry": {"levels": 3}}}, True),
+        ({"system": {"geometry": {"type": "hash-grid", "levels": 33}}}, False),
+        ({"seed": -1}, False),
+        ({"system": {"renderer": {"type": "volume", "occupancy_threshold": 1.0}}}, False),
         ({"system": {"geometry": {"type": "hash-grid", "levles": 3}}}, False),
         ({"system": {"geometry": {"type": "hash-grid", "levels": "three"}}}, False),
         ({"system": {"geometry": {"type": "hash-grid", "interpolation": "cubic"}}}, False),

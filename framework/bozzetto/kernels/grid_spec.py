@@ -68,10 +68,10 @@ class GridSpec:
             raise ValueError(f"features: must be one of {', '.join(map(str, FEATURE_COUNTS))}, got {self.features}")
         if not 3 <= self.log2_table_size <= 24:
             raise ValueError(f"log2_table_size: must lie in [3, 24], got {self.log2_table_size}")
-        if self.base_resolution < 2:
-            raise ValueError(f"base_resolution: must be at least 2, got {self.base_resolution}")
-        if not (math.isfinite(self.growth) and self.growth >= 1.0):
-            raise ValueError(f"growth: must be at least 1, got {self.growth}")
+        if not 2 <= self.base_resolution <= MAX_RESOLUTION:
+            raise ValueError(f"base_resolution: must lie in [2, {MAX_RESOLUTION}], got {self.base_resolution}")
+        if not 1.0 <= self.growth <= MAX_RESOLUTION:
+            raise ValueError(f"growth: must lie in [1, {MAX_RESOLUTION}], got {self.growth}")
         if self.interpolation not in get_args(Interpolation):
             raise ValueError(
                 f"interpolation: must be one of {', '.join(get_args(Interpolation))}, got {self.interpolation!r}"
@@ -93,10 +93,12 @@ class GridSpec:
         interpolation: Interpolation = "linear",
     ) -> GridSpec:
         """The grid whose last level has `finest_resolution` vertices per axis (Instant NGP, eq. 3)."""
-        if finest_resolution < base_resolution:
+        if not 2 <= base_resolution <= finest_resolution:
             raise ValueError(
                 f"finest_resolution: must be at least base_resolution ({base_resolution}), got {finest_resolution}"
             )
+        if not finest_resolution <= MAX_RESOLUTION:
+            raise ValueError(f"finest_resolution: must be at most {MAX_RESOLUTION}, got {finest_resolution}")
         growth = (finest_resolution / base_resolution) ** (1.0 / max(levels - 1, 1))
         return cls(levels, features, log2_table_size, base_resolution, growth, interpolation)
 

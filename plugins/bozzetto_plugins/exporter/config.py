@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
+
+from bozzetto.fields import Range, check_fields
 
 LARGEST_TEXTURE = 8192
 """Pixels that every viewer of the last ten years can load."""
@@ -17,59 +18,40 @@ class MeshConfig:
     formats: tuple[Literal["glb", "obj", "ply", "stl"], ...] = ("glb", "obj")
     """Files to write: `glb` (one file, texture inside), `obj` (with .mtl and .png), `ply` (colours on vertices), `stl`
     (shape alone)."""
-    scale: float = 1.0
+    scale: Annotated[float, Range(least=1e-6, most=1e6)] = 1.0
     """Metres in the file per world unit."""
     origin: Literal["none", "center", "bottom"] = "none"
     """Point that becomes the file's origin: `none` keeps the world's, `center` is the middle of the object's bounding
     box, `bottom` the middle of its floor, so that the object stands on the ground."""
-    resolution: int = 128
+    resolution: Annotated[int, Range(least=8, most=4096)] = 128
     """Grid points along each side of the scene's cube at which the density is looked up. Not read for a geometry that
     is a mesh already, nor are `threshold` and `smoothing_iterations`."""
-    threshold: float | Literal["auto"] = "auto"
+    threshold: Annotated[float, Range(least=1e-6, most=1e6)] | Literal["auto"] = "auto"
     """Density of the surface, per world unit; `auto` takes the one whose silhouette agrees best with what the volume
     shows."""
-    min_component_share: float = 0.01
+    min_component_share: Annotated[float, Range(least=0.0, below=1.0)] = 0.01
     """Loose pieces with a smaller share of all faces than this are dropped; the largest piece always stays."""
-    smoothing_iterations: int = 3
+    smoothing_iterations: Annotated[int, Range(least=0, most=1000)] = 3
     """Rounds of Taubin smoothing, which removes the grid's steps without shrinking the object; 0 is none."""
-    max_faces: int = 20_000
+    max_faces: Annotated[int, Range(least=4, most=10_000_000)] = 20_000
     """Meshes with more triangles are simplified to this many."""
-    texture_size: int = 1024
+    texture_size: Annotated[int, Range(least=16, most=LARGEST_TEXTURE)] = 1024
     """Side of the square texture, pixels."""
-    bake_samples: int = 4
+    bake_samples: Annotated[int, Range(least=1, most=64)] = 4
     """Samples per texel, half a grid cell apart from the surface inward, composited as the volume renderer would; one
     for a geometry that is a mesh."""
-    chunk_points: int = 65_536
+    chunk_points: Annotated[int, Range(least=1, most=1 << 30)] = 65_536
     """Points looked up at a time; bounds memory, changes nothing else."""
-    verify_views: int = 4
+    verify_views: Annotated[int, Range(least=0, most=64)] = 4
     """Sides from which every file, read back, is drawn and compared with what the training renderer shows; 0 draws
     none."""
-    verify_size: int = 128
+    verify_size: Annotated[int, Range(least=8, most=4096)] = 128
     """Height and width of those pictures, pixels."""
 
     def __post_init__(self) -> None:
         if not self.formats:
             raise ValueError("formats: must name at least one of glb, obj, ply, stl")
-        for name, least in (
-            ("resolution", 8),
-            ("max_faces", 4),
-            ("texture_size", 16),
-            ("bake_samples", 1),
-            ("chunk_points", 1),
-            ("smoothing_iterations", 0),
-            ("verify_views", 0),
-            ("verify_size", 8),
-        ):
-            if getattr(self, name) < least:
-                raise ValueError(f"{name}: must be at least {least}, got {getattr(self, name)}")
-        if self.texture_size > LARGEST_TEXTURE:
-            raise ValueError(f"texture_size: must be at most {LARGEST_TEXTURE}, got {self.texture_size}")
-        if not (self.scale > 0.0 and math.isfinite(self.scale)):
-            raise ValueError(f"scale: must be above 0 and finite, got {self.scale}")
-        if self.threshold != "auto" and not self.threshold > 0.0:
-            raise ValueError(f"threshold: must be above 0 or 'auto', got {self.threshold}")
-        if not 0.0 <= self.min_component_share < 1.0:
-            raise ValueError(f"min_component_share: must lie in [0, 1), got {self.min_component_share}")
+        check_fields(self)
 
 
 @dataclass(frozen=True)
@@ -78,13 +60,13 @@ class TurntableConfig:
 
     outputs: tuple[Literal["video", "contact-sheet"], ...] = ("video", "contact-sheet")
     """`video` is turntable.mp4, `contact-sheet` is contact_sheet.png."""
-    frames: int = 60
+    frames: Annotated[int, Range(least=1, most=3600)] = 60
     """Pictures around the object in one turn."""
-    frames_per_second: int = 30
+    frames_per_second: Annotated[int, Range(least=1, most=240)] = 30
     """Speed of the video."""
-    size: int = 256
+    size: Annotated[int, Range(least=16, most=4096)] = 256
     """Height and width of each picture, pixels; even, because H.264 needs it."""
-    sides: int = 8
+    sides: Annotated[int, Range(least=1, most=64)] = 8
     """Columns of the contact sheet, evenly around the object; taken from the video's pictures."""
     background: Literal["white", "scene"] = "white"
     """Plain white, or the background that was trained."""
@@ -92,10 +74,8 @@ class TurntableConfig:
     def __post_init__(self) -> None:
         if not self.outputs:
             raise ValueError("outputs: must name at least one of video, contact-sheet")
-        for name in ("frames", "frames_per_second", "sides"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}: must be at least 1, got {getattr(self, name)}")
-        if self.size < 16 or self.size % 2:
+        check_fields(self)
+        if self.size % 2:
             raise ValueError(f"size: must be even and at least 16, got {self.size}")
         if self.sides > self.frames:
             raise ValueError(f"sides: must be at most frames ({self.frames}), got {self.sides}")

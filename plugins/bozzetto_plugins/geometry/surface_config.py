@@ -5,44 +5,47 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
-from bozzetto.fields import FilePath
+from bozzetto.fields import Depth, FilePath, Length, Range, Share, Width, check_fields
 from bozzetto.kernels.grid_spec import GridSpec, Interpolation
+from bozzetto_plugins.geometry.config import (
+    ComputeDtype,
+    FeatureCount,
+    FeaturesPerLevel,
+    Levels,
+    Log2TableSize,
+    Resolution,
+)
 
 Axis = Literal["+x", "-x", "+y", "-y", "+z", "-z"]
-ComputeDtype = Literal["float32", "bfloat16"]
 
 
 @dataclass(frozen=True)
 class SurfaceFeaturesConfig:
     """A hash grid and a small network that give the features on a surface; fields mean what they do in `hash-grid`."""
 
-    levels: int = 16
+    levels: Levels = 16
     """Number of resolutions of the grid."""
-    features_per_level: int = 2
+    features_per_level: FeaturesPerLevel = 2
     """Numbers stored per grid vertex and level."""
-    log2_table_size: int = 19
+    log2_table_size: Log2TableSize = 19
     """At most 2 to this power vertices per level."""
-    base_resolution: int = 16
+    base_resolution: Resolution = 16
     """Vertices per axis of the coarsest level."""
-    finest_resolution: int = 2048
+    finest_resolution: Resolution = 2048
     """Vertices per axis of the finest level."""
     interpolation: Interpolation = "linear"
     """`linear` or `smoothstep`."""
-    hidden_width: int = 64
+    hidden_width: Width = 64
     """Width of the hidden layers of the network."""
-    hidden_layers: int = 1
+    hidden_layers: Depth = 1
     """Number of hidden layers."""
     compute_dtype: ComputeDtype = "float32"
     """Number format of the hidden layers."""
-    feature_count: int = 3
+    feature_count: FeatureCount = 3
     """Width of the features handed to the material."""
 
     def __post_init__(self) -> None:
-        for name in ("hidden_width", "hidden_layers", "feature_count"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}: must be at least 1, got {getattr(self, name)}")
-        if not 1 <= self.features_per_level <= 8:
-            raise ValueError(f"features_per_level: must lie in [1, 8], got {self.features_per_level}")
+        check_fields(self)
         self.grid()
 
     def grid(self) -> GridSpec:
@@ -68,40 +71,39 @@ class AssetConfig:
     """The file's axis that points up. glTF, and what this program exports: +y."""
     front: Axis = "+z"
     """The file's axis that points to the front. glTF, and what this program exports: +z."""
-    extent: float = 0.7
+    extent: Share = 0.7
     """Half of the object's longest side, as a share of the scene's radius; the object is scaled to it. 0: not at all,
     and not centred either: the file is in world units."""
 
     def __post_init__(self) -> None:
+        check_fields(self)
         if self.up[1] == self.front[1]:
             raise ValueError(f"front: must be perpendicular to up, got {self.front} and {self.up}")
-        if not 0.0 <= self.extent <= 1.0:
-            raise ValueError(f"extent: must lie in [0, 1], got {self.extent}")
 
 
 @dataclass(frozen=True)
 class DmtetConfig:
     """Options of `dmtet`."""
 
-    radius: float = 1.0
+    radius: Length = 1.0
     """Half side of the cube [-radius, radius]^3 the surface lives in, world units."""
-    resolution: int = 64
+    resolution: Annotated[int, Range(least=4, most=512)] = 64
     """Cells of the tetrahedral grid along each axis; each is cut into 12 tetrahedra. 128 needs a GPU."""
     start: Literal["sphere", "ellipsoid", "mesh"] = "sphere"
     """First shape, where the stage does not inherit one from the stage before."""
-    start_radius: float = 0.5
+    start_radius: Length = 0.5
     """Of the sphere, world units."""
-    start_axes: tuple[float, float, float] = (0.5, 0.5, 0.5)
+    start_axes: tuple[Length, Length, Length] = (0.5, 0.5, 0.5)
     """Half axes of the ellipsoid along x, y and z, world units."""
     start_mesh: AssetConfig = field(default_factory=AssetConfig)
     """The closed mesh to start from; its surface alone is read, not its colours."""
-    threshold: float | None = None
+    threshold: Annotated[float, Range(least=1e-6, most=1e6)] | None = None
     """Density that counts as solid in a stage before that has densities, per world unit; null: chosen by its masks."""
     inherit_features: bool = True
     """Whether colours, too, start from a stage before with densities; its hash grid must then be like this one's."""
     deform: bool = True
     """Whether grid vertices may move, by at most a fifth of a cell along each axis."""
-    smooth_gradient: int = 4
+    smooth_gradient: Annotated[int, Range(least=0, most=1000)] = 4
     """Times that the gradient of the signed distances is averaged with neighbouring vertices, so that the surface moves
     as a whole, not vertex by vertex; 0: as it is."""
     lock_geometry: bool = False
@@ -112,19 +114,12 @@ class DmtetConfig:
     """The hash grid that gives the features on the surface."""
 
     def __post_init__(self) -> None:
-        if not self.radius > 0.0:
-            raise ValueError(f"radius: must be above 0, got {self.radius}")
-        if self.resolution < 4:
-            raise ValueError(f"resolution: must be at least 4, got {self.resolution}")
+        check_fields(self)
         largest = self.radius * (1.0 - 2.0 / self.resolution)
         if not 0.0 < self.start_radius <= largest:
             raise ValueError(f"start_radius: must lie in (0, {largest:g}] to fit the cube, got {self.start_radius}")
         if not all(0.0 < axis <= largest for axis in self.start_axes):
             raise ValueError(f"start_axes: must lie in (0, {largest:g}] to fit the cube, got {list(self.start_axes)}")
-        if self.threshold is not None and not self.threshold > 0.0:
-            raise ValueError(f"threshold: must be above 0 or null, got {self.threshold}")
-        if self.smooth_gradient < 0:
-            raise ValueError(f"smooth_gradient: must be at least 0, got {self.smooth_gradient}")
         if self.lock_geometry and self.lock_texture:
             raise ValueError("lock_texture: with lock_geometry nothing is left to train")
 
@@ -133,7 +128,7 @@ class DmtetConfig:
 class MeshConfig:
     """Options of `mesh`."""
 
-    radius: float = 1.0
+    radius: Length = 1.0
     """Half side of the cube [-radius, radius]^3 the surface lives in, world units."""
     asset: AssetConfig = field(default_factory=AssetConfig)
     """The file, which gives the shape; its own colours are not read."""
@@ -141,5 +136,4 @@ class MeshConfig:
     """The hash grid that gives the features on the surface."""
 
     def __post_init__(self) -> None:
-        if not self.radius > 0.0:
-            raise ValueError(f"radius: must be above 0, got {self.radius}")
+        check_fields(self)

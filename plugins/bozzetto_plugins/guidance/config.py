@@ -5,8 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from bozzetto.fields import FilePath
+from bozzetto.fields import FilePath, Range, Share, Step, check_fields
 from bozzetto.math.schedules import Schedule
+
+Scale = Annotated[Schedule, Range(least=0.0, most=1e4)]
+Fraction = Annotated[Schedule, Range(least=0.0, most=1.0)]
+Clip = Annotated[Schedule, Range(least=1e-8, most=1e8)]
+Count = Annotated[int, Range(least=0, most=1000)]
 
 CHECKED_RATIOS = 64
 """How many points of two schedules are compared before a run."""
@@ -18,11 +23,11 @@ class StableDiffusionConfig:
 
     model: Annotated[str, FilePath(or_name=True)] = "sd-1.5"
     """Which weights: an alias such as `bozzetto-mini` or `sd-1.5`, a hub repository `owner/name`, or a folder."""
-    cfg_scale: Schedule = Schedule.constant(100.0)
+    cfg_scale: Scale = Schedule.constant(100.0)
     """Classifier-free guidance `uncond + scale * (cond - uncond)`. 1 is the plain conditional prediction."""
-    min_step_fraction: Schedule = Schedule.constant(0.02)
+    min_step_fraction: Fraction = Schedule.constant(0.02)
     """Least noisy timestep distilled, as a fraction of the model's training steps."""
-    max_step_fraction: Schedule = Schedule.constant(0.98)
+    max_step_fraction: Fraction = Schedule.constant(0.98)
     """Noisiest timestep distilled, as a fraction of the model's training steps; annealing it sharpens detail."""
     weighting: Literal["one-minus-alpha-bar", "uniform", "fantasia3d"] = "one-minus-alpha-bar"
     """w(t): 1 - abar (DreamFusion), 1 (Magic3D), or sqrt(abar) (1 - abar) (Fantasia3D)."""
@@ -30,15 +35,15 @@ class StableDiffusionConfig:
     """How the gradient enters autograd. All four give the same one: see `bozzetto.math.score`."""
     guider: Literal["cfg", "perp-neg"] = "cfg"
     """`perp-neg` also pushes away from wrong views; it needs `negatives: true` in the prompt processor."""
-    cfg_rescale: float = 0.0
+    cfg_rescale: Share = 0.0
     """How far the guided prediction gets the conditional one's spread, in [0, 1]; against over-exposure."""
-    grad_clip: Schedule | None = None
+    grad_clip: Clip | None = None
     """Largest gradient in latents, per view, before the mean over views; null: none."""
     grad_clip_by: Literal["value", "norm"] = "value"
     """Whether `grad_clip` bounds each value or each view's L2 norm."""
     encode: Literal["sample", "mode"] = "sample"
     """Whether latents are drawn from the image encoder's distribution or are its most likely value."""
-    as_latent_until_step: int = 0
+    as_latent_until_step: Step = 0
     """Until this step the latents are the rendered normals and opacity, not the encoded image; 0: never."""
     dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
     """Precision of the frozen weights. `auto`: float16 on an accelerator, elsewhere what the processor does fastest."""
@@ -50,15 +55,11 @@ class StableDiffusionConfig:
     """Store the weights of convolutions channels last: faster on GPUs with tensor cores."""
     debug: bool = True
     """Offer pictures of what the guidance sees; they cost nothing until `trainer.debug_every` draws them."""
-    debug_steps: int = 20
+    debug_steps: Count = 20
     """Steps in which those pictures are denoised to the end, each as dear as a training step; 0: not at all."""
 
     def __post_init__(self) -> None:
         _check(self)
-        if not 0.0 <= self.cfg_rescale <= 1.0:
-            raise ValueError(f"cfg_rescale: must lie in [0, 1], got {self.cfg_rescale}")
-        if self.as_latent_until_step < 0:
-            raise ValueError(f"as_latent_until_step: must be at least 0, got {self.as_latent_until_step}")
 
 
 @dataclass(frozen=True)
@@ -70,11 +71,11 @@ class Zero123Config:
     pose_convention: Literal["auto", "zero123", "stable-zero123"] = "auto"
     """Fourth number of a pose: difference of distances (`zero123`) or the photo's polar angle (`stable-zero123`).
     `auto`: the latter if the model's name says `stable`."""
-    cfg_scale: Schedule = Schedule.constant(3.0)
+    cfg_scale: Scale = Schedule.constant(3.0)
     """Classifier-free guidance `uncond + scale * (cond - uncond)`; without classifier the model sees no photo."""
-    min_step_fraction: Schedule = Schedule.constant(0.2)
+    min_step_fraction: Fraction = Schedule.constant(0.2)
     """Least noisy timestep distilled, as a fraction of the model's training steps."""
-    max_step_fraction: Schedule = Schedule.constant(0.6)
+    max_step_fraction: Fraction = Schedule.constant(0.6)
     """Noisiest timestep distilled, as a fraction of the model's training steps; annealing it sharpens detail."""
     angle_scale: bool = False
     """Let the gradient of a view grow with its angle to the nearest photo, from 0 at the photo (stable-dreamfusion)."""
@@ -82,7 +83,7 @@ class Zero123Config:
     """w(t): 1 - abar (DreamFusion), 1 (Magic3D), or sqrt(abar) (1 - abar) (Fantasia3D)."""
     sds_form: Literal["target", "function", "dot", "backward"] = "target"
     """How the gradient enters autograd. All four give the same one: see `bozzetto.math.score`."""
-    grad_clip: Schedule | None = None
+    grad_clip: Clip | None = None
     """Largest gradient in latents, per view, before the mean over views; null: none."""
     grad_clip_by: Literal["value", "norm"] = "value"
     """Whether `grad_clip` bounds each value or each view's L2 norm."""
@@ -98,7 +99,7 @@ class Zero123Config:
     """Store the weights of convolutions channels last: faster on GPUs with tensor cores."""
     debug: bool = True
     """Offer pictures of what the guidance sees; they cost nothing until `trainer.debug_every` draws them."""
-    debug_steps: int = 20
+    debug_steps: Count = 20
     """Steps in which those pictures are denoised to the end, each as dear as a training step; 0: not at all."""
 
     def __post_init__(self) -> None:
@@ -113,19 +114,10 @@ class Zero123Config:
 
 def _check(config: StableDiffusionConfig | Zero123Config) -> None:
     """What all latent diffusion models have in common."""
+    check_fields(config)
     if not config.model.strip():
         raise ValueError("model: must name weights, e.g. bozzetto-mini, sd-1.5, owner/name or a folder")
-    if min(config.cfg_scale.start, config.cfg_scale.end) < 0.0:
-        raise ValueError(f"cfg_scale: must be at least 0, got {config.cfg_scale.as_yaml()}")
-    for name in ("min_step_fraction", "max_step_fraction"):
-        fraction: Schedule = getattr(config, name)
-        if not (0.0 <= fraction.start <= 1.0 and 0.0 <= fraction.end <= 1.0):
-            raise ValueError(f"{name}: must lie in [0, 1], got {fraction.as_yaml()}")
     _check_order(config.min_step_fraction, config.max_step_fraction)
-    if config.grad_clip is not None and min(config.grad_clip.start, config.grad_clip.end) <= 0.0:
-        raise ValueError(f"grad_clip: must be greater than 0, got {config.grad_clip.as_yaml()}")
-    if config.debug_steps < 0:
-        raise ValueError(f"debug_steps: must be at least 0, got {config.debug_steps}")
 
 
 def _check_order(low: Schedule, high: Schedule) -> None:

@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
+
+from bozzetto.fields import Length, Range, check_fields
+
+Margin = Annotated[float, Range(least=1e-6, below=0.5)]
+"""An opacity so far from 0 and 1 has a finite logarithm in 32 bits."""
+Points = Annotated[int, Range(least=1, most=1 << 24)]
 
 
 @dataclass(frozen=True)
@@ -15,22 +21,20 @@ class SparsityConfig:
 class OpacityEntropyConfig:
     of: Literal["pixels", "samples"] = "pixels"
     """Opacity of each pixel, or weight of each sample along the rays (needs a volume renderer)."""
-    margin: float = 1e-5
+    margin: Margin = 1e-5
     """Values nearer to 0 or 1 than this are left alone."""
 
     def __post_init__(self) -> None:
-        if not 0.0 < self.margin < 0.5:
-            raise ValueError(f"margin: must lie in (0, 0.5), got {self.margin}")
+        check_fields(self)
 
 
 @dataclass(frozen=True)
 class OpaqueConfig:
-    margin: float = 1e-3
+    margin: Margin = 1e-3
     """Opacities nearer to 0 or 1 than this are left alone."""
 
     def __post_init__(self) -> None:
-        if not 0.0 < self.margin < 0.5:
-            raise ValueError(f"margin: must lie in (0, 0.5), got {self.margin}")
+        check_fields(self)
 
 
 @dataclass(frozen=True)
@@ -50,16 +54,13 @@ class NormalSmoothness2dConfig:
 
 @dataclass(frozen=True)
 class NormalSmoothness3dConfig:
-    epsilon: float = 0.01
+    epsilon: Annotated[float, Range(least=1e-6, most=1e3)] = 0.01
     """Standard deviation of the distance to the neighbouring point, world units."""
-    max_points: int = 16384
+    max_points: Points = 16384
     """At most this many of the samples, drawn at random, are compared with a neighbour."""
 
     def __post_init__(self) -> None:
-        if self.epsilon <= 0.0:
-            raise ValueError(f"epsilon: must be above 0, got {self.epsilon}")
-        if self.max_points < 1:
-            raise ValueError(f"max_points: must be at least 1, got {self.max_points}")
+        check_fields(self)
 
 
 @dataclass(frozen=True)
@@ -89,17 +90,14 @@ class EdgeLengthConfig:
 
 @dataclass(frozen=True)
 class EikonalConfig:
-    points: int = 16384
+    points: Points = 16384
     """Points drawn uniformly from the scene's cube."""
-    within: float | None = None
+    within: Length | None = None
     """Only points whose signed distance is below this count, world units; null: all. Distances of `dmtet` are cut off
     at one cell when it starts, so give about a cell there."""
 
     def __post_init__(self) -> None:
-        if self.points < 1:
-            raise ValueError(f"points: must be at least 1, got {self.points}")
-        if self.within is not None and not self.within > 0.0:
-            raise ValueError(f"within: must be above 0 or null, got {self.within}")
+        check_fields(self)
 
 
 @dataclass(frozen=True)

@@ -3,59 +3,47 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
+
+from bozzetto.fields import Length, Range, Share, Step, Width, check_fields
 
 Mode = Literal["albedo", "textureless", "lambertian", "normal"]
 """The modes of `bozzetto.types.ShadingMode`, repeated because configs import no torch."""
 
-Color = tuple[float, float, float]
-
-
-def check_probability(name: str, value: float) -> None:
-    if not 0.0 <= value <= 1.0:
-        raise ValueError(f"{name}: must lie in [0, 1], got {value}")
-
-
-def check_step(name: str, value: int) -> None:
-    if value < 0:
-        raise ValueError(f"{name}: counts optimiser steps and must be at least 0, got {value}")
+Color = tuple[Share, Share, Share]
+Perturbation = Annotated[float, Range(least=0.0, most=1e3)]
 
 
 @dataclass(frozen=True)
 class PlaneLightDiffuseConfig:
-    normal_until_step: int = 0
+    normal_until_step: Step = 0
     """Before this step every view shows its normals as colours: geometry first, stable-dreamfusion's warm-up."""
-    albedo_until_step: int = 0
+    albedo_until_step: Step = 0
     """Before this step (and after `normal_until_step`) every view is unlit."""
-    albedo_probability: float = 0.0
+    albedo_probability: Share = 0.0
     """Later, the probability that a step is unlit; unlit steps need no normals and are faster."""
-    textureless_probability: float = 0.2
+    textureless_probability: Share = 0.2
     """The probability that a lit step shows a white object, so that shape cannot hide behind colour."""
-    min_ambient: float = 0.1
+    min_ambient: Share = 0.1
     """Ambient light of a lit view is drawn from [min_ambient, 1]; the light has the rest."""
-    light_perturbation: float = 1.0
+    light_perturbation: Perturbation = 1.0
     """Standard deviation, world units, of the light around the camera before its direction is taken."""
     eval_mode: Mode = "albedo"
     """Shading of pictures for people; the light then stands at the camera."""
-    eval_ambient: float = 0.3
+    eval_ambient: Share = 0.3
     """Ambient light of pictures for people, where `eval_mode` is lit."""
 
     def __post_init__(self) -> None:
-        for name in ("normal_until_step", "albedo_until_step"):
-            check_step(name, getattr(self, name))
-        for name in ("albedo_probability", "textureless_probability", "min_ambient", "eval_ambient"):
-            check_probability(name, getattr(self, name))
-        if self.light_perturbation < 0.0:
-            raise ValueError(f"light_perturbation: must be at least 0, got {self.light_perturbation}")
+        check_fields(self)
 
 
 @dataclass(frozen=True)
 class PointLightDiffuseConfig:
-    albedo_until_step: int = 1000
+    albedo_until_step: Step = 1000
     """Before this step every view is unlit (threestudio's `ambient_only_steps`)."""
-    diffuse_probability: float = 0.75
+    diffuse_probability: Share = 0.75
     """Later, the probability that a step is lit; otherwise it is unlit."""
-    textureless_probability: float = 0.5
+    textureless_probability: Share = 0.5
     """The probability that a lit step shows a white object."""
     ambient_color: Color = (0.1, 0.1, 0.1)
     """Ambient light, RGB."""
@@ -65,37 +53,27 @@ class PointLightDiffuseConfig:
     """Draw the strength d of the light from [0, 1] for each view, ambient being 1 - d, in place of the two colours."""
     light_sampling: Literal["dreamfusion", "magic3d"] = "dreamfusion"
     """`dreamfusion`: normally distributed around the camera; `magic3d`: at most 60 degrees away from it."""
-    light_perturbation: float = 1.0
+    light_perturbation: Perturbation = 1.0
     """For `dreamfusion`: standard deviation, world units, around the camera before the direction is taken."""
-    light_distance: tuple[float, float] = (0.8, 1.5)
+    light_distance: tuple[Length, Length] = (0.8, 1.5)
     """Range of the light's distance from the origin, world units."""
     eval_mode: Mode = "albedo"
     """Shading of pictures for people; the light then stands at the camera."""
 
     def __post_init__(self) -> None:
-        check_step("albedo_until_step", self.albedo_until_step)
-        for name in ("diffuse_probability", "textureless_probability"):
-            check_probability(name, getattr(self, name))
-        for name in ("ambient_color", "diffuse_color"):
-            if not all(0.0 <= channel <= 1.0 for channel in getattr(self, name)):
-                raise ValueError(f"{name}: channels must lie in [0, 1], got {getattr(self, name)}")
+        check_fields(self)
         if any(a + d > 1.0 + 1e-6 for a, d in zip(self.ambient_color, self.diffuse_color, strict=True)):
             raise ValueError(f"diffuse_color: plus ambient_color must be at most 1, got {self.diffuse_color}")
-        if self.light_perturbation < 0.0:
-            raise ValueError(f"light_perturbation: must be at least 0, got {self.light_perturbation}")
         if not 0.0 < self.light_distance[0] <= self.light_distance[1]:
             raise ValueError(f"light_distance: must be 0 < near <= far, got {self.light_distance}")
 
 
 @dataclass(frozen=True)
 class NoMaterialConfig:
-    hidden_width: int = 32
+    hidden_width: Width = 32
     """Width of the network that makes RGB, used only if the geometry gives other than 3 features."""
-    hidden_layers: int = 1
+    hidden_layers: Annotated[int, Range(least=0, most=64)] = 1
     """Hidden layers of that network."""
 
     def __post_init__(self) -> None:
-        if self.hidden_width < 1:
-            raise ValueError(f"hidden_width: must be at least 1, got {self.hidden_width}")
-        if self.hidden_layers < 0:
-            raise ValueError(f"hidden_layers: must be at least 0, got {self.hidden_layers}")
+        check_fields(self)

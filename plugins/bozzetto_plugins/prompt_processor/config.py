@@ -5,18 +5,21 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from string import Formatter
-from typing import Literal
+from typing import Annotated, Literal
 
-Decay = tuple[float, float, float]
+from bozzetto.fields import Range, check_fields
+
+Coefficient = Annotated[float, Range(least=-100.0, most=100.0)]
+Decay = tuple[Coefficient, Coefficient, Coefficient]
 
 
 @dataclass(frozen=True)
 class ViewDependentConfig:
     """View words by azimuth and elevation (DreamFusion, sec. 3.2), Perp-Neg's negatives if wanted."""
 
-    front_deg: float = 90.0
+    front_deg: Annotated[float, Range(above=0.0, most=180.0)] = 90.0
     """Width of the front and of the back: front where |azimuth| < front_deg / 2, back beyond 180 - front_deg / 2."""
-    overhead_deg: float = 60.0
+    overhead_deg: Annotated[float, Range(least=0.0, most=90.0)] = 60.0
     """Elevation above which a view is `overhead`."""
     mode: Literal["hard", "interpolate"] = "hard"
     """One direction's embedding, or a blend by azimuth: front to side to back (`overhead` stays a switch)."""
@@ -48,10 +51,7 @@ class ViewDependentConfig:
     """The same: push of side-to-back views off `front`; r = 1 at the side."""
 
     def __post_init__(self) -> None:
-        if not 0.0 < self.front_deg <= 180.0:
-            raise ValueError(f"front_deg: must lie in (0, 180], got {self.front_deg:g}")
-        if not 0.0 <= self.overhead_deg <= 90.0:
-            raise ValueError(f"overhead_deg: must lie in [0, 90], got {self.overhead_deg:g}")
+        check_fields(self)
         self._check_template()
         for direction in ("front", "side", "left_side", "right_side", "back", "overhead"):
             text = getattr(self, f"prompt_{direction}")
@@ -73,5 +73,5 @@ class ViewDependentConfig:
     def _check_decay(self, name: str) -> None:
         a, b, c = getattr(self, name)
         lowest = min(a + c, a * math.exp(-b) + c)
-        if lowest < -1e-3:
+        if not lowest >= -1e-3:
             raise ValueError(f"{name}: a exp(-b r) + c must not be negative for r in [0, 1], got {lowest:.3g}")

@@ -5,31 +5,36 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from bozzetto.fields import FilePath
+from bozzetto.fields import FilePath, Length, Pixels, Range, Share, Step, check_fields
 
-Range = tuple[float, float]
-Sizes = int | tuple[int, ...]
+Latitude = Annotated[float, Range(least=-90.0, most=90.0)]
+Azimuth = Annotated[float, Range(least=-360.0, most=360.0)]
+FieldOfView = Annotated[float, Range(least=0.1, most=179.0)]
+"""Beyond it the tangent, or its inverse, makes cameras that see nothing."""
+Jitter = Annotated[float, Range(least=0.0, most=1e3)]
+Batch = Annotated[int, Range(least=1, most=4096)]
+Sizes = Pixels | tuple[Pixels, ...]
 
 
 @dataclass(frozen=True)
 class OrbitConfig:
     """Cameras that look at the origin from around it. Ranges are `[low, high]`; equal ends fix the value."""
 
-    batch_size: int | tuple[int, ...] = 1
+    batch_size: Batch | tuple[Batch, ...] = 1
     """Views per step; a list gives the first size and one per milestone."""
-    height: int | tuple[int, ...] = 64
+    height: Sizes = 64
     """Image height in training, pixels; a list gives the first size and one per milestone."""
-    width: int | tuple[int, ...] = 64
+    width: Sizes = 64
     """Image width in training, pixels; a list gives the first size and one per milestone."""
-    resolution_milestones: tuple[int, ...] = ()
+    resolution_milestones: tuple[Step, ...] = ()
     """Steps from which the next entry of `batch_size`, `height` and `width` holds, ascending."""
-    elevation_deg: Range = (-10.0, 45.0)
+    elevation_deg: tuple[Latitude, Latitude] = (-10.0, 45.0)
     """Elevation from the horizon, degrees; 90 is straight above."""
-    azimuth_deg: Range = (-180.0, 180.0)
+    azimuth_deg: tuple[Azimuth, Azimuth] = (-180.0, 180.0)
     """Azimuth, degrees; 0 is the front (+x), 90 is +y."""
-    distance: Range = (3.0, 3.5)
+    distance: tuple[Length, Length] = (3.0, 3.5)
     """Camera distance in world units; with `relative_distance`, half the height of the frame at the origin."""
-    fov_y_deg: Range = (30.0, 45.0)
+    fov_y_deg: tuple[FieldOfView, FieldOfView] = (30.0, 45.0)
     """Vertical field of view, degrees."""
     fov_per_view: bool = True
     """Draw a field of view for each view; false draws one for the whole batch."""
@@ -38,46 +43,36 @@ class OrbitConfig:
     keeps its size in the image."""
     stratified_azimuth: bool = True
     """Split the azimuth range into `batch_size` equal parts and draw one view in each."""
-    sphere_uniform_rate: float = 0.5
+    sphere_uniform_rate: Share = 0.5
     """Probability of a view's elevation being uniform on the sphere instead of uniform in angle."""
-    position_jitter: float = 0.0
+    position_jitter: Jitter = 0.0
     """Camera position is moved by U[-x, x] along each axis, world units. Early recipes use 0.1."""
-    target_jitter_std: float = 0.0
+    target_jitter_std: Jitter = 0.0
     """Standard deviation of the point looked at along each axis, world units. Early recipes use 0.2."""
-    up_jitter_std: float = 0.0
+    up_jitter_std: Jitter = 0.0
     """Standard deviation added to each component of the up vector (0, 0, 1). Early recipes use 0.02."""
-    progressive_until_step: int = 0
+    progressive_until_step: Step = 0
     """All four ranges grow linearly from the evaluation view to full size until this step; 0 starts at full size."""
-    eval_elevation_deg: float = 15.0
+    eval_elevation_deg: Latitude = 15.0
     """Elevation of the cameras that make pictures for people, degrees."""
-    eval_distance: float = 3.25
+    eval_distance: Length = 3.25
     """Distance of the cameras that make pictures for people, always in world units."""
-    eval_fov_y_deg: float = 40.0
+    eval_fov_y_deg: FieldOfView = 40.0
     """Vertical field of view of the cameras that make pictures for people, degrees."""
-    eval_height: int = 256
+    eval_height: Pixels = 256
     """Height of pictures for people, pixels."""
-    eval_width: int = 256
+    eval_width: Pixels = 256
     """Width of pictures for people, pixels."""
 
     def __post_init__(self) -> None:
+        check_fields(self)
         _check_sizes(self, ("batch_size", "height", "width"))
-        for name, lowest, highest in (("elevation_deg", -90.0, 90.0), ("azimuth_deg", -360.0, 360.0)):
-            _check_range(name, getattr(self, name), lowest, highest)
+        for name in ("elevation_deg", "azimuth_deg", "distance", "fov_y_deg"):
+            low, high = getattr(self, name)
+            if not low <= high:
+                raise ValueError(f"{name}: must be [low, high], got [{low}, {high}]")
         if self.azimuth_deg[1] - self.azimuth_deg[0] > 360.0:
             raise ValueError(f"azimuth_deg: must span at most 360 degrees, got {list(self.azimuth_deg)}")
-        for name, lowest, highest in (("distance", 0.0, float("inf")), ("fov_y_deg", 0.0, 180.0)):
-            _check_open_range(name, getattr(self, name), lowest, highest)
-        if not 0.0 <= self.sphere_uniform_rate <= 1.0:
-            raise ValueError(f"sphere_uniform_rate: must lie in [0, 1], got {self.sphere_uniform_rate}")
-        for name in ("position_jitter", "target_jitter_std", "up_jitter_std", "progressive_until_step"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name}: must be at least 0, got {getattr(self, name)}")
-        if not -90.0 <= self.eval_elevation_deg <= 90.0:
-            raise ValueError(f"eval_elevation_deg: must lie in [-90, 90], got {self.eval_elevation_deg}")
-        if not self.eval_distance > 0.0:
-            raise ValueError(f"eval_distance: must be above 0, got {self.eval_distance}")
-        if not 0.0 < self.eval_fov_y_deg < 180.0:
-            raise ValueError(f"eval_fov_y_deg: must lie in (0, 180), got {self.eval_fov_y_deg}")
 
     def size_at(self, step: int) -> tuple[int, int, int]:
         """(batch size, height, width) at a step."""
@@ -94,29 +89,29 @@ class SingleImageConfig:
     image: Annotated[str, FilePath()]
     """File of the photo: PNG, WebP or another format with transparency, or with `matting` any; `${image}` is the
     recipe's."""
-    elevation_deg: float | Literal["estimate"] = 0.0
+    elevation_deg: Latitude | Literal["estimate"] = 0.0
     """Elevation of the camera from the horizon, degrees; `estimate`: the stage's guidance tells it before the first
     step."""
-    azimuth_deg: float = 0.0
+    azimuth_deg: Azimuth = 0.0
     """Azimuth of the camera, degrees; 0 says that the photo shows the object's front."""
-    distance: float = 3.8
+    distance: Length = 3.8
     """Distance of the camera from the object's middle, world units."""
-    fov_y_deg: float = 20.0
+    fov_y_deg: FieldOfView = 20.0
     """Vertical field of view of the camera, degrees."""
-    height: int | tuple[int, ...] = 128
+    height: Sizes = 128
     """Image height in training, pixels; a list gives the first size and one per milestone."""
-    width: int | tuple[int, ...] = 128
+    width: Sizes = 128
     """Image width in training, pixels; a list gives the first size and one per milestone."""
-    resolution_milestones: tuple[int, ...] = ()
+    resolution_milestones: tuple[Step, ...] = ()
     """Steps from which the next entry of `height` and `width` holds, ascending."""
     matting: Literal["auto", "off"] = "auto"
     """`auto`: a photo without transparency is cut out by rembg, if that is installed and its model is on disk."""
     framing: Literal["auto", "recentre", "keep"] = "auto"
     """`recentre`: the object is moved to the middle of a square of which its longer side takes `object_fraction`.
     `keep`: the photo is only made square. `auto`: recentred unless it lies well already."""
-    object_fraction: float = 0.75
+    object_fraction: Annotated[float, Range(least=0.01, most=1.0)] = 0.75
     """Share of the square that the object's longer side takes after recentring."""
-    max_side: int = 1024
+    max_side: Annotated[int, Range(least=32, most=8192)] = 1024
     """Larger photos are made smaller than this, pixels."""
     depth: Annotated[str, FilePath()] | None = None
     """File of a depth map of the photo's size, greyscale, relative to the photo's folder; null: none."""
@@ -125,31 +120,18 @@ class SingleImageConfig:
     normal: Annotated[str, FilePath()] | None = None
     """File of a normal map of the photo's size, relative to its folder: red right, green up, blue toward the camera,
     128 is 0; null: none."""
-    eval_elevation_deg: float = 15.0
+    eval_elevation_deg: Latitude = 15.0
     """Elevation of the cameras that make pictures for people, degrees."""
-    eval_height: int = 256
+    eval_height: Pixels = 256
     """Height of pictures for people, pixels."""
-    eval_width: int = 256
+    eval_width: Pixels = 256
     """Width of pictures for people, pixels."""
 
     def __post_init__(self) -> None:
         if not self.image.strip():
             raise ValueError("image: must name a file; give the recipe one with image=photo.png")
+        check_fields(self)
         _check_sizes(self, ("height", "width"))
-        for name in ("elevation_deg", "eval_elevation_deg"):
-            value = getattr(self, name)
-            if value != "estimate" and not -90.0 <= value <= 90.0:
-                raise ValueError(f"{name}: must lie in [-90, 90], got {value}")
-        if not -360.0 <= self.azimuth_deg <= 360.0:
-            raise ValueError(f"azimuth_deg: must lie in [-360, 360], got {self.azimuth_deg}")
-        if not self.distance > 0.0:
-            raise ValueError(f"distance: must be above 0, got {self.distance}")
-        if not 0.0 < self.fov_y_deg < 180.0:
-            raise ValueError(f"fov_y_deg: must lie in (0, 180), got {self.fov_y_deg}")
-        if not 0.0 < self.object_fraction <= 1.0:
-            raise ValueError(f"object_fraction: must lie in (0, 1], got {self.object_fraction}")
-        if self.max_side < 32:
-            raise ValueError(f"max_side: must be at least 32, got {self.max_side}")
 
     def size_at(self, step: int) -> tuple[int, int]:
         """(height, width) at a step."""
@@ -167,23 +149,10 @@ def _check_sizes(config: OrbitConfig | SingleImageConfig, names: tuple[str, ...]
     for name in names:
         value = getattr(config, name)
         sizes = (value,) if isinstance(value, int) else value
-        if not sizes or any(size < 1 for size in sizes):
+        if not sizes:
             raise ValueError(f"{name}: must be at least 1, got {list(sizes)}")
         if not isinstance(value, int) and len(sizes) != len(milestones) + 1:
             raise ValueError(
                 f"{name}: needs {len(milestones) + 1} entries, the first and one for each of the "
                 f"{len(milestones)} resolution_milestones, got {list(sizes)}"
             )
-    for name in ("eval_height", "eval_width"):
-        if getattr(config, name) < 1:
-            raise ValueError(f"{name}: must be at least 1, got {getattr(config, name)}")
-
-
-def _check_range(name: str, bounds: Range, lowest: float, highest: float) -> None:
-    if not lowest <= bounds[0] <= bounds[1] <= highest:
-        raise ValueError(f"{name}: must be [low, high] within [{lowest:g}, {highest:g}], got {list(bounds)}")
-
-
-def _check_open_range(name: str, bounds: Range, lowest: float, highest: float) -> None:
-    if not lowest < bounds[0] <= bounds[1] < highest:
-        raise ValueError(f"{name}: must be [low, high] within ({lowest:g}, {highest:g}), got {list(bounds)}")

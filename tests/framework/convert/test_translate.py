@@ -213,7 +213,7 @@ def test_a_value_that_our_checks_refuse_is_left_out_and_said(theirs, registry, t
     values = theirs.minimal(geometry={"radius": -1.0, "density_bias": 0.5, "pos_encoding_config": {"n_levels": "many"}})
     draft = translate(theirs.source(values), registry)
     lost = "\n".join(map(str, draft.of("lost")))
-    assert "system.geometry.radius: must be above 0" in lost
+    assert "system.geometry.radius: must lie in" in lost
     assert "system.geometry.density_bias: the density bias 0.5 does not exist here" in lost
     assert "system.geometry.pos_encoding_config.n_levels" in lost
     assert loaded(draft, registry, tmp_path)

@@ -103,7 +103,7 @@ def test_latents_are_no_pictures(tmp_path: Path) -> None:
     ("changes", "message"),
     [
         ({"size": 33}, "size: must be even and at least 16, got 33"),
-        ({"frames": 0}, "frames: must be at least 1, got 0"),
+        ({"frames": 0}, "frames: must lie in [1, 3600], got 0"),
         ({"frames": 4}, "sides: must be at most frames (4), got 8"),
         ({"outputs": ()}, "outputs: must name at least one of video, contact-sheet"),
     ],

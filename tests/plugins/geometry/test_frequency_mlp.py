@@ -80,9 +80,9 @@ def test_there_is_no_total_variation():
     ("changes", "text"),
     [
         ({"frequencies": 0}, "frequencies: must lie in [1, 16], got 0"),
-        ({"width": 0}, "width: must be at least 1, got 0"),
-        ({"depth": 0}, "depth: must be at least 1, got 0"),
-        ({"finite_difference_eps": 0.0}, "finite_difference_eps: must be above 0, got 0.0"),
+        ({"width": 0}, "width: must lie in [1, 4096], got 0"),
+        ({"depth": 0}, "depth: must lie in [1, 64], got 0"),
+        ({"finite_difference_eps": 0.0}, "finite_difference_eps: must lie in [1e-06, 10], got 0.0"),
     ],
 )
 def test_wrong_options_name_the_field(changes, text):

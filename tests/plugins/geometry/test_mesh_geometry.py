@@ -88,7 +88,7 @@ def test_formats(tmp_path, suffix):
 
 
 def test_configs_check_themselves():
-    with pytest.raises(ValueError, match="radius: must be above 0"):
+    with pytest.raises(ValueError, match="radius: must lie in"):
         MeshConfig(radius=0.0)
     with pytest.raises(ValueError, match="front: must be perpendicular"):
         AssetConfig(up="+y", front="-y")
