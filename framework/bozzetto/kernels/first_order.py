@@ -12,7 +12,7 @@ from torch.autograd import Function
 Tensors = tuple[Tensor, ...]
 
 CHUNK = 1 << 17
-"""Points at a time in the torch form of a hash grid: with normals on 16 levels they need 2 GB while they are computed."""
+"""Points at a time in the torch form of a hash grid: with normals on 16 levels they need 2 GB while computed."""
 
 
 def first_order(fast: Callable[..., Tensors], exact: Callable[..., Tensors], *inputs: Tensor) -> Tensors:

@@ -6,8 +6,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from bozzetto.kernels.first_order import first_order
 from bozzetto.kernels.cuda.packages import load
+from bozzetto.kernels.first_order import first_order
 from bozzetto.kernels.ref import march as march_reference
 from bozzetto.kernels.ref.march import Intervals, cube_span
 from bozzetto.math import compositing
