@@ -19,9 +19,9 @@ def scaled_backward(
     """`network(inputs)`, a function of each view alone, with each view's gradient scaled to about 1 on the way back.
 
     float16 loses numbers below 6e-8, and a gradient shrinks further inside an encoder: a small loss weight would leave
-    nothing of it. So the gradient that arrives at the outputs is multiplied by a power of two, which rounds nothing, and
-    what leaves at the inputs is divided by it: loss scaling (Micikevicius et al. 2018, Mixed Precision Training, sec.
-    3.2), for each view and without waiting for the device.
+    nothing of it. So the gradient that arrives at the outputs is multiplied by a power of two, which rounds nothing,
+    and what leaves at the inputs is divided by it: loss scaling (Micikevicius et al. 2018, Mixed Precision Training,
+    sec. 3.2), for each view and without waiting for the device.
     """
     scale: list[Tensor] = []
     return _ScaleUp.apply(network(_ScaleDown.apply(inputs, scale)), scale)
