@@ -20,7 +20,6 @@ from bozzetto.recipe import (
     TASK,
     TOP,
     Component,
-    Device,
     LossTerm,
     OptimizerConfig,
     Recipe,
@@ -28,6 +27,7 @@ from bozzetto.recipe import (
     Task,
     TaskTimes,
     TrainerConfig,
+    device_of,
 )
 from bozzetto.recipe_file import RecipeFile, find_recipe, first_key, read_recipe
 from bozzetto.registry import Registry
@@ -132,7 +132,7 @@ class _Reader:
             prompt=prompt.strip(),
             negative_prompt=convert(str, values.get("negative_prompt", ""), "negative_prompt"),
             seed=convert(int, values.get("seed", 0), "seed"),
-            device=convert(Device, values.get("device", "auto"), "device"),
+            device=device_of(values.get("device", "auto")),
             output=convert(str, values.get("output", "outputs"), "output"),
             profile=profile,
             profile_reason=reason,

@@ -16,7 +16,17 @@ from typing import Any, Literal, Union, get_args, get_origin
 from bozzetto.config import field_texts, plain
 from bozzetto.errors import PluginError
 from bozzetto.math.schedules import Curve, Schedule
-from bozzetto.recipe import INHERITABLE, STAGE, SYSTEM, TASK, TOP, Device, OptimizerConfig, TaskTimes, TrainerConfig
+from bozzetto.recipe import (
+    DEVICE_PATTERN,
+    INHERITABLE,
+    STAGE,
+    SYSTEM,
+    TASK,
+    TOP,
+    OptimizerConfig,
+    TaskTimes,
+    TrainerConfig,
+)
 from bozzetto.registry import Registry
 from bozzetto.spec import API
 
@@ -90,7 +100,7 @@ def _top(registry: Registry) -> Schema:
     return {
         "plugins": {"type": "array", "items": {"type": "string"}},
         "seed": {"type": "integer"},
-        "device": {"enum": list(get_args(Device))},
+        "device": {"type": "string", "pattern": f"^({DEVICE_PATTERN})$"},
         "system": _ref("system"),
         "trainer": _ref("trainer"),
         "export": {"type": "object", "properties": exporters, "additionalProperties": _maybe(_ref("exporter"))},
