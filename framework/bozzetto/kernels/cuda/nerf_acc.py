@@ -1,4 +1,8 @@
-"""Ray marching and compositing by nerfacc 0.5.3."""
+"""Ray marching and compositing by nerfacc 0.5.3.
+
+It compiles on first use, as C++17: that is what torch asks of extensions up to 2.11. Later ones ask for C++20, whose
+`std::lerp` collides with the `lerp` of its `utils_math.cuh`.
+"""
 
 from __future__ import annotations
 
