@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import ast
 import ctypes
+import importlib.util
+import os
 import platform
+import re
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Literal
 
+from bozzetto.errors import ConfigError
+
 Kind = Literal["cpu", "cuda", "mps"]
+
+VISIBLE = "CUDA_VISIBLE_DEVICES"
+"""The environment variable that hides GPUs from a process."""
 
 
 @dataclass(frozen=True)
@@ -19,32 +28,126 @@ class Accelerator:
     reason: str
 
 
+@dataclass(frozen=True)
+class CudaDriver:
+    """What the driver of NVIDIA's GPUs says."""
+
+    devices: int
+    """How many GPUs this process may use."""
+    cuda: tuple[int, int]
+    """The newest CUDA it can run, (major, minor)."""
+
+
+@dataclass(frozen=True)
+class TorchBuild:
+    """What the installed torch was built for."""
+
+    version: str
+    cuda: tuple[int, int] | None
+    """(major, minor); None: without CUDA."""
+
+
 def detect() -> Accelerator:
-    """CUDA if a driver sees a GPU and the installed torch was built for it; else MPS on Apple silicon; else the CPU."""
-    count = cuda_device_count()
-    try:
-        torch_version = version("torch")
-    except PackageNotFoundError:
+    """CUDA if a driver sees a GPU and runs what torch was built for; else MPS on Apple silicon; else the CPU."""
+    torch_build, driver = installed_torch(), cuda_driver()
+    if torch_build is None:
         return Accelerator("cpu", "torch is not installed")
-    if count and torch_version.endswith("+cpu"):
-        return Accelerator(
-            "cpu", f"a GPU is here but torch {torch_version} is a CPU build; install a CUDA build of torch to use it"
-        )
-    if count:
-        return Accelerator("cuda", f"{count} CUDA device{'s' if count > 1 else ''} found")
+    if driver is not None and driver.devices:
+        return _with_gpu(torch_build, driver)
     if platform.system() == "Darwin" and platform.machine() == "arm64":
         return Accelerator("mps", "Apple silicon")
+    visible = os.environ.get(VISIBLE)
+    if visible is not None and driver is not None:
+        return Accelerator("cpu", f"{VISIBLE}={visible!r} hides every GPU")
     return Accelerator("cpu", "no CUDA device found")
 
 
+def _with_gpu(torch_build: TorchBuild, driver: CudaDriver) -> Accelerator:
+    if torch_build.cuda is None:
+        return Accelerator(
+            "cpu",
+            f"a GPU is here but torch {torch_build.version} is a CPU build; install a CUDA build of torch to use it",
+        )
+    if driver.cuda[0] < torch_build.cuda[0]:  # within one major version newer minors run on older drivers
+        built, runs = (".".join(map(str, cuda)) for cuda in (torch_build.cuda, driver.cuda))
+        return Accelerator(
+            "cpu",
+            f"a GPU is here but torch {torch_build.version} was built for CUDA {built} and the driver runs CUDA {runs} "
+            f"at most; update the driver, or install a torch built for CUDA {driver.cuda[0]}",
+        )
+    return Accelerator("cuda", f"{driver.devices} CUDA device{'s' if driver.devices > 1 else ''} found")
+
+
+def installed_torch() -> TorchBuild | None:
+    """Version and CUDA of the installed torch, read from its files, which say it whatever the wheel is called."""
+    spec = importlib.util.find_spec("torch")
+    folders = list(spec.submodule_search_locations or ()) if spec else []
+    if not folders:
+        return None
+    try:
+        text = (Path(folders[0]) / "version.py").read_text(encoding="utf-8")
+        found = _constants(ast.parse(text))
+    except (OSError, SyntaxError, ValueError):
+        found = {}
+    cuda = re.fullmatch(r"(\d+)\.(\d+)\S*", str(found.get("cuda")))
+    return TorchBuild(
+        str(found.get("__version__", "of unknown version")), (int(cuda[1]), int(cuda[2])) if cuda else None
+    )
+
+
+def _constants(tree: ast.Module) -> dict[str, object]:
+    """The names that a module gives a plain value: `a = 1`, `b: str = "x"`."""
+    found: dict[str, object] = {}
+    for node in tree.body:
+        targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+        value = getattr(node, "value", None)
+        if isinstance(value, ast.Constant):
+            found.update({target.id: value.value for target in targets if isinstance(target, ast.Name)})
+    return found
+
+
 def cuda_device_count() -> int:
-    """How many GPUs the CUDA driver sees; 0 without a driver."""
+    """How many GPUs the CUDA driver lets this process use; 0 without a driver."""
+    driver = cuda_driver()
+    return driver.devices if driver else 0
+
+
+def cuda_driver() -> CudaDriver | None:
+    """The CUDA driver; None where there is none."""
     names = {"Windows": "nvcuda.dll"}
     try:
         driver = ctypes.CDLL(names.get(platform.system(), "libcuda.so.1"))
     except OSError:
-        return 0
-    count = ctypes.c_int(0)
+        return None
+    count, version = ctypes.c_int(0), ctypes.c_int(0)
+    if driver.cuDriverGetVersion(ctypes.byref(version)) != 0:
+        return None
     if driver.cuInit(0) != 0 or driver.cuDeviceGetCount(ctypes.byref(count)) != 0:
-        return 0
-    return count.value
+        count.value = 0
+    return CudaDriver(count.value, (version.value // 1000, version.value % 1000 // 10))
+
+
+def torch_device(wanted: str, profile: str, found: Accelerator) -> str:
+    """The torch device that a recipe's `device` means on this machine. Imports torch.
+
+    Args:
+        wanted: `auto`, or a device of torch such as `cuda:1`.
+        profile: the recipe's, for the message.
+
+    Raises:
+        ConfigError: this torch cannot use it.
+    """
+    import torch
+
+    name = found.kind if wanted == "auto" else wanted
+    kind, _, number = name.partition(":")
+    usable = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if not usable[kind]:
+        raise ConfigError(
+            f"device: {name!r} (profile {profile!r}) cannot be used here: {found.reason}, torch {torch.__version__}. "
+            "Choose another profile, e.g. --profile cpu."
+        )
+    if number and int(number) >= torch.cuda.device_count():
+        last = torch.cuda.device_count() - 1
+        raise ConfigError(f"device: there is no {name!r} here. Numbers go from cuda:0 to cuda:{last}.")
+    return name

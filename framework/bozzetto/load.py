@@ -24,7 +24,6 @@ from bozzetto.recipe import (
     TASK,
     TOP,
     Component,
-    Device,
     LossTerm,
     OptimizerConfig,
     Recipe,
@@ -34,6 +33,7 @@ from bozzetto.recipe import (
     TaskTimes,
     TrainerConfig,
     Weight,
+    device_of,
 )
 from bozzetto.recipe_file import find_recipe, read_recipe
 from bozzetto.registry import Registry
@@ -137,7 +137,7 @@ class _Reader:
             prompt=prompt.strip(),
             negative_prompt=convert(str, values.get("negative_prompt", ""), "negative_prompt"),
             seed=convert(Seed, values.get("seed", 0), "seed"),
-            device=convert(Device, values.get("device", "auto"), "device"),
+            device=device_of(values.get("device", "auto")),
             output=output,
             profile=profile,
             profile_reason=reason,

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+from bozzetto.errors import ConfigError, did_you_mean
 from bozzetto.fields import Range, Step, check_fields
 from bozzetto.math.schedules import LAST_STEP, Schedule
 from bozzetto.registry import Entry
 
-Device = Literal["auto", "cpu", "cuda", "mps"]
+DEVICES = ("auto", "cpu", "cuda", "mps")
+"""Where a recipe may train; `cuda:1` is the second GPU."""
+DEVICE_PATTERN = r"auto|cpu|mps|cuda(:[0-9]{1,2})?"
+"""A regular expression of the same."""
 Seed = Annotated[int, Range(least=0, most=2**63 - 1)]
 """What torch's generators take, on every device."""
 Weight = Annotated[Schedule, Range(least=-1e9, most=1e9)]
@@ -29,7 +34,7 @@ TOP = {
     "negative_prompt": "What to keep away from.",
     "image": "A photo of what to make, for recipes that read one as `${image}`.",
     "seed": "Seeds every random number of the run.",
-    "device": "Where it trains; `auto` takes what the machine has.",
+    "device": "Where it trains: `cpu`, `cuda`, `mps`, a GPU by number as `cuda:1`, or `auto`: what the machine has.",
     "output": "Folder of all run folders.",
     "system": "The scene, the tasks that pull on it, the optimiser.",
     "trainer": "How long a stage trains and what it leaves on the way.",
@@ -93,6 +98,18 @@ class Component:
     def model(self) -> str:
         """The weights it asks for; empty if it asks for none."""
         return getattr(self.config, "model", "")
+
+
+def device_of(value: object) -> str:
+    """A recipe's `device`, checked.
+
+    Raises:
+        ConfigError: there is no such device.
+    """
+    if isinstance(value, str) and re.fullmatch(DEVICE_PATTERN, value):
+        return value
+    near = did_you_mean(str(value), DEVICES)
+    raise ConfigError(f"device: {value!r} is not one of {', '.join(DEVICES)}.{near} A GPU by number: cuda:1.")
 
 
 @dataclass(frozen=True)
@@ -217,7 +234,8 @@ class Recipe:
     """Empty only where there is an `image`."""
     negative_prompt: str
     seed: int
-    device: Device
+    device: str
+    """One that `DEVICE_PATTERN` matches."""
     output: str
     profile: str
     profile_reason: str

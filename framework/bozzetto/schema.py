@@ -17,12 +17,12 @@ from bozzetto.errors import PluginError
 from bozzetto.fields import Range, hints_of
 from bozzetto.math.schedules import Curve, Schedule
 from bozzetto.recipe import (
+    DEVICE_PATTERN,
     INHERITABLE,
     STAGE,
     SYSTEM,
     TASK,
     TOP,
-    Device,
     OptimizerConfig,
     Seed,
     TaskTimes,
@@ -101,7 +101,7 @@ def _top(registry: Registry) -> Schema:
     return {
         "plugins": {"type": "array", "items": {"type": "string"}},
         "seed": _of_type(Seed),
-        "device": {"enum": list(get_args(Device))},
+        "device": {"type": "string", "pattern": f"^({DEVICE_PATTERN})$"},
         "system": _ref("system"),
         "trainer": _ref("trainer"),
         "export": {"type": "object", "properties": exporters, "additionalProperties": _maybe(_ref("exporter"))},

@@ -18,6 +18,7 @@ from bozzetto.kinds.prompt_processor import Condition
 from bozzetto.kinds.view_source import ViewSource
 from bozzetto.math.schedules import Schedule
 from bozzetto.optimizer import make_optimizer, set_learning_rates
+from bozzetto.random_state import load_state, save_state
 from bozzetto.recipe import OptimizerConfig, TaskTimes
 from bozzetto.types import Guided, LossInputs, Reference
 
@@ -166,8 +167,8 @@ class System(lightning.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep the generator's state, so that a resumed run draws what the unbroken run would have drawn."""
-        checkpoint["generator_state"] = self.generator.get_state()
+        save_state(checkpoint, self.generator)
 
     def on_load_checkpoint(self, checkpoint: Mapping[str, Any]) -> None:
         """Continue the random numbers where they stopped."""
-        self.generator.set_state(checkpoint["generator_state"].cpu())
+        load_state(checkpoint, self.generator)

@@ -33,7 +33,7 @@ COMPILERS = ("c++", "g++", "clang++", "cl")
 TORCH_OPERATIONS = "on CUDA these run as torch operations"
 OPTIONAL = {
     "tinycudann": ("hash_encode, mlp", TORCH_OPERATIONS),
-    "nerfacc": ("march, composite", TORCH_OPERATIONS),
+    "nerfacc": ("march, composite; builds with torch up to 2.11", TORCH_OPERATIONS),
     "nvdiffrast": ("rasterize, interpolate, texture, antialias; research and evaluation only", TORCH_OPERATIONS),
 }
 """CUDA packages: the kernels they serve, and what happens without."""

@@ -185,13 +185,4 @@ def open_device(recipe: Recipe, found: hardware.Accelerator) -> str:
     Raises:
         ConfigError: the recipe names one that this torch cannot use.
     """
-    import torch
-
-    wanted = found.kind if recipe.device == "auto" else recipe.device
-    usable = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if not usable[wanted]:
-        raise ConfigError(
-            f"device {wanted!r} (profile {recipe.profile!r}) cannot be used here: {found.reason}, "
-            f"torch {torch.__version__}. Choose another profile, e.g. --profile cpu."
-        )
-    return wanted
+    return hardware.torch_device(recipe.device, recipe.profile, found)

@@ -21,6 +21,7 @@ from bozzetto.kernels.cpp.march import march as _march_cpp
 from bozzetto.kernels.cpp.mlp import mlp as _mlp_cpp
 from bozzetto.kernels.cpp.mlp import takes as _mlp_cpp_takes
 from bozzetto.kernels.cuda.packages import choose
+from bozzetto.kernels.first_order import in_chunks
 from bozzetto.kernels.grid_spec import GridSpec
 from bozzetto.kernels.mesh import (
     BoundaryMode,
@@ -130,11 +131,15 @@ def hash_field(
         raise ValueError("weights: the last layer must have one output")
     if _mlp_cpp_takes(weights, None, "relu", torch.float32) and compiled(backend, points, table, *weights):
         return _hash_field_cpp(points, table, spec, weights)
-    return _hash_field_torch(
-        points,
-        lambda at: hash_encode(at, table, spec, backend=backend),
-        lambda encoded: mlp(encoded, weights, compute_dtype=encoded.dtype, backend=backend),
-    )
+
+    def field(points: Tensor, table: Tensor, *weights: Tensor) -> SlopedField:
+        return _hash_field_torch(
+            points,
+            lambda at: hash_encode(at, table, spec, backend=backend),
+            lambda encoded: mlp(encoded, weights, compute_dtype=encoded.dtype, backend=backend),
+        )
+
+    return SlopedField(*in_chunks(field, points.detach(), table, *weights))
 
 
 def _expect_chain(weights: Sequence[Tensor], width: int) -> None:

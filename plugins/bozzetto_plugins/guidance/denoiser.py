@@ -17,6 +17,7 @@ from bozzetto.errors import ModelError
 from bozzetto.kinds.guidance import folder_of
 from bozzetto.math.score import epsilon_from_v, x0_from_epsilon, x0_from_v
 from bozzetto_plugins.guidance.draft_unet import unet_class
+from bozzetto_plugins.guidance.gradient_scale import scaled_backward
 from bozzetto_plugins.guidance.offload import Offload, place
 from bozzetto_plugins.guidance.weights import variant_of, without_bars
 
@@ -111,16 +112,20 @@ class Denoiser:
     def encode(
         self, image: Float[Tensor, "B 3 H W"], noise: Float[Tensor, "B C h w"] | None
     ) -> Float[Tensor, "B C h w"]:
-        """Latents of an image in [0, 1], scaled as the denoiser expects; differentiable.
+        """Latents of an image in [0, 1], scaled as the denoiser expects; differentiable, in float16 at any scale.
 
         Args:
             noise: unit Gaussian; draws from the encoder's distribution. None: its most likely value.
         """
-        posterior = self.vae.encode((2.0 * image - 1.0).to(self.dtype)).latent_dist
-        latents = posterior.mean.float()
-        if noise is not None:
-            latents = latents + posterior.std.float() * noise
-        return latents * self.vae.config.scaling_factor
+
+        def latents_of(image: Tensor) -> Tensor:
+            posterior = self.vae.encode((2.0 * image - 1.0).to(self.dtype)).latent_dist
+            latents = posterior.mean.float()
+            if noise is not None:
+                latents = latents + posterior.std.float() * noise
+            return latents * self.vae.config.scaling_factor
+
+        return scaled_backward(latents_of, image) if self.dtype == torch.float16 else latents_of(image)
 
     @torch.no_grad()
     def decode(self, latents: Float[Tensor, "B C h w"]) -> Float[Tensor, "B 3 H W"]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
@@ -16,11 +18,16 @@ TURNS = 4
 """After the warm-up, every empty cell is looked at once in this many updates."""
 
 
+UNSEEN = 1e-3
+"""A scene has vanished when its densest cell, were all the cube as dense, absorbed less than this share of light."""
+
+
 class OccupancyGrid(nn.Module):
     """A running maximum of density per cell, and a bit per cell: above the threshold or not.
 
     Source: Instant-NGP, app. C, with the threshold min(mean, threshold) of its implementation. Everything is occupied
-    until the first update; a grid that would be empty is taken as occupied everywhere, so that a scene can recover.
+    until the first update. Of a scene that has vanished one cell in eight is taken as occupied, at each update another:
+    it can recover anywhere, and costs no more than a scene that is there.
 
     Args:
         resolution: cells along each side.
@@ -35,6 +42,8 @@ class OccupancyGrid(nn.Module):
     def __init__(self, resolution: int, radius: float, threshold: float, decay: float) -> None:
         super().__init__()
         self.resolution, self.radius, self.threshold, self.decay = resolution, radius, threshold, decay
+        self.vanished = False
+        """Whether nothing could be seen of the scene at the last update."""
         cells = (resolution, resolution, resolution)
         self.register_buffer("density", torch.zeros(cells))
         self.register_buffer("occupied", torch.ones(cells, dtype=torch.bool))
@@ -52,9 +61,20 @@ class OccupancyGrid(nn.Module):
             if not torch.isfinite(density).all():
                 raise NonFiniteError(f"geometry {type(geometry).__name__} gave a density that is not finite")
             known[cells] = torch.maximum(known[cells] * self.decay, density.to(known.dtype))
+        longest = 2.0 * math.sqrt(3.0) * self.radius
+        self.vanished = float(known.max()) * longest < UNSEEN
+        if self.vanished:
+            self.occupied.copy_(self._spread(turn or 0))
+            return
         threshold = known.mean().clamp(max=self.threshold)
         self.occupied.copy_(self.density > threshold)
-        self.occupied.logical_or_(~self.occupied.any())
+        self.occupied.logical_or_(~self.occupied.any())  # a fog as dense everywhere
+
+    def _spread(self, turn: int) -> Bool[Tensor, "G G G"]:
+        """One cell of each block of 2 x 2 x 2, another one in each turn; all cells in eight."""
+        even = torch.arange(self.resolution, device=self.density.device)
+        x, y, z = ((even + (turn >> axis)) % 2 == 0 for axis in range(3))
+        return x[:, None, None] & y[None, :, None] & z[None, None, :]
 
     def _cells(self, turn: int | None) -> Int[Tensor, "N"]:
         numbers = torch.arange(self.density.numel(), device=self.density.device)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
+import logging
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -18,6 +21,14 @@ from bozzetto.types import Cameras, Rays, Rendered, Samples, Shading, VolumeSamp
 from bozzetto_plugins.renderer.checks import check_finite
 from bozzetto_plugins.renderer.config import VolumeConfig
 from bozzetto_plugins.renderer.occupancy import OccupancyGrid
+
+log = logging.getLogger(__name__)
+
+VANISHED = (
+    "The scene has vanished at step %d: its densest place lets all light through, and little can bring it back. Lower "
+    "the weight of the losses that thin it (sparsity, opaque), or system.optimizer.lr, or start denser "
+    "(system.geometry.density_bias)."
+)
 
 
 @dataclass(frozen=True)
@@ -49,7 +60,10 @@ class Volume(nn.Module):
         """Every `update_every` steps, look anew which cells are occupied."""
         if step % self.config.update_every == 0:
             turn = None if step < self.config.warm_up_steps else step // self.config.update_every
+            was_there = not self.occupancy.vanished
             self.occupancy.update(geometry, generator, turn)
+            if self.occupancy.vanished and was_there:
+                log.warning(VANISHED, step)
 
     def forward(
         self,
@@ -71,14 +85,9 @@ class Volume(nn.Module):
         scene = _Scene(geometry, material, shading, rays, normal or shading.needs_normal)
         if generator is not None:
             jitter = torch.rand(len(rays), generator=generator, device=rays.origin.device)
-            traced = self._trace(scene, 0, len(rays), jitter)
-            parts = [traced]
+            parts = [self._trace(scene, 0, self._march(rays, jitter))]
         else:
-            rays_at_once = max(1, self.config.max_samples // self.config.samples_per_ray)
-            parts = [
-                self._trace(scene, first, min(first + rays_at_once, len(rays)), None)
-                for first in range(0, len(rays), rays_at_once)
-            ]
+            parts = [self._trace(scene, first, samples) for first, samples in self._chunks(rays)]
         accumulated = torch.cat([part.accumulated for part in parts])
         opacity = torch.cat([part.opacity for part in parts])
         image = accumulated[:, :3] + (1.0 - opacity) * background(rays, generator)
@@ -90,16 +99,32 @@ class Volume(nn.Module):
             volume=parts[0].volume if generator is not None else None,
         )
 
-    def _trace(self, scene: _Scene, first: int, last: int, jitter: Float[Tensor, "R"] | None) -> _Traced:
-        """Rays `first` to `last`, without the background."""
-        rays = scene.rays
-        if (first, last) != (0, len(rays)):
-            rays = Rays(rays.origin[first:last], rays.direction[first:last], (1, 1, last - first))
+    def _march(self, rays: Rays, jitter: Float[Tensor, "R"] | None) -> Samples:
         marched = api.march(
             rays.origin, rays.direction, self.radius, self.occupancy.occupied, self.step_size,
             self.config.samples_per_ray, jitter,
         )  # fmt: skip
-        samples = Samples(marched.t_start, marched.t_end, marched.ray, marched.offsets, rays)
+        return Samples(marched.t_start, marched.t_end, marched.ray, marched.offsets, rays)
+
+    def _chunks(self, rays: Rays) -> Iterator[tuple[int, Samples]]:
+        """All rays in order, each time as many as have at most `max_samples` samples, and the number of the first.
+
+        Strips of rays that could have no more if all cells were occupied are marched, then put together: in a scene
+        with much empty space one chunk takes many.
+        """
+        limit, strip = self.config.max_samples, max(1, self.config.max_samples // self.config.samples_per_ray)
+        waiting: list[Samples] = []
+        first = 0
+        for start in range(0, len(rays), strip):
+            samples = self._march(_some(rays, start, min(start + strip, len(rays))), None)
+            if waiting and sum(map(len, waiting)) + len(samples) > limit:
+                yield first, _joined(waiting, _some(rays, first, start))
+                waiting, first = [], start
+            waiting.append(samples)
+        yield first, _joined(waiting, _some(rays, first, len(rays)))
+
+    def _trace(self, scene: _Scene, first: int, samples: Samples) -> _Traced:
+        """Samples on rays of which `first` is the number of the first, without the background."""
         if self.config.prune_weight > 0.0:
             samples = pruned(samples, scene.geometry, self.config.prune_weight)
         points = samples.points
@@ -127,6 +152,29 @@ class _Scene:
     shading: Shading
     rays: Rays
     normal: bool
+
+
+def _some(rays: Rays, first: int, last: int) -> Rays:
+    """Those from `first` to before `last`."""
+    if (first, last) == (0, len(rays)):
+        return rays
+    return Rays(rays.origin[first:last], rays.direction[first:last], (1, 1, last - first))
+
+
+def _joined(parts: list[Samples], rays: Rays) -> Samples:
+    """The samples of consecutive rays as one record."""
+    if len(parts) == 1:
+        return parts[0]
+    rays_before = itertools.accumulate((len(part.rays) for part in parts), initial=0)
+    samples_before = itertools.accumulate(map(len, parts), initial=0)
+    offsets = [part.offsets[:-1] + before for part, before in zip(parts, samples_before, strict=False)]
+    return Samples(
+        torch.cat([part.t_start for part in parts]),
+        torch.cat([part.t_end for part in parts]),
+        torch.cat([part.ray + before for part, before in zip(parts, rays_before, strict=False)]),
+        torch.cat([*offsets, offsets[0].new_tensor([sum(map(len, parts))])]),
+        rays,
+    )
 
 
 @torch.no_grad()

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from bozzetto.testing.scenes import SoftSphere
+from bozzetto.testing.scenes import PlainBackground, PlainMaterial, SoftSphere, cameras_around
 from bozzetto_plugins.renderer.config import VolumeConfig
 from bozzetto_plugins.renderer.occupancy import OccupancyGrid
 from bozzetto_plugins.renderer.volume import Volume
@@ -65,14 +65,51 @@ def test_the_threshold_is_at_most_the_mean() -> None:
     assert 0 < int(grid.occupied.sum()) < 8**3
 
 
-def test_a_grid_that_would_be_empty_is_taken_as_full() -> None:
-    class Nothing(SoftSphere):
-        def density(self, points):
-            return torch.zeros(len(points))
+class Fog(SoftSphere):
+    """As dense everywhere."""
 
+    def __init__(self, thickness: float) -> None:
+        super().__init__()
+        self.thickness = thickness
+
+    def density(self, points):
+        return torch.full((len(points),), self.thickness)
+
+
+def test_a_fog_that_no_cell_stands_out_of_is_taken_as_full() -> None:
     grid = OccupancyGrid(4, 1.0, 1.0, 0.95)
-    grid.update(Nothing(), generator())
-    assert bool(grid.occupied.all())
+    grid.update(Fog(0.01), generator())
+    assert bool(grid.occupied.all()) and not grid.vanished
+
+
+@pytest.mark.parametrize("thickness", [0.0, 1e-5])
+def test_of_a_scene_that_has_vanished_an_eighth_is_looked_at_each_time_another(thickness: float) -> None:
+    grid = OccupancyGrid(4, 1.0, 1.0, 0.95)
+    seen = torch.zeros(4, 4, 4, dtype=torch.long)
+    for turn in range(8):
+        grid.update(Fog(thickness), generator(), turn)
+        assert grid.vanished and int(grid.occupied.sum()) == 8
+        seen += grid.occupied
+    assert bool((seen == 1).all())
+
+
+def test_a_vanished_scene_is_told_once_costs_little_and_can_come_back(caplog: pytest.LogCaptureFixture) -> None:
+    renderer = Volume(VolumeConfig(samples_per_ray=64, occupancy_resolution=8, update_every=2), 1.0)
+    cameras, material = cameras_around(1, 16), PlainMaterial()
+    shading = material.eval_shading(cameras)
+
+    def samples(scene: SoftSphere) -> int:
+        view = renderer(cameras, scene, material, PlainBackground(), shading, generator=generator())
+        return len(view.volume.samples)
+
+    full = samples(SoftSphere())  # before the first update every cell is occupied
+    for step in range(8):
+        renderer.update(Fog(0.0), step, generator())
+    assert samples(SoftSphere()) < 0.2 * full
+    (notice,) = caplog.messages
+    assert "vanished at step 0" in notice and "sparsity" in notice and "lr" in notice
+    renderer.update(SoftSphere(), 8, generator())
+    assert not renderer.occupancy.vanished and 0 < samples(SoftSphere()) < full
 
 
 def test_after_the_warm_up_all_cells_are_seen_in_four_turns() -> None:

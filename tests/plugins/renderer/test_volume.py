@@ -61,6 +61,26 @@ def test_chunks_equal_the_whole(max_samples: int) -> None:
     assert_same(look(dataclasses.replace(CONFIG, max_samples=max_samples), cameras=cameras), whole, 1e-5)
 
 
+def test_a_chunk_has_as_many_rays_as_its_samples_allow() -> None:
+    class Counting(SoftSphere):
+        def __init__(self) -> None:
+            super().__init__()
+            self.asked: list[int] = []
+
+        def forward(self, points, normal=False):
+            self.asked.append(len(points))
+            return super().forward(points, normal)
+
+    cameras = cameras_around(2, size=24)
+    whole, few = Counting(), Counting()
+    one = look(geometry=whole, cameras=cameras)
+    limit = 4 * CONFIG.samples_per_ray
+    assert_same(look(dataclasses.replace(CONFIG, max_samples=limit), few, cameras), one, 1e-5)
+    assert len(whole.asked) == 1 and sum(few.asked) == whole.asked[0]
+    assert max(few.asked) <= limit
+    assert len(few.asked) < 2 * whole.asked[0] / limit + 1  # not one for each four rays
+
+
 def test_skipping_empty_space_changes_nothing() -> None:
     """A skipped step would have absorbed at most 1e-4 of the light: on the longest grazing ray that adds up to 5e-3."""
     cameras, ball = cameras_around(1), SoftSphere(density=20.0, softness=0.03)

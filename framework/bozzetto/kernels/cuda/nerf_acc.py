@@ -1,4 +1,8 @@
-"""Ray marching and compositing by nerfacc 0.5.3."""
+"""Ray marching and compositing by nerfacc 0.5.3.
+
+It compiles on first use, as C++17: that is what torch asks of extensions up to 2.11. Later ones ask for C++20, whose
+`std::lerp` collides with the `lerp` of its `utils_math.cuh`.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +10,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from bozzetto.kernels.cuda.first_order import first_order
 from bozzetto.kernels.cuda.packages import load
+from bozzetto.kernels.first_order import first_order
 from bozzetto.kernels.ref import march as march_reference
 from bozzetto.kernels.ref.march import Intervals, cube_span
 from bozzetto.math import compositing

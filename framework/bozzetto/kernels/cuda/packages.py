@@ -28,6 +28,9 @@ PACKAGE_OF = {
 ADAPTER_OF = {"tinycudann": "tiny_cuda_nn", "nerfacc": "nerf_acc", "nvdiffrast.torch": "nv_diff_rast"}
 """The module of this folder that wraps it."""
 
+LIMITS = {"nerfacc": " Version 0.5.3 builds with torch up to 2.11: later ones ask for C++20."}
+"""What is known of why a package may not be usable."""
+
 TERMS = {"nvdiffrast.torch": " Its licence allows research and evaluation only."}
 
 
@@ -59,11 +62,18 @@ def load(name: str) -> ModuleType | None:
     except ModuleNotFoundError as error:
         if error.name == root:
             return None  # not installed: the normal case
-        log.warning("%s is installed but not usable (%s); on CUDA %s run as torch operations.", root, error, kernels)
+        _say_unusable(root, error, kernels)
         return None
     except (ImportError, OSError, RuntimeError) as error:
-        log.warning("%s is installed but not usable (%s); on CUDA %s run as torch operations.", root, error, kernels)
+        _say_unusable(root, error, kernels)
         return None
     version = getattr(module, "__version__", "") or getattr(importlib.import_module(root), "__version__", "")
     log.warning("On CUDA %s run on %s.%s", kernels, f"{root} {version}".strip(), TERMS.get(name, ""))
     return module
+
+
+def _say_unusable(root: str, error: Exception, kernels: str) -> None:
+    """Say why a package cannot be used, in one line: what a compiler says may take a thousand."""
+    why = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    text = "%s is installed but not usable (%s); on CUDA %s run as torch operations.%s"
+    log.warning(text, root, why, kernels, LIMITS.get(root, ""))

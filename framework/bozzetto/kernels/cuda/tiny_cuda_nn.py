@@ -19,8 +19,8 @@ from torch.autograd.function import once_differentiable
 from torch.func import functional_call
 from torch.nn import functional
 
-from bozzetto.kernels.cuda.first_order import first_order
 from bozzetto.kernels.cuda.packages import load
+from bozzetto.kernels.first_order import first_order
 from bozzetto.kernels.grid_spec import GridSpec
 from bozzetto.kernels.ref import hash_encode as hash_reference
 from bozzetto.kernels.ref import mlp as mlp_reference

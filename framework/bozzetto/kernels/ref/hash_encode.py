@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from bozzetto.kernels.first_order import in_chunks
 from bozzetto.kernels.grid_spec import HASH_PRIMES, GridLevel, GridSpec
 
 CORNERS = tuple((x, y, z) for x in (0, 1) for y in (0, 1) for z in (0, 1))
@@ -16,9 +17,16 @@ def hash_encode(points: Float[Tensor, "N 3"], table: Float[Tensor, "P F"], spec:
 
     Any number of derivatives, in points and table. Points outside [0, 1] are clamped and get no gradient.
     """
+    (encoded,) = in_chunks(lambda at, entries: (_encode(at, entries, spec),), points, table)
+    return encoded
+
+
+def _encode(points: Float[Tensor, "N 3"], table: Float[Tensor, "P F"], spec: GridSpec) -> Float[Tensor, "N LF"]:
     inside = points.clamp(0.0, 1.0)
     corners = torch.tensor(CORNERS, device=points.device)
-    return torch.cat([_encode_level(inside, table, level, spec, corners) for level in spec.table], dim=-1)
+    entries = table.split([level.size for level in spec.table])  # whose gradient is put together once, not per level
+    levels = zip(spec.table, entries, strict=True)
+    return torch.cat([_encode_level(inside, own, level, spec, corners) for level, own in levels], dim=-1)
 
 
 def vertex_index(vertex: Int[Tensor, "*N 3"], level: GridLevel) -> Int[Tensor, "*N"]:
@@ -32,7 +40,7 @@ def vertex_index(vertex: Int[Tensor, "*N 3"], level: GridLevel) -> Int[Tensor, "
 
 def _encode_level(
     points: Float[Tensor, "N 3"],
-    table: Float[Tensor, "P F"],
+    entries: Float[Tensor, "P F"],
     level: GridLevel,
     spec: GridSpec,
     corners: Int[Tensor, "8 3"],
@@ -43,6 +51,6 @@ def _encode_level(
     if spec.interpolation == "smoothstep":
         fraction = fraction * fraction * (3.0 - 2.0 * fraction)
     weight = torch.where(corners.bool(), fraction[:, None], 1.0 - fraction[:, None]).prod(dim=-1)
-    row = vertex_index(cell.long()[:, None] + corners, level) + level.offset
-    entries = table.index_select(0, row.flatten()).unflatten(0, row.shape)
-    return (weight[..., None] * entries).sum(dim=1)
+    row = vertex_index(cell.long()[:, None] + corners, level)
+    found = entries.index_select(0, row.flatten()).unflatten(0, row.shape)
+    return (weight[..., None] * found).sum(dim=1)

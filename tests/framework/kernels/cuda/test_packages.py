@@ -86,6 +86,19 @@ def test_a_broken_package_is_said_once_and_torch_runs(
     assert f"tinycudann is installed but not usable ({error}); on CUDA hash_encode, mlp run as" in record.getMessage()
 
 
+def test_what_a_compiler_says_is_cut_to_a_line_and_nerfacc_names_the_torch_it_builds_with(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(name: str) -> ModuleType:
+        raise RuntimeError("Error building extension 'nerfacc_cuda'\n" + 1000 * "error: lerp\n")
+
+    monkeypatch.setattr(packages.importlib, "import_module", fail)
+    assert packages.load("nerfacc") is None
+    (message,) = caplog.messages
+    assert "\n" not in message and "Error building extension 'nerfacc_cuda'" in message
+    assert "builds with torch up to 2.11" in message
+
+
 def test_nerfacc_without_compiled_kernels_is_broken(
     device: torch.device, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
