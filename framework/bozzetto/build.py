@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from torch import nn
 from bozzetto.errors import ConfigError
 from bozzetto.kinds.exporter import Scene
 from bozzetto.kinds.guidance import Guidance
+from bozzetto.kinds.notices import HasNotices
 from bozzetto.kinds.view_source import ReferenceSource, ViewSource
 from bozzetto.recipe import Component, Recipe, Stage, Task
 from bozzetto.references import NEEDS, WithReferences, estimate_elevations, gather
@@ -35,6 +36,7 @@ def build_system(
     scene = build_scene(stage, recipe.seed, registry, device)
     processor = make(registry, stage.prompt_processor, recipe.prompt, recipe.negative_prompt)
     views = [make(registry, task.views) for task in stage.tasks]
+    report_notices([scene.geometry, *views], report)
     guidances: dict[str, Guidance] = {}
     conditions: dict[str, Any] = {}
     for task in stage.tasks:
@@ -95,6 +97,13 @@ def build_task(
         terms.append(Term(term.name, term.weight, loss, needs_normal))
     reference = views.reference(device) if isinstance(views, ReferenceSource) else None
     return RunningTask(task.name, task.times, views, guidance, condition, tuple(terms), reference)
+
+
+def report_notices(components: Iterable[object], report: Report) -> None:
+    """Tell what components understood of the files they read, each notice once."""
+    found = [text for component in components if isinstance(component, HasNotices) for text in component.notices]
+    for text in dict.fromkeys(found):
+        report(f"notice    {text}")
 
 
 def report_unknown_words(guidance: Guidance, folder: Path, prompt: str, report: Report) -> None:

@@ -24,6 +24,7 @@ from bozzetto.kernels.startup import growing
 from bozzetto.kinds.exporter import Scene
 from bozzetto.math.silhouettes import edge_softness
 from bozzetto.observers import Observers
+from bozzetto.photo_pictures import save_photos
 from bozzetto.recipe import Recipe, Stage
 from bozzetto.registry import Registry
 from bozzetto.run_folder import RunFolder
@@ -92,6 +93,8 @@ class Pipeline:
         stage, started = recipe.stages[index], time.monotonic()
         with growing():
             system = build_system(stage, recipe, self.registry, self.weights, self.device, self.cache, self.report)
+        for path in save_photos(system.tasks, self.folder.images):
+            self.report(f"photo     as it is used, cut out and framed: {path}")
         checkpoint = self.folder.checkpoint(stage.name)
         if not checkpoint.is_file() and stage.inherit:
             before = recipe.stages[index - 1]
