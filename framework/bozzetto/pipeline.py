@@ -91,11 +91,14 @@ class Pipeline:
     def train(self, recipe: Recipe, index: int) -> None:
         """Train one stage from its checkpoint, or from the stage before, or from scratch."""
         stage, started = recipe.stages[index], time.monotonic()
+        checkpoint = self.folder.checkpoint(stage.name)
+        saved = load_state(checkpoint) if checkpoint.is_file() else None
         with growing():
-            system = build_system(stage, recipe, self.registry, self.weights, self.device, self.cache, self.report)
+            system = build_system(
+                stage, recipe, self.registry, self.weights, self.device, self.cache, self.report, saved
+            )
         for path in save_photos(system.tasks, self.folder.images):
             self.report(f"photo     as it is used, cut out and framed: {path}")
-        checkpoint = self.folder.checkpoint(stage.name)
         if not checkpoint.is_file() and stage.inherit:
             before = recipe.stages[index - 1]
             scene = load_scene(recipe, self.registry, self.folder, self.device, before)
@@ -191,8 +194,8 @@ def load_scene(
     checkpoint = folder.checkpoint(stage.name)
     if not checkpoint.is_file():
         raise ConfigError(f"{folder.path} has no checkpoint of stage {stage.name!r}: train it first.")
-    scene = build_scene(stage, recipe.seed, registry, device)
     state = load_state(checkpoint)
+    scene = build_scene(stage, recipe.seed, registry, device, state)
     for part in ("geometry", "material", "background", "renderer"):
         module, prefix = getattr(scene, part), f"{part}."
         module.load_state_dict({k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)})

@@ -13,39 +13,50 @@ SNIFFED = 512
 HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1", b"mif2")
 AVIF_BRANDS = (b"avif", b"avis")
 
+PNG = "Convert it to PNG."
+FRAME = "Save one picture of it as PNG."
+OTHER = "Give a picture as PNG, JPEG or WebP."
+RAW, VIDEO = ("a RAW photo", PNG), ("a video", FRAME)
+
 STARTS = (
-    (b"GIF8", "a GIF"),
-    (b"8BPS", "a Photoshop document (PSD)"),
-    (b"%PDF", "a PDF document"),
-    (b"%!PS", "a PostScript document (EPS)"),
-    (b"\xc5\xd0\xd3\xc6", "a PostScript document (EPS)"),
-    (b"<svg", "an SVG drawing"),
-    (b"gimp xcf", "a GIMP document (XCF)"),
-    (b"\0\0\0\x0cjP  ", "a JPEG 2000 picture"),
-    (b"\xff\x4f\xff\x51", "a JPEG 2000 picture"),
-    (b"\0\0\0\x0cJXL ", "a JPEG XL picture"),
-    (b"\xff\x0a", "a JPEG XL picture"),
-    (b"v/1\x01", "an OpenEXR picture"),
-    (b"#?RADIANCE", "a Radiance HDR picture"),
-    (b"#?RGBE", "a Radiance HDR picture"),
-    (b"DDS ", "a DDS texture"),
-    (b"\0\0\x01\0", "an icon (ICO)"),
-    (b"icns", "an icon (ICNS)"),
-    (b"qoif", "a QOI picture"),
-    (b"FUJIFILMCCD-RAW", "a RAW photo"),
-    (b"IIRO", "a RAW photo"),
-    (b"IIU\0", "a RAW photo"),
-    (b"FOVb", "a RAW photo"),
-    (b"\x1aE\xdf\xa3", "a video"),
-    (b"\0\0\x01\xba", "a video"),
-    (b"FLV\x01", "a video"),
-    (b"glTF", "a 3D model (glTF)"),
-    (b"PK\x03\x04", "a ZIP archive"),
-    (b"\x1f\x8b", "a gzip archive"),
-    (b"version https://git-lfs", "a pointer of Git LFS, not the picture itself (git lfs pull fetches it)"),
+    (b"GIF8", "a GIF", FRAME),
+    (b"8BPS", "a Photoshop document (PSD)", PNG),
+    (b"%PDF", "a PDF document", PNG),
+    (b"%!PS", "a PostScript document (EPS)", PNG),
+    (b"\xc5\xd0\xd3\xc6", "a PostScript document (EPS)", PNG),
+    (b"<svg", "an SVG drawing", PNG),
+    (b"gimp xcf", "a GIMP document (XCF)", PNG),
+    (b"\0\0\0\x0cjP  ", "a JPEG 2000 picture", PNG),
+    (b"\xff\x4f\xff\x51", "a JPEG 2000 picture", PNG),
+    (b"\0\0\0\x0cJXL ", "a JPEG XL picture", PNG),
+    (b"\xff\x0a", "a JPEG XL picture", PNG),
+    (b"v/1\x01", "an OpenEXR picture", PNG),
+    (b"#?RADIANCE", "a Radiance HDR picture", PNG),
+    (b"#?RGBE", "a Radiance HDR picture", PNG),
+    (b"DDS ", "a DDS texture", PNG),
+    (b"\0\0\x01\0", "an icon (ICO)", PNG),
+    (b"icns", "an icon (ICNS)", PNG),
+    (b"qoif", "a QOI picture", PNG),
+    (b"FUJIFILMCCD-RAW", *RAW),
+    (b"IIRO", *RAW),
+    (b"IIU\0", *RAW),
+    (b"FOVb", *RAW),
+    (b"\x1aE\xdf\xa3", *VIDEO),
+    (b"\0\0\x01\xba", *VIDEO),
+    (b"FLV\x01", *VIDEO),
+    (b"glTF", "a 3D model (glTF)", OTHER),
+    (b"PK\x03\x04", "a ZIP archive", OTHER),
+    (b"\x1f\x8b", "a gzip archive", OTHER),
+    (b"version https://git-lfs", "a pointer of Git LFS, not the picture itself", "Fetch it with: git lfs pull."),
+    *((f"P{number}{space}".encode(), "a Netpbm picture", PNG) for number in range(1, 8) for space in " \n"),
 )
-RAW_SUFFIXES = (".dng", ".nef", ".arw", ".cr2", ".cr3", ".raf", ".orf", ".rw2", ".pef", ".srw")
-"""Most RAW photos are TIFF files whose first page is a thumbnail: told by their names."""
+"""First bytes, what the file is, and what to do."""
+SUFFIXES = {
+    **dict.fromkeys((".dng", ".nef", ".arw", ".cr2", ".cr3", ".raf", ".orf", ".rw2", ".pef", ".srw"), RAW),
+    ".tga": ("a TGA picture", PNG),
+    ".pcx": ("a PCX picture", PNG),
+}
+"""Told by their names: most RAW photos are TIFF files whose first page is a thumbnail, TGA has no first bytes."""
 
 
 def is_heif(head: bytes) -> bool:
@@ -53,33 +64,36 @@ def is_heif(head: bytes) -> bool:
     return head[4:8] == b"ftyp" and not _any(head, AVIF_BRANDS) and _any(head, HEIF_BRANDS)
 
 
-def format_name(head: bytes, path: Path) -> str:
-    """What a file that is not read is, with its article; empty: unknown, or one of `READ`.
+def not_read(head: bytes, path: Path) -> tuple[str, str] | None:
+    """What a file that is not read is, with its article, and what to do; None: unknown, or one of `READ`.
 
     Args:
         head: its first `SNIFFED` bytes.
     """
-    if path.suffix.lower() in RAW_SUFFIXES:
-        return "a RAW photo"
+    if path.suffix.lower() in SUFFIXES:
+        return SUFFIXES[path.suffix.lower()]
     if head[4:8] == b"ftyp":
         return _of_container(head)
     if head[:4] == b"RIFF" and head[8:12] == b"AVI ":
-        return "a video"
+        return VIDEO
     text = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if text.startswith((b"<!doctype html", b"<html")):
-        return "a web page: the download went wrong"
+        return "a web page: the download went wrong", OTHER
     if text.startswith(b"<?xml") and b"<svg" in text:
-        return "an SVG drawing"
-    return next((name for start, name in STARTS if head.startswith(start)), "")
+        return "an SVG drawing", PNG
+    return next(((name, cure) for start, name, cure in STARTS if head.startswith(start)), None)
 
 
-def _of_container(head: bytes) -> str:
+def _of_container(head: bytes) -> tuple[str, str]:
     """Which of the ISO base media formats: its major brand stands first, compatible ones behind."""
     if _any(head, AVIF_BRANDS):
-        return "an AVIF picture"
+        return "an AVIF picture", PNG
     if is_heif(head):
-        return "a HEIC picture, as phones take them"
-    return "a RAW photo" if head[8:12] == b"crx " else "a video"
+        return (
+            "a HEIC picture, as phones take them",
+            "Convert it to PNG, or pip install pillow-heif, and then it is read.",
+        )
+    return RAW if head[8:12] == b"crx " else VIDEO
 
 
 def _any(head: bytes, brands: tuple[bytes, ...]) -> bool:

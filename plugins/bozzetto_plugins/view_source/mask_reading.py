@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Int, UInt8
+from jaxtyping import Bool, Int, Shaped, UInt8
 from scipy import ndimage
 
 OPAQUE = 128
@@ -23,6 +23,8 @@ PIECE_SHARE = 0.05
 """A separate piece is told from this share of all opaque pixels on."""
 FILLED_BORDER, FILLED_AREA = 0.5, 0.85
 """The background seems to be there still if it is opaque along this share of the border, or over this share of all."""
+ROUND_AREA = 0.7
+"""It may be there still if what is opaque reaches all four sides and fills this share: a circle fills 79 %."""
 INVERTED_BORDER, HOLE_SHARE = 0.95, 0.02
 """The opacity seems inverted if nearly all of the border is opaque around holes with this share of all pixels."""
 TRANSLUCENT_SHARE = 0.1
@@ -76,7 +78,7 @@ def read_mask(alpha: UInt8[np.ndarray, "H W"]) -> Reading:
     notices += [*_translucency(clean), *_haze(clean), *_pieces(solid)]
     if box.longer < SMALL:
         size = f"{box.right - box.left} x {box.bottom - box.top}"
-        notices.append(f"the object has only {size} pixels of it: nothing finer will be made")
+        notices.append(f"the object is only {size} pixels large: nothing finer can be made of it")
     return Reading(clean, box, tuple(notices))
 
 
@@ -109,8 +111,7 @@ def without_specks(alpha: UInt8[np.ndarray, "H W"]) -> tuple[UInt8[np.ndarray, "
 
 def _background(solid: Bool[np.ndarray, "H W"], box: Box) -> list[str]:
     """Whether the background seems to be there still, or to be all there is."""
-    border = np.concatenate([solid[0], solid[-1], solid[1:-1, 0], solid[1:-1, -1]]).mean()
-    area = solid.mean()
+    border, area = _border(solid).mean(), solid.mean()
     if border >= INVERTED_BORDER and _holes(solid) >= HOLE_SHARE:
         return [
             "what is opaque surrounds what is transparent: the opacity seems to be inverted, and the surroundings are "
@@ -120,6 +121,11 @@ def _background(solid: Bool[np.ndarray, "H W"], box: Box) -> list[str]:
         return [
             f"what is opaque fills {area:.0%} of the picture and {border:.0%} of its border: the background seems to "
             "be there still, and is taken as part of the object. Cut the object out"
+        ]
+    if area >= ROUND_AREA and (box.bottom - box.top, box.right - box.left) == solid.shape:
+        return [
+            f"what is opaque reaches all four sides of the picture and fills {area:.0%} of it: if only its corners "
+            "were cut off, the background is there still, and is taken as part of the object"
         ]
     return []
 
@@ -146,7 +152,7 @@ def _cut_off(solid: Bool[np.ndarray, "H W"], box: Box) -> list[str]:
 
 def _translucency(alpha: UInt8[np.ndarray, "H W"]) -> list[str]:
     """Whether the object, its rim aside, can be seen through."""
-    visible = alpha >= VISIBLE
+    visible = alpha >= VISIBLE + _background_opacity(alpha)
     rim = max(1, round(0.005 * box_around(visible).longer))
     inside = alpha[ndimage.binary_erosion(visible, iterations=rim)]
     if not len(inside):
@@ -159,12 +165,22 @@ def _translucency(alpha: UInt8[np.ndarray, "H W"]) -> list[str]:
     return []
 
 
+def _background_opacity(alpha: UInt8[np.ndarray, "H W"]) -> int:
+    """The usual opacity along the border if it counts as background, of 255; else 0."""
+    typical = int(np.median(_border(alpha)))
+    return typical if typical < OPAQUE else 0
+
+
 def _haze(alpha: UInt8[np.ndarray, "H W"]) -> list[str]:
-    border = np.concatenate([alpha[0], alpha[-1], alpha[1:-1, 0], alpha[1:-1, -1]])
-    typical = float(np.median(border))
-    if VISIBLE <= typical < OPAQUE:
-        return [f"the background is {typical / 255.0:.0%} opaque, not clear: it is made as haze"]
-    return []
+    typical = _background_opacity(alpha)
+    if typical < VISIBLE:
+        return []
+    return [f"the background is {typical / 255.0:.0%} opaque, not clear: it is made as haze"]
+
+
+def _border(values: Shaped[np.ndarray, "H W"]) -> Shaped[np.ndarray, "B"]:
+    """The outermost pixels."""
+    return np.concatenate([values[0], values[-1], values[1:-1, 0], values[1:-1, -1]])
 
 
 def _pieces(solid: Bool[np.ndarray, "H W"]) -> list[str]:

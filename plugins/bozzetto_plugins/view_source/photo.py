@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -109,12 +110,12 @@ def load_photo(config: SingleImageConfig) -> Photo:
         channels = _normals(path.parent / config.normal, picture.size)
         normal = _cut_weighted(channels, weight, mask, window)
         normal = normal / np.maximum(np.linalg.norm(normal, axis=-1, keepdims=True), 1e-6)
-    image = _cut_weighted([_unit(rgba[..., channel]) for channel in range(3)], weight, mask, window)
+    image = _cut_weighted((_unit(rgba[..., channel]) for channel in range(3)), weight, mask, window)
     return Photo(image, mask[..., None], depth, normal, tuple(notices))
 
 
 def _cut_weighted(
-    planes: list[Float[np.ndarray, "H W"]],
+    planes: Iterable[Float[np.ndarray, "H W"]],
     weight: Float[np.ndarray, "H W"],
     mask: Float[np.ndarray, "S S"],
     window: Window,

@@ -12,13 +12,13 @@ from pathlib import Path
 from PIL import Image, UnidentifiedImageError
 
 from bozzetto.errors import ConfigError
-from bozzetto_plugins.view_source.formats import READ, SNIFFED, format_name, is_heif
+from bozzetto_plugins.view_source.formats import READ, SNIFFED, is_heif, not_read
 
 MOST_PIXELS = 50_000_000
 """A picture with more is not decoded: a file of a few kilobytes can claim any size."""
 MOST_BYTES = 300_000_000
 """A larger file is not read: uncompressed, `MOST_PIXELS` of four bytes take 200 MB."""
-WORKING_PIXELS = 16_000_000
+WORKING_PIXELS = 8_000_000
 """Larger pictures are reduced while they are read, by averaging whole pixels: views have at most half a million."""
 LEAST_SIDE = 32
 BAND_ROWS = 256
@@ -71,7 +71,7 @@ def read_picture(path: Path, field: str) -> Picture:
                 width, height = opened.size
                 image = _reduced(opened)
     except Image.DecompressionBombError as error:
-        raise ConfigError(f"{field}: {path} has too many pixels: {error}. Make it smaller.") from error
+        raise ConfigError(f"{field}: {path} has too many pixels: {str(error).rstrip('.')}. Make it smaller.") from error
     except UnidentifiedImageError as error:
         raise ConfigError(_not_a_picture(path, field, head)) from error
     except ConfigError:
@@ -127,23 +127,18 @@ def _opened(path: Path, field: str, head: bytes) -> Iterator[Image.Image]:
         _check_size(*container.size, path, field)
         yield container.to_pillow()
         return
-    if format_name(head, path):
+    if not_read(head, path):
         raise UnidentifiedImageError
     with Image.open(path, formats=READ) as picture:
         yield picture
 
 
 def _not_a_picture(path: Path, field: str, head: bytes) -> str:
-    name = format_name(head, path)
-    if not name:
+    known = not_read(head, path)
+    if known is None:
         return f"{field}: {path} is not a picture, whatever its name says. Give a PNG or JPEG."
-    if is_heif(head):
-        return f"{field}: {path} is {name}. Convert it to PNG, or pip install pillow-heif, and then it is read."
-    if "picture" in name or "photo" in name or name.startswith(("a GIF", "an SVG", "a PDF", "an icon")):
-        return f"{field}: {path} is {name}, which is not read. Convert it to PNG."
-    if name == "a video":
-        return f"{field}: {path} is {name}. Save one picture of it as PNG."
-    return f"{field}: {path} is {name}. Give a picture as PNG, JPEG or WebP."
+    name, cure = known
+    return f"{field}: {path} is {name}. {cure}"
 
 
 def _check_size(width: int, height: int, path: Path, field: str) -> None:
