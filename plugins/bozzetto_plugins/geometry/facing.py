@@ -14,7 +14,7 @@ from torch import Tensor
 from bozzetto.kernels import api
 from bozzetto.types import Mesh
 
-SIZE = 256
+SIZE = 128
 """Pixels a side of the pictures in which faces are counted."""
 DIRECTIONS = [d for d in itertools.product((-1.0, 0.0, 1.0), repeat=3) if any(d)]
 """Toward the 26 cameras around the mesh."""

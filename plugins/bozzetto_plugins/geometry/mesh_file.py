@@ -90,7 +90,7 @@ def _checked(found: Triangles, name: str) -> Triangles:
         problem = f"{broken} of its {len(used)} vertices are not finite numbers. Repair it, or export it again"
     elif not np.isfinite(size):
         problem = "its coordinates are too large for numbers of 64 bits. Scale it down"
-    elif not size > np.finfo(np.float32).tiny:
+    elif not size > float(np.finfo(np.float32).tiny):
         problem = "it has no size: all its vertices lie in one place. Export it again"
     if problem:
         raise ConfigError(f"{name} cannot be read as a mesh: {problem}.")

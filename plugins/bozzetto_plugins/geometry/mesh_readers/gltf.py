@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -93,10 +94,15 @@ class _Scene:
 
     def triangles(self) -> Triangles:
         """Of every node's mesh, each primitive transformed once for all its nodes."""
-        placed = self._placements()
-        parts = {mesh: self._mesh(mesh) for mesh in placed}
-        total = sum(len(placed[mesh]) * len(faces) for mesh, found in parts.items() for _, faces in found)
-        check_face_count(total)
+        parts: dict[int, list[tuple[np.ndarray, np.ndarray]]] = {}
+        placed: dict[int, list[np.ndarray]] = {}
+        total = 0
+        for mesh, matrix in self._placements():
+            if mesh not in parts:
+                parts[mesh], placed[mesh] = self._mesh(mesh), []
+            placed[mesh].append(matrix)
+            total += sum(len(faces) for _, faces in parts[mesh])
+            check_face_count(total)
         vertices, faces, start = [], [], 0
         for mesh, found in parts.items():
             matrices = np.stack(placed[mesh])
@@ -112,26 +118,27 @@ class _Scene:
             return Triangles(np.zeros((0, 3)), np.zeros((0, 3), dtype=np.int64))
         return Triangles(np.concatenate(vertices), np.concatenate(faces))
 
-    def _placements(self) -> dict[int, list[Float[np.ndarray, "4 4"]]]:
-        """World matrices of each mesh."""
+    def _placements(self) -> Iterator[tuple[int, Float[np.ndarray, "4 4"]]]:
+        """Meshes and their world matrices, node by node."""
         if not self.nodes:
-            return {number: [np.eye(4)] for number in range(len(self.meshes))}
-        placed: dict[int, list[np.ndarray]] = {}
-        seen: set[int] = set()
-        waiting = [(root, np.eye(4)) for root in self._roots()]
+            yield from ((number, np.eye(4)) for number in range(len(self.meshes)))
+            return
+        local = local_matrices(self.nodes)
+        seen = np.zeros(len(self.nodes), dtype=bool)
+        waiting: list[tuple[int, np.ndarray | None]] = [(root, None) for root in self._roots()]
         while waiting:
             number, parent = waiting.pop()
             node = self._item(self.nodes, number, "node")
-            if number in seen:
+            if seen[number]:
                 raise MeshFileError(f"node {number} has two parents, or is below itself")
-            seen.add(number)
+            seen[number] = True
             if "EXT_mesh_gpu_instancing" in (node.get("extensions") or {}):
                 raise MeshFileError("it needs the extension 'EXT_mesh_gpu_instancing', which is not read")
-            matrix = parent @ _matrix(node) if _moves(node) else parent
+            matrix = local[number] if parent is None else parent @ local[number]
             if "mesh" in node:
-                placed.setdefault(whole(node["mesh"], "a node's mesh"), []).append(matrix)
-            waiting += [(whole(child, "a child"), matrix) for child in listed(node, "children")]
-        return placed
+                yield whole(node["mesh"], "a node's mesh"), matrix
+            if "children" in node:
+                waiting += [(whole(child, "a child"), matrix) for child in listed(node, "children")]
 
     def _roots(self) -> list[int]:
         scenes = listed(self.document, "scenes")
@@ -186,23 +193,26 @@ def _faces(order: Int[np.ndarray, "N"], mode: int) -> Int[np.ndarray, "T 3"]:
     return order[np.stack([number, number + 1 + odd, number + 2 - odd], axis=-1)]
 
 
-def _moves(node: dict[str, Any]) -> bool:
-    return any(name in node for name in ("matrix", "translation", "rotation", "scale"))
-
-
-def _matrix(node: dict[str, Any]) -> Float[np.ndarray, "4 4"]:
-    """A node's own transform: `matrix`, or translation * rotation * scale."""
-    if "matrix" in node:
-        return np.array(node["matrix"], dtype=np.float64).reshape(4, 4).T
-    x, y, z, w = np.array(node.get("rotation", (0, 0, 0, 1)), dtype=np.float64)
-    turn = np.array(
-        [
-            [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
-            [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
-            [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
-        ]
-    )
-    result = np.eye(4)
-    result[:3, :3] = turn * np.array(node.get("scale", (1, 1, 1)), dtype=np.float64).reshape(3)
-    result[:3, 3] = np.array(node.get("translation", (0, 0, 0)), dtype=np.float64).reshape(3)
+def local_matrices(nodes: list[dict[str, Any]]) -> Float[np.ndarray, "N 4 4"]:
+    """Each node's own transform: `matrix`, or translation * rotation * scale."""
+    turns = np.array([node.get("rotation", (0, 0, 0, 1)) for node in nodes], dtype=np.float64).reshape(-1, 4)
+    scales = np.array([node.get("scale", (1, 1, 1)) for node in nodes], dtype=np.float64).reshape(-1, 3)
+    result = np.zeros((len(nodes), 4, 4))
+    result[:, 3, 3] = 1.0
+    result[:, :3, :3] = _rotations(turns) * scales[:, None]
+    result[:, :3, 3] = np.array([node.get("translation", (0, 0, 0)) for node in nodes], dtype=np.float64)
+    for number, node in enumerate(nodes):
+        if "matrix" in node:
+            result[number] = np.array(node["matrix"], dtype=np.float64).reshape(4, 4).T
     return result
+
+
+def _rotations(quaternions: Float[np.ndarray, "N 4"]) -> Float[np.ndarray, "N 3 3"]:
+    """Of unit quaternions (x, y, z, w)."""
+    x, y, z, w = quaternions.T
+    rows = [
+        [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
+        [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
+        [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
+    ]
+    return np.moveaxis(np.array(rows), -1, 0)

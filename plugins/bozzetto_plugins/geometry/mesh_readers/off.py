@@ -52,7 +52,7 @@ def read_off(data: bytes) -> Triangles:
     except StopIteration as error:
         raise MeshFileError("it ends before all its vertices and faces: it is cut off") from error
     except (ValueError, IndexError, OverflowError) as error:
-        raise MeshFileError(f"a line cannot be understood: {' '.join(str(error).split())}") from error
+        raise MeshFileError("one of its lines cannot be understood") from error
     return Triangles(
         np.array(vertices, dtype=np.float64).reshape(-1, 3),
         fan(np.array(counts, dtype=np.int64), np.array(corners, dtype=np.int64)),

@@ -56,16 +56,17 @@ def read_ply(data: bytes) -> Triangles:
         raise MeshFileError("its triangles are in strips, which is not read. Export it with plain faces")
     if "vertex" not in names or "face" not in names:
         raise MeshFileError("it is a cloud of points: it has no triangles. Make a surface of it first")
+    for element in elements:
+        sizes = [2 if form == "ascii" else _size(item.count_type or item.type) for item in element.properties]
+        if element.count * max(sum(sizes), 1) > len(data) - start + 1:
+            raise MeshFileError(
+                f"its header claims {element.count:,} rows of {element.name[:30]!a}, for which the file is too short"
+            )
     check_face_count(elements[names.index("face")].count)
     check_vertex_count(elements[names.index("vertex")].count)
     rows = _Ascii(data, start) if form == "ascii" else _Binary(data, start, "<" if "little" in form else ">")
     vertices = corners = None
     for element in elements:
-        sizes = [2 if form == "ascii" else _size(item.count_type or item.type) for item in element.properties]
-        if element.count * max(sum(sizes), 1) > len(data) - start + 1:
-            raise MeshFileError(
-                f"its header claims {element.count:,} of {element.name}, for which the file is too short"
-            )
         if element.name == "vertex":
             vertices = rows.vertices(element)
         elif element.name == "face":
