@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,9 @@ from torch import nn
 
 from bozzetto.errors import ConfigError
 from bozzetto.kinds.exporter import Scene
+from bozzetto.kinds.geometry import MadeFromSaved
 from bozzetto.kinds.guidance import Guidance
+from bozzetto.kinds.notices import HasNotices
 from bozzetto.kinds.view_source import ReferenceSource, ViewSource
 from bozzetto.recipe import Component, Recipe, Stage, Task
 from bozzetto.references import NEEDS, WithReferences, estimate_elevations, gather
@@ -24,17 +26,19 @@ Report = Callable[[str], None]
 
 def build_system(
     stage: Stage, recipe: Recipe, registry: Registry, folders: Mapping[str, Path], device: torch.device,
-    cache: Path | None, report: Report,
+    cache: Path | None, report: Report, saved: Mapping[str, torch.Tensor] | None = None,
 ) -> System:  # fmt: skip
     """Build every component of a stage.
 
     Args:
         folders: where the weights of each guidance lie, by the name the recipe gives them.
         cache: folder of text embeddings; None: no cache.
+        saved: the weights that will be loaded into it; None: it starts afresh.
     """
-    scene = build_scene(stage, recipe.seed, registry, device)
+    scene = build_scene(stage, recipe.seed, registry, device, saved)
     processor = make(registry, stage.prompt_processor, recipe.prompt, recipe.negative_prompt)
     views = [make(registry, task.views) for task in stage.tasks]
+    report_notices([scene.geometry, *views], report)
     guidances: dict[str, Guidance] = {}
     conditions: dict[str, Any] = {}
     for task in stage.tasks:
@@ -63,16 +67,31 @@ def make(registry: Registry, component: Component, *arguments: Any) -> Any:
     )
 
 
+def make_geometry(registry: Registry, component: Component, saved: Mapping[str, torch.Tensor] | None) -> Any:
+    """Construct a geometry, from its part of a checkpoint where there is one and the geometry can."""
+    kind = registry.implementation(component.kind, f"{component.entry.dist}/{component.name}")
+    if saved is None or not issubclass(kind, MadeFromSaved):
+        return make(registry, component)
+    state = {name.removeprefix("geometry."): value for name, value in saved.items() if name.startswith("geometry.")}
+    return kind.from_saved(component.config, state)
+
+
 def weights_of(guidance: Component, folders: Mapping[str, Path]) -> Path | None:
     """The folder with a guidance's weights; None for one whose config has no field `model`."""
     return folders[guidance.model] if guidance.has_model else None
 
 
-def build_scene(stage: Stage, seed: int, registry: Registry, device: torch.device) -> Scene:
-    """The trainable parts of a stage, freshly initialised from `seed`."""
+def build_scene(
+    stage: Stage, seed: int, registry: Registry, device: torch.device, saved: Mapping[str, torch.Tensor] | None = None
+) -> Scene:
+    """The trainable parts of a stage, freshly initialised from `seed`.
+
+    Args:
+        saved: the weights of a checkpoint that will be loaded; files that they make needless are not read.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        geometry = make(registry, stage.geometry)
+        geometry = make_geometry(registry, stage.geometry, saved)
         material = make(registry, stage.material, geometry.feature_count)
         background = make(registry, stage.background)
         renderer = make(registry, stage.renderer, geometry.radius)
@@ -95,6 +114,13 @@ def build_task(
         terms.append(Term(term.name, term.weight, loss, needs_normal))
     reference = views.reference(device) if isinstance(views, ReferenceSource) else None
     return RunningTask(task.name, task.times, views, guidance, condition, tuple(terms), reference)
+
+
+def report_notices(components: Iterable[object], report: Report) -> None:
+    """Tell what components understood of the files they read, each notice once."""
+    found = [text for component in components if isinstance(component, HasNotices) for text in component.notices]
+    for text in dict.fromkeys(found):
+        report(f"notice    {text}")
 
 
 def report_unknown_words(guidance: Guidance, folder: Path, prompt: str, report: Report) -> None:

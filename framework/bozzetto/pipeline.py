@@ -22,6 +22,7 @@ from bozzetto.kernels.startup import growing
 from bozzetto.kinds.exporter import Scene
 from bozzetto.math.silhouettes import edge_softness
 from bozzetto.observers import Observers
+from bozzetto.photo_pictures import save_photos
 from bozzetto.recipe import Recipe, Stage
 from bozzetto.registry import Registry
 from bozzetto.run_folder import RunFolder
@@ -84,18 +85,22 @@ class Pipeline:
     def train(self, recipe: Recipe, index: int) -> None:
         """Train one stage from its checkpoint, or from the stage before, or from scratch."""
         stage, started = recipe.stages[index], time.monotonic()
-        with growing():
-            system = build_system(stage, recipe, self.registry, self.weights, self.device, self.cache, self.report)
         checkpoint = self.folder.checkpoint(stage.name)
-        resumed = checkpoint if checkpoint.is_file() else None
-        if resumed is not None:
-            saved = read_checkpoint(resumed)
-            load_into(system, saved["state_dict"], resumed)  # the trainer would not say which file
-            if saved["global_step"] > stage.trainer.steps:
-                raise ConfigError(
-                    f"trainer.steps: stage {stage.name} has trained {saved['global_step']} steps already, which cannot "
-                    f"be taken back. Train it again: --from-stage {stage.name} trainer.steps={stage.trainer.steps}"
-                )
+        saved = read_checkpoint(checkpoint) if checkpoint.is_file() else None
+        state = saved["state_dict"] if saved else None
+        if saved and saved["global_step"] > stage.trainer.steps:
+            raise ConfigError(
+                f"trainer.steps: stage {stage.name} has trained {saved['global_step']} steps already, which cannot be "
+                f"taken back. Train it again: --from-stage {stage.name} trainer.steps={stage.trainer.steps}"
+            )
+        with growing():
+            system = build_system(
+                stage, recipe, self.registry, self.weights, self.device, self.cache, self.report, state
+            )
+        for path in save_photos(system.tasks, self.folder.images):
+            self.report(f"photo     as it is used, cut out and framed: {path}")
+        if state is not None:
+            load_into(system, state, checkpoint)  # the trainer would not say which file does not fit
         elif stage.inherit:
             before = recipe.stages[index - 1]
             scene = load_scene(recipe, self.registry, self.folder, self.device, before)
@@ -105,7 +110,7 @@ class Pipeline:
             warnings.filterwarnings("ignore", category=DeprecationWarning, module="lightning")
             warnings.filterwarnings("ignore", ".*LeafSpec.*")
             try:
-                trainer.fit(system, itertools.repeat(0), ckpt_path=resumed, weights_only=True)
+                trainer.fit(system, itertools.repeat(0), ckpt_path=checkpoint if saved else None, weights_only=True)
             except SystemExit as error:  # what Lightning makes of a KeyboardInterrupt
                 raise error.__context__ or error from None
         facts = {"finished": True, "steps": trainer.global_step, "seconds": round(time.monotonic() - started, 1)}
@@ -180,8 +185,8 @@ def load_scene(
     checkpoint = folder.checkpoint(stage.name)
     if not checkpoint.is_file():
         raise ConfigError(f"{folder.path} has no checkpoint of stage {stage.name!r}: train it first.")
-    scene = build_scene(stage, recipe.seed, registry, device)
     state = load_state(checkpoint)
+    scene = build_scene(stage, recipe.seed, registry, device, state)
     for part in ("geometry", "material", "background", "renderer"):
         module, prefix = getattr(scene, part), f"{part}."
         load_into(module, {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}, checkpoint)

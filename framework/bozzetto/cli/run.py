@@ -18,6 +18,7 @@ from bozzetto.errors import ConfigError
 from bozzetto.kernels.startup import growing, tune_allocator
 from bozzetto.load import find_recipe, load_recipe
 from bozzetto.models import ModelPlan, fetch, plan
+from bozzetto.photos import require_reader
 from bozzetto.recipe import Recipe
 from bozzetto.registry import Registry
 from bozzetto.run_folder import RunFolder
@@ -51,7 +52,8 @@ def plans_for(recipe: Recipe) -> dict[str, ModelPlan]:
 
 
 def require_photo(recipe: Recipe) -> None:
-    """Raises `ConfigError` if the recipe names a photo that is not there; what is in it is checked when it is read."""
+    """Raises `ConfigError` if nothing reads the recipe's photo, or it is not there; when it is read, it is checked."""
+    require_reader(recipe)
     if recipe.image and not Path(recipe.image).is_file():
         raise ConfigError(f"image: there is no file {recipe.image}. Give a photo of what to make: image=photo.png.")
 

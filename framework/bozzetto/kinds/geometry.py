@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Protocol, runtime_checkable
+from collections.abc import Mapping
+from typing import Any, Protocol, runtime_checkable
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -50,6 +51,23 @@ class MeshGeometry(Geometry, Protocol):
 
     def surface_features(self, points: Float[Tensor, "S 3"]) -> Float[Tensor, "S F"]:
         """Features alone at world points: what a renderer or exporter asks of points on the surface."""
+
+
+@runtime_checkable
+class GivenMesh(MeshGeometry, Protocol):
+    """A surface whose triangles are the user's own: an exporter keeps them as they are unless it is asked not to."""
+
+    triangles_are_given: bool
+    """True."""
+
+
+@runtime_checkable
+class MadeFromSaved(Protocol):
+    """A geometry that reads files when it is constructed, and can do without them where a checkpoint holds it."""
+
+    @classmethod
+    def from_saved(cls, config: Any, state: Mapping[str, Tensor]) -> Geometry:
+        """A geometry into which `state`, its own part of a checkpoint, can be loaded; opens no file."""
 
 
 def module(geometry: Geometry) -> nn.Module:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import torch
 from jaxtyping import Bool, Float
@@ -17,7 +18,7 @@ from bozzetto.types import FieldOutput, Mesh
 from bozzetto_plugins.geometry import shapes
 from bozzetto_plugins.geometry.from_density import solid_from_density
 from bozzetto_plugins.geometry.hash_grid import HashGrid
-from bozzetto_plugins.geometry.mesh_file import read_mesh
+from bozzetto_plugins.geometry.mesh_file import read_asset
 from bozzetto_plugins.geometry.signed_distance import distance_to_mesh, lattice_inside
 from bozzetto_plugins.geometry.surface_config import DmtetConfig
 from bozzetto_plugins.geometry.surface_features import SurfaceFeatures
@@ -49,6 +50,7 @@ class Dmtet(nn.Module):
         self.config, self.radius = config, config.radius
         self.feature_count = config.features.feature_count
         self.grid = TetrahedralGrid(config.resolution)
+        self.notices: tuple[str, ...] = ()
         self.cell = config.radius * self.grid.cell_size
         """Side of a cell, world units."""
         device = torch.get_default_device()
@@ -65,6 +67,11 @@ class Dmtet(nn.Module):
             self.sdf.register_hook(self._smoothed)
         self._locked: tuple[tuple[object, ...], Mesh] | None = None
 
+    @classmethod
+    def from_saved(cls, config: DmtetConfig, state: Mapping[str, Tensor]) -> Dmtet:
+        """To be filled from a checkpoint: the mesh it started from is not read again."""
+        return cls(replace(config, start="sphere"))
+
     def _first_shape(self) -> Float[Tensor, "P"]:
         """Signed distances of the config's start, world units."""
         config = self.config
@@ -72,7 +79,12 @@ class Dmtet(nn.Module):
             return shapes.sphere(self.rest, config.start_radius)
         if config.start == "ellipsoid":
             return shapes.ellipsoid(self.rest, config.start_axes)
-        mesh = read_mesh(config.start_mesh, config.radius)
+        asset = read_asset(config.start_mesh, config.radius)
+        mesh, self.notices = asset.mesh, asset.notices
+        if not asset.closed:
+            self.notices += (
+                f"{config.start_mesh.path}: the mesh is not closed: where it has holes, what is inside is guessed",
+            )
         axes = self.grid.axes(self.rest.device)
         inside = torch.cat([lattice_inside(self.radius * axis, mesh) for axis in axes])
         return self._signed(inside, mesh)

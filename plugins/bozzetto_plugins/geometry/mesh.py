@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from bozzetto import types
-from bozzetto_plugins.geometry.mesh_file import read_mesh
+from bozzetto_plugins.geometry.mesh_file import Asset, read_asset
 from bozzetto_plugins.geometry.surface_config import MeshConfig
 from bozzetto_plugins.geometry.surface_features import SurfaceFeatures
 
@@ -14,20 +16,28 @@ from bozzetto_plugins.geometry.surface_features import SurfaceFeatures
 class Mesh(nn.Module):
     """The triangles of a file, saved with the scene, and a hash grid of features on them.
 
-    Parameters, for optimiser groups by prefix: `features`. Fulfils `bozzetto.kinds.geometry.MeshGeometry`.
+    Parameters, for optimiser groups by prefix: `features`. Fulfils `bozzetto.kinds.geometry.GivenMesh` and
+    `bozzetto.kinds.geometry.MadeFromSaved`.
     """
 
     vertices: Float[Tensor, "V 3"]
     faces: Int[Tensor, "T 3"]
+    triangles_are_given = True
 
-    def __init__(self, config: MeshConfig) -> None:
+    def __init__(self, config: MeshConfig, saved: Asset | None = None) -> None:
         super().__init__()
         self.config, self.radius = config, config.radius
         self.feature_count = config.features.feature_count
-        asset = read_mesh(config.asset, config.radius)
-        self.register_buffer("vertices", asset.vertices)
-        self.register_buffer("faces", asset.faces)
+        asset = saved or read_asset(config.asset, config.radius)
+        self.notices = asset.notices
+        self.register_buffer("vertices", asset.mesh.vertices)
+        self.register_buffer("faces", asset.mesh.faces)
         self.features = SurfaceFeatures(config.features, config.radius)
+
+    @classmethod
+    def from_saved(cls, config: MeshConfig, state: Mapping[str, Tensor]) -> Mesh:
+        """With the triangles of a checkpoint: the file may be gone, or have changed."""
+        return cls(config, Asset(types.Mesh(state["vertices"], state["faces"]), closed=False, notices=()))
 
     def extract_mesh(self) -> types.Mesh:
         """The file's triangles in world units; tensors are the same each time."""

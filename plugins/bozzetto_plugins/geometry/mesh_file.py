@@ -2,50 +2,111 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-import trimesh
+from jaxtyping import Float, Int
 
 from bozzetto.errors import ConfigError
 from bozzetto.types import Mesh
 from bozzetto_plugins.geometry.example_mesh import example_chair
+from bozzetto_plugins.geometry.facing import patches, turned_outward
+from bozzetto_plugins.geometry.mesh_readers.file import read_triangles
+from bozzetto_plugins.geometry.mesh_readers.triangles import Triangles
 from bozzetto_plugins.geometry.surface_config import AssetConfig, Axis
 
 
-def read_mesh(config: AssetConfig, radius: float) -> Mesh:
-    """All triangles of a file as one mesh in world units, equal vertices joined.
+@dataclass(frozen=True)
+class Asset:
+    """A mesh of the user's own."""
+
+    mesh: Mesh
+    """World units, equal vertices joined, faces outward."""
+    closed: bool
+    """Whether it encloses a solid."""
+    notices: tuple[str, ...]
+    """What was changed on reading."""
+
+
+def read_asset(config: AssetConfig, radius: float) -> Asset:
+    """All triangles of a file as one mesh.
 
     Raises:
-        ConfigError: the file is not there, cannot be read, has no triangles, or does not fit the scene's cube.
+        ConfigError: the file is not there, cannot be read, has no triangles or no size, or does not fit the scene's
+            cube; says why and what to do.
     """
-    path = config.path or "the example chair"
-    loaded = _load(Path(config.path)) if config.path else example_chair()
-    loaded.merge_vertices(merge_tex=True, merge_norm=True)
-    vertices = np.asarray(loaded.vertices) @ to_world(config.up, config.front).T
+    name = config.path or "the example chair"
+    found = read_triangles(Path(config.path)) if config.path else _example()
+    found = _checked(found, name)
+    vertices = found.vertices @ to_world(config.up, config.front).T
     if config.extent > 0.0:
         low, high = vertices.min(0), vertices.max(0)
         vertices = (vertices - 0.5 * (low + high)) * (2.0 * config.extent * radius / (high - low).max())
     reach = float(np.abs(vertices).max())
     if reach > radius:
         raise ConfigError(
-            f"{path} reaches {reach:.3g} from the origin, out of the scene's cube of radius {radius:g}. "
+            f"{name} reaches {reach:.3g} from the origin, out of the scene's cube of radius {radius:g}. "
             "Raise system.geometry.radius, or let it be scaled with extent=0.7."
         )
-    return Mesh(torch.from_numpy(vertices.astype(np.float32)), torch.from_numpy(np.array(loaded.faces, dtype=np.int64)))
+    mesh, flat = _joined(vertices, found.faces)
+    if len(mesh.faces) == 0:
+        raise ConfigError(f"{name} cannot be read as a mesh: none of its triangles has an area. Export it again.")
+    mesh, turned = turned_outward(mesh)
+    _, closed = patches(mesh.faces.numpy(), len(mesh.vertices))
+    notices = []
+    if flat:
+        notices.append(f"{name}: {flat} of its {len(found.faces)} triangles have no area and are left out")
+    if turned:
+        notices.append(f"{name}: {turned} of its {len(mesh.faces)} triangles looked inward and are turned")
+    return Asset(mesh, bool(closed.all()), tuple(notices))
 
 
-def _load(path: Path) -> trimesh.Trimesh:
-    if not path.is_file():
-        raise ConfigError(f"There is no mesh file {path}. Give the path of a .glb, .obj or .ply file.")
-    try:
-        loaded = trimesh.load(path, force="mesh", process=False)
-    except Exception as error:  # each of trimesh's readers raises errors of its own
-        raise ConfigError(f"{path} cannot be read as a mesh: {' '.join(str(error).split())}") from error
-    if not isinstance(loaded, trimesh.Trimesh) or len(loaded.faces) == 0:
-        raise ConfigError(f"{path} has no triangles. Export it as a triangle mesh.")
-    return loaded
+def _example() -> Triangles:
+    chair = example_chair()
+    return Triangles(np.asarray(chair.vertices), np.asarray(chair.faces, dtype=np.int64))
+
+
+def _checked(found: Triangles, name: str) -> Triangles:
+    """The triangles and the vertices they use, if those can be placed."""
+    faces = found.faces
+    problem = ""
+    if len(faces) == 0:
+        problem = "it has no triangles. Export it as a triangle mesh"
+    elif faces.min() < 0 or faces.max() >= len(found.vertices):
+        problem = (
+            f"its faces name vertices from {faces.min()} to {faces.max()}, and there are {len(found.vertices)}: it is "
+            "damaged. Export it again"
+        )
+    if problem:
+        raise ConfigError(f"{name} cannot be read as a mesh: {problem}.")
+    used, compact = np.unique(faces, return_inverse=True)
+    vertices = found.vertices[used]
+    broken = int((~np.isfinite(vertices)).any(1).sum())
+    with np.errstate(over="ignore"):
+        size = 0.0 if broken else float((vertices.max(0) - vertices.min(0)).max())
+    if broken:
+        problem = f"{broken} of its {len(used)} vertices are not finite numbers. Repair it, or export it again"
+    elif not np.isfinite(size):
+        problem = "its coordinates are too large for numbers of 64 bits. Scale it down"
+    elif not size > float(np.finfo(np.float32).tiny):
+        problem = "it has no size: all its vertices lie in one place. Export it again"
+    if problem:
+        raise ConfigError(f"{name} cannot be read as a mesh: {problem}.")
+    return Triangles(vertices, compact.reshape(-1, 3))
+
+
+def _joined(vertices: Float[np.ndarray, "V 3"], faces: Int[np.ndarray, "T 3"]) -> tuple[Mesh, int]:
+    """Equal vertices joined, triangles without area left out, and how many those were."""
+    places = np.ascontiguousarray(vertices.astype(np.float32) + np.float32(0.0))  # -0 is 0
+    rows = places.view(np.dtype((np.void, places.dtype.itemsize * 3)))[:, 0]
+    _, first, number = np.unique(rows, return_index=True, return_inverse=True)
+    corners = places.astype(np.float64)[faces]
+    area = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1)
+    used, compact = np.unique(number[faces[area > 0.0]], return_inverse=True)
+    mesh = Mesh(torch.from_numpy(places[first[used]]), torch.from_numpy(compact.reshape(-1, 3)))
+    return mesh, int((area == 0.0).sum())
 
 
 def to_world(up: Axis, front: Axis) -> np.ndarray:

@@ -13,19 +13,20 @@ MODEL = "u2net"
 CURE = "Cut the object out by hand and save it as a PNG with transparency, or"
 
 
-def matte(picture: Image.Image, name: str) -> Image.Image:
+def matte(picture: Image.Image, name: str, why: str) -> Image.Image:
     """The RGB `picture` with an opacity of its own.
 
     Args:
         name: of the photo, for messages.
+        why: it needs this, a clause about the photo.
 
     Raises:
         ConfigError: rembg is not installed, or its model is not on disk.
     """
     if importlib.util.find_spec("rembg") is None:
         raise ConfigError(
-            f"image: {name} has no transparency, so nothing tells object from background, and rembg, which could cut "
-            f"it out, is not installed. {CURE} run: pip install 'bozzetto[matting]'."
+            f"image: {name} {why}, so nothing tells object from background, and rembg, which could cut it out, is not "
+            f"installed. {CURE} run: pip install 'bozzetto[matting]'."
         )
     from rembg import new_session, remove
     from rembg.sessions.u2net import U2netSession
@@ -33,7 +34,7 @@ def matte(picture: Image.Image, name: str) -> Image.Image:
     weights = Path(U2netSession.u2net_home()) / f"{MODEL}.onnx"
     if not weights.is_file():
         raise ConfigError(
-            f"image: {name} has no transparency, and the model with which rembg could cut it out is not on disk: "
+            f"image: {name} {why}, and the model with which rembg could cut it out is not on disk: "
             f"{weights}. {CURE} fetch it once with: rembg d {MODEL}."
         )
     return remove(picture, session=new_session(MODEL)).convert("RGBA")

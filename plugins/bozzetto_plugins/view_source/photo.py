@@ -1,27 +1,29 @@
-"""Reading a photo of an object: checks, matting, framing."""
+"""Reading a photo of an object: matting, framing, and what was understood."""
 
 from __future__ import annotations
 
-import warnings
+import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float, UInt8
-from PIL import Image, ImageOps, UnidentifiedImageError
+from jaxtyping import Bool, Float, UInt8
+from PIL import Image
 
 from bozzetto.errors import ConfigError
 from bozzetto_plugins.view_source.config import SingleImageConfig
+from bozzetto_plugins.view_source.mask_reading import OPAQUE, Box, read_mask
 from bozzetto_plugins.view_source.matting import matte
+from bozzetto_plugins.view_source.picture_file import LEAST_SIDE, read_picture
 
-MOST_PIXELS = 50_000_000
-"""A picture with more is not decoded: a file of a few kilobytes can claim any size."""
-LEAST_SIDE = 32
-OPAQUE = 0.5
-"""From this opacity on a pixel counts as object where the object's place is looked for."""
 CENTRED, WELL_SIZED = 0.05, (0.75, 1.2)
 """`framing: auto` keeps a photo whose object lies this near to the middle, and whose longer side is so large a share of
 what it would be made."""
+LEAST_MASK = 1e-4
+"""Below this opacity a pixel that is an average has no colour."""
+ONE_COLOUR = 4
+"""Of 255: a photo whose object's channels span no more than this shows a silhouette."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,8 @@ class Photo:
     """Larger is farther."""
     normal: Float[np.ndarray, "S S 3"] | None
     """Unit, in the camera's frame."""
+    notices: tuple[str, ...] = ()
+    """What was understood where something else may have been meant; each a sentence without its full stop."""
 
 
 @dataclass(frozen=True)
@@ -45,121 +49,149 @@ class Window:
     top: int
     side: int
 
-    def cut(self, picture: Float[np.ndarray, "H W C"]) -> Float[np.ndarray, "S S C"]:
-        """What is inside, zeros where there is nothing."""
-        height, width = picture.shape[:2]
-        result = np.zeros((self.side, self.side, picture.shape[2]), picture.dtype)
-        top, left = max(self.top, 0), max(self.left, 0)
-        bottom, right = min(self.top + self.side, height), min(self.left + self.side, width)
-        result[top - self.top : bottom - self.top, left - self.left : right - self.left] = picture[
-            top:bottom, left:right
+    def cut(self, plane: Float[np.ndarray, "H W"], size: int) -> Float[np.ndarray, "S S"]:
+        """What is inside, zeros where there is nothing, averaged down to `size` pixels a side.
+
+        Only the part that lies in the picture is ever held at full size, however large the window is.
+        """
+        per_pixel = self.side / size
+        result = np.zeros((size, size), np.float32)
+        rows, y = _covered(self.top, plane.shape[0], per_pixel, size)
+        columns, x = _covered(self.left, plane.shape[1], per_pixel, size)
+        if rows.stop <= rows.start or columns.stop <= columns.start:
+            return result
+        margin = 0 if self.side == size else math.ceil(2.0 * per_pixel)  # what a window that overhangs averages with
+        part = plane[y, x]
+        if self.side == size:
+            result[rows, columns] = part
+            return result
+        edges = [
+            (self.top + rows.start * per_pixel - y.start, self.top + rows.stop * per_pixel - y.start),
+            (self.left + columns.start * per_pixel - x.start, self.left + columns.stop * per_pixel - x.start),
         ]
+        held = np.pad(part, margin)
+        box = (edges[1][0] + margin, edges[0][0] + margin, edges[1][1] + margin, edges[0][1] + margin)
+        shape = (columns.stop - columns.start, rows.stop - rows.start)
+        result[rows, columns] = Image.fromarray(held).resize(shape, Image.Resampling.BILINEAR, box=box)
         return result
 
 
+def _covered(start: int, length: int, per_pixel: float, size: int) -> tuple[slice, slice]:
+    """Along one axis: which pixels of the result the picture covers, and which of the picture's those are."""
+    first, last = max(0, math.floor(-start / per_pixel)), min(size, math.ceil((length - start) / per_pixel))
+    low, high = max(0, math.floor(start + first * per_pixel)), min(length, math.ceil(start + last * per_pixel))
+    return slice(first, last), slice(low, max(low, high))
+
+
 def load_photo(config: SingleImageConfig) -> Photo:
-    """The photo that a config names, cut out and framed.
+    """The photo that a config names, cut out, framed, and at most `max_side` pixels a side.
 
     Raises:
         ConfigError: the photo or a map cannot be used; says why and what to do.
     """
     path = Path(config.image)
     picture = read_picture(path, "image")
-    rgba = _with_alpha(picture, config)
-    pixels = rgba.astype(np.float32) / 255.0
-    window = choose_window(pixels[..., 3], config)
+    rgba = _with_alpha(picture.image, config)
+    reading = read_mask(rgba[..., 3])
+    notices = [*picture.notices, *(f"{path.name}: {notice}" for notice in reading.notices)]
+    if _one_colour(rgba[..., :3], reading.alpha >= OPAQUE):
+        notices.append(f"{path.name}: the object is of one colour, a silhouette: its inside tells nothing")
+    window = choose_window(reading.box, reading.alpha.shape, config)
+    size = min(window.side, config.max_side)
+    weight = reading.alpha.astype(np.float32) / np.float32(255.0)
+    mask = window.cut(weight, size).clip(0.0, 1.0)
     depth = normal = None
     if config.depth is not None:
-        depth = _read_map(path.parent / config.depth, "depth", "L", picture.size)
-        depth = window.cut(1.0 - depth if config.depth_near_is == "bright" else depth)
+        depth = _depth(path.parent / config.depth, config, picture.size)
+        if np.ptp(depth[reading.alpha >= OPAQUE]) == 0.0:
+            notices.append(f"{config.depth}: the depth map is the same all over the object: it tells nothing")
+        depth = _cut_weighted([depth], weight, mask, window)
     if config.normal is not None:
-        normal = 2.0 * _read_map(path.parent / config.normal, "normal", "RGB", picture.size) - 1.0
-        normal = window.cut(normal / np.maximum(np.linalg.norm(normal, axis=-1, keepdims=True), 1e-6))
-    framed = window.cut(pixels)
-    return Photo(framed[..., :3], framed[..., 3:], depth, normal)
+        channels = _normals(path.parent / config.normal, picture.size)
+        normal = _cut_weighted(channels, weight, mask, window)
+        normal = normal / np.maximum(np.linalg.norm(normal, axis=-1, keepdims=True), 1e-6)
+    image = _cut_weighted((_unit(rgba[..., channel]) for channel in range(3)), weight, mask, window)
+    return Photo(image, mask[..., None], depth, normal, tuple(notices))
 
 
-def read_picture(path: Path, field: str) -> Image.Image:
-    """A decoded picture, upright, of 8 bits per channel.
-
-    Raises:
-        ConfigError: the message starts with `field`.
-    """
-    if not path.is_file():
-        near = [item.name for item in sorted(path.parent.glob("*.png"))[:5]] if path.parent.is_dir() else []
-        beside = f" Beside it: {', '.join(near)}." if near else ""
-        raise ConfigError(f"{field}: there is no file {path}.{beside}")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own limit is lower, and an error
-            with Image.open(path) as opened:
-                _check_header(opened, path, field)
-                opened.load()
-                return ImageOps.exif_transpose(opened)
-    except Image.DecompressionBombError as error:
-        raise ConfigError(f"{field}: {path} has too many pixels: {error}. Make it smaller.") from error
-    except UnidentifiedImageError as error:
-        raise ConfigError(f"{field}: {path} is not a picture, whatever its name says. Give a PNG or JPEG.") from error
-    except (OSError, SyntaxError, ValueError) as error:
-        raise ConfigError(f"{field}: {path} is damaged: {error}.") from error
+def _cut_weighted(
+    planes: Iterable[Float[np.ndarray, "H W"]],
+    weight: Float[np.ndarray, "H W"],
+    mask: Float[np.ndarray, "S S"],
+    window: Window,
+) -> Float[np.ndarray, "S S C"]:
+    """Planes inside a window; where pixels are averaged, each counts by its opacity, as in `resize_masked`."""
+    if len(mask) == window.side:
+        return np.stack([window.cut(plane, window.side) for plane in planes], -1)
+    least = np.maximum(mask, LEAST_MASK)
+    return np.stack([window.cut(plane * weight, len(mask)) / least for plane in planes], -1)
 
 
-def _check_header(picture: Image.Image, path: Path, field: str) -> None:
-    width, height = picture.size
-    if width * height > MOST_PIXELS:
-        raise ConfigError(
-            f"{field}: {path} has {width} x {height} pixels; at most {MOST_PIXELS // 1_000_000} million are read. "
-            f"Make it smaller."
-        )
-    if min(width, height) < LEAST_SIDE:
-        raise ConfigError(f"{field}: {path} has {width} x {height} pixels; {LEAST_SIDE} a side are the least.")
-    if picture.mode == "CMYK":
-        raise ConfigError(f"{field}: {path} is in CMYK, the colours of print. Save it as RGB.")
-    raw = next((str(tile[3]) for tile in picture.tile or ()), "")
-    if picture.mode.startswith(("I", "F")) or ";16" in raw:
-        raise ConfigError(f"{field}: {path} has more than 8 bits per channel. Save it with 8.")
+def _unit(values: UInt8[np.ndarray, "H W"]) -> Float[np.ndarray, "H W"]:
+    return values.astype(np.float32) / np.float32(255.0)
 
 
-def _with_alpha(picture: Image.Image, config: SingleImageConfig) -> UInt8[np.ndarray, "H W 4"]:
+def _with_alpha(image: Image.Image, config: SingleImageConfig) -> UInt8[np.ndarray, "H W 4"]:
     """The picture with an opacity that tells object from background."""
-    transparent = picture.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in picture.info
-    rgba = picture.convert("RGBA")
-    if not transparent or rgba.getextrema()[3][0] == 255:
+    least, most = image.getextrema()[3] if image.mode == "RGBA" else (255, 255)
+    if least >= OPAQUE:
+        why = "has no transparency"
+        if least < 255:
+            why = f"has transparency that cuts nothing out: every pixel is at least {100 * least // 255} % opaque"
         if config.matting == "off":
             raise ConfigError(
-                f"image: {config.image} has no transparency, so nothing tells object from background. Cut the object "
-                f"out and save it as PNG, or let matting do it: matting=auto."
+                f"image: {config.image} {why}, so nothing tells object from background. Cut the object out and save it "
+                f"as PNG, or let matting do it: matting=auto."
             )
-        rgba = matte(picture.convert("RGB"), config.image)
-    pixels = np.asarray(rgba)
-    if (pixels[..., 3] >= 255 * OPAQUE).sum() < LEAST_SIDE:
-        raise ConfigError(f"image: {config.image} is empty: hardly a pixel of it is opaque. Cut the object out again.")
+        image = matte(image.convert("RGB"), config.image, why)
+        most = image.getextrema()[3][1]
+    pixels = np.asarray(image)
+    opaque = int((pixels[..., 3] >= OPAQUE).sum())
+    if opaque < LEAST_SIDE:
+        raise ConfigError(
+            f"image: {config.image} is empty: hardly a pixel of it is opaque ({opaque} of {pixels[..., 3].size} are at "
+            f"least half opaque, the most opaque is so to {most / 255:.0%}). Cut the object out again."
+        )
     return pixels
 
 
-def choose_window(alpha: Float[np.ndarray, "H W"], config: SingleImageConfig) -> Window:
-    """Which square of the picture is used."""
-    height, width = alpha.shape
-    rows, columns = np.nonzero((alpha >= OPAQUE).any(1))[0], np.nonzero((alpha >= OPAQUE).any(0))[0]
-    top, bottom, left, right = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
-    longer = max(bottom - top, right - left)
-    middle_x, middle_y = (left + right) / 2, (top + bottom) / 2
+def _one_colour(rgb: UInt8[np.ndarray, "H W 3"], solid: Bool[np.ndarray, "H W"]) -> bool:
+    return all(np.ptp(rgb[..., channel][solid]) <= ONE_COLOUR for channel in range(3))
+
+
+def choose_window(box: Box, shape: tuple[int, ...], config: SingleImageConfig) -> Window:
+    """Which square of a picture of `shape` (height, width) is used, the object lying in `box`."""
+    height, width = shape
+    middle_x, middle_y = (box.left + box.right) / 2, (box.top + box.bottom) / 2
     square = max(height, width)
     kept = Window((width - square) // 2, (height - square) // 2, square)
     centred = max(abs(middle_x - width / 2), abs(middle_y - height / 2)) <= CENTRED * square
-    size = longer / square / config.object_fraction
-    touches = top == 0 or left == 0 or bottom == height or right == width
+    size = box.longer / square / config.object_fraction
+    touches = box.top == 0 or box.left == 0 or box.bottom == height or box.right == width
     lies_well = centred and WELL_SIZED[0] <= size <= WELL_SIZED[1] and not touches
     if config.framing == "keep" or (config.framing == "auto" and lies_well):
         return kept
-    side = round(longer / config.object_fraction)
+    side = round(box.longer / config.object_fraction)
     return Window(round(middle_x - side / 2), round(middle_y - side / 2), side)
 
 
-def _read_map(file: Path, field: str, mode: str, size: tuple[int, int]) -> Float[np.ndarray, "H W C"]:
-    """A depth or normal map with values in [0, 1]."""
+def _depth(file: Path, config: SingleImageConfig, size: tuple[int, int]) -> Float[np.ndarray, "H W"]:
+    """A depth map with values in [0, 1], larger is farther."""
+    values = _unit(np.asarray(_read_map(file, "depth", size).convert("L")))
+    return 1.0 - values if config.depth_near_is == "bright" else values
+
+
+def _normals(file: Path, size: tuple[int, int]) -> list[Float[np.ndarray, "H W"]]:
+    """The three components of unit normals."""
+    pixels = np.asarray(_read_map(file, "normal", size).convert("RGB"))
+    channels = [2.0 * _unit(pixels[..., channel]) - 1.0 for channel in range(3)]
+    length = np.maximum(np.sqrt(sum(channel * channel for channel in channels)), 1e-6)
+    return [channel / length for channel in channels]
+
+
+def _read_map(file: Path, field: str, size: tuple[int, int]) -> Image.Image:
+    """A map that lies on the photo pixel by pixel."""
     picture = read_picture(file, field)
     if picture.size != size:
         raise ConfigError(f"{field}: {file} has {picture.size} pixels, the photo {size}. They must be of one size.")
-    values = np.asarray(picture.convert(mode), np.float32) / 255.0
-    return values[..., None] if values.ndim == 2 else values
+    return picture.image

@@ -9,7 +9,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 from bozzetto.math.cameras import look_at_origin, spherical_position
-from bozzetto.math.photos import resize_masked
 from bozzetto.types import Cameras, Reference, to_device
 from bozzetto_plugins.view_source.config import SingleImageConfig
 from bozzetto_plugins.view_source.photo import load_photo
@@ -30,17 +29,8 @@ class SingleImage:
         self.image, self.mask = torch.from_numpy(photo.image), torch.from_numpy(photo.mask)
         self.depth = None if photo.depth is None else torch.from_numpy(photo.depth)
         self.normal = None if photo.normal is None else torch.from_numpy(photo.normal)
-        self._shrink(config.max_side)
-
-    def _shrink(self, side: int) -> None:
-        if len(self.image) <= side:
-            return
-        size, mask = (side, side), self.mask
-        self.image, self.mask = resize_masked(self.image, mask, size)
-        if self.depth is not None:
-            self.depth, _ = resize_masked(self.depth, mask, size)
-        if self.normal is not None:
-            self.normal = torch.nn.functional.normalize(resize_masked(self.normal, mask, size)[0], dim=-1)
+        self.notices = photo.notices
+        """What was understood of the photo where something else may have been meant."""
 
     def reference(self, device: torch.device) -> Reference:
         """The photo and its camera."""

@@ -8,7 +8,7 @@ import trimesh
 from bozzetto.errors import ConfigError
 from bozzetto.testing.mesh_geometry import MeshGeometryContract
 from bozzetto_plugins.geometry.mesh import Mesh
-from bozzetto_plugins.geometry.mesh_file import read_mesh, to_world
+from bozzetto_plugins.geometry.mesh_file import read_asset, to_world
 from bozzetto_plugins.geometry.surface_config import AssetConfig, MeshConfig, SurfaceFeaturesConfig
 
 SMALL = SurfaceFeaturesConfig(levels=2, log2_table_size=8, finest_resolution=32, hidden_width=8)
@@ -36,7 +36,7 @@ class TestMeshContract(MeshGeometryContract):
 
 
 def test_a_file_is_centred_scaled_and_turned(wedge):
-    mesh = read_mesh(AssetConfig(path=str(wedge), up="+y", front="+z", extent=0.5), radius=2.0)
+    mesh = read_asset(AssetConfig(path=str(wedge), up="+y", front="+z", extent=0.5), radius=2.0).mesh
     size = mesh.vertices.amax(0) - mesh.vertices.amin(0)
     # File x, y, z of 2, 1, 4 become right-hand world: front (z) -> x, right (x) -> y, up (y) -> z.
     torch.testing.assert_close(size, torch.tensor([2.0, 1.0, 0.5]))
@@ -44,7 +44,7 @@ def test_a_file_is_centred_scaled_and_turned(wedge):
 
 
 def test_without_a_file_it_is_a_chair():
-    mesh = read_mesh(AssetConfig(), radius=1.0)
+    mesh = read_asset(AssetConfig(), radius=1.0).mesh
     assert mesh.faces.shape == (6 * 12, 3)
     reach = mesh.vertices.abs().amax(0)
     torch.testing.assert_close(reach[2], torch.tensor(0.7))  # its height is its longest side
@@ -53,10 +53,10 @@ def test_without_a_file_it_is_a_chair():
 
 
 def test_world_units_are_kept_with_extent_zero(wedge):
-    mesh = read_mesh(AssetConfig(path=str(wedge), up="+z", front="+x", extent=0.0), radius=10.0)
+    mesh = read_asset(AssetConfig(path=str(wedge), up="+z", front="+x", extent=0.0), radius=10.0).mesh
     torch.testing.assert_close(mesh.vertices.mean(0), torch.tensor([5.0, 6.0, 7.0]))
     with pytest.raises(ConfigError, match="out of the scene's cube of radius 1"):
-        read_mesh(AssetConfig(path=str(wedge), up="+z", front="+x", extent=0.0), radius=1.0)
+        read_asset(AssetConfig(path=str(wedge), up="+z", front="+x", extent=0.0), radius=1.0)
 
 
 @pytest.mark.parametrize("up, front", [("+y", "+z"), ("+z", "+x"), ("-x", "+y"), ("+z", "-y")])
@@ -69,20 +69,20 @@ def test_turning_is_a_rotation(up, front):
 
 def test_a_missing_or_broken_file_is_told(tmp_path):
     with pytest.raises(ConfigError, match="There is no mesh file"):
-        read_mesh(AssetConfig(path=str(tmp_path / "none.obj")), 1.0)
+        read_asset(AssetConfig(path=str(tmp_path / "none.obj")), 1.0)
     (tmp_path / "broken.glb").write_bytes(b"not a glb")
     with pytest.raises(ConfigError, match="cannot be read as a mesh"):
-        read_mesh(AssetConfig(path=str(tmp_path / "broken.glb")), 1.0)
+        read_asset(AssetConfig(path=str(tmp_path / "broken.glb")), 1.0)
     (tmp_path / "points.obj").write_text("v 0 0 0\nv 1 0 0\n")
     with pytest.raises(ConfigError, match=r"has no triangles|cannot be read"):
-        read_mesh(AssetConfig(path=str(tmp_path / "points.obj")), 1.0)
+        read_asset(AssetConfig(path=str(tmp_path / "points.obj")), 1.0)
 
 
 @pytest.mark.parametrize("suffix", ["glb", "obj", "ply"])
 def test_formats(tmp_path, suffix):
     path = tmp_path / f"ball.{suffix}"
     trimesh.creation.icosphere(subdivisions=1).export(path)
-    mesh = read_mesh(AssetConfig(path=str(path), extent=0.8), radius=1.0)
+    mesh = read_asset(AssetConfig(path=str(path), extent=0.8), radius=1.0).mesh
     assert mesh.vertices.shape == (42, 3) and mesh.faces.shape == (80, 3)
     torch.testing.assert_close(mesh.vertices.norm(dim=1), torch.full((42,), 0.8), atol=2e-2, rtol=0)
 

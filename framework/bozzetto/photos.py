@@ -1,0 +1,47 @@
+"""Whether a recipe reads the photo it was given. Imports no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+from bozzetto.errors import ConfigError
+from bozzetto.recipe import Recipe
+
+READS = "reference"
+"""What a view source that holds a photo says in its manifest's `provides`."""
+
+
+def require_reader(recipe: Recipe) -> None:
+    """Make sure that a photo, if the recipe has one, is read by some component.
+
+    Raises:
+        ConfigError: nothing looks at it.
+    """
+    if not recipe.image:
+        return
+    components = [component for stage in recipe.stages for component in stage.components]
+    components += [component for _, component in recipe.exports]
+    if any(READS in component.entry.spec.provides for component in components):
+        return
+    if any(recipe.image in _texts(component.config) for component in components):
+        return
+    raise ConfigError(
+        f"image: nothing in recipe {recipe.name!r} looks at a photo, and {recipe.image} was given. Take a recipe that "
+        "starts from one, --config zero123 or --config magic123, or leave image= out."
+    )
+
+
+def _texts(config: Any) -> Iterator[str]:
+    """Every text in a config."""
+    if isinstance(config, str):
+        yield config
+    elif isinstance(config, (tuple, list)):
+        for item in config:
+            yield from _texts(item)
+    elif isinstance(config, dict):
+        yield from _texts(tuple(config.values()))
+    elif is_dataclass(config):
+        for item in fields(config):
+            yield from _texts(getattr(config, item.name))

@@ -1,0 +1,198 @@
+"""Reading a picture file: only formats that are meant, in bounded memory, upright."""
+
+from __future__ import annotations
+
+import importlib.util
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image, UnidentifiedImageError
+
+from bozzetto.errors import ConfigError
+from bozzetto_plugins.view_source.formats import READ, SNIFFED, is_heif, not_read
+
+MOST_PIXELS = 50_000_000
+"""A picture with more is not decoded: a file of a few kilobytes can claim any size."""
+MOST_BYTES = 300_000_000
+"""A larger file is not read: uncompressed, `MOST_PIXELS` of four bytes take 200 MB."""
+WORKING_PIXELS = 8_000_000
+"""Larger pictures are reduced while they are read, by averaging whole pixels: views have at most half a million."""
+LEAST_SIDE = 32
+BAND_ROWS = 256
+"""Rows converted at a time."""
+ORIENTATION = 0x0112
+"""EXIF's tag of how the camera was held."""
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}  # fmt: skip
+"""By orientation: what makes the picture upright."""
+MODES = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "YCbCr")
+"""What can be converted to RGB without a colour profile."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A decoded picture, upright, 8 bits per channel."""
+
+    image: Image.Image
+    """`RGB`, or `RGBA` where the file knows transparency; at most `WORKING_PIXELS`."""
+    size: tuple[int, int]
+    """Width and height in the file, upright; `image` may be smaller."""
+    notices: tuple[str, ...] = ()
+
+    @property
+    def transparent(self) -> bool:
+        """Whether the file knows transparency; it may still be opaque everywhere."""
+        return self.image.mode == "RGBA"
+
+
+def read_picture(path: Path, field: str) -> Picture:
+    """Decode a picture, reduced to `WORKING_PIXELS` at most.
+
+    Raises:
+        ConfigError: there is no such file, it is no picture of a format that is read, it is damaged, too large, too
+            small, or has colours that are not plain; the message starts with `field`.
+    """
+    head = _head(path, field)
+    notices: list[str] = []
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what Pillow finds odd is checked here, and is an error or a notice
+            with _opened(path, field, head) as opened:
+                _check_header(opened, path, field)
+                if getattr(opened, "is_animated", False) and opened.format in ("PNG", "WEBP"):
+                    notices.append(f"{path.name} is animated: its first picture is used")
+                turn = None if is_heif(head) else _turn(opened, path, notices)
+                width, height = opened.size
+                image = _reduced(opened)
+    except Image.DecompressionBombError as error:
+        raise ConfigError(f"{field}: {path} has too many pixels: {str(error).rstrip('.')}. Make it smaller.") from error
+    except UnidentifiedImageError as error:
+        raise ConfigError(_not_a_picture(path, field, head)) from error
+    except ConfigError:
+        raise
+    except Exception as error:  # each of Pillow's decoders raises errors of its own
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise ConfigError(f"{field}: {path} is damaged: {reason.rstrip('.')}. Save it again as PNG or JPEG.") from error
+    if turn is not None:
+        image = image.transpose(turn)
+        width, height = (height, width) if turn in _SWAPS else (width, height)
+    return Picture(image, (width, height), tuple(notices))
+
+
+_SWAPS = (TURNS[5], TURNS[6], TURNS[7], TURNS[8])
+
+
+def _head(path: Path, field: str) -> bytes:
+    """The first bytes of a regular file of a sensible size."""
+    try:
+        if not path.is_file():
+            raise ConfigError(f"{field}: {_missing(path)}")
+        size = path.stat().st_size
+        with path.open("rb") as stream:
+            head = stream.read(SNIFFED)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ConfigError(f"{field}: {path} cannot be read: {reason}.") from error
+    if not head:
+        raise ConfigError(f"{field}: {path} is empty, 0 bytes. Copy or save the picture again.")
+    if size > MOST_BYTES:
+        raise ConfigError(
+            f"{field}: {path} has {size / 1e6:.0f} MB; at most {MOST_BYTES / 1e6:.0f} are read. Make it smaller."
+        )
+    return head
+
+
+def _missing(path: Path) -> str:
+    if path.is_dir():
+        return f"{path} is a folder. Give a picture in it."
+    if path.exists():
+        return f"{path} is not a regular file. Give a PNG, JPEG or WebP file."
+    near = [item.name for item in sorted(path.parent.glob("*.png"))[:5]] if path.parent.is_dir() else []
+    return f"there is no file {path}." + (f" Beside it: {', '.join(near)}." if near else "")
+
+
+@contextmanager
+def _opened(path: Path, field: str, head: bytes) -> Iterator[Image.Image]:
+    """The picture, its header read; a HEIC one decoded, and upright, as its container says."""
+    if is_heif(head) and importlib.util.find_spec("pillow_heif") is not None:
+        import pillow_heif
+
+        container = pillow_heif.open_heif(path)
+        _check_size(*container.size, path, field)
+        yield container.to_pillow()
+        return
+    if not_read(head, path):
+        raise UnidentifiedImageError
+    with Image.open(path, formats=READ) as picture:
+        yield picture
+
+
+def _not_a_picture(path: Path, field: str, head: bytes) -> str:
+    known = not_read(head, path)
+    if known is None:
+        return f"{field}: {path} is not a picture, whatever its name says. Give a PNG or JPEG."
+    name, cure = known
+    return f"{field}: {path} is {name}. {cure}"
+
+
+def _check_size(width: int, height: int, path: Path, field: str) -> None:
+    if width * height > MOST_PIXELS:
+        raise ConfigError(
+            f"{field}: {path} has {width} x {height} pixels; at most {MOST_PIXELS // 1_000_000} million are read. "
+            f"Make it smaller."
+        )
+    if min(width, height) < LEAST_SIDE:
+        raise ConfigError(f"{field}: {path} has {width} x {height} pixels; {LEAST_SIDE} a side are the least.")
+
+
+def _check_header(picture: Image.Image, path: Path, field: str) -> None:
+    _check_size(*picture.size, path, field)
+    if picture.mode == "CMYK":
+        raise ConfigError(f"{field}: {path} is in CMYK, the colours of print. Save it as RGB.")
+    raw = next((str(tile[3]) for tile in getattr(picture, "tile", None) or ()), "")
+    if picture.mode.startswith(("I", "F")) or ";16" in raw:
+        raise ConfigError(f"{field}: {path} has more than 8 bits per channel. Save it with 8.")
+    if picture.mode not in MODES:
+        raise ConfigError(f"{field}: {path} has colours of mode {picture.mode}. Save it as RGB.")
+
+
+def _turn(picture: Image.Image, path: Path, notices: list[str]) -> Image.Transpose | None:
+    """What makes the picture upright; None: it is."""
+    try:
+        return TURNS.get(picture.getexif().get(ORIENTATION))
+    except Exception as error:  # the parser of EXIF data raises whatever it stumbles over
+        reason = " ".join(str(error).split()) or type(error).__name__
+        notices.append(f"{path.name} has EXIF data that cannot be read ({reason}): it is taken as upright")
+        return None
+
+
+def _reduced(picture: Image.Image) -> Image.Image:
+    """RGB or RGBA pixels, at most `WORKING_PIXELS`; colours weighted by opacity where pixels are averaged.
+
+    Rows are converted band by band, so that the decoded picture is never there twice.
+    """
+    factor = 1
+    while (picture.width // factor) * (picture.height // factor) > WORKING_PIXELS:
+        factor += 1
+    if factor > 1 and hasattr(picture, "draft"):
+        # A JPEG can be decoded at half its size.
+        picture.draft(None, (picture.width // factor, picture.height // factor))
+        factor = 1 if picture.width * picture.height <= WORKING_PIXELS else factor
+    picture.load()
+    transparent = picture.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in picture.info
+    target = "RGBA" if transparent else "RGB"
+    if factor == 1:
+        return picture.convert(target)
+    result = Image.new(target, (-(-picture.width // factor), -(-picture.height // factor)))
+    for top in range(0, picture.height, BAND_ROWS * factor):
+        bottom = min(top + BAND_ROWS * factor, picture.height)
+        band = picture.crop((0, top, picture.width, bottom)).convert(target)
+        band = band.convert("RGBa").reduce(factor).convert("RGBA") if transparent else band.reduce(factor)
+        result.paste(band, (0, top // factor))
+    return result
