@@ -13,6 +13,7 @@ from bozzetto.errors import ConfigError, PluginError, UserError, did_you_mean
 from bozzetto.hardware import Accelerator
 from bozzetto.math.schedules import FIELDS as SCHEDULE_FIELDS
 from bozzetto.math.schedules import Schedule
+from bozzetto.names import Names
 from bozzetto.recipe import (
     INHERITABLE,
     STAGE,
@@ -63,7 +64,8 @@ def load_recipe(
     values.setdefault("name", path.stem)
     try:
         _place_image(values, file, chosen, overrides)
-        return _Reader(registry).recipe(layers.resolve(values), chosen, reason)
+        names = Names(registry, file, chosen, layers.parse_overrides(overrides))
+        return _Reader(registry, names).recipe(layers.resolve(values), chosen, reason)
     except UserError as error:
         raise type(error)(f"{_place(error, file, chosen, overrides)}: {error}") from error
 
@@ -112,12 +114,14 @@ def _choose_profile(profiles: list[str], profile: str, hardware: Accelerator | N
 
 @dataclass(frozen=True)
 class _Reader:
-    """Turns plain values into records; holds nothing but the registry."""
+    """Turns plain values into records; holds nothing but the registry and what names mean."""
 
     registry: Registry
+    names: Names
 
     def recipe(self, values: Mapping[str, Any], profile: str, reason: str) -> Recipe:
         check_requirements(values.get("plugins", []), self.registry)
+        self.names.take(values.get("provided_by"))
         _check_keys("", values, [key for key in TOP if key not in FILE_ONLY])
         image = values.get("image", "")
         prompt = values.get("prompt", "" if image else REQUIRED)
@@ -150,6 +154,7 @@ class _Reader:
         for name, stage in stages.items():
             if stage is None:
                 continue
+            self.names.stage = name
             try:
                 made.append(self.stage(name, stage, values))
                 check_inheritance(made[-1], made[-2] if len(made) > 1 else None)
@@ -235,9 +240,10 @@ class _Reader:
         if not isinstance(name, str):
             raise ConfigError(f"{where}.type is missing. Known: {', '.join(self.registry.names(kind))}.")
         place = f"{where}.type" if "type" in values else where
-        entry, schema = self.registry.find(kind, name, place), self.registry.config_type(kind, name, place)
-        config = bind(schema, {key: value for key, value in values.items() if key != "type"}, where)
-        return Component(entry, config, where)
+        entry = self.names.find(kind, name, place)
+        schema = self.registry.config_type(kind, f"{entry.dist}/{entry.spec.name}", place)
+        given = {key: value for key, value in values.items() if key != "type"}
+        return Component(entry, self.registry.configured(entry, lambda: bind(schema, given, where), where), where)
 
 
 def _check_keys(where: str, values: Mapping[str, Any], known: Collection[str]) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from bozzetto import __version__
 from bozzetto.errors import NonFiniteError, UserError
 from bozzetto.registry import Registry, installed_sources
+from bozzetto.sources import import_limit_s
 
 OVERVIEW = """\
 Bozzetto: words in, a textured 3D mesh out.
@@ -167,7 +168,7 @@ def _fail(options: argparse.Namespace, error: Exception, code: int, cure: str = 
 
 def _registry() -> Registry:
     strict = os.environ.get("BOZZETTO_STRICT_PLUGINS", "") == "1"
-    return Registry.discover(installed_sources(os.environ), strict)
+    return Registry.discover(installed_sources(os.environ), strict, import_limit_s(os.environ))
 
 
 def _run(options: argparse.Namespace, registry: Registry) -> int:
