@@ -9,6 +9,7 @@ from dataclasses import MISSING, fields
 from typing import Any
 
 from bozzetto.config import bind, describe, plain
+from bozzetto.containment import contained
 from bozzetto.errors import PluginError, UserError, did_you_mean
 from bozzetto.load import load_recipe
 from bozzetto.recipe_file import read_recipe, shipped_recipes
@@ -28,6 +29,9 @@ CONTRACTS: dict[str, tuple[str, tuple[str, ...]]] = {
     "exporter": ("bozzetto.kinds.exporter:Exporter", ()),
 }
 """By kind: its protocol, and what the constructor gets after the config."""
+
+PATIENCE = 12
+"""Loading a component whole may take so many times as long as listing its plugin."""
 
 MODULES = ("geometry", "material", "background", "renderer")
 """Kinds that are trained or saved, and so are `torch.nn.Module`s."""
@@ -65,11 +69,18 @@ def findings(registry: Registry, distributions: Iterable[str]) -> list[tuple[str
     entries = [entry for slot in registry.entries.values() for entry in slot if entry.dist in chosen]
     heavy = _heavy_configs(registry, entries)  # before any target is imported
     for entry in sorted(entries, key=lambda item: (item.dist, item.spec.kind, item.spec.name)):
-        found.append((entry.title, [*heavy.get(id(entry), []), *component_faults(registry, entry)]))
+        found.append((entry.title, [*heavy.get(id(entry), []), *_contained_faults(registry, entry)]))
     for name in shipped_recipes(registry):
         if name.partition("/")[0] in chosen:
             found.append((f"recipe {name}", recipe_faults(registry, name)))
     return found
+
+
+def _contained_faults(registry: Registry, entry: Entry) -> list[str]:
+    """`component_faults`, or what the plugin's own code raised meanwhile."""
+    outcome = contained(lambda: component_faults(registry, entry), entry.title, PATIENCE * registry.limit_s)
+    fault = outcome.fault
+    return outcome.unwrap() if fault is None else [f"checking it failed: {type(fault).__name__}: {fault}"]
 
 
 def component_faults(registry: Registry, entry: Entry) -> list[str]:

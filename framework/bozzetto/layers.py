@@ -45,6 +45,7 @@ def overlay(base: Mapping[str, Any], top: Mapping[str, Any], keep_null: bool = F
     """`top` over `base`: mappings merge, anything else replaces, null removes.
 
     A mapping whose `type` differs from the one below replaces it whole: the fields of another component mean nothing.
+    `bozzetto/hash-grid` and `hash-grid` are one type.
     Text below a mapping is a component's bare name, `hash-grid` for `{type: hash-grid}`.
     With `keep_null`, and below `stages`, null is kept, so that a stage can remove what the recipe's `system` says.
     """
@@ -58,11 +59,19 @@ def overlay(base: Mapping[str, Any], top: Mapping[str, Any], keep_null: bool = F
         elif value is None:
             merged.pop(key, None)
         elif isinstance(value, Mapping):
-            same = isinstance(below, Mapping) and value.get("type", below.get("type")) == below.get("type")
+            same = isinstance(below, Mapping) and same_type(value.get("type", below.get("type")), below.get("type"))
             merged[key] = overlay(below if same else {}, value, keep_null or key == CHANGES)
         else:
             merged[key] = value
     return merged
+
+
+def same_type(one: object, two: object) -> bool:
+    """Whether two types can be one: equal, or equal but for the distribution, which only one of them names."""
+    if not isinstance(one, str) or not isinstance(two, str):
+        return one == two
+    (dist, _, name), (other_dist, _, other_name) = one.rpartition("/"), two.rpartition("/")
+    return name == other_name and (dist == other_dist or not dist or not other_dist)
 
 
 def parse_overrides(items: Iterable[str]) -> dict[str, Any]:

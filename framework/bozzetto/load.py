@@ -11,10 +11,11 @@ from bozzetto import layers
 from bozzetto.config import REQUIRED, bind, convert
 from bozzetto.errors import ConfigError, PluginError, UserError, did_you_mean, shown
 from bozzetto.fields import FilePath, marked
+from bozzetto.file_names import check_names
 from bozzetto.hardware import Accelerator
 from bozzetto.layers import value_at, with_value
 from bozzetto.math.schedules import FIELDS as SCHEDULE_FIELDS
-from bozzetto.names import check_names
+from bozzetto.names import Names
 from bozzetto.origins import Origins
 from bozzetto.overrides import require_known_stages, shadowed
 from bozzetto.recipe import (
@@ -73,7 +74,8 @@ def load_recipe(
         values = layers.overlay(below, given)
         values.setdefault("name", path.stem)
         _place_image(values, origins)
-        return _Reader(registry, origins).recipe(layers.resolve(values), chosen, reason)
+        names = Names(registry, file, chosen, given)
+        return _Reader(registry, origins, names).recipe(layers.resolve(values), chosen, reason)
     except UserError as error:
         raise type(error)(f"{origins.place_of(error)}: {error}") from error
 
@@ -113,6 +115,7 @@ class _Reader:
 
     registry: Registry
     origins: Origins
+    names: Names
     paths: dict[tuple[str, str], str] = field(default_factory=dict)
     """Absolute path by `(stage, dotted key)` of every field that names a file."""
     stage_name: str = ""
@@ -120,6 +123,7 @@ class _Reader:
 
     def recipe(self, values: Mapping[str, Any], profile: str, reason: str) -> Recipe:
         check_requirements(values.get("plugins", []), self.registry)
+        self.names.take(values.get("provided_by"))
         _check_keys("", values, [key for key in TOP if key not in FILE_ONLY])
         image = values.get("image", "")
         prompt = convert(str, values.get("prompt", "" if image else REQUIRED), "prompt")
@@ -164,6 +168,7 @@ class _Reader:
         for name, stage in stages.items():
             if stage is None:
                 continue
+            self.names.stage = name
             try:
                 made.append(replace(self, stage_name=name).stage(name, stage, values))
                 check_inheritance(made[-1], made[-2] if len(made) > 1 else None)
@@ -252,9 +257,11 @@ class _Reader:
         if not isinstance(name, str):
             raise ConfigError(f"{where}.type is missing. Known: {', '.join(self.registry.names(kind))}.")
         place = f"{where}.type" if "type" in values else where
-        entry, schema = self.registry.find(kind, name, place), self.registry.config_type(kind, name, place)
+        entry = self.names.find(kind, name, place)
+        schema = self.registry.config_type(kind, f"{entry.dist}/{entry.spec.name}", place)
         given = {key: value for key, value in values.items() if key != "type"}
-        return Component(entry, bind(schema, self._placed(schema, given, where), where), where)
+        placed = self._placed(schema, given, where)
+        return Component(entry, self.registry.configured(entry, lambda: bind(schema, placed, where), where), where)
 
     def _placed(self, schema: type, values: Mapping[str, Any], where: str) -> Mapping[str, Any]:
         """The values with absolute paths in the fields that name files."""

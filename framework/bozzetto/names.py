@@ -1,32 +1,60 @@
-"""Names of stages, tasks and exports: they become names of files."""
+"""Which distribution a bare name in a recipe means, where several provide it."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable
+from collections.abc import Mapping
+from typing import Any
 
 from bozzetto.errors import ConfigError
-from bozzetto.files import slug
+from bozzetto.recipe_file import RecipeFile, says
+from bozzetto.registry import Entry, Registry
+from bozzetto.spec import KINDS
 
-LONGEST = 40
-_NAME = re.compile(r"[A-Za-z0-9]+(-[A-Za-z0-9]+)*")
 
-
-def check_names(where: str, names: Iterable[str]) -> None:
-    """Each name must be letters, digits and single hyphens, and another than the rest when the case is ignored.
+class Names:
+    """What names mean in one recipe: to a shipped recipe, first of all what its own distribution ships.
 
     Args:
-        where: the dotted key the names stand below, e.g. `stages`.
-
-    Raises:
-        ConfigError: the message starts with `where`.
+        overrides: what the command line says, as nested values.
     """
-    seen: dict[str, str] = {}
-    for name in names:
-        if not _NAME.fullmatch(name) or len(name) > LONGEST:
-            raise ConfigError(
-                f"{where}: {name[:80]!r} cannot be a name: letters, digits and hyphens, at most {LONGEST} of them, as "
-                f"files are named by it. E.g. {slug(name)}."
-            )
-        if (other := seen.setdefault(name.lower(), name)) != name:
-            raise ConfigError(f"{where}: {name!r} and {other!r} would name the same files. Rename one.")
+
+    def __init__(self, registry: Registry, file: RecipeFile, profile: str, overrides: Mapping[str, Any]) -> None:
+        self.registry, self.file, self.profile, self.overrides = registry, file, profile, overrides
+        self.stage = ""
+        """The stage being read."""
+        self.provided_by: dict[str, str] = {}
+
+    def take(self, values: object) -> None:
+        """Follow the recipe's `provided_by`.
+
+        Raises:
+            ConfigError: it is no mapping of `KIND/NAME` to distributions.
+        """
+        if not isinstance(values or {}, Mapping):
+            raise ConfigError(f"provided_by: expected distributions by KIND/NAME, got {values!r}.")
+        for name, dist in dict(values or {}).items():  # type: ignore[call-overload]
+            if str(name).partition("/")[0] not in KINDS or not isinstance(dist, str):
+                raise ConfigError(f"provided_by.{name}: expected e.g. loss/sparsity: bozzetto, got {dist!r}.")
+            self.provided_by[str(name)] = dist
+
+    def find(self, kind: str, name: str, place: str) -> Entry:
+        """The entry that `name` means at a dotted key of the recipe.
+
+        Raises:
+            PluginError: as `Registry.find`.
+        """
+        if len(self.registry.entries.get((kind, name), ())) < 2:
+            return self.registry.find(kind, name, place)
+        prefer = [*self._shippers(place), self.provided_by.get(f"{kind}/{name}", "")]
+        return self.registry.find(kind, name, place, prefer)
+
+    def _shippers(self, place: str) -> list[str]:
+        """Who ships the file that says the name.
+
+        A `type` is said by the value that won. Where the key is the name, as of a loss, it means what it meant to
+        the first who said it, however many others have changed its weight.
+        """
+        overridden = says(self.overrides, place) or says(self.overrides, f"stages.{self.stage}.{place}")
+        if place.endswith(".type"):
+            return [] if overridden else self.file.shippers(place, self.profile, self.stage)[:1]
+        return self.file.shippers(place, self.profile, self.stage, exact=overridden)[-1:]

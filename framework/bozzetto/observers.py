@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pluggy
 
+from bozzetto.containment import contained
 from bozzetto.recipe import Recipe
 
 
 class Observers:
     """Calls the observing hooks of every plugin, each on its own.
 
-    One that raises is reported once per hook and plugin; the other observers and the run go on.
+    One that raises, even `SystemExit` or `KeyboardInterrupt`, is reported once per hook and plugin; the other observers
+    and the run go on. A real Ctrl-C reaches the run. There is no time limit: an observer may have much to do.
 
     Args:
         report: tells the user one line.
@@ -46,10 +49,10 @@ class Observers:
     def _tell(self, hook: str, facts: Mapping[str, Any]) -> None:
         for implementation in getattr(self.manager.hook, hook).get_hookimpls():
             own = {name: dict(value) if isinstance(value, Mapping) else value for name, value in facts.items()}
-            try:
-                implementation.function(*(own[name] for name in implementation.argnames))
-            except (Exception, SystemExit) as error:
-                self._report(hook, implementation.plugin_name, error)
+            arguments = [own[name] for name in implementation.argnames]
+            call = functools.partial(implementation.function, *arguments)
+            if (fault := contained(call, implementation.plugin_name).fault) is not None:
+                self._report(hook, implementation.plugin_name, fault)
 
     def _report(self, hook: str, plugin: str, error: BaseException) -> None:
         if (hook, plugin) in self.reported:

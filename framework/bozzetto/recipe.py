@@ -29,6 +29,8 @@ TOP = {
     "name": "Name of the run folder below `output`; the file's name if left out.",
     "summary": "One line about the recipe.",
     "extends": "The recipe this one changes: the name of a shipped one, or a path.",
+    "provided_by": "The distribution that a bare name means where several provide it, by `KIND/NAME`, e.g. "
+    "`{loss/sparsity: bozzetto}`; a run folder's recipe holds what each name meant.",
     "plugins": 'Distributions it needs, e.g. `["bozzetto-blocky>=1.2,<2"]`; checked first.',
     "prompt": "What to make; taken by the letter, never interpolated.",
     "negative_prompt": "What to keep away from.",
@@ -255,8 +257,17 @@ class Recipe:
         return self.prompt or Path(self.image).stem
 
     @property
+    def components(self) -> tuple[Component, ...]:
+        """Every component of every stage, and the exporters."""
+        staged = [component for stage in self.stages for component in stage.components]
+        return (*staged, *(component for _, component in self.exports))
+
+    @property
     def distributions(self) -> dict[str, str]:
         """The version of every distribution whose components it uses."""
-        used = [component for stage in self.stages for component in stage.components]
-        used += [component for _, component in self.exports]
-        return dict(sorted({component.entry.dist: component.entry.version for component in used}.items()))
+        return dict(sorted({component.entry.dist: component.entry.version for component in self.components}.items()))
+
+    @property
+    def provided_by(self) -> dict[str, str]:
+        """The distribution of every component, by `kind/name`."""
+        return dict(sorted({f"{item.kind}/{item.name}": item.entry.dist for item in self.components}.items()))

@@ -25,6 +25,8 @@ class RecipeFile:
     """What it says, `extends` and `profiles` apart."""
     profiles: Mapping[str, Mapping[str, Any]]
     parent: RecipeFile | None
+    dist: str = ""
+    """The distribution that ships it; empty: none."""
 
     @property
     def chain(self) -> tuple[RecipeFile, ...]:
@@ -59,6 +61,23 @@ class RecipeFile:
                     return file.path, line
         return None
 
+    def shippers(self, key: str, profile: str, stage: str, exact: bool = False) -> list[str]:
+        """Who ships the files that say something at a dotted key, the winning one first; `""` for a file of nobody's.
+
+        Args:
+            exact: not of the key above it either, which may lead to the value as `views: ${...}` does.
+        """
+        while True:
+            found = [file.dist for file in self.chain if file.says(key, profile, stage)]
+            if found or exact or "." not in key:
+                return found
+            key = key.rpartition(".")[0]
+
+    def says(self, key: str, profile: str, stage: str) -> bool:
+        """Whether this file itself has a value at a dotted key, in the profile or not, of the stage or of all."""
+        parts = (self.values, self.profiles.get(profile, {}))
+        return any(says(values, place) for values in parts for place in (key, f"stages.{stage}.{key}"))
+
 
 def read_recipe(path: Path, registry: Registry, below: tuple[Path, ...] = ()) -> RecipeFile:
     """Read a recipe and everything it extends, the required plugins first.
@@ -80,7 +99,7 @@ def read_recipe(path: Path, registry: Registry, below: tuple[Path, ...] = ()) ->
             parent = read_recipe(_parent_path(path, wanted, registry, trail), registry, trail)
     except UserError as error:
         raise located(error, path, ("extends", "plugins", "profiles")) from error
-    return RecipeFile(path, values, checked, parent)
+    return RecipeFile(path, values, checked, parent, shipper(path, registry))
 
 
 def located(error: UserError, path: Path, keys: Iterable[str]) -> UserError:
@@ -97,8 +116,11 @@ def first_key(error: UserError) -> str:
     return str(error).split(" ", 1)[0].rstrip(":.,")
 
 
-def find_recipe(name: str, registry: Registry) -> Path:
+def find_recipe(name: str, registry: Registry, prefer: str = "") -> Path:
     """A path as it is; else `<recipe>` or `<distribution>/<recipe>` among the recipes that plugins ship.
+
+    Args:
+        prefer: the distribution that has a bare name which several ship.
 
     Raises:
         ConfigError: neither; names the nearest.
@@ -107,6 +129,8 @@ def find_recipe(name: str, registry: Registry) -> Path:
         return Path(name)
     shipped = shipped_recipes(registry)
     found = {key: path for key, path in shipped.items() if name in (key, key.partition("/")[2])}
+    if (own := f"{prefer}/{name}") in found:
+        return found[own]
     if len(set(found.values())) > 1:
         raise ConfigError(f"Recipe {name!r} is shipped twice. Write {' or '.join(found)}.")
     if not found:
@@ -114,6 +138,24 @@ def find_recipe(name: str, registry: Registry) -> Path:
         hint = did_you_mean(name, known)
         raise ConfigError(f"There is no recipe {name!r}.{hint} Known: {', '.join(known) or 'none'}.")
     return next(iter(found.values()))
+
+
+def says(values: Mapping[str, Any], key: str) -> bool:
+    """Whether nested values have something at a dotted key; text in place of a component is its `type`."""
+    value: Any = values
+    for part in key.split("."):
+        if isinstance(value, str) and part == "type":
+            return "${" not in value
+        if not isinstance(value, Mapping) or part not in value:
+            return False
+        value = value[part]
+    return True
+
+
+def shipper(path: Path, registry: Registry) -> str:
+    """The distribution in one of whose recipe folders a file lies; empty: none."""
+    folder = path.resolve().parent
+    return next((dist for dist, shipped in registry.recipe_folders if shipped.resolve() == folder), "")
 
 
 def shipped_recipes(registry: Registry) -> dict[str, Path]:
@@ -131,7 +173,8 @@ def _parent_path(path: Path, wanted: object, registry: Registry, trail: tuple[Pa
     if not isinstance(wanted, str):
         raise ConfigError(f"extends: expected a recipe's name or a path relative to this file, got {wanted!r}.")
     try:
-        found = path.parent / wanted if wanted.endswith(SUFFIXES) else find_recipe(wanted, registry)
+        by_name = not wanted.endswith(SUFFIXES)
+        found = find_recipe(wanted, registry, shipper(path, registry)) if by_name else path.parent / wanted
     except ConfigError as error:
         raise ConfigError(f"extends: {error}") from error
     if not found.is_file():

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, is_dataclass
 from pathlib import Path
+from typing import Any
 
 import pluggy
 
 from bozzetto import hookspecs
-from bozzetto.errors import PluginError, did_you_mean
+from bozzetto.containment import LIMIT_S, Outcome, contained
+from bozzetto.errors import PluginError, UserError, did_you_mean
 from bozzetto.sources import Source, canonical, fault_of, import_source, installed_sources
 from bozzetto.spec import API, ComponentSpec, load
 
@@ -20,6 +23,8 @@ __all__ = ["HEAVY", "Entry", "Registry", "Source", "installed_sources"]
 HEAVY = ("torch", "diffusers", "transformers", "tinycudann")
 PREFIX = "bozzetto_"
 """Every hook's name starts with it."""
+MOST = 1000
+"""A plugin declares at most so many components, and so many folders of recipes."""
 
 
 @dataclass(frozen=True)
@@ -64,23 +69,29 @@ class Registry:
     """Which heavy packages listing a plugin imported."""
     recipe_folders: list[tuple[str, Path]] = field(default_factory=list)
     """`(distribution, folder)` of every recipe folder a plugin ships."""
+    limit_s: float = LIMIT_S
+    """How long listing a plugin, or importing a config of it, may take."""
+    unimportable: dict[str, str] = field(default_factory=dict)
+    """Why, by each path that could not be imported: it is not tried again."""
 
     @classmethod
-    def discover(cls, sources: Iterable[Source], strict: bool = False) -> Registry:
-        """Load each manifest. A broken one is recorded and never stops the rest.
+    def discover(cls, sources: Iterable[Source], strict: bool = False, limit_s: float = LIMIT_S) -> Registry:
+        """Load each manifest. A broken one, or one that takes too long, is recorded and never stops the rest.
 
         Raises:
             PluginError: `strict`, and a plugin failed to load or a component of it cannot work; names them all.
         """
         manager = pluggy.PluginManager("bozzetto")
         manager.add_hookspecs(hookspecs)
-        registry = cls(manager)
+        registry = cls(manager, limit_s=limit_s)
         for source in sources:
             before = set(sys.modules)
+            outcome = _quietly(lambda source=source: registry._declared(source), source.key, limit_s)
             try:
-                with contextlib.redirect_stdout(sys.stderr):  # what a plugin prints must not end up in `list --json`
-                    registry._load(source, before)
-            except (Exception, SystemExit) as error:
+                registry._index(source, *outcome.unwrap(), slow=_heavy_since(before))
+            except BaseException as error:
+                if outcome.fault is None and not isinstance(error, PluginError):
+                    raise
                 registry.broken[source] = error
                 if manager.has_plugin(source.key):
                     manager.unregister(name=source.key)
@@ -89,21 +100,26 @@ class Registry:
             raise PluginError("\n".join(faults))
         return registry
 
-    def _load(self, source: Source, before: set[str]) -> None:
+    def _declared(self, source: Source) -> tuple[list[ComponentSpec], list[Path]]:
+        """What a plugin offers. Everything that runs its code is here, nothing that lasts but the registration."""
         plugin = import_source(source)
         self.manager.register(plugin, name=source.key)
         self.manager.check_pending()  # a misspelt hook name is an error, not a no-op
         _check_hooks(plugin, len(self.manager.get_hookcallers(plugin) or ()))
         others = [other for other in self.manager.get_plugins() if other is not plugin]
-        declare = self.manager.subset_hook_caller("bozzetto_components", remove_plugins=others)
-        specs = [spec for batch in declare() for spec in batch]  # drained before anything is indexed
-        recipes = self.manager.subset_hook_caller("bozzetto_recipes", remove_plugins=others)
-        folders = [folder for batch in recipes() for folder in batch]
-        slow = _heavy_since(before)
-        entries = [Entry(source.dist, source.version, _checked(spec), slow) for spec in specs]
-        for folder in folders:
-            if not isinstance(folder, Path) or not folder.is_dir():
-                raise PluginError(f"bozzetto_recipes must give folders that exist, as pathlib.Path, not {folder!r}.")
+        offers = []
+        for hook in ("bozzetto_components", "bozzetto_recipes"):
+            given = self.manager.subset_hook_caller(hook, remove_plugins=others)()
+            offers.append(list(itertools.islice((item for batch in given for item in batch), MOST + 1)))
+            if len(offers[-1]) > MOST:
+                raise PluginError(f"{hook} gives more than {MOST} things; does it ever end?")
+        specs, folders = offers
+        return [_checked(spec) for spec in specs], [_checked_folder(folder) for folder in folders]
+
+    def _index(
+        self, source: Source, specs: Sequence[ComponentSpec], folders: Sequence[Path], slow: tuple[str, ...]
+    ) -> None:
+        entries = [Entry(source.dist, source.version, spec, slow) for spec in specs]
         for entry in entries:
             twins = [*self.entries.get((entry.spec.kind, entry.spec.name), []), *entries]
             if any(_same_name(entry, twin) and entry != twin for twin in twins):
@@ -128,8 +144,11 @@ class Registry:
         """Every name of a kind, sorted."""
         return sorted(name for k, name in self.entries if k == kind)
 
-    def find(self, kind: str, name: str, where: str = "") -> Entry:
+    def find(self, kind: str, name: str, where: str = "", prefer: Sequence[str] = ()) -> Entry:
         """The one usable entry for `name` or `distribution/name`.
+
+        Args:
+            prefer: distributions, the first of which has a bare name that several provide.
 
         Raises:
             PluginError: unknown (with the nearest name), provided twice, incompatible, broken, or missing a package.
@@ -139,6 +158,8 @@ class Registry:
         found = [entry for entry in self.entries.get((kind, bare), []) if not dist or canonical(dist) == entry.dist]
         if not found:
             raise PluginError(prefix + self._unknown(kind, name, bare, dist))
+        if len(found) > 1:
+            found = next(([entry] for dist in prefer for entry in found if entry.dist == canonical(dist)), found)
         if len(found) > 1:
             who = ", ".join(f"{entry.dist} {entry.version}" for entry in found)
             fix = " or ".join(f"'{entry.dist}/{bare}'" for entry in found)
@@ -173,39 +194,68 @@ class Registry:
             PluginError: it cannot be imported, or is not a dataclass.
         """
         entry = self.find(kind, name, where)
-        schema = _imported(entry, entry.spec.config, where)
+        schema = self._imported(entry, entry.spec.config, where, self.limit_s)
         if not is_dataclass(schema) or not isinstance(schema, type):
             prefix = f"{where}: " if where else ""
             raise PluginError(f"{prefix}{entry.title} is broken: its config {entry.spec.config} is not a dataclass.")
         return schema
 
+    def configured(self, entry: Entry, bind: Callable[[], Any], where: str) -> Any:
+        """What `bind` makes of a component's config, whose own checks may raise anything.
+
+        Raises:
+            UserError: as `bind` does.
+            PluginError: the config raised something else, or takes too long.
+        """
+        outcome = _quietly(bind, f"{entry.dist}:{entry.spec.config}", self.limit_s)
+        if outcome.fault is None or isinstance(outcome.fault, UserError):
+            return outcome.unwrap()
+        why = f"{type(outcome.fault).__name__}: {outcome.fault}"
+        raise PluginError(f"{where}: {entry.title} is broken: its config raises {why}") from outcome.fault
+
     def implementation(self, kind: str, name: str) -> type:
-        """The class of a component; this is where torch may be imported.
+        """The class of a component; this is where torch may be imported, and takes what time it needs.
 
         Raises:
             PluginError: it cannot be imported, or is not a class.
         """
         entry = self.find(kind, name)
-        target = _imported(entry, entry.spec.target, "")
+        target = self._imported(entry, entry.spec.target, "", None)
         if not isinstance(target, type):
             raise PluginError(f"{entry.title} is broken: its target {entry.spec.target} is not a class.")
         return target
 
-
-def _imported(entry: Entry, path: str, where: str) -> object:
-    try:
-        return load(path)
-    except Exception as error:  # importing a plugin may raise anything
+    def _imported(self, entry: Entry, path: str, where: str, limit_s: float | None) -> object:
+        module, _, name = path.partition(":")
+        if module in sys.modules and name in vars(sys.modules[module]):
+            return vars(sys.modules[module])[name]
+        fault = None
+        if path not in self.unimportable:
+            outcome = _quietly(lambda: load(path), f"{entry.dist}:{module}", limit_s)
+            if (fault := outcome.fault) is None:
+                return outcome.value
+            self.unimportable[path] = f"{path} cannot be imported: {type(fault).__name__}: {fault}"
         prefix = f"{where}: " if where else ""
-        raise PluginError(
-            f"{prefix}{entry.title} is broken: {path} cannot be imported: {type(error).__name__}: {error}"
-        ) from error
+        raise PluginError(f"{prefix}{entry.title} is broken: {self.unimportable[path]}") from fault
+
+
+def _quietly(work: Callable[[], Any], owner: str, limit_s: float | None) -> Outcome[Any]:
+    """`contained`, with what it prints sent where it cannot end up in `list --json`."""
+    with contextlib.redirect_stdout(sys.stderr):
+        return contained(work, owner, limit_s)
 
 
 def _checked(spec: object) -> ComponentSpec:
     if not isinstance(spec, ComponentSpec):
         raise PluginError(f"bozzetto_components must give ComponentSpecs, not {spec!r}.")
     return spec
+
+
+def _checked_folder(folder: object) -> Path:
+    if not isinstance(folder, Path) or not folder.is_dir():
+        raise PluginError(f"bozzetto_recipes must give folders that exist, as pathlib.Path, not {folder!r}.")
+    next(folder.iterdir(), None)  # which raises if it must not be read
+    return Path(folder)
 
 
 def _same_name(one: Entry, two: Entry) -> bool:

@@ -89,7 +89,7 @@ class RunFolder:
 
     def write_recipe(self, recipe: Recipe) -> None:
         """Keep the recipe as it runs."""
-        values = {**recipe.values, "profiles": {recipe.profile: {}}}
+        values = {**recipe.values, "provided_by": recipe.provided_by, "profiles": {recipe.profile: {}}}
         write_text(self.recipe_file, yaml.safe_dump(values, sort_keys=False, allow_unicode=True))
 
     @property

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.machinery
 import importlib.metadata
 import importlib.util
+import math
 import re
 import sys
 from collections.abc import Mapping
@@ -11,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bozzetto.containment import LIMIT_S
+from bozzetto.errors import PluginError
 from bozzetto.spec import load
 
 GROUP = "bozzetto.plugins"
@@ -40,6 +44,22 @@ def installed_sources(environment: Mapping[str, str]) -> list[Source]:
     return sorted((source for source in found if source.dist not in blocked), key=lambda s: (s.dist, s.name))
 
 
+def import_limit_s(environment: Mapping[str, str]) -> float:
+    """How long listing one plugin may take, by `BOZZETTO_PLUGIN_SECONDS`.
+
+    Raises:
+        PluginError: that is no number of seconds.
+    """
+    text = environment.get("BOZZETTO_PLUGIN_SECONDS", "").strip()
+    try:
+        limit_s = float(text or LIMIT_S)
+    except ValueError:
+        limit_s = math.nan
+    if not 0.0 < limit_s <= 86400.0:
+        raise PluginError(f"BOZZETTO_PLUGIN_SECONDS: must be seconds above 0, at most a day, got {text!r}.")
+    return limit_s
+
+
 def canonical(name: str) -> str:
     """A distribution's name in the one spelling that all of its spellings share: `bozzetto-blocky`."""
     return re.sub(r"[-_.]+", "-", name.strip()).lower()
@@ -65,22 +85,21 @@ def import_source(source: Source) -> Any:
 def fault_of(path: str, dataclass_wanted: bool = False) -> str:
     """Why `package.module:Name` cannot be had, as far as the files tell; empty if nothing speaks against it.
 
-    Runs nothing but the `__init__` of the packages above the module.
+    Runs nothing of the plugin, not even the `__init__` of its packages.
     """
     module, _, name = path.partition(":")
     if module in sys.modules:
-        return "" if hasattr(sys.modules[module], name) else f"{module} has no {name}"
+        here = vars(sys.modules[module])
+        return "" if name in here or "__getattr__" in here else f"{module} has no {name}"
     try:
-        spec = importlib.util.find_spec(module)
-    except Exception as error:  # the package's own __init__ may raise anything
-        if isinstance(error, ModuleNotFoundError) and f"{module}.".startswith(f"{error.name}."):
-            return f"there is no module {error.name}"
+        spec, lacking = _spec_of(module)
+    except Exception as error:  # of a finder that some package has installed
         return f"{module} cannot be looked up: {type(error).__name__}: {error}"
-    if spec is None:
-        return f"there is no module {module}"
-    if spec.origin is None or not spec.origin.endswith(".py"):
+    if lacking:
+        return f"there is no module {lacking}"
+    if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
         return ""
-    text = Path(spec.origin).read_text(encoding="utf-8", errors="replace")
+    text = _text(spec.origin)
     if re.search(r"import \*|def __getattr__", text):
         return ""
     if not re.search(rf"\b{name}\b", text):
@@ -90,3 +109,23 @@ def fault_of(path: str, dataclass_wanted: bool = False) -> str:
         if not re.search(r"^@", above, re.MULTILINE):
             return f"{path} is not a dataclass"
     return ""
+
+
+def _spec_of(module: str) -> tuple[importlib.machinery.ModuleSpec | None, str]:
+    """Where a module lies, and the first module on its path that is nowhere; neither if only running it would tell."""
+    full, *rest = module.split(".")
+    spec = importlib.util.find_spec(full)  # which imports nothing for a name without dots
+    for name in rest:
+        if spec is None or spec.submodule_search_locations is None:
+            break
+        package, above = sys.modules.get(full), spec.origin or ""
+        where = list(getattr(package, "__path__", spec.submodule_search_locations))
+        full = f"{full}.{name}"
+        spec = importlib.machinery.PathFinder.find_spec(full, where)
+        if spec is None and package is None and "__path__" in _text(above):
+            return None, ""  # the package looks for modules in places of its own
+    return spec, "" if spec is not None and full == module else full
+
+
+def _text(path: str) -> str:
+    return Path(path).read_text(encoding="utf-8", errors="replace") if path.endswith(".py") else ""

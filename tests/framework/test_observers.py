@@ -1,5 +1,8 @@
 """Plugins that watch a run: what they are told, and that nothing they do can change it."""
 
+import os
+import signal
+import time
 from pathlib import Path
 
 import pluggy
@@ -52,7 +55,7 @@ class Thrower:
 
     @hookimpl
     def bozzetto_stage_finished(self):
-        raise ValueError("no")
+        raise KeyboardInterrupt("no")
 
 
 @pytest.fixture
@@ -130,3 +133,20 @@ def test_an_observer_takes_only_the_parameters_it_reads():
     manager.register(Brief())
     Observers(manager, told.append).stage_finished("main", 7, Path())
     assert told == [7]
+
+
+def test_a_real_interrupt_reaches_the_run_through_an_observer_that_catches_everything():
+    class Stubborn:
+        @hookimpl
+        def bozzetto_stage_finished(self):
+            try:
+                os.kill(os.getpid(), signal.SIGINT)
+                time.sleep(1.0)
+            except BaseException:
+                pass
+
+    manager = pluggy.PluginManager("bozzetto")
+    manager.add_hookspecs(hookspecs)
+    manager.register(Stubborn())
+    with pytest.raises(KeyboardInterrupt):
+        Observers(manager, print).stage_finished("main", 7, Path())

@@ -9,8 +9,9 @@ import pytest
 
 from bozzetto import ComponentSpec, hookimpl
 from bozzetto.cli.plugins import list_plugins, rows, show_component
-from bozzetto.errors import PluginError
+from bozzetto.errors import ConfigError, PluginError
 from bozzetto.registry import Registry, Source, installed_sources
+from bozzetto.sources import import_limit_s
 
 GOOD = "bozzetto_plugins.loss.config:SparsityConfig"
 
@@ -180,6 +181,117 @@ def test_a_plugin_that_exits_or_prints_or_gives_the_wrong_things_stops_nothing(p
     assert "bozzetto_run_failed is not marked with @hookimpl" in told["unmarked"]
     assert "implements no hook" in told["silent"]
     assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("raise KeyboardInterrupt", "broken: KeyboardInterrupt: "),
+        ("raise GeneratorExit('gone')", "broken: GeneratorExit: gone"),
+        ("class Own(BaseException): pass\nraise Own('mine')", "broken: Own: mine"),
+        ("import time\nwhile True: time.sleep(0.01)", "broken: TimeoutError: it took longer than 0.3 s"),
+        ("def __getattr__(name): raise SystemExit(4)", "broken: SystemExit: 4"),
+    ],
+)
+def test_an_import_that_raises_anything_or_never_ends_stops_nothing(plugin, tmp_path, monkeypatch, text, told):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "hostile_manifest.py").write_text(text + "\n")
+    monkeypatch.delitem(sys.modules, "hostile_manifest", raising=False)
+    module = "hostile_manifest:thing" if "getattr" in text else "hostile_manifest"
+    registry = Registry.discover([Source("bad", "1.0", "main", module), plugin("one", spec())], limit_s=0.3)
+    told_of = {row["distribution"]: row["status"] for row in rows(registry)}
+    assert told_of["bad"].startswith(told) and told_of["one"] == "ok"
+
+
+def raising(fault):
+    def hook():
+        raise fault
+
+    return hook
+
+
+def endless():
+    while True:
+        yield spec()
+
+
+def test_hooks_that_raise_anything_never_end_or_name_closed_folders_stop_nothing(plugin, tmp_path, monkeypatch):
+    shut = tmp_path / "shut"
+    shut.mkdir()
+    sources = []
+    for name, hook, value in [
+        ("components", "bozzetto_components", raising(KeyboardInterrupt())),
+        ("recipes", "bozzetto_recipes", raising(GeneratorExit())),
+        ("endless", "bozzetto_components", endless),
+        ("number", "bozzetto_components", lambda: 7),
+        ("shut", "bozzetto_recipes", lambda: [shut]),
+    ]:
+        sources.append(plugin(name))
+        setattr(sys.modules[sources[-1].module], hook, hookimpl(value))
+    monkeypatch.setattr("bozzetto.registry.next", raising_next(PermissionError("not yours")), raising=False)
+    registry = Registry.discover([*sources, plugin("one", spec())])
+    told = {row["distribution"]: row["status"] for row in rows(registry)}
+    assert told["components"].startswith("broken: KeyboardInterrupt") and told["recipes"].startswith("broken: Gener")
+    assert told["endless"].endswith("bozzetto_components gives more than 1000 things; does it ever end?")
+    assert told["number"].startswith("broken: TypeError") and told["shut"] == "broken: PermissionError: not yours"
+    assert told["one"] == "ok" and registry.recipe_folders == []
+
+
+def raising_next(fault):
+    """In place of `next`: a folder that cannot be read, for a user who can read all."""
+
+    def next_(items, *default):
+        raise fault
+
+    return next_
+
+
+def test_configs_that_raise_anything_or_never_end_are_plugin_errors(plugin, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "hanging_config.py").write_text("import time\nConfig = None\nwhile True: time.sleep(0.01)\n")
+    (tmp_path / "exiting_config.py").write_text("Config = None\nraise SystemExit(5)\n")
+    specs = [spec("hangs", config="hanging_config:Config"), spec("exits", config="exiting_config:Config")]
+    registry = Registry.discover([plugin("one", *specs)], limit_s=0.3)
+    with pytest.raises(PluginError, match="exiting_config:Config cannot be imported: SystemExit: 5"):
+        registry.config_type("geometry", "exits")
+    for _ in range(2):  # the second time it is known
+        with pytest.raises(
+            PluginError, match=r"hangs' from one 1.0 is broken: .* TimeoutError: it took longer than 0.3 s"
+        ):
+            registry.config_type("geometry", "hangs")
+    assert set(registry.unimportable) == {"hanging_config:Config", "exiting_config:Config"}
+
+
+def test_checks_of_a_config_that_raise_anything_are_plugin_errors(plugin):
+    registry = Registry.discover([plugin("one", spec())])
+    entry = registry.find("geometry", "blocky")
+    with pytest.raises(PluginError, match="system.geometry: .* is broken: its config raises SystemExit: 1"):
+        registry.configured(entry, raising(SystemExit(1)), "system.geometry")
+    with pytest.raises(ConfigError, match="levels: too many"):
+        registry.configured(entry, raising(ConfigError("levels: too many")), "system.geometry")
+    assert registry.configured(entry, lambda: 5, "system.geometry") == 5
+
+
+def test_looking_for_a_target_runs_nothing_of_its_package(plugin, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    inner = tmp_path / "loud_package" / "inner"
+    inner.mkdir(parents=True)
+    (inner.parent / "__init__.py").write_text("raise RuntimeError('I was run')\n")
+    (inner / "__init__.py").write_text("")
+    (inner / "part.py").write_text("class Part: pass\n")
+    targets = ["loud_package.inner.part:Part", "loud_package.inner.part:Other", "loud_package.outer.part:Part"]
+    specs = [spec(f"at-{index}", target=target) for index, target in enumerate(targets)]
+    registry = Registry.discover([plugin("one", *specs)])
+    assert [row["status"] for row in rows(registry)] == [
+        "ok", "broken: loud_package.inner.part has no Other", "broken: there is no module loud_package.outer",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", ["never", "nan", "0", "-1", "inf"])
+def test_a_limit_that_is_none_is_refused(text):
+    with pytest.raises(PluginError, match="BOZZETTO_PLUGIN_SECONDS: must be seconds above 0"):
+        import_limit_s({"BOZZETTO_PLUGIN_SECONDS": text})
+    assert import_limit_s({}) == 10.0 and import_limit_s({"BOZZETTO_PLUGIN_SECONDS": "60"}) == 60.0
 
 
 def test_a_slow_plugin_is_named_and_can_be_used(plugin, tmp_path, monkeypatch):

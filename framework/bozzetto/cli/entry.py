@@ -14,6 +14,7 @@ from bozzetto.cli.console import lasting_streams
 from bozzetto.cli.failures import own_message, system_message
 from bozzetto.errors import NonFiniteError, UserError, did_you_mean
 from bozzetto.registry import Registry, installed_sources
+from bozzetto.sources import import_limit_s
 from bozzetto.stopping import Stopped, StopSignals, exit_code
 
 OVERVIEW = """\
@@ -192,7 +193,7 @@ def _stopped(number: int) -> int:
 
 def _registry() -> Registry:
     strict = os.environ.get("BOZZETTO_STRICT_PLUGINS", "") == "1"
-    return Registry.discover(installed_sources(os.environ), strict)
+    return Registry.discover(installed_sources(os.environ), strict, import_limit_s(os.environ))
 
 
 def _run(options: argparse.Namespace, registry: Registry, stop: StopSignals) -> int:

@@ -17,6 +17,7 @@ environment:
   BOZZETTO_PLUGINS=NAME=MODULE,...    add manifests that are not installed
   BOZZETTO_DISABLE=DISTRIBUTION,...   leave plugins out
   BOZZETTO_STRICT_PLUGINS=1           every broken plugin is an error, for authors and CI
+  BOZZETTO_PLUGIN_SECONDS=10          how long listing one plugin may take before it counts as broken
 """
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from bozzetto.errors import ConfigError
-from bozzetto.names import check_names
+from bozzetto.file_names import check_names
 
 
 @pytest.mark.parametrize("names", [["main"], ["coarse", "refine"], ["1", "2"], ["stage-1", "Stage-2"], ["a" * 40]])
