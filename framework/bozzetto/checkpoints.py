@@ -32,7 +32,8 @@ class CheckpointFile(TorchCheckpointIO):
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
         """Write `checkpoint` at `path`."""
-        torch.save(checkpoint, path)
+        with Path(path).open("wb") as file:  # a full disk is then told as one: torch's own writer has other words for it
+            torch.save(checkpoint, file)
 
     def load_checkpoint(
         self, path: Any, map_location: Callable[..., Any] | None = None, weights_only: bool | None = None

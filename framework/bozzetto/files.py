@@ -30,6 +30,9 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> Path:
         temporary.replace(path)
         with contextlib.suppress(OSError):  # a folder cannot be opened everywhere, and the data are safe already
             _sync(path.parent, os.O_RDONLY)
+    except OSError as error:
+        error.filename = error.filename or str(path)  # a full disk is told without the file
+        raise
     finally:
         temporary.unlink(missing_ok=True)
     return path

@@ -45,7 +45,7 @@ def system_message(error: BaseException) -> str | None:
     if isinstance(error, UnicodeError):
         return f"Text cannot be encoded or decoded: {_one_line(error)}. Use UTF-8, e.g. LANG=C.UTF-8."
     if isinstance(error, OSError):
-        files = " and ".join(str(name) for name in (error.filename, error.filename2) if name is not None)
+        files = " and ".join(_short(str(name)) for name in (error.filename, error.filename2) if name is not None)
         cure = CURES.get(errno.errorcode.get(error.errno or 0, ""), "")
         what = error.strerror or _one_line(error) or type(error).__name__
         return " ".join(part for part in (f"{what}: {files}." if files else f"{what}.", cure) if part)
@@ -80,6 +80,10 @@ def own_message(error: BaseException) -> str:
     except OSError:
         return f"{told} this:\n{report}"
     return f"{told} {name}"
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= 300 else f"{name[:140]}...{name[-140:]}"
 
 
 def _one_line(error: BaseException) -> str:
