@@ -32,7 +32,7 @@ class CheckpointFile(TorchCheckpointIO):
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
         """Write `checkpoint` at `path`."""
-        with Path(path).open("wb") as file:  # a full disk is then told as one: torch's own writer has other words for it
+        with Path(path).open("wb") as file:  # torch's own writer would not say that a disk is full
             torch.save(checkpoint, file)
 
     def load_checkpoint(

@@ -20,7 +20,7 @@ from bozzetto.stopping import Stopped, StopSignals, exit_code
 OVERVIEW = """\
 Bozzetto: words in, a textured 3D mesh out.
 
-  python launch.py --config configs/dreamfusion-sd.yaml prompt="a hamburger"
+  python launch.py --config configs/dreamfusion-sd.yaml prompt="a cactus"
 
 commands:
   run       train a recipe and export the result (the default: 'run' may be left out)
