@@ -34,7 +34,7 @@ from bozzetto.recipe_file import RecipeFile, find_recipe, first_key, read_recipe
 from bozzetto.registry import Registry
 from bozzetto.requirements import check_requirements
 from bozzetto.sections import section
-from bozzetto.spec import ComponentSpec
+from bozzetto.stage_checks import check_exporters, check_stage
 from bozzetto.stages import check_inheritance
 
 __all__ = ["find_recipe", "load_recipe"]
@@ -126,6 +126,12 @@ class _Reader:
         if prompt.strip() in ((REQUIRED,) if image else ("", REQUIRED)):
             raise ConfigError('prompt is missing. Say what to make: prompt="a hamburger".')
         stages = section(values, "stages", "stages by name, e.g. {coarse: {}, refine: {}}") or {"main": {}}
+        trained = self._stages(stages, values)
+        exporters = section(values, "export", "exporters by name, e.g. {mesh: {type: mesh}}")
+        exports = tuple(
+            (key, self.component("exporter", item, f"export.{key}", default=key)) for key, item in exporters.items()
+        )
+        check_exporters([component for _, component in exports], trained[-1])
         return Recipe(
             name=convert(str, values["name"], "name"),
             summary=convert(str, values.get("summary", ""), "summary"),
@@ -136,11 +142,8 @@ class _Reader:
             output=convert(str, values.get("output", "outputs"), "output"),
             profile=profile,
             profile_reason=reason,
-            stages=self._stages(stages, values),
-            exports=tuple(
-                (name, self.component("exporter", item, f"export.{name}", default=name))
-                for name, item in section(values, "export", "exporters by name, e.g. {mesh: {type: mesh}}").items()
-            ),
+            stages=trained,
+            exports=exports,
             values=values,
             image=image,
         )
@@ -189,7 +192,7 @@ class _Reader:
             inherit=inherit,
             **parts,
         )
-        _check_needs(result)
+        check_stage(result)
         return result
 
     def task(self, name: str, values: object) -> Task:
@@ -247,17 +250,3 @@ def _check_keys(where: str, values: Mapping[str, Any], known: Collection[str]) -
         if key not in known:
             path = f"{where}.{key}" if where else str(key)
             raise ConfigError(f"{path} is not known.{did_you_mean(str(key), known)} Known: {', '.join(known)}.")
-
-
-def _check_needs(stage: Stage) -> None:
-    """Every component's `needs` must be provided by the others."""
-    specs: list[ComponentSpec] = [component.entry.spec for component in stage.components]
-    provided = frozenset().union(*(spec.provides for spec in specs))
-    for component in stage.components:
-        lacking = sorted(component.entry.spec.needs - provided)
-        if lacking:
-            raise ConfigError(
-                f"{component.where}: {component.kind} {component.name!r} needs {', '.join(lacking)}, which no "
-                f"component of this system provides. The geometry {stage.geometry.name!r} provides: "
-                f"{', '.join(sorted(stage.geometry.entry.spec.provides))}."
-            )

@@ -28,6 +28,7 @@ from bozzetto.recipe import Recipe, Stage
 from bozzetto.registry import Registry
 from bozzetto.run_folder import RunFolder
 from bozzetto.stages import stages_from
+from bozzetto.undeclared import check_undeclared
 
 EDGE_VIEWS = 8
 """Pictures in which silhouettes are measured."""
@@ -72,6 +73,7 @@ class Pipeline:
             self.folder.write_recipe(recipe)  # it may have been overridden for this
             for stage in forgotten:
                 self.folder.forget_stage(stage.name)
+        check_undeclared(recipe, self.registry)
         self.observers.run_started(recipe, self.folder.path)
         try:
             for index, stage in enumerate(recipe.stages):

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from bozzetto.fields import Range, Share, Step, check_fields
 from bozzetto.math.schedules import LAST_STEP
+from bozzetto.parameters import Specs
 
 Part = Annotated[float, Range(least=0.0, below=1.0)]
 
@@ -33,8 +34,16 @@ class VolumeConfig:
     def __post_init__(self) -> None:
         check_fields(self)
 
+    def parameter_specs(self, radius: float) -> Specs:
+        """None."""
+        return {}
+
 
 @dataclass(frozen=True)
 class MeshConfig:
     normals: Literal["smooth", "flat"] = "smooth"
     """Normals interpolated between vertices, or one for each triangle."""
+
+    def parameter_specs(self, radius: float) -> Specs:
+        """None."""
+        return {}

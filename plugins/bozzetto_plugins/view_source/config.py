@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from bozzetto.fields import FilePath, Length, Pixels, Range, Share, Step, check_fields
+from bozzetto.recipe import Stage, Task
 
 Latitude = Annotated[float, Range(least=-90.0, most=90.0)]
 Azimuth = Annotated[float, Range(least=-360.0, most=360.0)]
@@ -132,6 +133,12 @@ class SingleImageConfig:
             raise ValueError("image: must name a file; give the recipe one with image=photo.png")
         check_fields(self)
         _check_sizes(self, ("height", "width"))
+
+    def check_neighbours(self, stage: Stage, task: Task | None) -> None:
+        """Raises `ValueError` if no guidance of the stage can tell the elevation that is to be estimated."""
+        guidances = [task.guidance.config for task in stage.tasks if task.guidance]
+        if self.elevation_deg == "estimate" and not any(getattr(g, "estimates_elevation", True) for g in guidances):
+            raise ValueError("elevation_deg: is to be estimated, and no guidance of this stage can. Give a number")
 
     def size_at(self, step: int) -> tuple[int, int]:
         """(height, width) at a step."""
