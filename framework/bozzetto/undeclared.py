@@ -1,4 +1,4 @@
-"""Stages whose parameters no config declares: built once before the first stage trains, so that none fails hours later."""
+"""Stages whose parameters no config declares are built once before the first one trains: none fails hours later."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ def _check_inherited(stage: Stage, before: Stage, scene: Scene, seed: int, regis
         for name in sorted(ours.keys() | theirs.keys()):
             if ours.get(name) != theirs.get(name):
                 raise ConfigError(
-                    f"stages.{stage.name}.inherit: {part} cannot start from stage {before.name!r}: {name} has the shape "
-                    f"{theirs.get(name)} there and {ours.get(name)} here. Make their settings alike."
+                    f"stages.{stage.name}.inherit: {part} cannot start from stage {before.name!r}: {name} has the "
+                    f"shape {theirs.get(name)} there and {ours.get(name)} here. Make their settings alike."
                 )
 
 

@@ -10,6 +10,7 @@ from bozzetto import hardware
 from bozzetto.cli.run import open_device, say
 from bozzetto.errors import ConfigError
 from bozzetto.load import load_recipe
+from bozzetto.machine_checks import check_machine
 from bozzetto.recipe import Recipe
 from bozzetto.registry import Registry
 from bozzetto.run_folder import RunFolder
@@ -33,6 +34,8 @@ def export(options: argparse.Namespace, registry: Registry) -> int:
     """Export a run from its checkpoint, with `--format` and overrides such as `export.mesh.threshold=5`."""
     folder, found = RunFolder.existing(Path(options.run_folder)), hardware.detect()
     recipe = recipe_to_export(folder, registry, options.overrides, options.format, found)
+
+    check_machine(recipe)
 
     import torch
 

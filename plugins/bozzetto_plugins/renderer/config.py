@@ -34,6 +34,10 @@ class VolumeConfig:
     def __post_init__(self) -> None:
         check_fields(self)
 
+    def bytes_per_pixel(self) -> int:
+        """A ray, and what a sixteenth of its samples leaves for the gradient: the rest may be in empty cells."""
+        return 64 + 2 * self.samples_per_ray
+
     def parameter_specs(self, radius: float) -> Specs:
         """None."""
         return {}
@@ -47,3 +51,7 @@ class MeshConfig:
     def parameter_specs(self, radius: float) -> Specs:
         """None."""
         return {}
+
+    def bytes_per_pixel(self) -> int:
+        """Colour, normal, depth, opacity and their gradients."""
+        return 64
