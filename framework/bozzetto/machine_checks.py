@@ -112,8 +112,8 @@ def _check_least(component: Component, limit: int | None) -> None:
             largest = _largest(component.config, name, limit)
             cure = f" At most {largest} fits." if largest else ""
             raise ConfigError(
-                f"{component.where}.{name}: {shown(_get(component.config, name))} takes {_gb(count)} at least, and this "
-                f"machine has {_gb(limit)}.{cure}"
+                f"{component.where}.{name}: {shown(_get(component.config, name))} takes {_gb(count)} at least, and "
+                f"this machine has {_gb(limit)}.{cure}"
             )
 
 

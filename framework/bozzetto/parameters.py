@@ -84,7 +84,7 @@ def matches(name: str, prefix: str) -> bool:
 
 
 def check_rates(prefixes: Iterable[str], trained: Iterable[str], unknown: Iterable[str] = ()) -> None:
-    """Each prefix in `lr_of` must match a parameter.
+    """Each prefix in `lr_of` must match a parameter, or be a whole part: a background may be exchanged for one without.
 
     Args:
         trained: the names of all parameters that the optimiser gets.
@@ -95,7 +95,7 @@ def check_rates(prefixes: Iterable[str], trained: Iterable[str], unknown: Iterab
     """
     names, unknown = list(trained), set(unknown)
     for prefix in prefixes:
-        if prefix.partition(".")[0] in unknown or any(matches(name, prefix) for name in names):
+        if prefix in PARTS or prefix.partition(".")[0] in unknown or any(matches(name, prefix) for name in names):
             continue
         parents = {".".join(name.split(".")[:depth]) for name in names for depth in (1, 2, 3)}
         hint, known = did_you_mean(prefix, sorted(parents)), ", ".join(sorted(p for p in parents if p.count(".") < 2))
