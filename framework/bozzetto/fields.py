@@ -67,6 +67,8 @@ class FilePath:
 
     or_name: bool = False
     """The text may also be a name of something else, e.g. of weights in a catalogue: then it is not looked for."""
+    beside: str = ""
+    """The field that names a file in whose folder a relative path starts; empty: where the command runs."""
 
 
 FLOAT = Range(least=-LARGEST, most=LARGEST)

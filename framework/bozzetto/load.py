@@ -40,7 +40,7 @@ from bozzetto.recipe_file import find_recipe, read_recipe
 from bozzetto.registry import Registry
 from bozzetto.requirements import check_requirements
 from bozzetto.sections import section
-from bozzetto.spec import ComponentSpec
+from bozzetto.stage_checks import check_exporters, check_stage
 from bozzetto.stages import check_inheritance
 
 __all__ = ["find_recipe", "load_recipe"]
@@ -130,11 +130,15 @@ class _Reader:
         if prompt.strip() in ((REQUIRED,) if image else ("", REQUIRED)):
             raise ConfigError('prompt is missing. Say what to make: prompt="a hamburger".')
         stages = section(values, "stages", "stages by name, e.g. {coarse: {}, refine: {}}") or {"main": {}}
-        exports = section(values, "export", "exporters by name, e.g. {mesh: {type: mesh}}")
+        exporters = section(values, "export", "exporters by name, e.g. {mesh: {type: mesh}}")
         check_names("stages", stages)
-        check_names("export", exports)
+        check_names("export", exporters)
         output = self.origins.path(convert(str, values.get("output", "outputs"), "output"), "output")
-        made = self._stages(stages, values)
+        trained = self._stages(stages, values)
+        exports = tuple(
+            (key, self.component("exporter", item, f"export.{key}", default=key)) for key, item in exporters.items()
+        )
+        check_exporters([component for _, component in exports], trained[-1])
         return Recipe(
             name=convert(str, values["name"], "name"),
             summary=convert(str, values.get("summary", ""), "summary"),
@@ -145,11 +149,8 @@ class _Reader:
             output=output,
             profile=profile,
             profile_reason=reason,
-            stages=made,
-            exports=tuple(
-                (name, self.component("exporter", item, f"export.{name}", default=name))
-                for name, item in exports.items()
-            ),
+            stages=trained,
+            exports=exports,
             values=self._values(values, output),
             notices=shadowed(self.origins.overrides, values),
             image=image,
@@ -209,7 +210,7 @@ class _Reader:
             inherit=inherit,
             **parts,
         )
-        _check_needs(result)
+        check_stage(result)
         return result
 
     def task(self, name: str, values: object) -> Task:
@@ -279,17 +280,3 @@ def _check_keys(where: str, values: Mapping[str, Any], known: Collection[str]) -
         if key not in known:
             path = f"{where}.{key}" if where else str(key)
             raise ConfigError(f"{path} is not known.{did_you_mean(str(key), known)} Known: {', '.join(known)}.")
-
-
-def _check_needs(stage: Stage) -> None:
-    """Every component's `needs` must be provided by the others."""
-    specs: list[ComponentSpec] = [component.entry.spec for component in stage.components]
-    provided = frozenset().union(*(spec.provides for spec in specs))
-    for component in stage.components:
-        lacking = sorted(component.entry.spec.needs - provided)
-        if lacking:
-            raise ConfigError(
-                f"{component.where}: {component.kind} {component.name!r} needs {', '.join(lacking)}, which no "
-                f"component of this system provides. The geometry {stage.geometry.name!r} provides: "
-                f"{', '.join(sorted(stage.geometry.entry.spec.provides))}."
-            )

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from bozzetto.errors import ConfigError, did_you_mean
+from bozzetto.parameters import check_rates, matches
 from bozzetto.recipe import OptimizerConfig
 
 DEFAULT = ""
@@ -16,7 +16,7 @@ DEFAULT = ""
 
 def prefix_of(name: str, prefixes: Sequence[str]) -> str:
     """The longest of `prefixes` that is `name` or one of its parents; `DEFAULT` if none is."""
-    matching = [prefix for prefix in prefixes if name == prefix or name.startswith(prefix + ".")]
+    matching = [prefix for prefix in prefixes if matches(name, prefix)]
     return max(matching, key=len, default=DEFAULT)
 
 
@@ -27,17 +27,11 @@ def make_optimizer(parameters: Sequence[tuple[str, nn.Parameter]], config: Optim
         ConfigError: a prefix in `lr_of` matches no parameter.
     """
     prefixes = list(config.lr_of)
+    check_rates(prefixes, [name for name, parameter in parameters if parameter.requires_grad])
     groups: dict[str, list[nn.Parameter]] = {}
     for name, parameter in parameters:
         if parameter.requires_grad:
             groups.setdefault(prefix_of(name, prefixes), []).append(parameter)
-    for prefix in prefixes:
-        if prefix not in groups:
-            parents = sorted({".".join(name.split(".")[:depth]) for name, _ in parameters for depth in (1, 2)})
-            hint = did_you_mean(prefix, parents)
-            raise ConfigError(
-                f"system.optimizer.lr_of.{prefix} matches no parameter.{hint} Parameters: {', '.join(parents)}."
-            )
     kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[config.type]
     optimizer = kind(
         [{"params": members, "prefix": prefix} for prefix, members in groups.items()],

@@ -28,6 +28,7 @@ from bozzetto.registry import Registry
 from bozzetto.run_folder import RunFolder
 from bozzetto.stages import stages_from
 from bozzetto.stopping import StopSignals
+from bozzetto.undeclared import check_undeclared
 
 __all__ = ["Interrupted", "Pipeline", "load_scene", "load_state"]
 
@@ -63,6 +64,7 @@ class Pipeline:
             ConfigError: there is no stage of that name.
             Interrupted: a stop was asked for while a stage trained; its state is saved.
         """
+        check_undeclared(recipe, self.registry)
         if from_stage:
             for stage in stages_from(recipe.stages, from_stage):
                 self.folder.forget_stage(stage.name)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bozzetto.errors import ConfigError, did_you_mean
-from bozzetto.recipe import Stage
+from bozzetto.parameters import differences
+from bozzetto.recipe import Component, Stage
 
 CONVERSION = "conversion"
 """In the `provides` of a geometry that can start from another type: `bozzetto.kinds.conversion.StartsFromScene`."""
@@ -25,11 +26,24 @@ def check_inheritance(stage: Stage, before: Stage | None) -> None:
     for part in stage.inherit:
         ours, theirs = getattr(stage, part), getattr(before, part)
         if ours.entry == theirs.entry or (part == "geometry" and CONVERSION in ours.entry.spec.provides):
+            if ours.entry == theirs.entry and (why := differences(part, stage, before)):
+                raise ConfigError(f"{where}: {part} cannot start from stage {before.name!r}: {why}. Make them alike.")
+            _check_start(ours, theirs)
             continue
         raise ConfigError(
             f"{where}: {part} {ours.name!r} cannot start from {theirs.name!r} of stage {before.name!r}. "
             "Use the same type in both stages, or leave it out of inherit."
         )
+
+
+def _check_start(ours: Component, before: Component) -> None:
+    """Ask the config, if it has a method `check_start`, whether its component can start from `before`."""
+    check = getattr(ours.config, "check_start", None)
+    if check is not None:
+        try:
+            check(before)
+        except ValueError as error:
+            raise ConfigError(f"{ours.where}.{error}.") from error
 
 
 def stages_from(stages: Sequence[Stage], name: str) -> Sequence[Stage]:

@@ -80,10 +80,10 @@ def test_loss_with_its_own_fields_and_weight(load):
 def test_stages_overlay_the_shared_system(load):
     stages = {
         "coarse": {"trainer": {"steps": 3}},
-        "fine": {"inherit": ["geometry"], "system": {"geometry": {"levels": 3}}},
+        "fine": {"inherit": ["geometry"], "system": {"geometry": {"blob_std": 0.3}}},
     }
     coarse, fine = load({"stages": stages}).stages
-    assert (coarse.trainer.steps, fine.geometry.config.levels, fine.inherit) == (3, 3, ("geometry",))
+    assert (coarse.trainer.steps, fine.geometry.config.blob_std, fine.inherit) == (3, 0.3, ("geometry",))
 
 
 def test_profiles_are_chosen_by_hardware_or_by_name(load):

@@ -11,6 +11,7 @@ from bozzetto.amendments import load_amended
 from bozzetto.cli.run import open_device, say
 from bozzetto.errors import ConfigError
 from bozzetto.load import load_recipe
+from bozzetto.machine_checks import check_machine
 from bozzetto.recipe import Recipe
 from bozzetto.registry import Registry
 from bozzetto.run_folder import RunFolder
@@ -44,6 +45,8 @@ def export(options: argparse.Namespace, registry: Registry) -> int:
 
 def export_scene(recipe: Recipe, folder: RunFolder, registry: Registry, found: hardware.Accelerator) -> int:
     """Load the last stage's scene and write its files; from here on torch is imported."""
+    check_machine(recipe)
+
     import torch
 
     from bozzetto.kernels.startup import tune_allocator

@@ -17,6 +17,7 @@ from bozzetto.cli.report import header, notices, plan_report
 from bozzetto.errors import ConfigError
 from bozzetto.kernels.startup import growing, tune_allocator
 from bozzetto.load import find_recipe, load_recipe
+from bozzetto.machine_checks import check_machine
 from bozzetto.models import ModelPlan, fetch, plan
 from bozzetto.photos import require_reader
 from bozzetto.recipe import Recipe
@@ -70,6 +71,7 @@ def check(options: argparse.Namespace, registry: Registry) -> int:
         find_recipe(options.config, registry), registry, options.overrides, options.profile, hardware.detect()
     )
     require_photo(recipe)
+    check_machine(recipe)
     print(plan_report(recipe, plans_for(recipe)))
     print("ok: the recipe is valid")
     return 0
@@ -84,6 +86,7 @@ def run(options: argparse.Namespace, registry: Registry, stop: StopSignals) -> i
         return resume(options, registry, stop, found)
     recipe = load_recipe(find_recipe(options.config, registry), registry, options.overrides, options.profile, found)
     require_photo(recipe)
+    check_machine(recipe)
     plans = plans_for(recipe)
     if options.dry_run:
         print(plan_report(recipe, plans))

@@ -5,8 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from bozzetto.config import bind
+from bozzetto.convert.choose import Chosen
 from bozzetto.convert.rules import Note, Read
 from bozzetto.convert.values import is_number
+from bozzetto.errors import ConfigError
+from bozzetto.layers import overlay
+from bozzetto.parameters import Specs, matches
 
 BASE, SCHEDULER = "system.optimizer", "system.scheduler"
 
@@ -29,8 +34,14 @@ Setting = tuple[str, Any, str]
 """A field of ours, its value, the key it comes from."""
 
 
-def translate_optimizer(tree: Mapping[str, Any], background: str, read: Read) -> Iterator[Setting | Note]:
-    """The optimiser with its learning rates, which the scheduler multiplies."""
+def translate_optimizer(
+    tree: Mapping[str, Any], background: str, parameters: Mapping[str, Specs | None], read: Read
+) -> Iterator[Setting | Note]:
+    """The optimiser with its learning rates, which the scheduler multiplies.
+
+    Args:
+        parameters: what the chosen parts of the scene declare; None for what is not known.
+    """
     values = tree.get("optimizer")
     if not isinstance(values, Mapping):
         return
@@ -49,11 +60,16 @@ def translate_optimizer(tree: Mapping[str, Any], background: str, read: Read) ->
     yield from notes
     yield "lr", _scheduled(lr, shape), f"{BASE}.args.lr" + (f" and {SCHEDULER}" if shape else "")
     for module, settings in (values.get("params") or {}).items():
-        yield from _module(module, settings, lr, shape, background)
+        yield from _module(module, settings, lr, shape, background, parameters)
 
 
 def _module(
-    module: str, settings: Mapping[str, Any], lr: float, shape: Mapping[str, Any], background: str
+    module: str,
+    settings: Mapping[str, Any],
+    lr: float,
+    shape: Mapping[str, Any],
+    background: str,
+    parameters: Mapping[str, Specs | None],
 ) -> Iterator[Setting | Note]:
     key = f"{BASE}.params.{module}"
     for extra in set(settings) - {"lr"}:
@@ -61,12 +77,54 @@ def _module(
     own = settings.get("lr", lr)
     if own == lr:
         return
-    if module not in MODULES:
-        yield Note("lost", f"{key}.lr", f"nothing here has parameters of that name; they learn with {lr:g}")
-    elif module == "background" and background in WITHOUT_PARAMETERS:
+    place = _place(module, parameters)
+    if module == "background" and background in WITHOUT_PARAMETERS:
         yield Note("idle", f"{key}.lr", f"the background {background!r} has no parameters")
+    elif place is None:
+        yield Note("lost", f"{key}.lr", f"nothing here has parameters of that name; they learn with {lr:g}")
     else:
-        yield f"lr_of.{module}", _scheduled(own, shape), f"{key}.lr"
+        yield f"lr_of.{place}", _scheduled(own, shape), f"{key}.lr"
+
+
+def _place(module: str, parameters: Mapping[str, Specs | None]) -> str | None:
+    """Where the parameters of their module are here: under its name, or, on a surface, among the features."""
+    part, _, rest = module.partition(".")
+    specs = parameters.get(part)
+    if specs is None:
+        return module if module in MODULES else None
+    trained = [f"{part}.{name}" for name, spec in specs.items() if spec.trained]
+    for candidate in (module, f"{part}.features.{rest}"):
+        if any(matches(name, candidate) for name in trained):
+            return candidate
+    return None
+
+
+def declared(chosen: Mapping[str, Chosen], lines: Mapping[str, Any]) -> dict[str, Specs | None]:
+    """What the parts of the scene that have been translated so far declare, by part; None for what is not known."""
+    found: dict[str, Specs | None] = {}
+    for part in ("geometry", "material", "background"):
+        prefix, values = f"system.{part}.", {}
+        for path, line in lines.items():
+            if path.startswith(prefix) and path != f"{prefix}type":
+                values = overlay(values, _nested(path.removeprefix(prefix).split("."), line.value))
+        try:
+            config = bind(chosen[part].schema, values, prefix)
+        except ConfigError:
+            config = None
+        asked = getattr(config, "parameter_specs", None)
+        found[part] = asked(*([] if part != "material" else [_feature_count(lines)])) if asked else None
+    return found
+
+
+def _feature_count(lines: Mapping[str, Any]) -> int:
+    """Of the geometry, as far as it matters here: which names a material's parameters have."""
+    counts = [line.value for path, line in lines.items() if path.endswith(".feature_count")]
+    return counts[0] if counts and isinstance(counts[0], int) else 3
+
+
+def _nested(path: list[str], value: Any) -> dict[str, Any]:
+    head, *rest = path
+    return {head: _nested(rest, value) if rest else value}
 
 
 def _scheduled(lr: float, shape: Mapping[str, Any]) -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 from bozzetto.config import REQUIRED, bind, convert
 from bozzetto.convert.choose import Chosen, choose, field_of
 from bozzetto.convert.losses import Weight, translate_losses
-from bozzetto.convert.optimizer import translate_optimizer
+from bozzetto.convert.optimizer import declared, translate_optimizer
 from bozzetto.convert.rules import UNSET, Changed, Key, Lost, Note, Part
 from bozzetto.convert.run_parts import BLOCKS, SLOTS, part_for
 from bozzetto.convert.source import Source
@@ -223,7 +223,7 @@ class _Translator:
     def _optimizer(self) -> None:
         system = self.source.get("system")
         background = self.chosen["background"].entry.spec.name
-        for item in translate_optimizer(system, background, self.read):
+        for item in translate_optimizer(system, background, declared(self.chosen, self.draft.lines), self.read):
             if isinstance(item, Note):
                 self.draft.notes.append(item)
                 continue

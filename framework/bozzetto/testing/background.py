@@ -8,6 +8,7 @@ import torch
 from bozzetto.kinds.background import Background
 from bozzetto.testing.checks import (
     assert_close_in_half,
+    assert_declared_parameters_are_the_real_ones,
     assert_devices_are_taken_from_inputs,
     assert_every_parameter_learns,
     assert_survives_saving,
@@ -25,6 +26,9 @@ class BackgroundContract:
     def make(self) -> Background:
         """A background to try."""
         raise AssertionError(f"{type(self).__name__} must define make()")
+
+    def test_the_config_declares_the_parameters(self) -> None:
+        assert_declared_parameters_are_the_real_ones(self.make())
 
     def test_colors_are_in_range(self) -> None:
         background, rays = self.make(), cameras_around(2, size=4).rays()

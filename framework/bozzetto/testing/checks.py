@@ -9,6 +9,8 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
+from bozzetto.parameters import ParameterSpec
+
 HALF = torch.bfloat16
 """The half precision that every processor has."""
 HALF_TOLERANCE = 0.05
@@ -68,6 +70,23 @@ def assert_survives_saving(saved: nn.Module, fresh: nn.Module) -> None:
     fresh.load_state_dict(load(save(state)))
     for name, value in fresh.state_dict().items():
         assert torch.equal(value, state[name]), name
+
+
+def assert_declared_parameters_are_the_real_ones(module: nn.Module, *arguments: object) -> None:
+    """What the config's `parameter_specs` says, if it says anything, is what the module has: names, shapes, locks.
+
+    Args:
+        module: keeps its config as `config`.
+        arguments: what its constructor got after the config.
+    """
+    config = getattr(module, "config", None)
+    declared = getattr(config, "parameter_specs", None)
+    if declared is not None:
+        real = {name: ParameterSpec(tuple(p.shape), p.requires_grad) for name, p in module.named_parameters()}
+        assert dict(declared(*arguments)) == real
+    for name in ("feature_count", "radius"):  # which others read without torch
+        if hasattr(module, name) and hasattr(config, name):
+            assert getattr(config, name) == getattr(module, name), name
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from torch import Tensor
 from bozzetto.kinds.geometry import Geometry, module
 from bozzetto.testing.checks import (
     assert_close_in_half,
+    assert_declared_parameters_are_the_real_ones,
     assert_devices_are_taken_from_inputs,
     assert_every_parameter_learns,
     half_precision,
@@ -64,6 +65,9 @@ class GeometryContract:
         assert isinstance(module(geometry), torch.nn.Module)
         assert geometry.radius > 0.0
         assert geometry.feature_count >= 1
+
+    def test_the_config_declares_the_parameters(self) -> None:
+        assert_declared_parameters_are_the_real_ones(module(self.make()))
 
     @pytest.mark.parametrize("count", [0, 1, 5])
     def test_shapes(self, count: int) -> None:

@@ -9,6 +9,7 @@ from bozzetto.errors import UserError
 from bozzetto.kinds.material import Material
 from bozzetto.testing.checks import (
     assert_close_in_half,
+    assert_declared_parameters_are_the_real_ones,
     assert_devices_are_taken_from_inputs,
     assert_every_parameter_learns,
     assert_survives_saving,
@@ -52,6 +53,10 @@ class MaterialContract:
             for seed in range(8)
         ]
         return [material.eval_shading(cameras), *drawn]
+
+    @pytest.mark.parametrize("feature_count", [3, 5])
+    def test_the_config_declares_the_parameters(self, feature_count: int) -> None:
+        assert_declared_parameters_are_the_real_ones(self.make(feature_count), feature_count)
 
     def test_colors_are_in_range_under_every_shading(self) -> None:
         material, field = self.make(), random_field(32)

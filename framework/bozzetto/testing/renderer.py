@@ -9,6 +9,7 @@ from bozzetto.kinds.geometry import Geometry
 from bozzetto.kinds.renderer import Renderer
 from bozzetto.testing.checks import (
     HALF_TOLERANCE,
+    assert_declared_parameters_are_the_real_ones,
     assert_devices_are_taken_from_inputs,
     assert_survives_saving,
     half_precision,
@@ -48,6 +49,9 @@ class RendererContract:
         shading = material.eval_shading(cameras)
         rendered = renderer(cameras, geometry, material, background, shading, normal=normal, generator=generator)
         return rendered, geometry, material, background
+
+    def test_the_config_declares_the_parameters(self) -> None:
+        assert_declared_parameters_are_the_real_ones(self.make(1.0), 1.0)
 
     def test_the_ball_is_seen_where_it_is(self) -> None:
         rendered, *_ = self.render(cameras_around(distance=DISTANCE), normal=True)

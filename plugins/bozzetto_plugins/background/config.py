@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Annotated, Literal
 
 from bozzetto.fields import Depth, Range, Share, Width, check_fields
+from bozzetto.parameters import Specs, linear
 
 Color = tuple[Share, Share, Share]
 WHITE: Color = (1.0, 1.0, 1.0)
@@ -19,6 +21,10 @@ class SolidConfig:
     def __post_init__(self) -> None:
         check_fields(self)
 
+    def parameter_specs(self) -> Specs:
+        """None."""
+        return {}
+
 
 @dataclass(frozen=True)
 class RandomSolidConfig:
@@ -29,6 +35,10 @@ class RandomSolidConfig:
 
     def __post_init__(self) -> None:
         check_fields(self)
+
+    def parameter_specs(self) -> Specs:
+        """None."""
+        return {}
 
 
 @dataclass(frozen=True)
@@ -46,3 +56,17 @@ class NeuralEnvironmentConfig:
 
     def __post_init__(self) -> None:
         check_fields(self)
+
+    @property
+    def encoding_width(self) -> int:
+        """Width of an encoded direction: nine harmonics, or the direction and its sines and cosines."""
+        return 9 if self.encoding == "spherical-harmonics" else 3 + 6 * self.frequencies
+
+    def parameter_specs(self) -> Specs:
+        """Linear layers with an activation between each."""
+        widths = [self.encoding_width, *[self.hidden_width] * self.hidden_layers, 3]
+        return {
+            name: spec
+            for index, (inputs, outputs) in enumerate(pairwise(widths))
+            for name, spec in linear(f"network.{2 * index}", inputs, outputs).items()
+        }

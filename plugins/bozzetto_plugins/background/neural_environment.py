@@ -19,7 +19,7 @@ class NeuralEnvironment(nn.Module):
     def __init__(self, config: NeuralEnvironmentConfig) -> None:
         super().__init__()
         self.config = config
-        width = 9 if config.encoding == "spherical-harmonics" else 3 + 6 * config.frequencies
+        width = config.encoding_width
         layers: list[nn.Module] = []
         for _ in range(config.hidden_layers):
             layers += [nn.Linear(width, config.hidden_width), nn.ReLU()]

@@ -53,6 +53,10 @@ class MeshConfig:
             raise ValueError("formats: must name at least one of glb, obj, ply, stl")
         check_fields(self)
 
+    def least_bytes(self) -> dict[str, int]:
+        """Densities and their copy; colour and mask of each texel."""
+        return {"resolution": 8 * self.resolution**3, "texture_size": 16 * self.texture_size**2}
+
 
 @dataclass(frozen=True)
 class TurntableConfig:
@@ -79,3 +83,7 @@ class TurntableConfig:
             raise ValueError(f"size: must be even and at least 16, got {self.size}")
         if self.sides > self.frames:
             raise ValueError(f"sides: must be at most frames ({self.frames}), got {self.sides}")
+
+    def least_bytes(self) -> dict[str, int]:
+        """The pictures of the video, 8 bits a channel."""
+        return {"frames": 3 * self.frames * self.size**2 if "video" in self.outputs else 0}

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Annotated, Literal
 
 from bozzetto.fields import Depth, Length, Range, Width, check_fields
 from bozzetto.kernels.grid_spec import MAX_RESOLUTION, GridSpec, Interpolation
 from bozzetto.math.schedules import Schedule
+from bozzetto.parameters import ParameterSpec, Specs, linear
 
 DensityActivation = Literal["exp", "softplus"]
 DensityBias = Literal["none", "blob-dreamfusion", "blob-magic3d"]
@@ -70,6 +73,12 @@ class HashGridConfig:
         check_fields(self)
         self.grid()
 
+    def parameter_specs(self) -> Specs:
+        """The table and the networks."""
+        outputs = {"density_network": 1, "feature_network": self.feature_count}
+        outputs |= {"normal_network": 3} if self.normal == "predicted" else {}
+        return grid_specs(self.grid(), self.hidden_width, self.hidden_layers, outputs)
+
     def grid(self) -> GridSpec:
         """The grid described; `finest_resolution` sets its growth from level to level."""
         return GridSpec.up_to(
@@ -114,5 +123,23 @@ class FrequencyMlpConfig:
     def __post_init__(self) -> None:
         check_fields(self)
 
+    def parameter_specs(self) -> Specs:
+        """The trunk and the layers that read it."""
+        specs = linear("trunk.0", 3 + 6 * self.frequencies, self.width)
+        for index in range(2, self.depth + 1):
+            specs |= linear(f"trunk.{index}.linear", self.width, self.width)
+            specs |= {f"trunk.{index}.norm.{name}": ParameterSpec((self.width,)) for name in ("weight", "bias")}
+        specs |= linear("density_network", self.width, 1) | linear("feature_network", self.width, self.feature_count)
+        return specs | (linear("normal_network", self.width, 3) if self.normal == "predicted" else {})
+
 
 FieldConfig = HashGridConfig | FrequencyMlpConfig
+
+
+def grid_specs(grid: GridSpec, width: int, layers: int, outputs: Mapping[str, int]) -> dict[str, ParameterSpec]:
+    """A hash grid's table, and the networks behind it by name with the widths of what they give."""
+    specs = {"encoding": ParameterSpec((grid.entry_count, grid.features))}
+    for name, last in outputs.items():
+        widths = pairwise([grid.feature_count, *[width] * layers, last])
+        specs |= {f"{name}.weights.{i}": ParameterSpec((after, before)) for i, (before, after) in enumerate(widths)}
+    return specs

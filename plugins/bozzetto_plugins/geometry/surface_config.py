@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Annotated, Literal
 
 from bozzetto.fields import Depth, FilePath, Length, Range, Share, Width, check_fields
 from bozzetto.kernels.grid_spec import GridSpec, Interpolation
+from bozzetto.parameters import ParameterSpec, Specs, under
+from bozzetto.recipe import Component
 from bozzetto_plugins.geometry.config import (
     ComputeDtype,
     FeatureCount,
     FeaturesPerLevel,
+    HashGridConfig,
     Levels,
     Log2TableSize,
     Resolution,
+    grid_specs,
 )
 
 Axis = Literal["+x", "-x", "+y", "-y", "+z", "-z"]
@@ -47,6 +51,16 @@ class SurfaceFeaturesConfig:
     def __post_init__(self) -> None:
         check_fields(self)
         self.grid()
+
+    def parameter_specs(self) -> Specs:
+        """The table and the network."""
+        return grid_specs(self.grid(), self.hidden_width, self.hidden_layers, {"feature_network": self.feature_count})
+
+    def unlike(self, field: HashGridConfig) -> list[str]:
+        """In what a density field differs, so that features cannot be taken over from it; a phrase for each."""
+        names = [item.name for item in fields(self) if item.name != "compute_dtype"]
+        pairs = [(name, getattr(field, name), getattr(self, name)) for name in names]
+        return [f"{name} is {theirs} there and {ours} here" for name, theirs, ours in pairs if theirs != ours]
 
     def grid(self) -> GridSpec:
         """The grid described."""
@@ -123,6 +137,41 @@ class DmtetConfig:
         if self.lock_geometry and self.lock_texture:
             raise ValueError("lock_texture: with lock_geometry nothing is left to train")
 
+    @property
+    def feature_count(self) -> int:
+        """Width of the features handed to the material."""
+        return self.features.feature_count
+
+    def parameter_specs(self) -> Specs:
+        """Signed distances and offsets at the grid's vertices, and the features."""
+        count, moved = (self.resolution + 1) ** 3 + self.resolution**3, not self.lock_geometry
+        specs = {"sdf": ParameterSpec((count,), moved)}
+        specs |= {"offset": ParameterSpec((count, 3), moved)} if self.deform else {}
+        features = under("features", self.features.parameter_specs())
+        return specs | {name: ParameterSpec(spec.shape, not self.lock_texture) for name, spec in features.items()}
+
+    def check_start(self, before: Component) -> None:
+        """Raises `ValueError` if a stage with this geometry cannot start from that of the stage before."""
+        if isinstance(before.config, DmtetConfig):
+            return
+        if "density" not in before.entry.spec.provides:
+            raise ValueError(f"type: dmtet cannot start from {before.name!r}, which has no densities")
+        if not self.inherit_features:
+            return
+        if not isinstance(before.config, HashGridConfig):
+            raise ValueError(
+                f"inherit_features: the stage before has geometry {before.name!r}, and only the colours of a hash-grid "
+                "can be taken over. Set it to false to train the colours anew"
+            )
+        unlike = self.features.unlike(before.config)
+        if self.radius != before.config.radius:
+            unlike.append(f"radius is {before.config.radius} there and {self.radius} here")
+        if unlike:
+            raise ValueError(
+                f"features: cannot start from the stage before: {'; '.join(unlike)}. Make them alike, or set "
+                "inherit_features: false to train the colours anew"
+            )
+
 
 @dataclass(frozen=True)
 class MeshConfig:
@@ -137,3 +186,22 @@ class MeshConfig:
 
     def __post_init__(self) -> None:
         check_fields(self)
+
+    @property
+    def feature_count(self) -> int:
+        """Width of the features handed to the material."""
+        return self.features.feature_count
+
+    def parameter_specs(self) -> Specs:
+        """The features; the triangles stay as they are."""
+        return under("features", self.features.parameter_specs())
+
+    def check_start(self, before: Component) -> None:
+        """Raises `ValueError` if the stage before has other triangles: they are saved with the scene."""
+        theirs = before.config
+        if isinstance(theirs, MeshConfig) and (theirs.asset, theirs.radius) != (self.asset, self.radius):
+            name, theirs_name = self.asset.path or "the example chair", theirs.asset.path or "the example chair"
+            raise ValueError(
+                f"asset: the stage before has {theirs_name}, radius {theirs.radius:g}, and this one {name}, radius "
+                f"{self.radius:g}, or they are placed differently. Make them alike, or leave geometry out of inherit"
+            )

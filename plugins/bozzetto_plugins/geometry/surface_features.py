@@ -39,12 +39,9 @@ class SurfaceFeatures(nn.Module):
         Raises:
             ConfigError: its grid or its network is another; names the fields to change.
         """
-        config, theirs = self.config, other.config
-        names = [name for name in SurfaceFeaturesConfig.__dataclass_fields__ if name != "compute_dtype"]
-        pairs = [(name, getattr(theirs, name), getattr(config, name)) for name in names]
+        unlike = self.config.unlike(other.config)
         if self.radius != other.radius:
-            pairs.append(("radius", other.radius, self.radius))
-        unlike = [f"{name} is {theirs} there and {ours} here" for name, theirs, ours in pairs if theirs != ours]
+            unlike.append(f"radius is {other.radius} there and {self.radius} here")
         if unlike:
             raise ConfigError(
                 f"system.geometry.features cannot start from the stage before: {'; '.join(unlike)}. Make them alike, "

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from bozzetto.fields import FilePath, Range, Share, Step, check_fields
 from bozzetto.math.schedules import Schedule
+from bozzetto.recipe import Stage, Task
 
 Scale = Annotated[Schedule, Range(least=0.0, most=1e4)]
 Fraction = Annotated[Schedule, Range(least=0.0, most=1.0)]
@@ -20,6 +21,9 @@ CHECKED_RATIOS = 64
 @dataclass(frozen=True)
 class StableDiffusionConfig:
     """Score distillation from a latent diffusion model in diffusers' format: Stable Diffusion 1.x, 2.x and kin."""
+
+    estimates_elevation: ClassVar[bool] = False
+    """It is no `bozzetto.kinds.guidance.ElevationEstimator`."""
 
     model: Annotated[str, FilePath(or_name=True)] = "sd-1.5"
     """Which weights: an alias such as `bozzetto-mini` or `sd-1.5`, a hub repository `owner/name`, or a folder."""
@@ -61,10 +65,27 @@ class StableDiffusionConfig:
     def __post_init__(self) -> None:
         _check(self)
 
+    def check_neighbours(self, stage: Stage, task: Task | None) -> None:
+        """Raises `ValueError` if a setting needs what the other parts of the stage do not give."""
+        if self.guider == "perp-neg" and getattr(stage.prompt_processor.config, "negatives", None) is False:
+            raise ValueError(
+                "guider: 'perp-neg' needs negative prompts, and the prompt processor gives none. Set "
+                "system.prompt_processor.negatives=true, or guider=cfg"
+            )
+        provided = stage.geometry.entry.spec.provides | stage.renderer.entry.spec.provides
+        if self.as_latent_until_step > 0 and "normal" not in provided:
+            raise ValueError(
+                "as_latent_until_step: the warm-up reads rendered normals, which neither the geometry nor the renderer "
+                "gives. Set it to 0"
+            )
+
 
 @dataclass(frozen=True)
 class Zero123Config:
     """Score distillation from a model that is given a photo and a relative pose: Zero123, Stable Zero123 and kin."""
+
+    estimates_elevation: ClassVar[bool] = True
+    """It can tell from how high a photo was taken: `bozzetto.kinds.guidance.ElevationEstimator`."""
 
     model: Annotated[str, FilePath(or_name=True)] = "zero123-xl"
     """Which weights: an alias such as `bozzetto-mini-zero123` or `zero123-xl`, a hub repository, or a folder."""

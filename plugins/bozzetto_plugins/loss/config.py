@@ -6,10 +6,17 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from bozzetto.fields import Length, Range, check_fields
+from bozzetto.recipe import Stage, Task
 
 Margin = Annotated[float, Range(least=1e-6, below=0.5)]
 """An opacity so far from 0 and 1 has a finite logarithm in 32 bits."""
 Points = Annotated[int, Range(least=1, most=1 << 24)]
+
+
+def check_map(name: str, task: Task | None) -> None:
+    """Raises `ValueError` if the photo of the task's view source comes without this map."""
+    if task is not None and not getattr(task.views.config, name, name):
+        raise ValueError(f"it compares with a {name} map, and there is none. Set {task.views.where}.{name}, or drop it")
 
 
 @dataclass(frozen=True)
@@ -26,6 +33,11 @@ class OpacityEntropyConfig:
 
     def __post_init__(self) -> None:
         check_fields(self)
+
+    def check_neighbours(self, stage: Stage, task: Task | None) -> None:
+        """Raises `ValueError` if there are no samples along rays."""
+        if self.of == "samples" and "volume" not in stage.renderer.entry.spec.provides:
+            raise ValueError(f"of: samples are those along rays, and renderer {stage.renderer.name!r} has none")
 
 
 @dataclass(frozen=True)
@@ -114,7 +126,15 @@ class ReferenceMaskConfig:
 class ReferenceDepthCorrelationConfig:
     """Nothing to set."""
 
+    def check_neighbours(self, stage: Stage, task: Task | None) -> None:
+        """Raises `ValueError` if the photo has no depth map."""
+        check_map("depth", task)
+
 
 @dataclass(frozen=True)
 class ReferenceNormalConfig:
     """Nothing to set."""
+
+    def check_neighbours(self, stage: Stage, task: Task | None) -> None:
+        """Raises `ValueError` if the photo has no normal map."""
+        check_map("normal", task)

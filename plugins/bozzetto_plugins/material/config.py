@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Annotated, Literal
 
 from bozzetto.fields import Length, Range, Share, Step, Width, check_fields
+from bozzetto.parameters import Specs, linear
+from bozzetto.recipe import Stage, Task
 
 Mode = Literal["albedo", "textureless", "lambertian", "normal"]
 """The modes of `bozzetto.types.ShadingMode`, repeated because configs import no torch."""
 
 Color = tuple[Share, Share, Share]
 Perturbation = Annotated[float, Range(least=0.0, most=1e3)]
+
+
+def check_feature_count(stage: Stage) -> None:
+    """Raises `ValueError` unless the geometry gives the three features that the albedo is read from."""
+    count = getattr(stage.geometry.config, "feature_count", None)
+    if count is not None and not count >= 3:
+        raise ValueError(
+            f"it reads RGB from the geometry's features and needs at least 3, and the geometry {stage.geometry.name!r} "
+            f"gives {count}. Raise its feature_count to 3"
+        )
 
 
 @dataclass(frozen=True)
@@ -35,6 +48,14 @@ class PlaneLightDiffuseConfig:
 
     def __post_init__(self) -> None:
         check_fields(self)
+
+    def check_neighbours(self, stage: Stage, task: Task | None) -> None:
+        """Raises `ValueError` if the geometry gives too few features."""
+        check_feature_count(stage)
+
+    def parameter_specs(self, feature_count: int) -> Specs:
+        """None."""
+        return {}
 
 
 @dataclass(frozen=True)
@@ -67,6 +88,14 @@ class PointLightDiffuseConfig:
         if not 0.0 < self.light_distance[0] <= self.light_distance[1]:
             raise ValueError(f"light_distance: must be 0 < near <= far, got {self.light_distance}")
 
+    def check_neighbours(self, stage: Stage, task: Task | None) -> None:
+        """Raises `ValueError` if the geometry gives too few features."""
+        check_feature_count(stage)
+
+    def parameter_specs(self, feature_count: int) -> Specs:
+        """None."""
+        return {}
+
 
 @dataclass(frozen=True)
 class NoMaterialConfig:
@@ -77,3 +106,14 @@ class NoMaterialConfig:
 
     def __post_init__(self) -> None:
         check_fields(self)
+
+    def parameter_specs(self, feature_count: int) -> Specs:
+        """Linear layers with an activation between each; none for three features."""
+        if feature_count == 3:
+            return {}
+        widths = [feature_count, *[self.hidden_width] * self.hidden_layers, 3]
+        return {
+            name: spec
+            for index, (inputs, outputs) in enumerate(pairwise(widths))
+            for name, spec in linear(f"to_rgb.{2 * index}", inputs, outputs).items()
+        }

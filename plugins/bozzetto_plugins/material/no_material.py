@@ -15,6 +15,7 @@ class NoMaterial(nn.Module):
 
     def __init__(self, config: NoMaterialConfig, feature_count: int) -> None:
         super().__init__()
+        self.config = config
         self.to_rgb = nn.Identity() if feature_count == 3 else _network(feature_count, config)
 
     def sample_shading(self, cameras: Cameras, step: int, generator: torch.Generator) -> Shading:

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from bozzetto.fields import Range, Share, Step, check_fields
 from bozzetto.math.schedules import LAST_STEP
+from bozzetto.parameters import Specs
 
 Part = Annotated[float, Range(least=0.0, below=1.0)]
 
@@ -33,8 +34,24 @@ class VolumeConfig:
     def __post_init__(self) -> None:
         check_fields(self)
 
+    def bytes_per_pixel(self) -> int:
+        """A ray, and what a sixteenth of its samples leaves for the gradient: the rest may be in empty cells."""
+        return 64 + 2 * self.samples_per_ray
+
+    def parameter_specs(self, radius: float) -> Specs:
+        """None."""
+        return {}
+
 
 @dataclass(frozen=True)
 class MeshConfig:
     normals: Literal["smooth", "flat"] = "smooth"
     """Normals interpolated between vertices, or one for each triangle."""
+
+    def parameter_specs(self, radius: float) -> Specs:
+        """None."""
+        return {}
+
+    def bytes_per_pixel(self) -> int:
+        """Colour, normal, depth, opacity and their gradients."""
+        return 64

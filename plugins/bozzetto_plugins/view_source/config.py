@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from bozzetto.fields import FilePath, Length, Pixels, Range, Share, Step, check_fields
+from bozzetto.recipe import Stage, Task
 
 Latitude = Annotated[float, Range(least=-90.0, most=90.0)]
 Azimuth = Annotated[float, Range(least=-360.0, most=360.0)]
@@ -74,6 +76,10 @@ class OrbitConfig:
         if self.azimuth_deg[1] - self.azimuth_deg[0] > 360.0:
             raise ValueError(f"azimuth_deg: must span at most 360 degrees, got {list(self.azimuth_deg)}")
 
+    def pixels_per_step(self) -> int:
+        """The most pixels of a step."""
+        return max(math.prod(self.size_at(step)) for step in (0, *self.resolution_milestones))
+
     def size_at(self, step: int) -> tuple[int, int, int]:
         """(batch size, height, width) at a step."""
         batch, height, width = (
@@ -113,11 +119,11 @@ class SingleImageConfig:
     """Share of the square that the object's longer side takes after recentring."""
     max_side: Annotated[int, Range(least=32, most=8192)] = 1024
     """Larger photos are made smaller than this, pixels."""
-    depth: Annotated[str, FilePath()] | None = None
+    depth: Annotated[str, FilePath(beside="image")] | None = None
     """File of a depth map of the photo's size, greyscale, relative to the photo's folder; null: none."""
     depth_near_is: Literal["bright", "dark"] = "bright"
     """How the depth map shows what is near: `bright` for disparity, as MiDaS and its successors give it."""
-    normal: Annotated[str, FilePath()] | None = None
+    normal: Annotated[str, FilePath(beside="image")] | None = None
     """File of a normal map of the photo's size, relative to its folder: red right, green up, blue toward the camera,
     128 is 0; null: none."""
     eval_elevation_deg: Latitude = 15.0
@@ -132,6 +138,16 @@ class SingleImageConfig:
             raise ValueError("image: must name a file; give the recipe one with image=photo.png")
         check_fields(self)
         _check_sizes(self, ("height", "width"))
+
+    def check_neighbours(self, stage: Stage, task: Task | None) -> None:
+        """Raises `ValueError` if no guidance of the stage can tell the elevation that is to be estimated."""
+        guidances = [task.guidance.config for task in stage.tasks if task.guidance]
+        if self.elevation_deg == "estimate" and not any(getattr(g, "estimates_elevation", True) for g in guidances):
+            raise ValueError("elevation_deg: is to be estimated, and no guidance of this stage can. Give a number")
+
+    def pixels_per_step(self) -> int:
+        """The most pixels of a step."""
+        return max(math.prod(self.size_at(step)) for step in (0, *self.resolution_milestones))
 
     def size_at(self, step: int) -> tuple[int, int]:
         """(height, width) at a step."""

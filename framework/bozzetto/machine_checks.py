@@ -1,0 +1,172 @@
+"""What a recipe asks of this machine, checked before a run: files that are there, memory that is there. No torch here.
+
+Beside `bozzetto.fields.FilePath`, a config may say what it takes at the very least, by methods without arguments:
+`least_bytes()`, main memory by the field that decides it; of a view source `pixels_per_step()`; of a renderer
+`bytes_per_pixel()`, while a step trains. Estimates are low, so that nothing is refused that might run.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import replace
+from functools import reduce
+from pathlib import Path
+from typing import Any
+
+from bozzetto.errors import ConfigError, did_you_mean, shown
+from bozzetto.fields import FilePath, marked
+from bozzetto.parameters import stage_specs
+from bozzetto.recipe import Component, Recipe, Stage
+
+TRAINED_BYTES, LOCKED_BYTES = 16, 4
+"""Per number: the parameter, its gradient and Adam's two moments; or itself alone."""
+GB = 1e9
+CGROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
+
+
+def check_machine(recipe: Recipe, memory_bytes: int | None = None) -> None:
+    """Raises `ConfigError` for a file that is not there, or a setting that cannot fit into memory.
+
+    Args:
+        memory_bytes: what there is; None: what this machine lets one process have, as far as it tells.
+    """
+    exporters = [component for _, component in recipe.exports]
+    memory_bytes = memory_bytes or machine_memory()
+    for stage in recipe.stages:
+        try:
+            for component in stage.components:
+                check_files(component)
+                _check_least(component, memory_bytes)
+            _check_parameters(stage, memory_bytes)
+            _check_pictures(stage, memory_bytes)
+        except ConfigError as error:
+            error.stage = stage.name
+            raise
+    for component in exporters:
+        check_files(component)
+        _check_least(component, memory_bytes)
+
+
+def check_files(component: Component) -> None:
+    """Raises `ConfigError` if a field that names a file names one that is not there."""
+    for name, marker in marked(type(component.config), FilePath):
+        value = _get(component.config, name)
+        if not value or marker.or_name:
+            continue
+        path = Path(value).expanduser()
+        if marker.beside:
+            path = Path(_get(component.config, marker.beside)).expanduser().parent / path
+        if not _is_file(path):
+            raise ConfigError(f"{component.where}.{name}: there is no file {shown(str(path), 300)}.{_nearest(path)}")
+
+
+def machine_memory() -> int | None:
+    """Bytes of main memory that this process may have; None where the system does not tell."""
+    limits = []
+    with suppress(ValueError, OSError, AttributeError):
+        limits.append(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    for path in CGROUP_LIMITS:
+        with suppress(OSError, ValueError):  # not there, or "max"
+            limits.append(int(Path(path).read_text(encoding="ascii")))
+    with suppress(ImportError, OSError, ValueError):
+        import resource
+
+        soft, _ = resource.getrlimit(resource.RLIMIT_AS)
+        limits += [soft] if soft != resource.RLIM_INFINITY else []
+    return min((limit for limit in limits if limit > 0), default=None)
+
+
+def _check_parameters(stage: Stage, limit: int | None) -> None:
+    largest, total = ("", "", 0), 0
+    for part, specs in stage_specs(stage).items():
+        for name, spec in (specs or {}).items():
+            count = spec.size * (TRAINED_BYTES if spec.trained else LOCKED_BYTES)
+            total, largest = total + count, max(largest, (part, name, count), key=lambda item: item[2])
+    if limit is not None and total > limit:
+        part, name, count = largest
+        raise ConfigError(
+            f"system.{part}: its parameters take {_gb(total)} at least, with gradients and Adam's moments, and this "
+            f"machine has {_gb(limit)}. The largest is {name}, {_gb(count)}: lower what sets its size."
+        )
+
+
+def _check_pictures(stage: Stage, limit: int | None) -> None:
+    per_pixel = _number(stage.renderer.config, "bytes_per_pixel")
+    for task in stage.tasks:
+        pixels = _number(task.views.config, "pixels_per_step")
+        if limit is not None and per_pixel and pixels and per_pixel * pixels > limit:
+            raise ConfigError(
+                f"{task.views.where}: a step of {pixels} pixels takes {_gb(per_pixel * pixels)} at least with these "
+                f"settings of renderer {stage.renderer.name!r}, and this machine has {_gb(limit)}. Lower batch_size, "
+                "height and width, or the samples of the renderer."
+            )
+
+
+def _check_least(component: Component, limit: int | None) -> None:
+    """Every field's least memory, with the largest value of a whole number that would fit."""
+    least: Callable[[], dict[str, int]] | None = getattr(component.config, "least_bytes", None)
+    for name, count in (least() if least else {}).items():
+        if limit is not None and count > limit:
+            largest = _largest(component.config, name, limit)
+            cure = f" At most {largest} fits." if largest else ""
+            raise ConfigError(
+                f"{component.where}.{name}: {shown(_get(component.config, name))} takes {_gb(count)} at least, and "
+                f"this machine has {_gb(limit)}.{cure}"
+            )
+
+
+def _largest(config: Any, name: str, limit: int) -> int | None:
+    """The largest value of a field that fits; None if it is no whole number, or none fits."""
+    value = getattr(config, name)
+    if not isinstance(value, int):
+        return None
+
+    def fits(smaller: int) -> bool:
+        try:
+            return bool(replace(config, **{name: smaller}).least_bytes()[name] <= limit)
+        except ValueError:
+            return False
+
+    low, high = 0, value  # fits, does not
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if fits(middle) else (low, middle)
+    return low if low and fits(low) else None
+
+
+def _number(config: object, method: str) -> int | None:
+    found = getattr(config, method, None)
+    return None if found is None else int(found())
+
+
+def _get(config: Any, dotted: str) -> Any:
+    return reduce(getattr, dotted.split("."), config)
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # a name too long, or with a NUL
+        return False
+
+
+def _nearest(path: Path) -> str:
+    """The nearest name in the same folder, or that there is no such folder."""
+    try:
+        here: Iterable[str] = [item.name for item in path.parent.iterdir()]
+    except (OSError, ValueError):
+        return f" There is no folder {shown(str(path.parent), 300)} either." if not _is_folder(path.parent) else ""
+    return did_you_mean(path.name, here) or " A relative path starts at the folder the command runs in."
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):
+        return False
+
+
+def _gb(count: int) -> str:
+    return f"{count / GB:.3g} GB" if count < 1e15 else f"{count / 1e15:.3g} million GB"

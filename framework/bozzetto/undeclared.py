@@ -1,0 +1,55 @@
+"""Stages whose parameters no config declares are built once before the first one trains: none fails hours later."""
+
+from __future__ import annotations
+
+import torch
+
+from bozzetto.build import build_scene
+from bozzetto.errors import ConfigError
+from bozzetto.kinds.exporter import Scene
+from bozzetto.parameters import PARTS, check_rates, stage_specs
+from bozzetto.recipe import Recipe, Stage
+from bozzetto.registry import Registry
+
+CPU = torch.device("cpu")
+
+Shapes = dict[str, tuple[int, ...]]
+
+
+def check_undeclared(recipe: Recipe, registry: Registry) -> None:
+    """Names in `lr_of` and inherited shapes of every stage that has a part without declared parameters.
+
+    Raises:
+        ConfigError: a name matches no parameter, or a part cannot start from the stage before; with the stage.
+    """
+    if len(recipe.stages) < 2:
+        return  # its own start tells at once
+    unknown = [bool([part for part, specs in stage_specs(stage).items() if specs is None]) for stage in recipe.stages]
+    for index, stage in enumerate(recipe.stages):
+        inherits = bool(index and stage.inherit)
+        if not unknown[index] and not (inherits and unknown[index - 1]):
+            continue
+        scene = build_scene(stage, recipe.seed, registry, CPU)
+        named = [(f"{part}.{name}", p) for part in PARTS for name, p in getattr(scene, part).named_parameters()]
+        check_rates(stage.optimizer.lr_of, [name for name, parameter in named if parameter.requires_grad])
+        if inherits:
+            _check_inherited(stage, recipe.stages[index - 1], scene, recipe.seed, registry)
+
+
+def _check_inherited(stage: Stage, before: Stage, scene: Scene, seed: int, registry: Registry) -> None:
+    earlier = build_scene(before, seed, registry, CPU)
+    for part in stage.inherit:
+        if getattr(stage, part).entry != getattr(before, part).entry:
+            continue
+        ours, theirs = (shapes_of(getattr(one, part)) for one in (scene, earlier))
+        for name in sorted(ours.keys() | theirs.keys()):
+            if ours.get(name) != theirs.get(name):
+                raise ConfigError(
+                    f"stages.{stage.name}.inherit: {part} cannot start from stage {before.name!r}: {name} has the "
+                    f"shape {theirs.get(name)} there and {ours.get(name)} here. Make their settings alike."
+                )
+
+
+def shapes_of(module: torch.nn.Module) -> Shapes:
+    """The shape of everything that is saved."""
+    return {name: tuple(value.shape) for name, value in module.state_dict().items()}
