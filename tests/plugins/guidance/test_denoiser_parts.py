@@ -104,7 +104,7 @@ def test_full_precision_files_are_preferred_where_both_are(tmp_path: Path) -> No
 def test_missing_weights_are_named(tiny_folder: Folders, tmp_path: Path) -> None:
     folder = copy_of(tiny_folder(), tmp_path)
     (folder / "unet" / "diffusion_pytorch_model.safetensors").unlink()
-    with pytest.raises(ModelError, match=r"UNet2DConditionModel cannot be loaded from .*unet"):
+    with pytest.raises(ModelError, match=r"UNet2DConditionModel in .*unet cannot be loaded"):
         Denoiser(folder, CPU, torch.float32)
 
 
