@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -24,20 +25,42 @@ log = logging.getLogger(__name__)
 def encode_cached(encoder: TextEncoder, texts: Sequence[str], cache: Path | None) -> Float[Tensor, "T N E"]:
     """The embedding of each text, from `cache` where it is there; all others in one call of the encoder.
 
-    Embeddings that come from files alone are in host memory.
+    Embeddings that come from files alone are in host memory. A cache that cannot be read or written is told once, and
+    done without.
     """
     wanted = list(dict.fromkeys(texts))
     found = {text: read(cache, encoder.text_model_id, text) for text in wanted} if cache else {}
+    if len({embedding.shape for embedding in found.values() if embedding is not None}) > 1:
+        _tell(f"Cached text embeddings in {cache} are of different shapes; they are made again.")
+        found = {}
     missing = [text for text in wanted if found.get(text) is None]
     if missing:
         encoded = encoder.encode_text(missing)
-        for text, embedding in zip(missing, encoded, strict=True):
-            found[text] = embedding
-            if cache:
-                write(cache, encoder.text_model_id, text, embedding)
+        fresh = dict(zip(missing, encoded, strict=True))
+        if any(found[text].shape != encoded[0].shape for text in wanted if text not in fresh):
+            _tell(f"Cached text embeddings in {cache} are of another shape than new ones; they are made again.")
+            fresh = dict(zip(wanted, encoder.encode_text(wanted), strict=True))
+        found |= fresh
+        if cache:
+            _write_all(cache, encoder.text_model_id, fresh)
     embeddings = [found[text] for text in texts]
     device = encoded.device if missing else embeddings[0].device
     return torch.stack([embedding.to(device) for embedding in embeddings])
+
+
+def _write_all(cache: Path, text_model_id: str, embeddings: Mapping[str, Float[Tensor, "N E"]]) -> None:
+    """Store embeddings; the first that cannot be stored is told, and the rest are not tried."""
+    try:
+        for text, embedding in embeddings.items():
+            write(cache, text_model_id, text, embedding)
+    except (OSError, SafetensorError) as error:
+        _tell(f"Text embeddings cannot be kept in {cache} ({error}); the next run encodes them again.")
+
+
+@functools.cache
+def _tell(notice: str) -> None:
+    """Log a notice, the same one once."""
+    log.warning(notice)
 
 
 def path_of(cache: Path, text_model_id: str, text: str) -> Path:
@@ -49,13 +72,17 @@ def path_of(cache: Path, text_model_id: str, text: str) -> Path:
 def read(cache: Path, text_model_id: str, text: str) -> Float[Tensor, "N E"] | None:
     """The stored embedding; None where there is none or the file is damaged."""
     path = path_of(cache, text_model_id, text)
-    if not path.is_file():
-        return None
     try:
-        return load_file(path)[KEY]
+        if not path.is_file():
+            return None
+        embedding = load_file(path)[KEY]
     except (SafetensorError, KeyError, OSError) as error:
-        log.warning("Cached text embedding %s is damaged (%s); it is made again.", path, error)
+        _tell(f"Cached text embedding {path} cannot be read or is damaged ({error}); it is made again.")
         return None
+    if embedding.ndim != 2 or not embedding.is_floating_point() or not bool(embedding.isfinite().all()):
+        _tell(f"Cached text embedding {path} is damaged (its numbers are no embedding); it is made again.")
+        return None
+    return embedding
 
 
 def write(cache: Path, text_model_id: str, text: str, embedding: Float[Tensor, "N E"]) -> None:

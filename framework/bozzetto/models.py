@@ -10,7 +10,7 @@ import importlib.resources
 import importlib.util
 import re
 import types
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -19,20 +19,23 @@ import yaml
 
 from bozzetto.errors import ModelError, did_you_mean
 from bozzetto.files import sha256_of
+from bozzetto.model_faults import check_folder
+from bozzetto.model_folder import files_wanted, missing_parts, parts_in, pickled_parts
 
 Origin = Literal["bundled", "folder", "cached", "download"]
 
-PARTS = ("unet", "vae", "text_encoder")
-"""The folders of a text-to-image model that hold weights."""
-POSED_PARTS = ("unet", "vae", "image_encoder")
-"""The folders of a model that is given an image and a pose (Zero123), besides one of `PROJECTIONS`."""
-PROJECTIONS = ("clip_camera_projection", "cc_projection")
-"""What the two layouts of such models call the layer that joins image and pose."""
-CONFIGS = ("*.json", "*/*.json", "tokenizer/*")
-"""Everything else that is read."""
 TIMEOUT_S = 10.0
 """How long one request to the hub may take before the next mirror is tried."""
 
+SINGLE_FILES = (".safetensors", ".ckpt", ".pt", ".pth", ".bin", ".gguf")
+"""Suffixes of whole models in one file."""
+
+_SINGLE_FILE = (
+    "{path} is there, but it is one file, and a folder in diffusers' format is needed. Make one with Python:\n"
+    "  from diffusers import StableDiffusionPipeline\n"
+    "  StableDiffusionPipeline.from_single_file({path!r}).save_pretrained({folder!r})\n"
+    "then give model={folder}. For a Zero123 use tools/convert_zero123.py."
+)
 _REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
@@ -71,7 +74,7 @@ class ModelPlan:
     def facts(self, folder: Path) -> dict[str, str]:
         """What a run records to say exactly which weights it used: the name, the folder, a digest of each part."""
         facts = {"name": self.name, "source": self.source, "folder": str(folder)}
-        for part in parts_of(_names(folder)):
+        for part in parts_in(folder):
             for path in sorted((folder / part).glob("*.safetensors")):
                 facts[f"{part}/{path.name}"] = _digest(path)
         return facts
@@ -100,13 +103,10 @@ def plan(name: str, offline: bool = False) -> ModelPlan:
         if "bundled" in entry:
             return _bundled(name, entry)
         return _hub(name, entry, offline)
-    path = Path(name).expanduser()
-    if path.is_dir():
-        lacking = missing_parts(path)
-        if lacking:
-            raise ModelError(f"The folder {path} is not a whole model in diffusers' format: {'; '.join(lacking)}.")
-        return ModelPlan(name, "folder", path)
-    if not _REPOSITORY.fullmatch(name) or name.startswith(("./", "../")):
+    found = _here(name)
+    if found is not None:
+        return found
+    if not _REPOSITORY.fullmatch(name):
         known = ", ".join(catalogue)
         raise ModelError(
             f"There is no model {name!r}.{did_you_mean(name, catalogue)} Give one of {known}, a hub repository "
@@ -116,20 +116,29 @@ def plan(name: str, offline: bool = False) -> ModelPlan:
 
 
 def fetch(plan: ModelPlan) -> Path:
-    """The folder with the weights, downloaded if need be: half precision where there is a choice, safetensors only.
+    """The folder with the weights as safetensors: downloaded if need be, half precision where there is a choice;
+    converted if they are pickles (see `bozzetto.pickled_weights`).
 
     Raises:
-        ModelError: no repository gave the model; says why each did not, and what to do instead.
+        ModelError: no repository gave the model; says why each did not, and what to do instead. Or it is damaged.
     """
     if plan.folder is not None:
-        return plan.folder
+        return _readable(plan.folder)
     reasons = []
     for repository in plan.repositories:
         try:
-            return _download(repository)
+            return _readable(_download(repository))
         except Exception as error:  # of the hub's HTTP library, which changes with its version; all are shown below
             reasons.append(f"  {repository}: {_one_line(error)}")
     raise ModelError(f"The model {plan.name!r} cannot be downloaded. Tried:\n" + "\n".join(reasons) + _cures(plan))
+
+
+def _readable(folder: Path) -> Path:
+    if not pickled_parts(folder):
+        return folder
+    from bozzetto.pickled_weights import with_safetensors
+
+    return with_safetensors(folder)
 
 
 def split_revision(repository: str) -> tuple[str, str | None]:
@@ -138,46 +147,29 @@ def split_revision(repository: str) -> tuple[str, str | None]:
     return repo_id, revision or None
 
 
-def parts_of(names: Iterable[str]) -> tuple[str, ...]:
-    """The folders that must hold weights, given those that are there."""
-    projections = sorted(set(names) & set(PROJECTIONS))
-    return (*POSED_PARTS, projections[0]) if projections else PARTS
-
-
-def _names(folder: Path) -> list[str]:
-    return [path.name for path in folder.iterdir()] if folder.is_dir() else []
-
-
-def missing_parts(folder: Path) -> list[str]:
-    """What a model folder lacks, in words; empty if it is whole."""
-    lacking = [] if (folder / "model_index.json").is_file() else ["model_index.json is missing"]
-    parts = parts_of(_names(folder))
-    for part in parts:
-        if not (folder / part / "config.json").is_file():
-            lacking.append(f"{part}/config.json is missing")
-        elif not any((folder / part).glob("*.safetensors")):
-            lacking.append(f"{part} has no .safetensors weights")
-    for part in ("scheduler", *(("tokenizer",) if parts == PARTS else ())):
-        if not any((folder / part).glob("*.json")):
-            lacking.append(f"{part} is missing or empty")
-    return lacking
-
-
-def files_wanted(files: Sequence[str]) -> list[str]:
-    """Of a repository's files those to download: for each part its fp16 safetensors if it has them, else the full ones.
+def _here(name: str) -> ModelPlan | None:
+    """The folder that `name` is the path of; None if it may mean something else.
 
     Raises:
-        ModelError: a part has no safetensors weights.
+        ModelError: it is a path, and there is no whole model in diffusers' format.
     """
-    wanted = list(CONFIGS)
-    for part in parts_of(f.partition("/")[0] for f in files):
-        weights = [f for f in files if f.startswith(f"{part}/") and f.endswith(".safetensors")]
-        half = [f for f in weights if ".fp16." in f]
-        full = [f for f in weights if re.fullmatch(r"[\w-]+", Path(f).stem)]
-        if not half and not full:
-            raise ModelError(f"{part} has no .safetensors weights")
-        wanted += half or full
-    return wanted
+    try:
+        path = Path(name).expanduser()
+        is_folder, is_file = path.is_dir(), path.is_file()
+    except (OSError, RuntimeError, ValueError) as error:  # too long, not allowed, a home folder that nobody has
+        raise ModelError(f"There is no model {name!r:.200}: {error}.") from error
+    if is_folder:
+        lacking = missing_parts(path)
+        if lacking:
+            raise ModelError(f"The folder {path} is not a whole model in diffusers' format: {'; '.join(lacking)}.")
+        check_folder(path)
+        return ModelPlan(name, "folder", path)
+    if is_file:
+        raise ModelError(_SINGLE_FILE.format(path=str(path), folder=f"{path.with_suffix('')}-diffusers"))
+    if path.suffix in SINGLE_FILES or path.is_absolute() or name.startswith(("~", "./", "../")) or "\\" in name:
+        there = "; it is a link that leads nowhere" if path.is_symlink() else ""
+        raise ModelError(f"There is no model {name!r}: nothing lies at {path.absolute()}{there}.")
+    return None
 
 
 def _bundled(name: str, entry: Mapping[str, Any]) -> ModelPlan:
@@ -186,6 +178,7 @@ def _bundled(name: str, entry: Mapping[str, Any]) -> ModelPlan:
     for root in roots:
         folder = root / entry["bundled"]
         if not missing_parts(folder):
+            check_folder(folder)
             size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
             return ModelPlan(name, "bundled", folder, (), size, entry["licence"], entry["memory"], entry["note"])
     looked = " or ".join(str(root / entry["bundled"]) for root in roots) or "the package bozzetto_plugins"
@@ -224,7 +217,13 @@ def _cached(repository: str) -> Path | None:
         )
     except (LocalEntryNotFoundError, ValueError):
         return None
-    return None if missing_parts(folder) else folder
+    if missing_parts(folder):
+        return None
+    try:
+        check_folder(folder)
+    except ModelError as error:
+        raise ModelError(f"{error} Delete {folder}, and the model is downloaded anew.") from error
+    return folder
 
 
 def _download(repository: str) -> Path:
@@ -237,6 +236,7 @@ def _download(repository: str) -> Path:
     lacking = missing_parts(folder)
     if lacking:
         raise ModelError("; ".join(lacking))
+    check_folder(folder)
     return folder
 
 

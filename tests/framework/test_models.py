@@ -21,11 +21,15 @@ MODEL_FILES = (
 )  # fmt: skip
 
 
+NO_TENSORS = (2).to_bytes(8, "little") + b"{}"
+"""A safetensors file without any."""
+
+
 def write_model(folder: Path, without: str = "") -> Path:
     for name in MODEL_FILES:
         if name != without:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            (folder / name).write_text("{}")
+            (folder / name).write_bytes(NO_TENSORS if name.endswith(".safetensors") else b"{}")
     return folder
 
 
@@ -129,6 +133,44 @@ def test_a_folder_is_used_as_it_is(tmp_path: Path) -> None:
     assert (found.source, fetch(found)) == ("folder", folder)
 
 
+@pytest.mark.parametrize("name", ["v1-5-pruned.safetensors", "models/sd.ckpt", "some-file"])
+def test_a_single_file_is_said_to_be_there_and_how_to_make_a_folder_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_bytes(NO_TENSORS)
+    with pytest.raises(ModelError) as caught:
+        plan(name)
+    text = str(caught.value)
+    assert text.startswith(f"{name} is there, but it is one file, and a folder in diffusers' format is needed")
+    assert f"from_single_file('{name}').save_pretrained(" in text and "There is no model" not in text
+
+
+@pytest.mark.parametrize(
+    "name", ["v1-5-pruned.safetensors", "models/sd.ckpt", "~/models/sd", "./sd", "../sd", "/no/such", "a\\b"]
+)
+def test_a_path_that_leads_nowhere_is_told_as_a_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    with pytest.raises(ModelError, match="There is no model .*: nothing lies at /") as caught:
+        plan(name)
+    if name.startswith("~"):
+        assert f"nothing lies at {tmp_path / 'home/models/sd'}" in str(caught.value)
+        assert plan(str(write_model(tmp_path / "home/models/sd"))).source == plan(name).source == "folder"
+
+
+def test_names_that_are_no_paths_of_this_system_are_one_line(tmp_path: Path) -> None:
+    loop = tmp_path / "loop"
+    loop.symlink_to(loop)
+    for name in (str(loop), "/" + "x" * 5000, "~nobody-of-this-name/x", "a\0b"):
+        with pytest.raises(ModelError, match="There is no model") as caught:
+            plan(name)
+        assert "\n" not in str(caught.value)
+
+
 @pytest.mark.parametrize("without", MODEL_FILES)
 def test_a_folder_that_lacks_something_says_what(tmp_path: Path, without: str) -> None:
     folder = write_model(tmp_path / "mine", without)
@@ -146,7 +188,7 @@ def test_the_bundled_model_lies_beside_the_plugins(monkeypatch: pytest.MonkeyPat
     folder = write_model(tmp_path / "priors" / "bozzetto-mini")
     found = plan("bozzetto-mini", offline=True)
     assert (found.source, found.folder) == ("bundled", folder)
-    assert found.size_bytes == 2 * len(MODEL_FILES)
+    assert found.size_bytes == sum((folder / name).stat().st_size for name in MODEL_FILES)
 
 
 def test_mirrors_are_tried_in_order(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -158,15 +200,34 @@ def test_mirrors_are_tried_in_order(monkeypatch: pytest.MonkeyPatch, tmp_path: P
 
 
 def test_when_no_mirror_answers_all_reasons_are_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    lacking = [name for name in MODEL_FILES if "unet/diff" not in name] + ["unet/diffusion_pytorch_model.bin"]
+    lacking = [name for name in MODEL_FILES if "unet/diff" not in name] + ["unet/diffusion_pytorch_model.onnx"]
     FakeHub(monkeypatch, tmp_path / "got", {"second/mirror": lacking})
     with pytest.raises(ModelError) as caught:
         fetch(ModelPlan("sd-1.6", "download", None, ("first/mirror@v1", "second/mirror")))
     text = str(caught.value)
     assert "first/mirror@v1: ConnectionError: no route to first/mirror\n" in text
-    assert "second/mirror: ModelError: unet has no .safetensors weights" in text
+    assert "second/mirror: ModelError: unet has no .safetensors or .bin weights" in text
     assert "Did you mean 'sd-1.5'?" in text
     assert "hf download first/mirror --revision v1 --local-dir FOLDER" in text
+
+
+def test_a_mirror_of_pickles_is_converted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from bozzetto import pickled_weights
+
+    files = [name.replace(".safetensors", ".bin") for name in MODEL_FILES]
+    FakeHub(monkeypatch, tmp_path / "got", {"kxic/zero": files})
+    got = tmp_path / "got"
+
+    def download(repo_id: str, revision: str | None, allow_patterns: list[str], etag_timeout: float) -> str:
+        assert "unet/diffusion_pytorch_model.bin" in allow_patterns
+        write_model(got)
+        for path in got.glob("*/*.safetensors"):
+            path.rename(path.with_suffix(".bin"))
+        return str(got)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
+    monkeypatch.setattr(pickled_weights, "with_safetensors", lambda folder: folder / "converted")
+    assert fetch(ModelPlan("x", "download", None, ("kxic/zero",))) == got / "converted"
 
 
 def test_half_precision_is_downloaded_where_there_is_a_choice() -> None:
@@ -176,6 +237,21 @@ def test_half_precision_is_downloaded_where_there_is_a_choice() -> None:
     assert [name for name in wanted if name.endswith(".safetensors")] == both
     plain = files_wanted([*MODEL_FILES, *other])
     assert [n for n in plain if n.endswith(".safetensors")] == [n for n in MODEL_FILES if n.endswith(".safetensors")]
+
+
+def test_variants_and_pickles_are_taken_where_there_is_nothing_better() -> None:
+    def weights(*names: str) -> list[str]:
+        others = [name for name in MODEL_FILES if not name.startswith("unet/diff")]
+        wanted = files_wanted([*others, *(f"unet/diffusion_pytorch_model{name}" for name in names)])
+        return [name.removeprefix("unet/diffusion_pytorch_model") for name in wanted if name.startswith("unet/diff")]
+
+    assert weights(".fp16_ema.safetensors", ".safetensors", ".bin") == [".fp16_ema.safetensors"]
+    assert weights(".fp16_ema.safetensors", ".fp16.safetensors") == [".fp16.safetensors"]
+    assert weights(".bin", ".fp16.bin", ".non_ema.bin") == [".fp16.bin"]
+    assert weights(".non_ema.safetensors", ".safetensors") == [".safetensors"]
+    assert weights(".bin") == [".bin"]
+    shards = ["-00001-of-00002.fp16_ema.safetensors", "-00002-of-00002.fp16_ema.safetensors"]
+    assert weights(*shards, ".bin") == shards
 
 
 def test_sharded_weights_are_downloaded_whole() -> None:
@@ -193,7 +269,7 @@ def test_a_run_records_digests(tmp_path: Path) -> None:
 def test_the_hubs_cache_is_not_hashed_again(tmp_path: Path) -> None:
     folder = write_model(tmp_path / "mine")
     blob = tmp_path / ("ab" * 32)
-    blob.write_text("weights")
+    blob.write_bytes(NO_TENSORS)
     path = folder / "unet" / "diffusion_pytorch_model.safetensors"
     path.unlink()
     path.symlink_to(blob)

@@ -74,6 +74,7 @@ MAY_NAME_DEVICES = {
     "recipe.py": "the names a recipe may write",
     "load.py": "falls back to the cpu profile",
     "pipeline.py": "hands the device to Lightning, and reads checkpoints into main memory",
+    "pickled_weights.py": "reads weights into main memory",
     "precision.py": "which precision is fast where",
     "offload.py": "moves weights between devices",
     "turntable.py": "brings pictures to main memory to write them",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 from collections.abc import Sequence
 from functools import cached_property
@@ -14,9 +13,9 @@ from jaxtyping import Float
 from torch import Tensor
 from transformers import CLIPTextModel, CLIPTokenizer
 
-from bozzetto.errors import ModelError
 from bozzetto.files import sha256_of
-from bozzetto_plugins.guidance.weights import variant_of, without_bars
+from bozzetto.model_folder import read_settings
+from bozzetto_plugins.guidance.weights import reading, require_whole, variant_of, without_bars
 
 log = logging.getLogger(__name__)
 
@@ -32,9 +31,11 @@ class ClipText:
         self.folder = folder
         self.device = device
         self.dtype = dtype
-        config = json.loads((folder / "text_encoder" / "config.json").read_text(encoding="utf-8"))
-        self.width: int = config["hidden_size"]
-        self.positions: int = config.get("max_position_embeddings", 77)
+        path = folder / "text_encoder" / "config.json"
+        with reading("The text encoder's settings", path):
+            config = read_settings(path)
+            self.width = int(config["hidden_size"])
+            self.positions = int(config.get("max_position_embeddings", 77))
 
     @cached_property
     def model_id(self) -> str:
@@ -53,7 +54,9 @@ class ClipText:
     @cached_property
     def tokenizer(self) -> CLIPTokenizer:
         """The tokenizer, kept: it is small."""
-        return CLIPTokenizer.from_pretrained(self.folder / "tokenizer", local_files_only=True)
+        path = self.folder / "tokenizer"
+        with reading("The tokenizer", path):
+            return CLIPTokenizer.from_pretrained(path, local_files_only=True)
 
     @property
     def length(self) -> int:
@@ -63,25 +66,26 @@ class ClipText:
     @torch.no_grad()
     def encode(self, texts: Sequence[str]) -> Float[Tensor, "T N E"]:
         """Embeddings in float32, on `device`. A text that is too long is cut; a warning names what is lost."""
-        for text in texts:
-            self._warn_if_cut(text)
-        tokens = self.tokenizer(
-            list(texts), padding="max_length", max_length=self.length, truncation=True, return_tensors="pt"
-        )
+        with reading("The tokenizer", self.folder / "tokenizer"):
+            for text in texts:
+                self._warn_if_cut(text)
+            tokens = self.tokenizer(
+                list(texts), padding="max_length", max_length=self.length, truncation=True, return_tensors="pt"
+            )
         encoder = self._load()
         mask = tokens.attention_mask.to(self.device) if getattr(encoder.config, "use_attention_mask", False) else None
-        hidden = encoder(tokens.input_ids.to(self.device), attention_mask=mask).last_hidden_state
+        with reading("The text encoder, which does not fit the tokenizer,", self.folder / "text_encoder"):
+            hidden = encoder(tokens.input_ids.to(self.device), attention_mask=mask).last_hidden_state
         return hidden.float()
 
     def _load(self) -> CLIPTextModel:
         path = self.folder / "text_encoder"
-        try:
-            with without_bars():
-                encoder = CLIPTextModel.from_pretrained(
-                    path, dtype=self.dtype, variant=variant_of(path), use_safetensors=True, local_files_only=True
-                )
-        except OSError as error:
-            raise ModelError(f"The text encoder in {path} cannot be loaded: {error}") from error
+        with reading("The text encoder", path), without_bars():
+            encoder, loaded = CLIPTextModel.from_pretrained(
+                path, dtype=self.dtype, variant=variant_of(path), use_safetensors=True, local_files_only=True,
+                output_loading_info=True,
+            )  # fmt: skip
+        require_whole(loaded, "The text encoder", path)
         return encoder.requires_grad_(False).eval().to(self.device)
 
     def _warn_if_cut(self, text: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +16,16 @@ from torch import Tensor, nn
 from bozzetto.errors import ModelError
 from bozzetto.kinds.guidance import folder_of
 from bozzetto.math.score import epsilon_from_v, x0_from_epsilon, x0_from_v
+from bozzetto.model_faults import check_header
+from bozzetto.model_folder import read_settings, weights_in
 from bozzetto_plugins.guidance.draft_unet import unet_class
 from bozzetto_plugins.guidance.gradient_scale import scaled_backward
 from bozzetto_plugins.guidance.offload import Offload, place
-from bozzetto_plugins.guidance.weights import variant_of, without_bars
+from bozzetto_plugins.guidance.weights import reading, require_whole, variant_of, without_bars
 
 PREDICTIONS = ("epsilon", "v_prediction")
+MOST_OVER = 2
+"""Times as many weights as its files hold may a network's settings describe: some layouts share or pack them."""
 
 
 class Denoiser:
@@ -167,22 +171,29 @@ class Denoiser:
 
 def _load(family: Any, path: Path, dtype: torch.dtype) -> nn.Module:
     """One frozen network."""
-    try:
-        with without_bars():
-            network = family.from_pretrained(
-                path, torch_dtype=dtype, variant=variant_of(path), use_safetensors=True, local_files_only=True,
-                low_cpu_mem_usage=is_accelerate_available(),  # which diffusers would complain about
-            )  # fmt: skip
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{family.__name__} cannot be loaded from {path}: {error}") from error
+    with reading(family.__name__, path), without_bars():
+        _require_size(family, path)
+        network, loaded = family.from_pretrained(
+            path, torch_dtype=dtype, variant=variant_of(path), use_safetensors=True, local_files_only=True,
+            low_cpu_mem_usage=is_accelerate_available(),  # which diffusers would complain about
+            output_loading_info=True,
+        )  # fmt: skip
+    require_whole(loaded, family.__name__, path)
     return network.requires_grad_(False).eval()
+
+
+def _require_size(family: Any, path: Path) -> None:
+    """Raises ValueError if settings describe a network far larger than its weights, before memory is taken for it."""
+    with torch.device("meta"):
+        described = sum(p.numel() for p in family.from_config(dict(read_settings(path / "config.json"))).parameters())
+    held = sum(math.prod(shape) for file in weights_in(path) for shape in check_header(file).values())
+    if described > MOST_OVER * held:
+        raise ValueError(f"config.json describes {described:,} weights, and the files hold {held:,}")
 
 
 def _scheduler(path: Path) -> DDPMScheduler:
     """The noise schedule, whichever sampler the model ships with: they share the fields that make the betas."""
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ModelError(f"The noise schedule {path} cannot be read: {error}") from error
     known = inspect.signature(DDPMScheduler.__init__).parameters
-    return DDPMScheduler(**{key: value for key, value in values.items() if key in known})
+    with reading("The noise schedule", path):
+        values = read_settings(path)
+        return DDPMScheduler(**{key: value for key, value in values.items() if key in known})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import torch
@@ -12,9 +11,9 @@ from torch import Tensor, nn
 from transformers import CLIPVisionModelWithProjection, PreTrainedModel, ResNetForImageClassification
 
 from bozzetto.errors import ModelError
-from bozzetto.models import PROJECTIONS
+from bozzetto.model_folder import PROJECTIONS, read_settings
 from bozzetto_plugins.guidance.latents import resize
-from bozzetto_plugins.guidance.weights import variant_of, without_bars
+from bozzetto_plugins.guidance.weights import reading, require_whole, variant_of, without_bars
 
 POSE_WIDTH = 4
 ENCODERS: dict[str, tuple[type[PreTrainedModel], str]] = {
@@ -33,11 +32,11 @@ class ImageEmbedding:
 
     def __init__(self, folder: Path, device: torch.device, dtype: torch.dtype) -> None:
         self.folder, self.device, self.dtype = folder, device, dtype
-        settings = _read(folder / "image_encoder" / "config.json")
+        settings = read_settings(folder / "image_encoder" / "config.json")
         self.size: int = settings.get("image_size", 224)
         self.width: int = settings.get("projection_dim", 512)
         look = folder / "feature_extractor" / "preprocessor_config.json"
-        values = _read(look) if look.is_file() else {}
+        values = read_settings(look) if look.is_file() else {}
         self.mean = values.get("image_mean", [0.48145466, 0.4578275, 0.40821073])
         self.std = values.get("image_std", [0.26862954, 0.26130258, 0.27577711])
 
@@ -71,28 +70,22 @@ def load_projection(folder: Path, device: torch.device) -> nn.Linear:
             f"{folder} has no {' or '.join(PROJECTIONS)} with .safetensors weights: it is no Zero123 model. Choose "
             f"bozzetto-mini-zero123, zero123-xl, zero123 or stable-zero123."
         )
-    weights = {name.rpartition(".")[2]: value.float() for name, value in load_file(files[0]).items()}
-    if set(weights) != {"weight", "bias"}:
+    with reading("The layer that joins photo and pose", files[0]):
+        weights = {name.rpartition(".")[2]: value.float() for name, value in load_file(files[0]).items()}
+    if set(weights) != {"weight", "bias"} or weights["weight"].ndim != 2:
         raise ModelError(f"{files[0]} holds {', '.join(sorted(weights))}, not the weight and bias of one layer.")
     outputs, inputs = weights["weight"].shape
     layer = nn.Linear(inputs, outputs)
-    layer.load_state_dict(weights)
+    with reading("The layer that joins photo and pose", files[0]):
+        layer.load_state_dict(weights)
     return layer.requires_grad_(False).to(device)
 
 
 def _load(model: type[PreTrainedModel], path: Path, dtype: torch.dtype) -> PreTrainedModel:
-    try:
-        with without_bars():
-            encoder = model.from_pretrained(
-                path, dtype=dtype, variant=variant_of(path), use_safetensors=True, local_files_only=True
-            )
-    except OSError as error:
-        raise ModelError(f"The image encoder in {path} cannot be loaded: {error}") from error
+    with reading("The image encoder", path), without_bars():
+        encoder, loaded = model.from_pretrained(
+            path, dtype=dtype, variant=variant_of(path), use_safetensors=True, local_files_only=True,
+            output_loading_info=True,
+        )  # fmt: skip
+    require_whole(loaded, "The image encoder", path)
     return encoder.requires_grad_(False).eval()
-
-
-def _read(path: Path) -> dict[str, object]:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{path} cannot be read: {error}. It belongs to a Zero123 model.") from error

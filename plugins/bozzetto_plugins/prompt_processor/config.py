@@ -21,8 +21,9 @@ class ViewDependentConfig:
     """Width of the front and of the back: front where |azimuth| < front_deg / 2, back beyond 180 - front_deg / 2."""
     overhead_deg: Annotated[float, Range(least=0.0, most=90.0)] = 60.0
     """Elevation above which a view is `overhead`."""
-    mode: Literal["hard", "interpolate"] = "hard"
-    """One direction's embedding, or a blend by azimuth: front to side to back (`overhead` stays a switch)."""
+    mode: Literal["auto", "hard", "interpolate"] = "auto"
+    """One direction's embedding, or a blend by azimuth: front to side to back (`overhead` stays a switch). `auto`: a
+    blend with `negatives`, as Perp-Neg is defined for, else one direction's."""
     distinguish_sides: bool = False
     """Say `left side` or `right side` instead of `side`; for priors that know them. Left is the object's own left."""
     template: str = "{prompt}, {view} view"
@@ -52,6 +53,11 @@ class ViewDependentConfig:
 
     def __post_init__(self) -> None:
         check_fields(self)
+        if self.negatives and self.mode == "hard":
+            raise ValueError(
+                "mode: negatives are weighed against a prompt blended by azimuth (Perp-Neg, sec. 3.2); "
+                "set mode to interpolate or leave it out, got 'hard'"
+            )
         self._check_template()
         for direction in ("front", "side", "left_side", "right_side", "back", "overhead"):
             text = getattr(self, f"prompt_{direction}")
@@ -61,6 +67,11 @@ class ViewDependentConfig:
                 raise ValueError(f"prompt_{direction}: is used only with distinguish_sides: true")
         for name in ("front_side", "side_front", "side_back", "front_side_back"):
             self._check_decay(f"perp_neg_{name}")
+
+    @property
+    def blends(self) -> bool:
+        """Whether a view's prompt is a blend of two directions."""
+        return self.mode == "interpolate" or (self.mode == "auto" and self.negatives)
 
     def _check_template(self) -> None:
         try:

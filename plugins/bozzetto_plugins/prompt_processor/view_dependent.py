@@ -75,7 +75,7 @@ class ViewDependentCondition:
 
     def _weights(self, cameras: Cameras) -> Float[Tensor, "B D"]:
         config, azimuth_deg, elevation_deg = self.config, cameras.azimuth_deg, cameras.elevation_deg
-        if config.mode == "interpolate":
+        if config.blends:
             weights = interpolation_weights(azimuth_deg, elevation_deg, config.overhead_deg)
         else:
             weights = hard_weights(azimuth_deg, elevation_deg, config.front_deg, config.overhead_deg)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from bozzetto.errors import ModelError
 from bozzetto.testing.fakes import TEXT_LENGTH, TEXT_WIDTH, tiny_stable_diffusion
@@ -104,7 +105,7 @@ def test_full_precision_files_are_preferred_where_both_are(tmp_path: Path) -> No
 def test_missing_weights_are_named(tiny_folder: Folders, tmp_path: Path) -> None:
     folder = copy_of(tiny_folder(), tmp_path)
     (folder / "unet" / "diffusion_pytorch_model.safetensors").unlink()
-    with pytest.raises(ModelError, match=r"UNet2DConditionModel cannot be loaded from .*unet"):
+    with pytest.raises(ModelError, match=r"UNet2DConditionModel in .*unet cannot be loaded"):
         Denoiser(folder, CPU, torch.float32)
 
 
@@ -182,3 +183,59 @@ def test_gradients_pass_through_offloaded_weights(tiny_folder: Folders, mode: st
         (latents * output).sum().backward()
         gradients.append(image.grad)
     torch.testing.assert_close(*gradients)
+
+
+def _named(weights: dict[str, torch.Tensor], end: str) -> str:
+    return next(name for name in weights if name.endswith(end))
+
+
+def _drop(path: Path, end: str) -> None:
+    weights = load_file(path)
+    del weights[_named(weights, end)]
+    save_file(weights, path)
+
+
+def _reshape(path: Path, end: str) -> None:
+    weights = load_file(path)
+    name = _named(weights, end)
+    weights[name] = torch.zeros(3, *weights[name].shape)
+    save_file(weights, path)
+
+
+def _settings(path: Path, **values: object) -> None:
+    path.write_text(json.dumps({**json.loads(path.read_text()), **values}))
+
+
+UNET, TEXT = "unet/diffusion_pytorch_model.safetensors", "text_encoder/model.safetensors"
+
+
+@pytest.mark.parametrize(
+    ("damage", "told"),
+    [
+        (lambda f: _drop(f / UNET, "conv_in.weight"), r"UNet2DConditionModel in .*unet cannot be loaded"),
+        (lambda f: _reshape(f / UNET, "conv_in.bias"), r"UNet2DConditionModel in .*unet cannot be loaded"),
+        (lambda f: _drop(f / TEXT, "final_layer_norm.weight"), "The text encoder in .*cannot be loaded"),
+        (lambda f: _reshape(f / TEXT, "final_layer_norm.bias"), "The text encoder in .*cannot be loaded"),
+        (lambda f: (f / UNET).write_bytes(b"x" * 100), r"UNet2DConditionModel in .*unet cannot be loaded|cut short"),
+        (lambda f: _settings(f / "unet/config.json", block_out_channels=[8000, 16000]), "describes .* weights, and"),
+        (lambda f: _settings(f / "unet/config.json", down_block_types=["os.system", "DownBlock2D"]), "UNet2D.*cannot"),
+        (lambda f: _settings(f / "vae/config.json", norm_num_groups=7), "AutoencoderKL in .*vae cannot be loaded"),
+        (lambda f: _settings(f / "scheduler/scheduler_config.json", beta_start="x"), "noise schedule in .*cannot"),
+        (lambda f: _settings(f / "scheduler/scheduler_config.json", beta_schedule="x"), "noise schedule in .*cannot"),
+        (
+            lambda f: _settings(f / "text_encoder/config.json", hidden_size="wide"),
+            "text encoder's settings in .*cannot",
+        ),
+        (lambda f: _settings(f / "text_encoder/config.json", hidden_size=None), "text encoder's settings in .*cannot"),
+        (lambda f: (f / "tokenizer/vocab.json").write_text('{"a": "b"}'), "The tokenizer in .*cannot be loaded"),
+        (lambda f: (f / "tokenizer/vocab.json").unlink(), "The tokenizer in .*cannot be loaded"),
+        (lambda f: (f / "tokenizer/tokenizer.json").write_text("{}"), "The tokenizer in .*cannot be loaded"),
+        (lambda f: _settings(f / "tokenizer/vocab.json", **{"b</w>": 10**6}), "does not fit the tokenizer"),
+    ],
+)
+def test_damage_is_one_line_that_names_the_part(tiny_folder: Folders, tmp_path: Path, damage, told: str) -> None:
+    folder = copy_of(tiny_folder(), tmp_path)
+    damage(folder)
+    with pytest.raises(ModelError, match=told) as caught:
+        StableDiffusion(StableDiffusionConfig(model="x", dtype="float32"), folder, CPU).encode_text(["a b"])
+    assert "\n" not in str(caught.value) and str(folder) in str(caught.value)

@@ -81,6 +81,14 @@ def test_blends_by_azimuth() -> None:
     torch.testing.assert_close(text, expected, rtol=1e-4, atol=1e-5)
 
 
+def test_with_negatives_the_prompt_is_blended() -> None:
+    azimuth = [0.0, 30.0, 90.0, 150.0, -120.0]
+    found = see(ViewDependentConfig(negatives=True), azimuth)
+    expected = see(ViewDependentConfig(mode="interpolate"), azimuth)
+    torch.testing.assert_close(found.text, expected.text)
+    assert not torch.equal(found.text, see(ViewDependentConfig(), azimuth).text)
+
+
 def test_negatives_are_front_and_side_with_weights_by_azimuth() -> None:
     condition = see(ViewDependentConfig(negatives=True), [0.0, 180.0])
     expected = torch.stack([embedding("a ball, front view"), embedding("a ball, side view")])
@@ -129,6 +137,7 @@ def test_a_damaged_file_is_made_again(tmp_path: Path, damage: bytes, caplog: pyt
         ({"template": "{prompt}, {angle}"}, "^template: must contain {prompt}"),
         ({"template": "{prompt}, {view"}, "^template: "),
         ({"prompt_left_side": "x"}, "^prompt_left_side: is used only with distinguish_sides"),
+        ({"mode": "hard", "negatives": True}, "^mode: negatives are weighed against .* set mode to interpolate"),
         ({"prompt_side": " "}, "^prompt_side: must not be empty"),
         ({"perp_neg_side_back": (1.0, 0.5, -0.9)}, "^perp_neg_side_back: .* got -0.293"),
     ],

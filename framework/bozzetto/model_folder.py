@@ -1,0 +1,132 @@
+"""What a model folder in diffusers' format holds: its parts, and which of several weight files is read. No torch."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from bozzetto.errors import ModelError
+
+PARTS = ("unet", "vae", "text_encoder")
+"""The folders of a text-to-image model that hold weights."""
+POSED_PARTS = ("unet", "vae", "image_encoder")
+"""The folders of a model that is given an image and a pose (Zero123), besides one of `PROJECTIONS`."""
+PROJECTIONS = ("clip_camera_projection", "cc_projection")
+"""What the two layouts of such models call the layer that joins image and pose."""
+CONFIGS = ("*.json", "*/*.json", "tokenizer/*")
+"""Everything else that is read."""
+LARGEST_JSON = 1 << 26
+"""Bytes: no settings and no vocabulary come near it."""
+
+_WEIGHTS = re.compile(
+    r"(?P<base>diffusion_pytorch_model|pytorch_model|model)(-\d{5}-of-\d{5})?(\.(?P<variant>[A-Za-z0-9_]+))?"
+    r"(-\d{5}-of-\d{5})?\.(?P<format>safetensors|bin)"
+)
+
+
+def parts_of(names: Iterable[str]) -> tuple[str, ...]:
+    """The folders that must hold weights, given those that are there."""
+    projections = sorted(set(names) & set(PROJECTIONS))
+    return (*POSED_PARTS, projections[0]) if projections else PARTS
+
+
+def parts_in(folder: Path) -> tuple[str, ...]:
+    """The folders of a model folder that must hold weights."""
+    return parts_of(path.name for path in folder.iterdir()) if folder.is_dir() else PARTS
+
+
+def variant_of(part: Path) -> str | None:
+    """The variant of the weights to read in a part's folder, e.g. `fp16` or `fp16_ema`; None: those without one."""
+    return _variant([path.name for path in part.glob("*.safetensors")], half=False)
+
+
+def weights_in(part: Path, file_format: str = "safetensors") -> list[Path]:
+    """The weight files to read in a part's folder: all shards of one variant. Empty if it has none of that format."""
+    names = sorted(path.name for path in part.glob(f"*.{file_format}"))
+    return [part / name for name in _of_variant(names, _variant(names, half=False))]
+
+
+def missing_parts(folder: Path) -> list[str]:
+    """What a model folder lacks, in words; empty if it is whole."""
+    lacking = [] if (folder / "model_index.json").is_file() else ["model_index.json is missing"]
+    parts = parts_in(folder)
+    for part in parts:
+        if not (folder / part / "config.json").is_file():
+            lacking.append(f"{part}/config.json is missing")
+        elif not weights_in(folder / part) and not weights_in(folder / part, "bin"):
+            lacking.append(f"{part} has no .safetensors or .bin weights")
+    for part in ("scheduler", *(("tokenizer",) if parts == PARTS else ())):
+        if not any((folder / part).glob("*.json")):
+            lacking.append(f"{part} is missing or empty")
+    return lacking
+
+
+def pickled_parts(folder: Path) -> list[str]:
+    """The parts whose weights are there as `.bin`, torch's pickles, alone."""
+    return [part for part in parts_in(folder) if not weights_in(folder / part)]
+
+
+def files_wanted(files: Sequence[str]) -> list[str]:
+    """Of a repository's files those to download: for each part one variant of its weights, in half precision if it has
+    them so, as safetensors if it has them so.
+
+    Raises:
+        ModelError: a part has no weights.
+    """
+    wanted = list(CONFIGS)
+    for part in parts_of(f.partition("/")[0] for f in files):
+        names = [f.partition("/")[2] for f in files if f.startswith(f"{part}/")]
+        for file_format in ("safetensors", "bin"):
+            those = [name for name in names if name.endswith(f".{file_format}") and _WEIGHTS.fullmatch(name)]
+            if those:
+                wanted += [f"{part}/{name}" for name in _of_variant(those, _variant(those, half=True))]
+                break
+        else:
+            raise ModelError(f"{part} has no .safetensors or .bin weights")
+    return wanted
+
+
+def read_settings(path: Path) -> Mapping[str, Any]:
+    """A JSON file of a model folder.
+
+    Raises:
+        ModelError: it cannot be read, or does not hold names and values.
+    """
+    try:
+        if path.stat().st_size > LARGEST_JSON:
+            raise ModelError(f"{path} is {path.stat().st_size} bytes long, which no such file is.")
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read: {error.strerror or error}.") from error
+    except RecursionError as error:
+        raise ModelError(f"{path} is nested too deeply.") from error
+    except ValueError as error:  # of the encoding, of JSON, or a number of more than 4300 digits
+        raise ModelError(f"{path} is not JSON: {error}.") from error
+    if not isinstance(values, Mapping):
+        raise ModelError(f"{path} holds {type(values).__name__}, not names and values.")
+    return values
+
+
+def _variant(names: Sequence[str], half: bool) -> str | None:
+    """The variant to take; with `half` one in half precision comes before the full one."""
+    there = set(_variants(names))
+
+    def rank(variant: str | None) -> tuple[bool, bool, str]:
+        first = variant is not None and variant.startswith("fp16") if half else variant is None
+        known = variant is None or variant.startswith("fp16")
+        return not first, not known, variant or ""
+
+    return min(there, key=rank, default=None)
+
+
+def _variants(names: Iterable[str]) -> Iterator[str | None]:
+    for name in names:
+        if match := _WEIGHTS.fullmatch(name):
+            yield match["variant"]
+
+
+def _of_variant(names: Iterable[str], variant: str | None) -> list[str]:
+    return [name for name in names if (match := _WEIGHTS.fullmatch(name)) and match["variant"] == variant]

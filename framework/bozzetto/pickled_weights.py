@@ -1,0 +1,134 @@
+"""Model folders whose weights are torch's pickles (`.bin`), written anew as safetensors, once. Imports torch."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+import zipfile
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from bozzetto.errors import ModelError
+from bozzetto.model_folder import CONFIGS, parts_in, weights_in
+
+STAMP = "converted.json"
+"""What a converted folder was made of: name, size and time of each file of weights."""
+
+
+def with_safetensors(folder: Path) -> Path:
+    """The same model with safetensors alone, in `<folder>-safetensors` beside it; made where it is not there yet.
+
+    Raises:
+        ModelError: a file of weights is damaged or asks for code, or there is no room beside the folder.
+    """
+    folder = folder.resolve()
+    target, stamp = folder.with_name(f"{folder.name}-safetensors"), _stamp(folder)
+    if target.is_dir() and _read_stamp(target) == stamp:
+        return target
+    try:
+        temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=folder.parent))
+        try:
+            _write(folder, temporary, stamp)
+            if _read_stamp(target) is not None:
+                shutil.rmtree(target)  # of weights that have changed since
+            temporary.chmod(0o755)
+            temporary.replace(target)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+    except OSError as error:
+        if target.is_dir() and _read_stamp(target) == stamp:
+            return target  # another process was faster
+        raise ModelError(
+            f"The weights in {folder} are .bin files, to be converted to safetensors once, and {target} cannot be "
+            f"written: {error.strerror or error}. Copy the model to where you may write, or convert it elsewhere."
+        ) from error
+    return target
+
+
+def read_pickle(path: Path) -> dict[str, Tensor]:
+    """The tensors in a file of weights as `torch.save` writes it, by name. Runs no code of the file.
+
+    Raises:
+        ModelError: it is damaged, asks for code, or holds anything but tensors.
+    """
+    cure = "Get it from where you trust it, or ask for its safetensors."
+    try:
+        with zipfile.ZipFile(path) as archive:
+            unpacked = sum(item.file_size for item in archive.infolist())
+        if unpacked > path.stat().st_size:
+            raise ModelError(f"{path} grows from {path.stat().st_size} to {unpacked} bytes and is refused. {cure}")
+        values = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except (ModelError, OSError):
+        raise
+    except Exception as error:  # of the pickle, of the archive, of torch: whatever a damaged file brings about
+        why = next((line.strip() for line in str(error).splitlines() if "GLOBAL" in line), "")
+        why = why or next(iter(str(error).splitlines()), type(error).__name__)
+        raise ModelError(f"{path} is no plain file of weights and is refused: {why[:200]} {cure}") from error
+    if isinstance(values, dict) and set(values) == {"state_dict"}:
+        values = values["state_dict"]
+    if not isinstance(values, dict) or not all(isinstance(value, Tensor) for value in values.values()):
+        raise ModelError(f"{path} holds other things than tensors by name. {cure}")
+    for name, tensor in values.items():
+        if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes() or not isinstance(name, str):
+            raise ModelError(f"{path} says more of {name!r:.80} than it holds, and is refused. {cure}")
+    return values
+
+
+def _write(folder: Path, target: Path, stamp: object) -> None:
+    """Fill `target`: settings are copied, safetensors linked or copied, pickles converted."""
+    for path in sorted({path for pattern in CONFIGS for path in folder.glob(pattern) if path.is_file()}):
+        if ".bin.index" not in path.name:
+            _copy(path, target / path.relative_to(folder))
+    for part in parts_in(folder):
+        ready = weights_in(folder / part)
+        for path in ready:
+            _link(path, target / part / path.name)
+        if not ready:
+            pickles = weights_in(folder / part, "bin")
+            tensors = {name: tensor for path in pickles for name, tensor in read_pickle(path).items()}
+            base = "model" if pickles[0].name.startswith("pytorch_model") else "diffusion_pytorch_model"
+            _save(tensors, target / part / f"{base}.safetensors")
+    (target / STAMP).write_text(json.dumps(stamp, indent=2), encoding="utf-8")
+
+
+def _save(tensors: dict[str, Tensor], path: Path) -> None:
+    """As safetensors, which take no two names for one memory."""
+    seen: set[int] = set()
+    own = {}
+    for name, tensor in tensors.items():
+        place = tensor.untyped_storage().data_ptr()
+        own[name] = tensor.clone().contiguous() if place in seen else tensor.contiguous()
+        seen.add(place)
+    path.parent.mkdir(exist_ok=True)
+    save_file(own, path, metadata={"format": "pt"})
+
+
+def _copy(path: Path, target: Path) -> None:
+    target.parent.mkdir(exist_ok=True)
+    shutil.copyfile(path, target)
+
+
+def _link(path: Path, target: Path) -> None:
+    target.parent.mkdir(exist_ok=True)
+    try:
+        os.link(path.resolve(), target)
+    except OSError:  # on another disk, or a file system without links
+        shutil.copyfile(path, target)
+
+
+def _stamp(folder: Path) -> dict[str, list[int]]:
+    files = [path for part in parts_in(folder) for path in weights_in(folder / part, "bin")]
+    facts = {path: path.stat() for path in files}
+    return {f"{path.parent.name}/{path.name}": [fact.st_size, fact.st_mtime_ns] for path, fact in facts.items()}
+
+
+def _read_stamp(target: Path) -> object:
+    try:
+        return json.loads((target / STAMP).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
