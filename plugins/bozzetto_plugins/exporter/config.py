@@ -9,6 +9,13 @@ from typing import Literal
 LARGEST_TEXTURE = 8192
 """Pixels that every viewer of the last ten years can load."""
 
+LARGEST_RESOLUTION = 1024
+"""Grid points a side whose densities, 4 bytes each, fit in 4.3 GB."""
+MOST_FACES = 16_000_000
+"""Triangle numbers of the rasteriser end at 2^24."""
+FIELD_FACES, FIELD_COMPONENT_SHARE = 20_000, 0.01
+"""What null means for a surface that is not the user's own mesh."""
+
 
 @dataclass(frozen=True)
 class MeshConfig:
@@ -23,17 +30,19 @@ class MeshConfig:
     """Point that becomes the file's origin: `none` keeps the world's, `center` is the middle of the object's bounding
     box, `bottom` the middle of its floor, so that the object stands on the ground."""
     resolution: int = 128
-    """Grid points along each side of the scene's cube at which the density is looked up. Not read for a geometry that
-    is a mesh already, nor are `threshold` and `smoothing_iterations`."""
+    """Grid points along each side of the scene's cube at which the density is looked up, at most 1024; each of the
+    resolution^3 points takes 4 bytes. Not read for a geometry that is a mesh already, nor are `threshold` and
+    `smoothing_iterations`."""
     threshold: float | Literal["auto"] = "auto"
     """Density of the surface, per world unit; `auto` takes the one whose silhouette agrees best with what the volume
     shows."""
-    min_component_share: float = 0.01
-    """Loose pieces with a smaller share of all faces than this are dropped; the largest piece always stays."""
+    min_component_share: float | None = None
+    """Loose pieces with a smaller share of all faces than this are dropped; the largest piece always stays. null: 0.01,
+    and for a mesh of one's own all pieces are kept."""
     smoothing_iterations: int = 3
     """Rounds of Taubin smoothing, which removes the grid's steps without shrinking the object; 0 is none."""
-    max_faces: int = 20_000
-    """Meshes with more triangles are simplified to this many."""
+    max_faces: int | None = None
+    """Meshes with more triangles are simplified to this many. null: 20000, and a mesh of one's own keeps all of its."""
     texture_size: int = 1024
     """Side of the square texture, pixels."""
     bake_samples: int = 4
@@ -51,8 +60,6 @@ class MeshConfig:
         if not self.formats:
             raise ValueError("formats: must name at least one of glb, obj, ply, stl")
         for name, least in (
-            ("resolution", 8),
-            ("max_faces", 4),
             ("texture_size", 16),
             ("bake_samples", 1),
             ("chunk_points", 1),
@@ -62,14 +69,18 @@ class MeshConfig:
         ):
             if getattr(self, name) < least:
                 raise ValueError(f"{name}: must be at least {least}, got {getattr(self, name)}")
+        if not 8 <= self.resolution <= LARGEST_RESOLUTION:
+            raise ValueError(f"resolution: must lie in [8, {LARGEST_RESOLUTION}], got {self.resolution}")
+        if self.max_faces is not None and not 4 <= self.max_faces <= MOST_FACES:
+            raise ValueError(f"max_faces: must lie in [4, {MOST_FACES}] or be null, got {self.max_faces}")
         if self.texture_size > LARGEST_TEXTURE:
             raise ValueError(f"texture_size: must be at most {LARGEST_TEXTURE}, got {self.texture_size}")
         if not (self.scale > 0.0 and math.isfinite(self.scale)):
             raise ValueError(f"scale: must be above 0 and finite, got {self.scale}")
         if self.threshold != "auto" and not self.threshold > 0.0:
             raise ValueError(f"threshold: must be above 0 or 'auto', got {self.threshold}")
-        if not 0.0 <= self.min_component_share < 1.0:
-            raise ValueError(f"min_component_share: must lie in [0, 1), got {self.min_component_share}")
+        if self.min_component_share is not None and not 0.0 <= self.min_component_share < 1.0:
+            raise ValueError(f"min_component_share: must lie in [0, 1) or be null, got {self.min_component_share}")
 
 
 @dataclass(frozen=True)

@@ -213,14 +213,16 @@ def test_an_albedo_that_is_not_finite_is_an_error(tmp_path: Path) -> None:
     ("changes", "message"),
     [
         ({"formats": ()}, "formats: must name at least one of glb, obj, ply, stl"),
-        ({"resolution": 4}, "resolution: must be at least 8, got 4"),
+        ({"resolution": 4}, "resolution: must lie in [8, 1024], got 4"),
+        ({"resolution": 2000}, "resolution: must lie in [8, 1024], got 2000"),
+        ({"max_faces": 3}, "max_faces: must lie in [4, 16000000] or be null, got 3"),
         ({"texture_size": 8}, "texture_size: must be at least 16, got 8"),
         ({"texture_size": 9000}, "texture_size: must be at most 8192, got 9000"),
         ({"verify_size": 4}, "verify_size: must be at least 8, got 4"),
         ({"scale": 0.0}, "scale: must be above 0 and finite, got 0.0"),
         ({"scale": float("inf")}, "scale: must be above 0 and finite, got inf"),
         ({"threshold": 0.0}, "threshold: must be above 0 or 'auto', got 0.0"),
-        ({"min_component_share": 1.0}, "min_component_share: must lie in [0, 1), got 1.0"),
+        ({"min_component_share": 1.0}, "min_component_share: must lie in [0, 1) or be null, got 1.0"),
     ],
 )
 def test_a_wrong_config_says_which_field_and_why(changes: dict, message: str) -> None:
