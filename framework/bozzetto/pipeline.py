@@ -159,6 +159,7 @@ class Pipeline:
             ExportError: an exporter could not; the others have still run.
         """
         scene = load_scene(recipe, self.registry, self.folder, self.device)
+        self.folder.export.mkdir(parents=True, exist_ok=True)
         written: list[Path] = []
         failures: list[str] = []
         for name, component in recipe.exports:

@@ -187,9 +187,27 @@ class RunFolder:
         self.record({"stages": {**stages, stage: {**stages.get(stage, {}), **facts}}})
 
     def record_export(self, name: str, files: Sequence[Path], facts: Mapping[str, Any]) -> None:
-        """Add what one exporter wrote to the manifest; what the others wrote before stays."""
-        entry = {"files": [str(path.relative_to(self.path)) for path in files], **facts}
-        self.record({"exports": {**self.manifest.get("exports", {}), name: entry}})
+        """Add what one exporter wrote to the manifest, and remove what it wrote before and not again.
+
+        What the others wrote stays, and is theirs no longer where this one has written it anew.
+        """
+        written = [path.relative_to(self.path).as_posix() for path in files]
+        before = self.manifest.get("exports", {})
+        others = {
+            other: {**entry, "files": [file for file in entry.get("files", []) if file not in written]}
+            for other, entry in before.items()
+            if other != name
+        }
+        kept = {*written, *(file for entry in others.values() for file in entry["files"])}
+        self._remove_exported([file for file in before.get(name, {}).get("files", []) if file not in kept])
+        self.record({"exports": {**before, **others, name: {"files": written, **facts}}})
+
+    def _remove_exported(self, files: Sequence[str]) -> None:
+        """Remove files of earlier exports; a manifest that names anything outside of `export/` removes nothing there."""
+        for file in files:
+            path = self.path / file
+            if path.parent.resolve().is_relative_to(self.export.resolve()) and path.name not in ("", ".", ".."):
+                path.unlink(missing_ok=True)
 
     def forget_stage(self, stage: str) -> None:
         """Remove a stage's checkpoint and pictures, so that it is trained again from its start."""

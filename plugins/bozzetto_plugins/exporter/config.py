@@ -10,6 +10,13 @@ from bozzetto.fields import Range, check_fields
 LARGEST_TEXTURE = 8192
 """Pixels that every viewer of the last ten years can load."""
 
+LARGEST_RESOLUTION = 1024
+"""Grid points a side whose densities, 4 bytes each, fit in 4.3 GB."""
+MOST_FACES = 16_000_000
+"""Triangle numbers of the rasteriser end at 2^24."""
+FIELD_FACES, FIELD_COMPONENT_SHARE = 20_000, 0.01
+"""What null means for a surface that is not the user's own mesh."""
+
 
 @dataclass(frozen=True)
 class MeshConfig:
@@ -23,18 +30,20 @@ class MeshConfig:
     origin: Literal["none", "center", "bottom"] = "none"
     """Point that becomes the file's origin: `none` keeps the world's, `center` is the middle of the object's bounding
     box, `bottom` the middle of its floor, so that the object stands on the ground."""
-    resolution: Annotated[int, Range(least=8, most=4096)] = 128
-    """Grid points along each side of the scene's cube at which the density is looked up. Not read for a geometry that
-    is a mesh already, nor are `threshold` and `smoothing_iterations`."""
+    resolution: Annotated[int, Range(least=8, most=LARGEST_RESOLUTION)] = 128
+    """Grid points along each side of the scene's cube at which the density is looked up, at most 1024; each of the
+    resolution^3 points takes 4 bytes. Not read for a geometry that is a mesh already, nor are `threshold` and
+    `smoothing_iterations`."""
     threshold: Annotated[float, Range(least=1e-6, most=1e6)] | Literal["auto"] = "auto"
     """Density of the surface, per world unit; `auto` takes the one whose silhouette agrees best with what the volume
     shows."""
-    min_component_share: Annotated[float, Range(least=0.0, below=1.0)] = 0.01
-    """Loose pieces with a smaller share of all faces than this are dropped; the largest piece always stays."""
+    min_component_share: Annotated[float, Range(least=0.0, below=1.0)] | None = None
+    """Loose pieces with a smaller share of all faces than this are dropped; the largest piece always stays. null: 0.01,
+    and for a mesh of one's own all pieces are kept."""
     smoothing_iterations: Annotated[int, Range(least=0, most=1000)] = 3
     """Rounds of Taubin smoothing, which removes the grid's steps without shrinking the object; 0 is none."""
-    max_faces: Annotated[int, Range(least=4, most=10_000_000)] = 20_000
-    """Meshes with more triangles are simplified to this many."""
+    max_faces: Annotated[int, Range(least=4, most=MOST_FACES)] | None = None
+    """Meshes with more triangles are simplified to this many. null: 20000, and a mesh of one's own keeps all of its."""
     texture_size: Annotated[int, Range(least=16, most=LARGEST_TEXTURE)] = 1024
     """Side of the square texture, pixels."""
     bake_samples: Annotated[int, Range(least=1, most=64)] = 4
@@ -54,8 +63,8 @@ class MeshConfig:
         check_fields(self)
 
     def least_bytes(self) -> dict[str, int]:
-        """Densities and their copy; colour and mask of each texel."""
-        return {"resolution": 8 * self.resolution**3, "texture_size": 16 * self.texture_size**2}
+        """Densities; colour and mask of each texel."""
+        return {"resolution": 4 * self.resolution**3, "texture_size": 16 * self.texture_size**2}
 
 
 @dataclass(frozen=True)

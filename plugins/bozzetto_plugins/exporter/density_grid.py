@@ -46,19 +46,19 @@ def sample_density(geometry: Geometry, resolution: int, chunk_points: int, devic
         ExportError: the density is not finite somewhere.
     """
     axis = torch.linspace(-geometry.radius, geometry.radius, resolution, device=device)
-    density = torch.cat(
-        [
-            geometry.density(axis[grid_index(numbers, resolution)]).detach().cpu()
-            for numbers in torch.arange(resolution**3, device=device).split(chunk_points)
-        ]
-    )
-    broken = int((~torch.isfinite(density)).sum())
+    total, broken = resolution**3, 0
+    density = np.empty(total, dtype=np.float32)
+    for start in range(0, total, chunk_points):
+        numbers = torch.arange(start, min(start + chunk_points, total), device=device)
+        found = geometry.density(axis[grid_index(numbers, resolution)]).detach()
+        broken += int((~torch.isfinite(found)).sum())
+        density[start : start + len(numbers)] = found.float().cpu().numpy()
     if broken:
         raise ExportError(
-            f"The density of {type(geometry).__name__} is not finite at {broken} of {len(density)} points. "
+            f"The density of {type(geometry).__name__} is not finite at {broken} of {total} points. "
             "The training diverged: export an earlier checkpoint, or train again with a lower learning rate."
         )
-    return DensityGrid(density.float().reshape(resolution, resolution, resolution).numpy(), float(geometry.radius))
+    return DensityGrid(density.reshape(resolution, resolution, resolution), float(geometry.radius))
 
 
 def grid_index(numbers: Int[Tensor, "S"], resolution: int) -> Int[Tensor, "S 3"]:
@@ -92,10 +92,16 @@ def silhouette_threshold(grid: DensityGrid) -> float:
         )
     visible = opacity >= VISIBLE_OPACITY * opacity.max()
     candidates = np.geomspace(1e-4, 1.0, CANDIDATES, endpoint=False) * peak.max()
-    covered = peak[None, :] >= candidates[:, None]
-    overlap = (covered & visible).sum(1) / (covered | visible).sum(1)
+    covered = _count_from(peak, candidates)
+    both = _count_from(peak[visible], candidates)
+    overlap = both / (covered + visible.sum() - both)
     good = candidates[overlap >= AGREEMENT * overlap.max()]
     return float(np.sqrt(good[0] * good[-1]))
+
+
+def _count_from(values: Float[np.ndarray, "P"], least: Float[np.ndarray, "C"]) -> Int[np.ndarray, "C"]:
+    """How many values are at least so large, for each of `least`."""
+    return len(values) - np.searchsorted(np.sort(values), least, side="left")
 
 
 def check_surface(grid: DensityGrid, threshold: float) -> None:
@@ -104,16 +110,16 @@ def check_surface(grid: DensityGrid, threshold: float) -> None:
     Raises:
         ExportError: the density is below the threshold everywhere, or above it nearly everywhere.
     """
-    solid = grid.density >= threshold
-    largest = float(grid.density.max())
-    if not solid.any():
+    density = grid.density
+    largest = float(density.max())
+    if largest < threshold:
         raise ExportError(
             f"There is no surface: the largest density is {largest:.3g}, below the threshold {threshold:.3g}. "
             "Train longer, or lower export.mesh.threshold, or set it to 'auto'."
         )
-    border = np.ones_like(solid)
-    border[1:-1, 1:-1, 1:-1] = False
-    share = float(solid[border].mean())
+    inner = density[1:-1]
+    sides = [density[0], density[-1], inner[:, 0], inner[:, -1], inner[:, 1:-1, 0], inner[:, 1:-1, -1]]
+    share = sum(int((side >= threshold).sum()) for side in sides) / sum(side.size for side in sides)
     if share > FULL_SHARE:
         raise ExportError(
             f"The scene is filled to its border: the density is above the threshold {threshold:.3g} over "

@@ -10,11 +10,15 @@ from jaxtyping import Float, Int
 from skimage.measure import marching_cubes
 from torch import Tensor
 
+from bozzetto.errors import ExportError
 from bozzetto.types import Mesh
 from bozzetto_plugins.exporter.density_grid import DensityGrid
 
 BISECTIONS = 6
 """Halvings of a grid edge: the surface is found to 1/64 of a cell."""
+
+SLAB_POINTS = 1 << 24
+"""Grid points cut at a time."""
 
 DensityAt = Callable[[Float[Tensor, "S 3"]], Float[Tensor, "S"]]
 
@@ -25,13 +29,55 @@ def extract_surface(grid: DensityGrid, threshold: float, density_at: DensityAt) 
     The cube is surrounded by empty points, so that the mesh is closed also where the object touches the border.
     Densities change by orders of magnitude within a cell, which makes interpolation between grid points place the
     surface badly; so each vertex is moved along its grid edge to where `density_at`, the field itself, crosses.
+    Slabs of `SLAB_POINTS` are cut one after the other and joined at their common planes, which bounds the memory.
+
+    Raises:
+        ExportError: the density crosses the threshold nowhere.
     """
-    padded = np.pad(grid.density, 1)
-    # density / (density + threshold) is 1/2 at the surface and lies in [0, 1], however large densities are.
-    vertices, faces, _, _ = marching_cubes(padded / (padded + threshold), 0.5, gradient_direction="ascent")
-    vertices = _bisect(vertices.astype(np.float64), padded, grid, threshold, density_at)
-    points = _to_world(vertices, grid)
-    return Mesh(torch.from_numpy(points.astype(np.float32)), torch.from_numpy(faces.astype(np.int64)))
+    side = len(grid.density) + 2
+    planes = max(2, SLAB_POINTS // side**2)
+    vertices, faces, count = [], [], 0
+    for first in range(0, side - 1, planes - 1):
+        slab = _padded(grid.density, first, min(first + planes, side))
+        # density / (density + threshold) is 1/2 at the surface and lies in [0, 1], however large densities are.
+        level = slab / (slab + np.float32(threshold))
+        if not level.min() < 0.5 < level.max():
+            continue
+        points, corners, _, _ = marching_cubes(level, 0.5, gradient_direction="ascent")
+        moved = _bisect(points.astype(np.float64), slab, first, grid, threshold, density_at)
+        moved[:, 0] += first
+        vertices.append(moved)
+        faces.append(corners.astype(np.int64) + count)
+        count += len(moved)
+    if not vertices:
+        raise ExportError("There is no surface: the density only touches the threshold. Lower export.mesh.threshold.")
+    index, corners = _joined(np.concatenate(vertices), np.concatenate(faces), planes - 1)
+    points = _to_world(index, grid)
+    return Mesh(torch.from_numpy(points.astype(np.float32)), torch.from_numpy(corners))
+
+
+def _padded(density: Float[np.ndarray, "N N N"], first: int, last: int) -> Float[np.ndarray, "S P P"]:
+    """Planes [first, last) of the grid with empty points all around."""
+    low, high = max(first - 1, 0), min(last - 1, len(density))
+    before, after = int(first == 0), int(last == len(density) + 2)
+    return np.pad(density[low:high], ((before, after), (1, 1), (1, 1)))
+
+
+def _joined(
+    vertices: Float[np.ndarray, "V 3"], faces: Int[np.ndarray, "T 3"], step: int
+) -> tuple[Float[np.ndarray, "W 3"], Int[np.ndarray, "T 3"]]:
+    """One vertex instead of the two that both slabs have at a plane they share, every `step` planes.
+
+    Both have moved it along the same grid edge to the same place.
+    """
+    shared = np.flatnonzero(vertices[:, 0] % step == 0.0)
+    if not len(shared):
+        return vertices, faces
+    _, first, number = np.unique(vertices[shared], axis=0, return_index=True, return_inverse=True)
+    representative = np.arange(len(vertices))
+    representative[shared] = shared[first][number.reshape(-1)]
+    kept, compact = np.unique(representative, return_inverse=True)
+    return vertices[kept], compact[faces]
 
 
 def _to_world(index: Float[np.ndarray, "*any 3"], grid: DensityGrid) -> Float[np.ndarray, "*any 3"]:
@@ -41,22 +87,27 @@ def _to_world(index: Float[np.ndarray, "*any 3"], grid: DensityGrid) -> Float[np
 
 def _bisect(
     vertices: Float[np.ndarray, "V 3"],
-    padded: Float[np.ndarray, "P P P"],
+    slab: Float[np.ndarray, "S P P"],
+    first: int,
     grid: DensityGrid,
     threshold: float,
     density_at: DensityAt,
 ) -> Float[np.ndarray, "V 3"]:
-    """Halve each vertex's grid edge towards the crossing. The few vertices inside a cell stay where they are."""
+    """Halve each vertex's grid edge towards the crossing. The few vertices inside a cell stay where they are.
+
+    Args:
+        vertices: positions in the slab, whose plane 0 is plane `first` of the padded grid.
+    """
     low, high = np.floor(vertices), np.ceil(vertices)
     on_edge = np.flatnonzero((high > low).sum(1) == 1)
     low, high = low[on_edge], high[on_edge]
-    low_is_solid = (padded[_corner(low)] >= threshold)[:, None]
+    low_is_solid = (slab[_corner(low)] >= threshold)[:, None]
     solid, empty = np.where(low_is_solid, low, high), np.where(low_is_solid, high, low)
+    start = np.array([first, 0.0, 0.0])
     for _ in range(BISECTIONS):
         middle = 0.5 * (solid + empty)
-        inside = (density_at(torch.from_numpy(_to_world(middle, grid).astype(np.float32))) >= threshold).numpy()[
-            :, None
-        ]
+        places = torch.from_numpy(_to_world(middle + start, grid).astype(np.float32))
+        inside = (density_at(places) >= threshold).numpy()[:, None]
         solid, empty = np.where(inside, middle, solid), np.where(inside, empty, middle)
     moved = vertices.copy()
     moved[on_edge] = 0.5 * (solid + empty)

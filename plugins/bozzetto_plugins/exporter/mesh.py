@@ -80,6 +80,7 @@ class Mesh:
             "vertices": len(surface.mesh.vertices),
             "faces": len(surface.mesh.faces),
             "loose_pieces_dropped": surface.dropped,
+            "simplified_from": surface.simplified_from,
             "watertight": is_watertight(surface.mesh),
             "threshold": surface.threshold,
             "texture_size": self.config.texture_size,
@@ -90,10 +91,12 @@ class Mesh:
         """One line for the user."""
         how = " (chosen by silhouette)" if self.config.threshold == "auto" else ""
         cut = "the geometry's own surface" if surface.threshold is None else f"threshold {surface.threshold:.4g}{how}"
+        less = f" (simplified from {surface.simplified_from})" if surface.simplified_from else ""
         sizes = ", ".join(f"{path.name} {path.stat().st_size / 1e6:.2f} MB" for path in files)
         extent = " x ".join(f"{side:.2f}" for side in facts["size_m"])
         return (
-            f"Mesh: {facts['vertices']} vertices, {facts['faces']} faces, {surface.dropped} loose pieces dropped, "
+            f"Mesh: {facts['vertices']} vertices, {facts['faces']} faces{less}, "
+            f"{surface.dropped} loose pieces dropped, "
             f"{'watertight' if facts['watertight'] else 'not watertight'}, {cut}, {extent} m, "
             f"texture {self.config.texture_size} px; {sizes}; read back and checked."
         )

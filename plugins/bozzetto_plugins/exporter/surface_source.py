@@ -10,9 +10,9 @@ from torch import Tensor
 
 from bozzetto.errors import ExportError
 from bozzetto.kinds.exporter import Scene
-from bozzetto.kinds.geometry import MeshGeometry
+from bozzetto.kinds.geometry import GivenMesh, MeshGeometry
 from bozzetto.types import Mesh
-from bozzetto_plugins.exporter.config import MeshConfig
+from bozzetto_plugins.exporter.config import FIELD_COMPONENT_SHARE, FIELD_FACES, MeshConfig
 from bozzetto_plugins.exporter.density_grid import check_surface, sample_density, silhouette_threshold
 from bozzetto_plugins.exporter.marching_cubes import extract_surface
 from bozzetto_plugins.exporter.mesh_cleanup import keep_large_components, simplify, smooth
@@ -27,10 +27,12 @@ class Surface:
     """Loose pieces left out."""
     threshold: float | None
     """Density at which marching cubes cut; None for a geometry that is a mesh."""
+    simplified_from: int | None
+    """Triangles before simplification; None: there was none."""
 
 
 def surface_of(scene: Scene, config: MeshConfig) -> Surface:
-    """The scene's surface without loose pieces, at most `max_faces` triangles.
+    """The scene's surface without loose pieces, at most `max_faces` triangles; a mesh of the user's own as it is.
 
     Raises:
         ExportError: there is no surface, it fills the scene, or a number is not finite.
@@ -39,14 +41,20 @@ def surface_of(scene: Scene, config: MeshConfig) -> Surface:
         mesh, threshold = own_mesh(scene.geometry), None
     else:
         mesh, threshold = _marching_cubes(scene, config)
-    mesh, dropped = keep_large_components(mesh, config.min_component_share)
+    given = isinstance(scene.geometry, GivenMesh) and scene.geometry.triangles_are_given
+    most, share, dropped = config.max_faces, config.min_component_share, 0
+    if share is not None or not given:
+        mesh, dropped = keep_large_components(mesh, FIELD_COMPONENT_SHARE if share is None else share)
     if threshold is not None:
         mesh = smooth(mesh, config.smoothing_iterations)
-    mesh = simplify(mesh, config.max_faces)
+    if most is None:
+        most = len(mesh.faces) if given else FIELD_FACES
+    before = len(mesh.faces)
+    mesh = simplify(mesh, most)
     if len(mesh.faces) == 0:
         cure = "Train longer." if threshold is None else "Raise export.mesh.resolution, or lower export.mesh.threshold."
         raise ExportError(f"There is no surface left: every triangle is smaller than can be told apart. {cure}")
-    return Surface(mesh, dropped, threshold)
+    return Surface(mesh, dropped, threshold, before if before > most else None)
 
 
 def own_mesh(geometry: MeshGeometry) -> Mesh:

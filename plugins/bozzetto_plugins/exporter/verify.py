@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from bozzetto.kernels.api import interpolate, rasterize, texture
@@ -18,6 +18,9 @@ from bozzetto.math.silhouettes import SOLID, overlap
 from bozzetto.types import Cameras
 from bozzetto_plugins.exporter.read_back import ReadBack
 from bozzetto_plugins.exporter.white import White
+
+TOLD_BACK_FACES = 0.01
+"""Share of back faces from which they are told."""
 
 
 @dataclass(frozen=True)
@@ -40,9 +43,14 @@ class Likeness:
     """Of whole pictures on white; None where the file has no colours."""
     object_psnr_db: float | None = None
     """Of the pixels that show the object in either picture: stricter, since it leaves the white out."""
+    back_faces: float | None = None
+    """Share of the object's pixels whose nearest face looks away, where viewers show what is behind, or a hole; None:
+    hardly any."""
 
     def __str__(self) -> str:
         silhouette = f"silhouette overlap {self.silhouette_overlap:.3f}"
+        if self.back_faces is not None:
+            silhouette += f", {self.back_faces:.0%} of what should be seen are backs of faces, which viewers leave out"
         if self.psnr_db is None:
             return silhouette
         return f"PSNR {self.psnr_db:.1f} dB (object alone {self.object_psnr_db:.1f} dB), {silhouette}"
@@ -72,25 +80,46 @@ def training_views(scene: Scene, count: int, size: int) -> Views | None:
 
 def compare(found: ReadBack, views: Views) -> Likeness:
     """Draw a mesh that was read back, in world units, from the same places and measure the difference."""
-    picture, covered = draw(found, views.cameras)
-    alike = overlap(covered, views.solid)
+    picture, covered, backs = draw(found, views.cameras)
+    alike, told = overlap(covered, views.solid), backs if backs >= TOLD_BACK_FACES else None
     if picture is None:
-        return Likeness(alike)
+        return Likeness(alike, back_faces=told)
     either = covered | views.solid
     shown = either if bool(either.any()) else torch.ones_like(either)
-    return Likeness(alike, float(psnr_db(picture, views.image)), float(psnr_db(picture[shown], views.image[shown])))
+    of_object = float(psnr_db(picture[shown], views.image[shown]))
+    return Likeness(alike, float(psnr_db(picture, views.image)), of_object, told)
 
 
-def draw(found: ReadBack, cameras: Cameras) -> tuple[Float[Tensor, "B H W 3"] | None, Bool[Tensor, "B H W"]]:
-    """Pictures of a mesh in world units on white, unlit, row 0 at the top; None for the colours if it has none.
+def draw(found: ReadBack, cameras: Cameras) -> tuple[Float[Tensor, "B H W 3"] | None, Bool[Tensor, "B H W"], float]:
+    """Pictures of a mesh in world units on white, unlit, backs of faces left out as viewers do, row 0 at the top.
 
     Returns:
-        Colours, and which pixels the mesh covers.
+        Colours, None if it has none; which pixels the mesh covers; and in which share of the pixels that it would cover
+        with both sides drawn the nearest face looks away.
     """
-    mesh = found.mesh
-    faces = mesh.faces.int()
+    mesh, parts, backs, both = found.mesh, [], 0, 0
     clip = scene_clip_positions(mesh.vertices, cameras, float(mesh.vertices.abs().max()))
-    rast, _ = rasterize(clip, faces, (cameras.height, cameras.width))
+    corners = mesh.vertices[mesh.faces]
+    normal = torch.linalg.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    size = (cameras.height, cameras.width)
+    for number in range(len(cameras)):
+        toward = cameras.c2w[number, :3, 3] - corners[:, 0]
+        front = (normal * toward).sum(-1) > 0.0
+        nearest = rasterize(clip[number : number + 1], mesh.faces.int(), size)[0][..., 3]
+        seen = nearest[nearest > 0].long() - 1
+        backs, both = backs + int((~front[seen]).sum()), both + len(seen)
+        parts.append(_draw_one(found, clip[number : number + 1], mesh.faces[front].int(), size))
+    pictures = [picture for picture, _ in parts if picture is not None]
+    covered = torch.cat([solid for _, solid in parts])
+    return torch.cat(pictures) if pictures else None, covered, backs / max(both, 1)
+
+
+def _draw_one(
+    found: ReadBack, clip: Float[Tensor, "1 V 4"], faces: Int[Tensor, "T 3"], size: tuple[int, int]
+) -> tuple[Float[Tensor, "1 H W 3"] | None, Bool[Tensor, "1 H W"]]:
+    """One picture of some faces, and which pixels they cover."""
+    mesh = found.mesh
+    rast, _ = rasterize(clip, faces, size)
     covered = rast[..., 3] > 0
     if mesh.texture is not None and mesh.uvs is not None:
         uv, _ = interpolate(mesh.uvs[None], rast, faces)

@@ -213,7 +213,9 @@ def test_an_albedo_that_is_not_finite_is_an_error(tmp_path: Path) -> None:
     ("changes", "message"),
     [
         ({"formats": ()}, "formats: must name at least one of glb, obj, ply, stl"),
-        ({"resolution": 4}, "resolution: must lie in [8, 4096], got 4"),
+        ({"resolution": 4}, "resolution: must lie in [8, 1024], got 4"),
+        ({"resolution": 2000}, "resolution: must lie in [8, 1024], got 2000"),
+        ({"max_faces": 3}, "max_faces: must lie in [4, 16000000], got 3"),
         ({"texture_size": 8}, "texture_size: must lie in [16, 8192], got 8"),
         ({"texture_size": 9000}, "texture_size: must lie in [16, 8192], got 9000"),
         ({"verify_size": 4}, "verify_size: must lie in [8, 4096], got 4"),

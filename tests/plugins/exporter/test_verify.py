@@ -66,7 +66,7 @@ def test_the_drawing_is_what_a_camera_sees(tmp_path: Path) -> None:
     with torch.no_grad():
         baked = bake(unwrap(Mesh(vertices, torch.tensor(shape.faces)), 256), scene, 256, 1, 0.01, 65536)
     cameras = camera_in_front(128)
-    picture, covered = draw(read_mesh(write_glb(baked, tmp_path / "t.glb")), cameras)
+    picture, covered, _ = draw(read_mesh(write_glb(baked, tmp_path / "t.glb")), cameras)
     assert (picture[~covered] == 1.0).all()
     per_unit = 64.0 / ((3.0 - CENTER[0] - HALF[0]) * torch.tan(0.5 * cameras.fov_y_rad).item())
     dark = [
@@ -82,7 +82,7 @@ def test_seams_do_not_show(tmp_path: Path) -> None:
     with torch.no_grad():
         baked = bake(unwrap(Ball().mesh, 256), scene, 256, 1, 0.01, 65536)
     cameras = camera_in_front(96)
-    picture, covered = draw(read_mesh(write_glb(baked, tmp_path / "t.glb")), cameras)
+    picture, covered, _ = draw(read_mesh(write_glb(baked, tmp_path / "t.glb")), cameras)
     rays = cameras.rays()
     along = (rays.origin * rays.direction).sum(-1)
     inside = along.square() - rays.origin.square().sum(-1) + 0.25
@@ -97,7 +97,7 @@ def test_seams_do_not_show(tmp_path: Path) -> None:
 def test_a_mesh_is_compared_in_shape_and_colour() -> None:
     cameras = camera_in_front(64)
     red, green = torch.tensor([1.0, 0.0, 0.0]).expand(8, 3), torch.tensor([0.0, 1.0, 0.0]).expand(8, 3)
-    picture, covered = draw(ReadBack(box(), red), cameras)
+    picture, covered, _ = draw(ReadBack(box(), red), cameras)
     views = Views(cameras, picture, covered)
     same = compare(ReadBack(box(), red), views)
     assert same.silhouette_overlap == 1.0 and same.psnr_db == same.object_psnr_db == pytest.approx(100.0)
