@@ -73,7 +73,7 @@ class Pipeline:
             self.folder.write_recipe(recipe)  # it may have been overridden for this
             for stage in forgotten:
                 self.folder.forget_stage(stage.name)
-        check_undeclared(recipe, self.registry)
+        check_undeclared(recipe, self.registry, self.device)
         self.observers.run_started(recipe, self.folder.path)
         try:
             for index, stage in enumerate(recipe.stages):
