@@ -64,7 +64,7 @@ class Pipeline:
             ConfigError: there is no stage of that name.
             Interrupted: a stop was asked for while a stage trained; its state is saved.
         """
-        check_undeclared(recipe, self.registry)
+        check_undeclared(recipe, self.registry, self.device)
         if from_stage:
             for stage in stages_from(recipe.stages, from_stage):
                 self.folder.forget_stage(stage.name)

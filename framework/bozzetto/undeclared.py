@@ -11,12 +11,10 @@ from bozzetto.parameters import PARTS, check_rates, stage_specs
 from bozzetto.recipe import Recipe, Stage
 from bozzetto.registry import Registry
 
-CPU = torch.device("cpu")
-
 Shapes = dict[str, tuple[int, ...]]
 
 
-def check_undeclared(recipe: Recipe, registry: Registry) -> None:
+def check_undeclared(recipe: Recipe, registry: Registry, device: torch.device) -> None:
     """Names in `lr_of` and inherited shapes of every stage that has a part without declared parameters.
 
     Raises:
@@ -29,15 +27,15 @@ def check_undeclared(recipe: Recipe, registry: Registry) -> None:
         inherits = bool(index and stage.inherit)
         if not unknown[index] and not (inherits and unknown[index - 1]):
             continue
-        scene = build_scene(stage, recipe.seed, registry, CPU)
+        scene = build_scene(stage, recipe.seed, registry, device)
         named = [(f"{part}.{name}", p) for part in PARTS for name, p in getattr(scene, part).named_parameters()]
         check_rates(stage.optimizer.lr_of, [name for name, parameter in named if parameter.requires_grad])
         if inherits:
-            _check_inherited(stage, recipe.stages[index - 1], scene, recipe.seed, registry)
+            before = recipe.stages[index - 1]
+            _check_inherited(stage, scene, before, build_scene(before, recipe.seed, registry, device))
 
 
-def _check_inherited(stage: Stage, before: Stage, scene: Scene, seed: int, registry: Registry) -> None:
-    earlier = build_scene(before, seed, registry, CPU)
+def _check_inherited(stage: Stage, scene: Scene, before: Stage, earlier: Scene) -> None:
     for part in stage.inherit:
         if getattr(stage, part).entry != getattr(before, part).entry:
             continue

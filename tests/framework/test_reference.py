@@ -37,7 +37,7 @@ def test_show_prints_the_page(registry):
     assert shown.endswith(component_page(registry.find("geometry", "hash-grid")))
     for text in (
         "# geometry/hash-grid",
-        "- `levels: int = 16`:\n  Number of resolutions",
+        "- `levels: int in [1, 32] = 16`:\n  Number of resolutions",
         "geometry: {type: hash-grid}",
     ):
         assert text in shown
@@ -62,7 +62,7 @@ def test_every_component_has_its_page_with_every_field(registry):
 
 def test_every_key_is_on_its_page_and_every_page_in_the_index(registry):
     made = pages(registry)
-    assert "`extends`" in made["recipe.md"] and "`checkpoint_every: int = 250`" in made["recipe.md"]
+    assert "`extends`" in made["recipe.md"] and "`checkpoint_every: int in [1, 1000000000] = 250`" in made["recipe.md"]
     index = (FOLDER / "README.md").read_text(encoding="utf-8")
     for path in FOLDER.rglob("*.md"):
         assert path.name == "README.md" or f"({path.relative_to(FOLDER).as_posix()})" in index, path

@@ -102,9 +102,8 @@ def test_an_unknown_elevation_is_told_by_the_guidance(tiny, photo, tiny_zero123_
 
 def test_an_elevation_nobody_can_tell_must_be_given(tiny, photo):
     unknown = {**REFERENCE, "views": {**REFERENCE["views"], "elevation_deg": "estimate"}}
-    recipe = tiny.recipe({"image": "photo.png", "system": {"tasks": {"reference": unknown}}})
     with pytest.raises(ConfigError, match="no guidance of this stage can"):
-        tiny.system(recipe)
+        tiny.recipe({"image": "photo.png", "system": {"tasks": {"reference": unknown}}})
 
 
 def test_two_tasks_train_one_scene(tiny, photo, tiny_zero123_model, tmp_path):

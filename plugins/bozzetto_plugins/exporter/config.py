@@ -34,7 +34,7 @@ class MeshConfig:
     """Grid points along each side of the scene's cube at which the density is looked up, at most 1024; each of the
     resolution^3 points takes 4 bytes. Not read for a geometry that is a mesh already, nor are `threshold` and
     `smoothing_iterations`."""
-    threshold: Annotated[float, Range(least=1e-6, most=1e6)] | Literal["auto"] = "auto"
+    threshold: Annotated[float, Range(least=1e-6, most=1e12)] | Literal["auto"] = "auto"
     """Density of the surface, per world unit; `auto` takes the one whose silhouette agrees best with what the volume
     shows."""
     min_component_share: Annotated[float, Range(least=0.0, below=1.0)] | None = None

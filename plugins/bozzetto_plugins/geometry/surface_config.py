@@ -111,7 +111,7 @@ class DmtetConfig:
     """Half axes of the ellipsoid along x, y and z, world units."""
     start_mesh: AssetConfig = field(default_factory=AssetConfig)
     """The closed mesh to start from; its surface alone is read, not its colours."""
-    threshold: Annotated[float, Range(least=1e-6, most=1e6)] | None = None
+    threshold: Annotated[float, Range(least=1e-6, most=1e12)] | None = None
     """Density that counts as solid in a stage before that has densities, per world unit; null: chosen by its masks."""
     inherit_features: bool = True
     """Whether colours, too, start from a stage before with densities; its hash grid must then be like this one's."""

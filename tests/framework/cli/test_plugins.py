@@ -48,7 +48,12 @@ def test_no_plugins_at_all_says_what_to_do():
 
 def test_show_explains_fields(capsys):
     code, out, _ = run(capsys, "plugins", "show", "geometry/hash-grid")
-    assert code == 0 and "levels: int = 16" in out and "Number of resolutions" in out and out.startswith("bozzetto ")
+    assert (
+        code == 0
+        and "levels: int in [1, 32] = 16" in out
+        and "Number of resolutions" in out
+        and out.startswith("bozzetto ")
+    )
     code, out, _ = run(capsys, "plugins", "show", "geometry/bozzetto/hash-grid")
     assert code == 0 and "# geometry/hash-grid" in out
 

@@ -11,7 +11,7 @@ from bozzetto.config import REQUIRED
 from bozzetto.convert.choose import field_of
 from bozzetto.convert.rules import UNSET
 from bozzetto.convert.run_parts import BLOCKS, PARTS, SLOTS
-from bozzetto.convert.source import read
+from bozzetto.convert.source import Source, read
 from bozzetto.convert.stages import as_stages
 from bozzetto.convert.translate import PLAIN, TOP, translate
 from bozzetto.convert.values import is_zero
@@ -262,3 +262,32 @@ def test_the_report_is_in_the_file_and_on_the_terminal(registry):
         assert f"# {heading}" in text and heading in lines
     assert "colours are RGB here, not 4 channels" in text and "colours are RGB here, not 4 channels" in lines
     assert yaml.safe_load(text)["system"]["geometry"]["type"] == "hash-grid"
+
+
+@pytest.mark.parametrize(
+    ("geometry", "rates", "placed"),
+    [
+        ({"fix_geometry": True}, {"geometry.encoding": 0.01}, {"geometry.features.encoding"}),
+        ({}, {"geometry.encoding": 0.01, "geometry.feature_network": 0.02, "geometry.sdf": 0.03},
+         {"geometry.features.encoding", "geometry.features.feature_network", "geometry.sdf"}),
+        ({"fix_geometry": True}, {"geometry.sdf": 0.01}, set()),
+    ],
+)  # fmt: skip
+def test_learning_rates_land_on_parameters_that_are_there(registry, tmp_path, geometry, rates, placed):
+    theirs = {
+        "system": {
+            "geometry_type": "tetrahedra-sdf-grid",
+            "geometry": {"isosurface_resolution": 8, **geometry},
+            "material_type": "no-material",
+            "background_type": "solid-color-background",
+            "renderer_type": "nvdiff-rasterizer",
+            "guidance_type": "stable-diffusion-guidance",
+            "loss": {"lambda_sds": 1.0},
+            "optimizer": {"name": "Adam", "params": {name: {"lr": lr} for name, lr in rates.items()}},
+        },
+        "trainer": {"max_steps": 10},
+    }
+    draft = translate(Source("theirs.yaml", theirs, {}), registry)
+    prefix = "system.optimizer.lr_of/"
+    assert {path.removeprefix(prefix) for path in draft.lines if path.startswith(prefix)} == placed
+    assert placed or any("parameters of that name" in note.why for note in draft.notes)
