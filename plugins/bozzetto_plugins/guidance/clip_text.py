@@ -15,7 +15,7 @@ from transformers import CLIPTextModel, CLIPTokenizer
 
 from bozzetto.files import sha256_of
 from bozzetto.model_folder import read_settings
-from bozzetto_plugins.guidance.weights import reading, require_whole, variant_of, without_bars
+from bozzetto_plugins.guidance.weights import reading, require_size, require_whole, variant_of, without_bars
 
 log = logging.getLogger(__name__)
 
@@ -81,6 +81,7 @@ class ClipText:
     def _load(self) -> CLIPTextModel:
         path = self.folder / "text_encoder"
         with reading("The text encoder", path), without_bars():
+            require_size(lambda: CLIPTextModel(CLIPTextModel.config_class.from_pretrained(path)), path)
             encoder, loaded = CLIPTextModel.from_pretrained(
                 path, dtype=self.dtype, variant=variant_of(path), use_safetensors=True, local_files_only=True,
                 output_loading_info=True,

@@ -16,16 +16,13 @@ from torch import Tensor, nn
 from bozzetto.errors import ModelError
 from bozzetto.kinds.guidance import folder_of
 from bozzetto.math.score import epsilon_from_v, x0_from_epsilon, x0_from_v
-from bozzetto.model_faults import check_header
-from bozzetto.model_folder import read_settings, weights_in
+from bozzetto.model_folder import read_settings
 from bozzetto_plugins.guidance.draft_unet import unet_class
 from bozzetto_plugins.guidance.gradient_scale import scaled_backward
 from bozzetto_plugins.guidance.offload import Offload, place
-from bozzetto_plugins.guidance.weights import reading, require_whole, variant_of, without_bars
+from bozzetto_plugins.guidance.weights import reading, require_size, require_whole, variant_of, without_bars
 
 PREDICTIONS = ("epsilon", "v_prediction")
-MOST_OVER = 2
-"""Times as many weights as its files hold may a network's settings describe: some layouts share or pack them."""
 
 
 class Denoiser:
@@ -69,6 +66,10 @@ class Denoiser:
         self._rest = place(self.vae, self.unet, device, offload)
 
     def _check(self, folder: Path, image_conditioned: bool) -> None:
+        scale = self.vae.config.scaling_factor
+        for name, number in (("scaling_factor", scale), *(("sample_size", side) for side in self.latent_size)):
+            if not isinstance(number, (int, float)) or not 0.0 < number < math.inf:
+                raise ModelError(f"{folder}: the settings say {name}: {number!r:.80}, which is no size.")
         if self.prediction not in PREDICTIONS:
             known = " and ".join(PREDICTIONS)
             raise ModelError(f"{folder}: the model predicts {self.prediction!r}; this guidance knows {known}.")
@@ -96,7 +97,7 @@ class Denoiser:
     def latent_size(self) -> tuple[int, int]:
         """Height and width of the latents the model was trained on."""
         size = self.unet.config.sample_size
-        return (size, size) if isinstance(size, int) else (size[0], size[1])
+        return (size[0], size[1]) if isinstance(size, (list, tuple)) and len(size) == 2 else (size, size)
 
     @property
     def image_size(self) -> tuple[int, int]:
@@ -172,7 +173,7 @@ class Denoiser:
 def _load(family: Any, path: Path, dtype: torch.dtype) -> nn.Module:
     """One frozen network."""
     with reading(family.__name__, path), without_bars():
-        _require_size(family, path)
+        require_size(lambda: family.from_config(dict(read_settings(path / "config.json"))), path)
         network, loaded = family.from_pretrained(
             path, torch_dtype=dtype, variant=variant_of(path), use_safetensors=True, local_files_only=True,
             low_cpu_mem_usage=is_accelerate_available(),  # which diffusers would complain about
@@ -180,15 +181,6 @@ def _load(family: Any, path: Path, dtype: torch.dtype) -> nn.Module:
         )  # fmt: skip
     require_whole(loaded, family.__name__, path)
     return network.requires_grad_(False).eval()
-
-
-def _require_size(family: Any, path: Path) -> None:
-    """Raises ValueError if settings describe a network far larger than its weights, before memory is taken for it."""
-    with torch.device("meta"):
-        described = sum(p.numel() for p in family.from_config(dict(read_settings(path / "config.json"))).parameters())
-    held = sum(math.prod(shape) for file in weights_in(path) for shape in check_header(file).values())
-    if described > MOST_OVER * held:
-        raise ValueError(f"config.json describes {described:,} weights, and the files hold {held:,}")
 
 
 def _scheduler(path: Path) -> DDPMScheduler:

@@ -13,7 +13,7 @@ from transformers import CLIPVisionModelWithProjection, PreTrainedModel, ResNetF
 from bozzetto.errors import ModelError
 from bozzetto.model_folder import PROJECTIONS, read_settings
 from bozzetto_plugins.guidance.latents import resize
-from bozzetto_plugins.guidance.weights import reading, require_whole, variant_of, without_bars
+from bozzetto_plugins.guidance.weights import reading, require_size, require_whole, variant_of, without_bars
 
 POSE_WIDTH = 4
 ENCODERS: dict[str, tuple[type[PreTrainedModel], str]] = {
@@ -83,6 +83,7 @@ def load_projection(folder: Path, device: torch.device) -> nn.Linear:
 
 def _load(model: type[PreTrainedModel], path: Path, dtype: torch.dtype) -> PreTrainedModel:
     with reading("The image encoder", path), without_bars():
+        require_size(lambda: model(model.config_class.from_pretrained(path)), path)
         encoder, loaded = model.from_pretrained(
             path, dtype=dtype, variant=variant_of(path), use_safetensors=True, local_files_only=True,
             output_loading_info=True,

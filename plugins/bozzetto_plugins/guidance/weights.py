@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 import torch
+from torch import nn
 from transformers.utils import logging
 
 from bozzetto.errors import ModelError, UserError
-from bozzetto.model_folder import variant_of
+from bozzetto.model_faults import check_header
+from bozzetto.model_folder import variant_of, weights_in
 
-__all__ = ["reading", "require_whole", "variant_of", "without_bars"]
+__all__ = ["reading", "require_size", "require_whole", "variant_of", "without_bars"]
 
+MOST_OVER = 2
+"""Times as many weights as its files hold may a network's settings describe: some layouts share or pack them."""
 LONGEST = 300
 """Characters of a library's message that are shown."""
 
@@ -38,6 +43,20 @@ def reading(what: str, path: Path) -> Iterator[None]:
             f"{what} in {path} cannot be loaded: {why.removesuffix('.')}. The folder is damaged or of another kind of "
             "model: get it anew, or choose another model."
         ) from error
+
+
+def require_size(make: Callable[[], nn.Module], path: Path) -> None:
+    """Raises ValueError if settings describe a network far larger than its weights, before memory is taken for it.
+
+    Args:
+        make: builds the network by its settings; called where tensors have no data.
+        path: the folder of its weights.
+    """
+    with torch.device("meta"):
+        described = sum(parameter.numel() for parameter in make().parameters())
+    held = sum(math.prod(shape) for file in weights_in(path) for shape in check_header(file).values())
+    if described > MOST_OVER * held:
+        raise ValueError(f"config.json describes {described:,} weights, and the files hold {held:,}")
 
 
 def require_whole(loaded: Mapping[str, object], what: str, path: Path) -> None:
