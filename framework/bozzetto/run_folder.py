@@ -206,8 +206,8 @@ class RunFolder:
         """Remove files of earlier exports; what a manifest names outside of `export/` stays."""
         for file in files:
             path = self.path / file
-            if path.parent.resolve().is_relative_to(self.export.resolve()) and path.name not in ("", ".", ".."):
-                path.unlink(missing_ok=True)
+            if path.parent.resolve().is_relative_to(self.export.resolve()) and path.is_file():
+                path.unlink()
 
     def forget_stage(self, stage: str) -> None:
         """Remove a stage's checkpoint and pictures, so that it is trained again from its start."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 from PIL import Image
+from scipy.sparse import csr_matrix
 
 from bozzetto.errors import ConfigError
 from bozzetto_plugins.view_source.config import SingleImageConfig
@@ -50,37 +50,34 @@ class Window:
     side: int
 
     def cut(self, plane: Float[np.ndarray, "H W"], size: int) -> Float[np.ndarray, "S S"]:
-        """What is inside, zeros where there is nothing, averaged down to `size` pixels a side.
+        """What is inside, zeros where there is nothing, averaged by area down to `size` pixels a side.
 
-        Only the part that lies in the picture is ever held at full size, however large the window is.
+        Only what lies in the picture is ever held at full size, however large the window is.
         """
-        per_pixel = self.side / size
-        result = np.zeros((size, size), np.float32)
-        rows, y = _covered(self.top, plane.shape[0], per_pixel, size)
-        columns, x = _covered(self.left, plane.shape[1], per_pixel, size)
-        if rows.stop <= rows.start or columns.stop <= columns.start:
-            return result
-        margin = 0 if self.side == size else math.ceil(2.0 * per_pixel)  # what a window that overhangs averages with
-        part = plane[y, x]
-        if self.side == size:
-            result[rows, columns] = part
-            return result
-        edges = [
-            (self.top + rows.start * per_pixel - y.start, self.top + rows.stop * per_pixel - y.start),
-            (self.left + columns.start * per_pixel - x.start, self.left + columns.stop * per_pixel - x.start),
-        ]
-        held = np.pad(part, margin)
-        box = (edges[1][0] + margin, edges[0][0] + margin, edges[1][1] + margin, edges[0][1] + margin)
-        shape = (columns.stop - columns.start, rows.stop - rows.start)
-        result[rows, columns] = Image.fromarray(held).resize(shape, Image.Resampling.BILINEAR, box=box)
-        return result
+        rows = _shares(self.top, plane.shape[0], self.side / size, size)
+        columns = _shares(self.left, plane.shape[1], self.side / size, size)
+        return np.ascontiguousarray((columns @ (rows @ plane).T).T, dtype=np.float32)
 
 
-def _covered(start: int, length: int, per_pixel: float, size: int) -> tuple[slice, slice]:
-    """Along one axis: which pixels of the result the picture covers, and which of the picture's those are."""
-    first, last = max(0, math.floor(-start / per_pixel)), min(size, math.ceil((length - start) / per_pixel))
-    low, high = max(0, math.floor(start + first * per_pixel)), min(length, math.ceil(start + last * per_pixel))
-    return slice(first, last), slice(low, max(low, high))
+def _shares(start: int, length: int, per_pixel: float, size: int) -> csr_matrix:
+    """Along one axis, "size length": which share of each pixel of a window is made of each pixel of the picture.
+
+    Args:
+        start: of the window in the picture.
+        per_pixel: pixels of the picture, at least 1, to one of the window.
+    """
+    source = np.arange(length)
+    low, high = source - start, source - start + 1.0
+    first = np.floor(low / per_pixel)
+    rows, columns, shares = [], [], []
+    for target in (first, first + 1.0):  # a pixel that is no larger lies in two at most
+        overlap = np.minimum((target + 1.0) * per_pixel, high) - np.maximum(target * per_pixel, low)
+        inside = (overlap > 0.0) & (target >= 0.0) & (target < size)
+        rows.append(target[inside].astype(np.int64))
+        columns.append(source[inside])
+        shares.append((overlap[inside] / per_pixel).astype(np.float32))
+    entries = np.concatenate(shares), (np.concatenate(rows), np.concatenate(columns))
+    return csr_matrix(entries, shape=(size, length))
 
 
 def load_photo(config: SingleImageConfig) -> Photo:

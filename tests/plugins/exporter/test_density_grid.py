@@ -65,3 +65,19 @@ def test_the_threshold_scales_with_the_density_of_an_opaque_field() -> None:
     assert math.isclose(
         silhouette_threshold(DensityGrid(thin * 1e-3, 1e3)), 1e-3 * silhouette_threshold(DensityGrid(thin, 1.0))
     )
+
+
+def test_points_are_numbered_a_chunk_at_a_time() -> None:
+    class Counting(SoftSphere):
+        largest = 0
+
+        def density(self, points: torch.Tensor) -> torch.Tensor:
+            self.largest = max(self.largest, len(points))
+            return super().density(points)
+
+    tracked, asked = Counting(), []
+    arange = torch.arange
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch, "arange", lambda *a, **k: asked.append(arange(*a, **k)) or asked[-1])
+        sample_density(tracked, 20, 1000, torch.device("cpu"))
+    assert tracked.largest == 1000 and max(len(numbers) for numbers in asked) == 1000

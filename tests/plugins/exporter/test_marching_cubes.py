@@ -7,7 +7,9 @@ import math
 import pytest
 import torch
 
+from bozzetto.errors import ExportError
 from bozzetto.testing.scenes import SoftSphere
+from bozzetto_plugins.exporter import marching_cubes as module
 from bozzetto_plugins.exporter.density_grid import sample_density
 from bozzetto_plugins.exporter.marching_cubes import extract_surface
 from bozzetto_plugins.exporter.surface import is_watertight, signed_volume, vertex_normals
@@ -45,3 +47,22 @@ def test_what_touches_the_border_is_closed_just_outside() -> None:
     mesh = extract_surface(grid, 100.0, big.density)
     assert is_watertight(mesh) and signed_volume(mesh) > 0.0
     assert 1.0 <= mesh.vertices.abs().max() <= 1.0 + grid.cell
+
+
+@pytest.mark.parametrize("points", [2 * 27**2, 5 * 27**2, 26 * 27**2])
+def test_slabs_join_to_the_same_surface(monkeypatch: pytest.MonkeyPatch, points: int) -> None:
+    ball = SoftSphere(sphere_radius=0.47, softness=0.05).requires_grad_(False)
+    grid = sample_density(ball, 25, 5000, torch.device("cpu"))
+    whole = extract_surface(grid, 100.0, ball.density)
+    monkeypatch.setattr(module, "SLAB_POINTS", points)
+    slabs = extract_surface(grid, 100.0, ball.density)
+    assert len(slabs.vertices) == len(whole.vertices) and is_watertight(slabs)
+    triangles = [sorted(map(str, mesh.vertices[mesh.faces].sum(1).tolist())) for mesh in (whole, slabs)]
+    assert triangles[0] == triangles[1]
+
+
+def test_a_field_that_never_crosses_has_no_surface() -> None:
+    ball = SoftSphere(softness=0.05).requires_grad_(False)
+    grid = sample_density(ball, 9, 5000, torch.device("cpu"))
+    with pytest.raises(ExportError, match="There is no surface"):
+        extract_surface(grid, 1e9, ball.density)

@@ -22,7 +22,7 @@ from bozzetto_plugins.exporter.config import MeshConfig
 from bozzetto_plugins.exporter.gltf import write_glb
 from bozzetto_plugins.exporter.mesh import Mesh as MeshExporter
 from bozzetto_plugins.exporter.read_back import ReadBack, read_mesh
-from bozzetto_plugins.exporter.surface_source import own_mesh
+from bozzetto_plugins.exporter.surface_source import own_mesh, surface_of
 from bozzetto_plugins.exporter.texture_baking import bake, unwrap
 from bozzetto_plugins.exporter.verify import Views, compare, draw, training_views
 
@@ -111,6 +111,23 @@ def test_a_mesh_is_compared_in_shape_and_colour() -> None:
     assert 0.15 < smaller.silhouette_overlap < 0.3 and str(smaller).startswith("silhouette overlap 0.")
 
 
+def test_faces_that_look_inward_are_seen_as_viewers_show_them() -> None:
+    """Backs are left out: of a box turned inside out, the far walls are shown."""
+    cameras, shape = camera_in_front(64), box()
+    red, green = torch.tensor([1.0, 0.0, 0.0]), torch.tensor([0.0, 1.0, 0.0])
+    colors = torch.where(shape.vertices[:, :1] > 0.0, red, green)
+    picture, covered, backs = draw(ReadBack(shape, colors), cameras)
+    assert backs == 0.0 and (picture[0, 32, 32] == red).all()
+    inside_out = ReadBack(Mesh(shape.vertices, shape.faces.flip(1)), colors)
+    inner, _, backs = draw(inside_out, cameras)
+    assert backs == 1.0 and (inner[0, 32, 32] == green).all()
+    likeness = compare(inside_out, Views(cameras, picture, covered))
+    assert likeness.back_faces == 1.0 and likeness.object_psnr_db < 10.0
+    assert "100% of what should be seen are backs of faces" in str(likeness)
+    sheet = Mesh(shape.vertices, shape.faces[:0])
+    assert not draw(ReadBack(sheet, colors), cameras)[1].any()
+
+
 def test_the_likeness_is_told_and_kept(tmp_path: Path) -> None:
     lines: list[str] = []
     config = replace(SMALL, formats=("glb", "stl"))
@@ -169,6 +186,26 @@ def test_an_empty_or_broken_mesh_is_an_error_that_says_what_to_do(mesh: Mesh, me
     with pytest.raises(ExportError):
         MeshExporter(SMALL).export(scene, tmp_path, lambda line: None)
     assert list(tmp_path.iterdir()) == []
+
+
+class OwnBall(Ball):
+    triangles_are_given = True
+
+
+def test_own_triangles_are_kept_unless_asked_otherwise(tmp_path: Path) -> None:
+    """More than 20000, and a crumb beside them."""
+    parts = [trimesh.creation.icosphere(5, 0.5), trimesh.creation.icosphere(0, 0.05).apply_translation((0.8, 0, 0))]
+    shape = trimesh.util.concatenate(parts)
+    mesh = Mesh(torch.tensor(shape.vertices, dtype=torch.float32), torch.tensor(shape.faces))
+    config, name = replace(SMALL, max_faces=None), "simplified from"
+    found = surface_of(replace(sphere_scene(), geometry=OwnBall(mesh)), config)
+    assert torch.equal(found.mesh.faces, mesh.faces) and found.simplified_from is None and found.dropped == 0
+    other = surface_of(replace(sphere_scene(), geometry=Ball(mesh)), config)
+    assert len(other.mesh.faces) <= 20_000 and other.simplified_from == 20_480 and other.dropped == 1
+    lines: list[str] = []
+    asked = replace(config, max_faces=500, min_component_share=0.1, verify_views=0)
+    MeshExporter(asked).export(replace(sphere_scene(), geometry=OwnBall(mesh)), tmp_path, lines.append)
+    assert f"({name} 20480), 1 loose pieces dropped" in lines[0]
 
 
 def test_a_mesh_of_points_is_an_error(tmp_path: Path) -> None:
