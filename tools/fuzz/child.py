@@ -1,0 +1,151 @@
+"""What happens in the process of one command: limits, capture, watching, the program's `main`."""
+
+from __future__ import annotations
+
+import faulthandler
+import os
+import resource
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+from fuzz.audit import Sandbox, installation
+from fuzz.case import RUN, Command, Interruption
+
+PROJECT = Path(__file__).resolve().parents[2]
+MEMORY_BYTES = 2_000_000_000
+"""Resident memory of one command at most."""
+OUT, ERR, FORBIDDEN, CALLS = "stdout.txt", "stderr.txt", "forbidden.txt", "calls.txt"
+WORK = "sandbox"
+"""The sandbox below a case's folder; what stands beside it is outside."""
+
+
+def environment(home: Path) -> dict[str, str]:
+    """Variables under which all commands run: a home of their own, no downloads, as few threads as can be."""
+    return {
+        "HOME": str(home),
+        "HF_HUB_OFFLINE": "1",
+        "TRANSFORMERS_OFFLINE": "1",
+        "OMP_NUM_THREADS": "1",
+        "TOKENIZERS_PARALLELISM": "false",
+        "CUDA_VISIBLE_DEVICES": "",
+        "PYTHONUTF8": "1",
+        "COLUMNS": "100",
+    }
+
+
+def become_command(command: Command, folder: Path, stock: Path, reads_checked: bool) -> NoReturn:
+    """Turn this forked process into the command; never returns.
+
+    Args:
+        folder: of the case; the command runs in its subfolder `sandbox`, and its output is written beside it.
+        stock: files that all cases may read.
+    """
+    code = 1
+    try:
+        _capture(folder)
+        _settle(folder / WORK)
+        log = os.open(folder / FORBIDDEN, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        _limit_memory()
+        _limit_steps(command.most_steps)
+        written = (str((folder / WORK).resolve()), "/dev", "/proc/self")
+        readable = (*written, str(stock.resolve()), str(PROJECT), *installation())
+        words = [with_run(word, folder / WORK) for word in command.words]
+        Sandbox(written, readable, reads_checked, log).watch()
+        code = _main(words, command.interruption, folder)
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        for stream in (sys.stdout, sys.stderr):
+            try:
+                stream.flush()
+            except (OSError, ValueError):
+                pass
+        os._exit(code)
+
+
+def with_run(word: str, sandbox: Path) -> str:
+    """The word with the run folder of the sandbox in the place of `{run}`."""
+    if RUN not in word:
+        return word
+    found = sorted(sandbox.glob("outputs/*/*/manifest.json"))
+    return word.replace(RUN, str(found[0].parent.relative_to(sandbox)) if found else "outputs/none")
+
+
+def _main(words: list[str], interruption: Interruption | None, folder: Path) -> int:
+    from bozzetto.cli import main
+
+    counter = Counter(interruption)
+    sys.argv = ["bozzetto", *words]
+    try:
+        if interruption is not None:
+            sys.setprofile(counter)
+        return main(words)
+    except SystemExit as stop:  # argparse
+        return stop.code if isinstance(stop.code, int) else 0 if stop.code is None else 1
+    finally:
+        sys.setprofile(None)
+        (folder / WORK / CALLS).write_text(str(counter.calls))
+
+
+class Counter:
+    """A profiler that counts calls, and sends this process a signal after some of them."""
+
+    def __init__(self, interruption: Interruption | None) -> None:
+        self.interruption = interruption
+        self.calls = 0
+
+    def __call__(self, frame: Any, event: str, argument: object) -> None:
+        if event in ("call", "c_call"):
+            self.calls += 1
+            if self.interruption is not None and self.calls == self.interruption.call:
+                os.kill(os.getpid(), self.interruption.signal)
+
+
+def _capture(folder: Path) -> None:
+    """Descriptors 0, 1, 2: nothing in, files out; a session of its own, so that what it starts ends with it."""
+    os.setsid()
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+    for number, path, how in ((0, Path(os.devnull), os.O_RDONLY), (1, folder / OUT, flags), (2, folder / ERR, flags)):
+        opened = os.open(path, how, 0o600)
+        os.dup2(opened, number)
+        os.close(opened)
+    faulthandler.enable(file=2)
+    faulthandler.register(signal.SIGUSR1, file=2)
+
+
+def _settle(sandbox: Path) -> None:
+    """Home, caches and temporary files lie in the sandbox, which is the working directory."""
+    import tempfile
+
+    for name in ("home", "tmp"):
+        (sandbox / name).mkdir(exist_ok=True)
+    os.environ.update(HOME=str(sandbox / "home"), TMPDIR=str(sandbox / "tmp"), BOZZETTO_CACHE=str(sandbox / "home"))
+    tempfile.tempdir = None
+    os.chdir(sandbox)
+
+
+def _limit_memory() -> None:
+    """Let allocations fail from `MEMORY_BYTES` on, as on a machine that has no more; no core files."""
+    page = resource.getpagesize()
+    virtual, resident = (int(text) * page for text in Path("/proc/self/statm").read_text().split()[:2])
+    limit = virtual + max(MEMORY_BYTES - resident, 0)
+    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def _limit_steps(most: int) -> None:
+    """No stage trains longer than `most` steps: a damaged recipe may ask for any number."""
+    import lightning
+
+    made: Callable[..., Any] = lightning.Trainer
+
+    def shortened(*, max_steps: int, **options: Any) -> Any:
+        return made(max_steps=min(max_steps, most), **options)
+
+    lightning.Trainer = shortened  # type: ignore[misc, assignment]

@@ -1,0 +1,133 @@
+"""The command line: `python tools/fuzz [--family NAME] [--count N] [--seed S] [--case N]`."""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import os
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+
+from fuzz import recipes
+from fuzz.case import Case, Verdict
+from fuzz.child import environment
+from fuzz.pool import Pool
+from fuzz.report import Report
+from fuzz.stock import Stock
+
+Generator = Callable[[Stock, int, int, Path], Case]
+
+FAMILIES: dict[str, tuple[Generator, int]] = {
+    "recipes": (recipes.make, 10_000),
+}
+"""What makes the cases of a family, and how many of them a long run has."""
+
+
+def parser() -> argparse.ArgumentParser:
+    """Options."""
+    made = argparse.ArgumentParser("tools/fuzz", description="Attack the program with damaged inputs.")
+    made.add_argument("--family", action="append", choices=tuple(FAMILIES), help="only this one; may be repeated")
+    made.add_argument("--count", type=int, metavar="N", help="cases of each family; default: those of a long run")
+    made.add_argument("--seed", type=int, default=0, metavar="S", help="other cases")
+    made.add_argument("--case", type=int, metavar="N", help="only this case of the family, with all it says")
+    made.add_argument("--first", type=int, default=0, metavar="N", help="begin with this case")
+    made.add_argument("--jobs", type=int, default=1, metavar="N", help="cases at a time")
+    made.add_argument("--minutes", type=float, metavar="M", help="stop after this long, whatever the count")
+    made.add_argument("--seconds", type=float, default=60.0, metavar="S", help="how long a command may take")
+    made.add_argument("--keep-going", action="store_true", help="do not stop at 20 different faults")
+    made.add_argument("--keep", type=Path, metavar="FOLDER", help="leave the files of the cases there")
+    made.add_argument("--report", type=Path, metavar="FILE", help="write the faults there as Markdown, while it runs")
+    return made
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Run the cases. Returns 0 if every invariant held, else 1."""
+    options = parser().parse_args(words)
+    root = Path(tempfile.mkdtemp(prefix="bozzetto-fuzz-")) if options.keep is None else options.keep.resolve()
+    root.mkdir(parents=True, exist_ok=True)
+    os.environ.update(environment(root))
+    started = time.monotonic()
+    import_everything()
+    stock = Stock(root / "stock")
+    shutil.rmtree(stock.folder, ignore_errors=True)
+    report = Report(options.seed, options.report)
+    pool = Pool(root / "cases", stock.folder, options.jobs, options.seconds, options.keep is not None)
+    try:
+        stock.build()
+        print(f"ready after {time.monotonic() - started:.0f} s", flush=True)
+        for name in options.family or FAMILIES:
+            for verdict in pool.run(partial(make_case, name, stock, options.seed), name, numbers(options, name, started)):
+                report.add(verdict)
+                if options.case is not None:
+                    show(verdict)
+                if report.distinct >= 20 and not options.keep_going:
+                    return report.finish("stopped at 20 different faults")
+        return report.finish()
+    except KeyboardInterrupt:
+        return report.finish("stopped")
+    finally:
+        pool.stop()
+        if options.keep is None:
+            shutil.rmtree(root, ignore_errors=True)
+
+
+def make_case(family: str, stock: Stock, seed: int, number: int, sandbox: Path) -> Case:
+    """Write the files of a case; what lies outside its sandbox, too, as bait."""
+    for name in ("secret.yaml", "secret.png", "secret.glb"):
+        (sandbox.parent / name).write_text("secret: 1\n")
+    return FAMILIES[family][0](stock, seed, number, sandbox)
+
+
+def numbers(options: argparse.Namespace, family: str, started: float) -> Iterator[int]:
+    """The numbers of the cases to run, until the time is over."""
+    if options.case is not None:
+        yield options.case
+        return
+    count = FAMILIES[family][1] if options.count is None else options.count
+    for number in itertools.islice(itertools.count(options.first), count):
+        if options.minutes is not None and time.monotonic() - started > 60.0 * options.minutes:
+            return
+        yield number
+
+
+def show(verdict: Verdict) -> None:
+    """One case in full."""
+    print(f"{verdict.case.family} {verdict.case.number}: {verdict.case.what}\noutcome: {verdict.outcome}")
+    for command in verdict.case.commands:
+        print("  bozzetto", *command.words)
+    for fault in verdict.faults:
+        print(f"fault: {fault.kind}\n{fault.detail}", flush=True)
+
+
+def import_everything() -> None:
+    """Import what the commands import, once, so that each starts in milliseconds; starts no threads."""
+    import diffusers
+    import imageio_ffmpeg
+    import lightning
+    import skimage.measure
+    import tensorboard
+    import torch.utils.tensorboard
+    import transformers
+    import trimesh
+    import xatlas
+
+    import bozzetto.cli.convert
+    import bozzetto.cli.export
+    import bozzetto.cli.run
+    import bozzetto.pipeline
+    from bozzetto.registry import Registry, installed_sources
+    from bozzetto.spec import KINDS
+
+    registry = Registry.discover(installed_sources({}))
+    for kind in KINDS:
+        for name in registry.names(kind):
+            registry.implementation(kind, name)
+    for module in (diffusers, transformers):  # their classes are imported when they are first asked for
+        for name in ("AutoencoderKL", "UNet2DConditionModel", "CLIPTextModel", "CLIPTokenizer", "CLIPVisionModelWithProjection"):
+            getattr(module, name, None)
+    sys.stdout.flush()
