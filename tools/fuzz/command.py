@@ -3,29 +3,25 @@
 from __future__ import annotations
 
 import argparse
+import gc
+import importlib
 import itertools
 import os
 import shutil
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
-from fuzz import recipes
 from fuzz.case import Case, Verdict
 from fuzz.child import environment
 from fuzz.pool import Pool
 from fuzz.report import Report
 from fuzz.stock import Stock
 
-Generator = Callable[[Stock, int, int, Path], Case]
-
-FAMILIES: dict[str, tuple[Generator, int]] = {
-    "recipes": (recipes.make, 10_000),
-}
-"""What makes the cases of a family, and how many of them a long run has."""
+FAMILIES = {"recipes": 10_000, "images": 1_000, "meshes": 1_000, "folders": 300}
+"""The families, a module each, and how many cases of each a long run has."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -80,7 +76,8 @@ def make_case(family: str, stock: Stock, seed: int, number: int, sandbox: Path) 
     """Write the files of a case; what lies outside its sandbox, too, as bait."""
     for name in ("secret.yaml", "secret.png", "secret.glb"):
         (sandbox.parent / name).write_text("secret: 1\n")
-    return FAMILIES[family][0](stock, seed, number, sandbox)
+    case: Case = importlib.import_module(f"fuzz.{family}").make(stock, seed, number, sandbox)
+    return case
 
 
 def numbers(options: argparse.Namespace, family: str, started: float) -> Iterator[int]:
@@ -88,7 +85,7 @@ def numbers(options: argparse.Namespace, family: str, started: float) -> Iterato
     if options.case is not None:
         yield options.case
         return
-    count = FAMILIES[family][1] if options.count is None else options.count
+    count = FAMILIES[family] if options.count is None else options.count
     for number in itertools.islice(itertools.count(options.first), count):
         if options.minutes is not None and time.monotonic() - started > 60.0 * options.minutes:
             return
@@ -130,4 +127,5 @@ def import_everything() -> None:
     for module in (diffusers, transformers):  # their classes are imported when they are first asked for
         for name in ("AutoencoderKL", "UNet2DConditionModel", "CLIPTextModel", "CLIPTokenizer", "CLIPVisionModelWithProjection"):
             getattr(module, name, None)
-    sys.stdout.flush()
+    gc.collect()
+    gc.freeze()  # so that the processes forked from here share these objects
