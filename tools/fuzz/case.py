@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-RUN = "{run}"
-"""In a command: the run folder that an earlier command of the case made."""
+START = "{start}"
+"""In a command: `--resume` of the run folder that an earlier command has made, else `--config recipe.yaml`."""
 
 Reads = Literal["checked", "free"]
 """`checked`: reading outside the sandbox is a fault. `free`: the input names paths itself, as a recipe may."""
@@ -34,6 +34,8 @@ class Command:
     """Left out unless the command before ended with 0."""
     must_agree: bool = False
     """A refusal is a fault, as `check` has just accepted the same recipe."""
+    may_diverge: bool = False
+    """An exit with 1 because numbers are no longer finite is allowed: the input chooses the learning rate."""
     may_run_out: bool = False
     """An exit with 2 because memory is short is allowed: the input asks for an absurd but legal size."""
     most_steps: int = 3
@@ -70,6 +72,8 @@ class Result:
     forbidden: tuple[str, ...]
     """Writes and reads outside the sandbox, connections, programs started."""
     timed_out: bool
+    interrupted: bool
+    """Its interruption took place."""
 
 
 @dataclass(frozen=True)
@@ -89,11 +93,20 @@ class Verdict:
     """A case after its commands."""
 
     case: Case
+    results: tuple[Result, ...]
     outcome: str
     """`ok`, `refused`, `not finite`, `memory`, or `fault`."""
     faults: tuple[Fault, ...]
-    seconds: float
-    peak_bytes: int
+
+    @property
+    def seconds(self) -> float:
+        """How long its commands took together."""
+        return sum(item.seconds for item in self.results)
+
+    @property
+    def peak_bytes(self) -> int:
+        """Largest resident memory of any of its commands."""
+        return max(item.peak_bytes for item in self.results)
 
 
 def random_of(seed: int, family: str, number: int) -> random.Random:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import faulthandler
 import os
 import resource
@@ -13,12 +14,14 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from fuzz.audit import Sandbox, installation
-from fuzz.case import RUN, Command, Interruption
+from fuzz.case import START, Command, Interruption
 
 PROJECT = Path(__file__).resolve().parents[2]
 MEMORY_BYTES = 2_000_000_000
 """Resident memory of one command at most."""
-OUT, ERR, FORBIDDEN, CALLS = "stdout.txt", "stderr.txt", "forbidden.txt", "calls.txt"
+OUT, ERR, FORBIDDEN = "stdout.txt", "stderr.txt", "forbidden.txt"
+CALLS, SENT = "calls.txt", "sent.txt"
+"""In the sandbox: how many calls a command made that was watched for an interruption, and where its steps began; there once it was interrupted."""
 WORK = "sandbox"
 """The sandbox below a case's folder; what stands beside it is outside."""
 
@@ -37,48 +40,47 @@ def environment(home: Path) -> dict[str, str]:
     }
 
 
-def become_command(command: Command, folder: Path, stock: Path, reads_checked: bool) -> NoReturn:
+def become_command(command: Command, folder: Path, stock: Path, reads_checked: bool, seconds: float) -> NoReturn:
     """Turn this forked process into the command; never returns.
 
     Args:
+        seconds: after this long it writes to stderr where it is.
         folder: of the case; the command runs in its subfolder `sandbox`, and its output is written beside it.
         stock: files that all cases may read.
     """
     code = 1
     try:
-        _capture(folder)
+        _capture(folder, seconds)
         _settle(folder / WORK)
         log = os.open(folder / FORBIDDEN, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         _limit_memory()
         _limit_steps(command.most_steps)
         written = (str((folder / WORK).resolve()), "/dev", "/proc/self")
         readable = (*written, str(stock.resolve()), str(PROJECT), *installation())
-        words = [with_run(word, folder / WORK) for word in command.words]
+        words = [word for given in command.words for word in started(given, folder / WORK)]
         Sandbox(written, readable, reads_checked, log).watch()
         code = _main(words, command.interruption, folder)
     except BaseException:
         traceback.print_exc()
     finally:
         for stream in (sys.stdout, sys.stderr):
-            try:
+            with contextlib.suppress(OSError, ValueError):
                 stream.flush()
-            except (OSError, ValueError):
-                pass
         os._exit(code)
 
 
-def with_run(word: str, sandbox: Path) -> str:
-    """The word with the run folder of the sandbox in the place of `{run}`."""
-    if RUN not in word:
-        return word
+def started(word: str, sandbox: Path) -> tuple[str, ...]:
+    """The word; where it is `{start}`, the options that begin the run or go on with it."""
+    if word != START:
+        return (word,)
     found = sorted(sandbox.glob("outputs/*/*/manifest.json"))
-    return word.replace(RUN, str(found[0].parent.relative_to(sandbox)) if found else "outputs/none")
+    return ("--resume", str(found[0].parent.relative_to(sandbox))) if found else ("--config", "recipe.yaml")
 
 
 def _main(words: list[str], interruption: Interruption | None, folder: Path) -> int:
     from bozzetto.cli import main
 
-    counter = Counter(interruption)
+    counter = Counter(interruption, folder / WORK)
     sys.argv = ["bozzetto", *words]
     try:
         if interruption is not None:
@@ -88,25 +90,36 @@ def _main(words: list[str], interruption: Interruption | None, folder: Path) -> 
         return stop.code if isinstance(stop.code, int) else 0 if stop.code is None else 1
     finally:
         sys.setprofile(None)
-        (folder / WORK / CALLS).write_text(str(counter.calls))
+        if interruption is not None:
+            numbers = (counter.calls, counter.first_step, counter.last_step)
+            (folder / WORK / CALLS).write_text(" ".join(map(str, numbers)), encoding="utf-8")
 
 
 class Counter:
     """A profiler that counts calls, and sends this process a signal after some of them."""
 
-    def __init__(self, interruption: Interruption | None) -> None:
-        self.interruption = interruption
+    def __init__(self, interruption: Interruption | None, folder: Path) -> None:
+        self.interruption, self.folder = interruption, folder
         self.calls = 0
+        self.first_step = self.last_step = 0
+        """The calls at which the first training step began, and the last."""
 
     def __call__(self, frame: Any, event: str, argument: object) -> None:
         if event in ("call", "c_call"):
             self.calls += 1
+            if event == "call" and frame.f_code.co_name == "training_step":
+                self.first_step, self.last_step = self.first_step or self.calls, self.calls
             if self.interruption is not None and self.calls == self.interruption.call:
+                (self.folder / SENT).touch()
                 os.kill(os.getpid(), self.interruption.signal)
 
 
-def _capture(folder: Path) -> None:
-    """Descriptors 0, 1, 2: nothing in, files out; a session of its own, so that what it starts ends with it."""
+def _capture(folder: Path, seconds: float) -> None:
+    """Descriptors 0, 1, 2: nothing in, files out; a session of its own, so that what it starts ends with it.
+
+    Args:
+        seconds: after this long it says where it is.
+    """
     os.setsid()
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -116,7 +129,7 @@ def _capture(folder: Path) -> None:
         os.dup2(opened, number)
         os.close(opened)
     faulthandler.enable(file=2)
-    faulthandler.register(signal.SIGUSR1, file=2)
+    faulthandler.dump_traceback_later(seconds, file=2)  # a thread's: signals are taken and given back by others
 
 
 def _settle(sandbox: Path) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import gc
 import importlib
-import itertools
+import io
 import os
+import shlex
 import shutil
 import tempfile
 import time
@@ -16,11 +18,12 @@ from pathlib import Path
 
 from fuzz.case import Case, Verdict
 from fuzz.child import environment
+from fuzz.judge import last_lines
 from fuzz.pool import Pool
-from fuzz.report import Report
+from fuzz.report import Report, shown
 from fuzz.stock import Stock
 
-FAMILIES = {"recipes": 10_000, "images": 1_000, "meshes": 1_000, "folders": 300}
+FAMILIES = {"recipes": 10_000, "images": 1_000, "meshes": 1_000, "folders": 300, "kills": 40}
 """The families, a module each, and how many cases of each a long run has."""
 
 
@@ -28,7 +31,13 @@ def parser() -> argparse.ArgumentParser:
     """Options."""
     made = argparse.ArgumentParser("tools/fuzz", description="Attack the program with damaged inputs.")
     made.add_argument("--family", action="append", choices=tuple(FAMILIES), help="only this one; may be repeated")
-    made.add_argument("--count", type=int, metavar="N", help="cases of each family; default: those of a long run")
+    made.add_argument(
+        "--count",
+        type=counts,
+        default=FAMILIES,
+        metavar="N",
+        help="cases of each family, or recipes=60,meshes=10 for these alone; default: a long run",
+    )
     made.add_argument("--seed", type=int, default=0, metavar="S", help="other cases")
     made.add_argument("--case", type=int, metavar="N", help="only this case of the family, with all it says")
     made.add_argument("--first", type=int, default=0, metavar="N", help="begin with this case")
@@ -39,6 +48,20 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--keep", type=Path, metavar="FOLDER", help="leave the files of the cases there")
     made.add_argument("--report", type=Path, metavar="FILE", help="write the faults there as Markdown, while it runs")
     return made
+
+
+def counts(text: str) -> dict[str, int]:
+    """`"20"` or `"recipes=60,meshes=10"` as numbers of cases by family.
+
+    Raises:
+        ValueError: neither; argparse says so.
+    """
+    if "=" not in text:
+        return dict.fromkeys(FAMILIES, int(text))
+    found = {name: int(number) for name, _, number in (item.partition("=") for item in text.split(","))}
+    if not found.keys() <= FAMILIES.keys():
+        raise ValueError(text)
+    return found
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -56,8 +79,10 @@ def main(words: Sequence[str] | None = None) -> int:
     try:
         stock.build()
         print(f"ready after {time.monotonic() - started:.0f} s", flush=True)
-        for name in options.family or FAMILIES:
-            for verdict in pool.run(partial(make_case, name, stock, options.seed), name, numbers(options, name, started)):
+        for name in options.family or options.count:
+            for verdict in pool.run(
+                partial(make_case, name, stock, options.seed), name, numbers(options, name, started)
+            ):
                 report.add(verdict)
                 if options.case is not None:
                     show(verdict)
@@ -85,8 +110,7 @@ def numbers(options: argparse.Namespace, family: str, started: float) -> Iterato
     if options.case is not None:
         yield options.case
         return
-    count = FAMILIES[family] if options.count is None else options.count
-    for number in itertools.islice(itertools.count(options.first), count):
+    for number in range(options.first, options.first + options.count[family]):
         if options.minutes is not None and time.monotonic() - started > 60.0 * options.minutes:
             return
         yield number
@@ -95,8 +119,11 @@ def numbers(options: argparse.Namespace, family: str, started: float) -> Iterato
 def show(verdict: Verdict) -> None:
     """One case in full."""
     print(f"{verdict.case.family} {verdict.case.number}: {verdict.case.what}\noutcome: {verdict.outcome}")
-    for command in verdict.case.commands:
-        print("  bozzetto", *command.words)
+    for result in verdict.results:
+        print(
+            f"\n$ bozzetto {shown(shlex.join(result.command.words))}\n{last_lines(result.out)}\n{last_lines(result.err)}"
+        )
+        print(f"exit {result.code}, {result.seconds:.1f} s, {result.peak_bytes / 1e9:.2f} GB")
     for fault in verdict.faults:
         print(f"fault: {fault.kind}\n{fault.detail}", flush=True)
 
@@ -104,14 +131,7 @@ def show(verdict: Verdict) -> None:
 def import_everything() -> None:
     """Import what the commands import, once, so that each starts in milliseconds; starts no threads."""
     import diffusers
-    import imageio_ffmpeg
-    import lightning
-    import skimage.measure
-    import tensorboard
-    import torch.utils.tensorboard
     import transformers
-    import trimesh
-    import xatlas
 
     import bozzetto.cli.convert
     import bozzetto.cli.export
@@ -125,7 +145,15 @@ def import_everything() -> None:
         for name in registry.names(kind):
             registry.implementation(kind, name)
     for module in (diffusers, transformers):  # their classes are imported when they are first asked for
-        for name in ("AutoencoderKL", "UNet2DConditionModel", "CLIPTextModel", "CLIPTokenizer", "CLIPVisionModelWithProjection"):
+        for name in (
+            "AutoencoderKL",
+            "UNet2DConditionModel",
+            "CLIPTextModel",
+            "CLIPTokenizer",
+            "CLIPVisionModelWithProjection",
+        ):
             getattr(module, name, None)
+    with contextlib.redirect_stdout(io.StringIO()):
+        bozzetto.cli.main(["check", "dreamfusion-sd"])  # what is imported and cached on the way
     gc.collect()
     gc.freeze()  # so that the processes forked from here share these objects

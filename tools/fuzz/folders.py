@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import shutil
 from pathlib import Path
@@ -41,11 +40,20 @@ def _run(stock: Stock, source: random.Random, number: int, sandbox: Path) -> Cas
     what = []
     for _ in range(source.choice((1, 1, 1, 2))):
         files = [path for path in sorted(folder.rglob("*")) if path.is_file() or path.is_symlink()]
-        important = [path for path in files if path.name in ("manifest.json", "recipe.yaml") or path.suffix in (".ckpt", ".csv")]
+        important = [
+            path for path in files if path.name in ("manifest.json", "recipe.yaml") or path.suffix in (".ckpt", ".csv")
+        ]
         folders = [path for path in sorted(folder.rglob("*")) if path.is_dir() and not path.is_symlink()]
         place = source.choice((*important, *important, *important, *files, *folders) or (folder,))
         what.append(f"{place.relative_to(folder)}: {_damage_run_file(place, source)}")
-    words = source.choice((("run", "--resume", "run"), ("run", "--resume", "run"), ("export", "run"), ("run", "--resume", "run", "--from-stage", "main")))
+    words = source.choice(
+        (
+            ("run", "--resume", "run"),
+            ("run", "--resume", "run"),
+            ("export", "run"),
+            ("run", "--resume", "run", "--from-stage", "main"),
+        )
+    )
     again = Command(words, most_steps=2 * STEPS)
     return Case(FAMILY, number, f"run: {', '.join(what)}", (again, Command(("export", "run"))))
 
@@ -89,7 +97,7 @@ def _damage_file(place: Path, source: random.Random) -> str:
         place.write_bytes(b"")
     elif kind == "link":
         target = source.choice(("nowhere", place.name, ".", "/dev/null", "../run"))
-        os.symlink(target, place)
+        place.symlink_to(target)
         return f"is a link to {target}"
     return f"is {kind}"
 
@@ -130,7 +138,9 @@ def _wrong_checkpoint(place: Path, source: random.Random) -> str:
     elif kind == "dtype":
         weights[name] = weights[name].to(source.choice((torch.int64, torch.float64, torch.bool, torch.complex64)))
     elif kind == "nan":
-        weights[name] = torch.full_like(weights[name], float("nan")) if weights[name].is_floating_point() else weights[name]
+        weights[name] = (
+            torch.full_like(weights[name], float("nan")) if weights[name].is_floating_point() else weights[name]
+        )
     elif kind == "missing":
         del weights[name]
     elif kind == "unknown":

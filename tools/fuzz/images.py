@@ -95,7 +95,9 @@ def picture(source: random.Random) -> tuple[bytes, str, str]:
 def _saved(source: random.Random) -> tuple[bytes, str, str]:
     """A picture as Pillow writes it, in a mode and format that go together."""
     size = source.choices(SIZES, LIKELY)[0]
-    alpha = source.choice(("disc", "disc", "full", "254", "corners", "pixel", "dots", "half", "empty", "border", "noise", "cut"))
+    alpha = source.choice(
+        ("disc", "disc", "full", "254", "corners", "pixel", "dots", "half", "empty", "border", "noise", "cut")
+    )
     base = Image.fromarray(_pixels(size, alpha, source), "RGBA")
     mode = source.choice(MODES)
     form = source.choice(("PNG", "PNG", "PNG", *FORMATS))
@@ -159,7 +161,7 @@ def _size_of(content: bytes) -> tuple[int, int]:
             width, height = opened.size
     except Exception:  # of a damaged file, any
         return 64, 64
-    return (width, height) if 32 <= min(width, height) and width * height < 5_000_000 else (64, 64)
+    return (width, height) if min(width, height) >= 32 and width * height < 5_000_000 else (64, 64)
 
 
 def _chunk(kind: bytes, data: bytes) -> bytes:
@@ -173,7 +175,9 @@ def _png(width: int, height: int, depth: int, color: int, *chunks: bytes) -> byt
 
 def _claims(source: random.Random) -> tuple[bytes, str]:
     """A header that claims a size, with pixels that compress to nothing or are not there."""
-    width, height = source.choice(((50_000, 50_000), (2**31 - 1, 1), (0, 0), (7000, 7000), (32, 1_500_000), (100_000, 499)))
+    width, height = source.choice(
+        ((50_000, 50_000), (2**31 - 1, 1), (0, 0), (7000, 7000), (32, 1_500_000), (100_000, 499))
+    )
     data = zlib.compress(bytes(min(width * 4 * min(height, 500), 30_000_000))) if source.random() < 0.6 else b""
     content = _png(width, height, source.choice((8, 16)), source.choice((2, 6)), _chunk(b"IDAT", data))
     return content, f"PNG that claims {width}x{height}"

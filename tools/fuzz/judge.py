@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import re
+import signal
 from collections.abc import Sequence
 from pathlib import Path
 
 from fuzz.case import Case, Fault, Result, Verdict
 from fuzz.child import MEMORY_BYTES, PROJECT
 
-ERROR_LINE = re.compile(r"^(?:bozzetto[ \w-]*: )?error: .*\S", re.MULTILINE)
+ERROR_LINE = re.compile(r"(?:^|\r)(?:bozzetto[ \w-]*: )?error: .*\S", re.MULTILINE)
 NOT_FINITE = re.compile(r"not finite|non-finite|nan\b|infinit", re.IGNORECASE)
+DONE = re.compile(r"^done in ", re.MULTILINE)
+LEARNT = re.compile(r"vanished|no surface|export\.\S+: ", re.IGNORECASE)
+"""What no check can know: it depends on the scene that was trained."""
 MEMORY = re.compile(r"memory", re.IGNORECASE)
 SAVED_LOG = re.compile(r"/\S+\.(?:log|txt)\b")
 TRACEBACK = "Traceback (most recent call last)"
@@ -30,10 +34,7 @@ def judge(case: Case, results: Sequence[Result], stray: Sequence[str], wrong: Se
     faults = [*wrong, *(fault for result in results for fault in faults_of(result))]
     if stray:
         faults.append(Fault("file written beside the sandbox", ", ".join(stray), results[-1].command.words))
-    outcome = "fault" if faults else outcome_of(results[-1])
-    return Verdict(
-        case, outcome, tuple(faults), sum(item.seconds for item in results), max(item.peak_bytes for item in results)
-    )
+    return Verdict(case, tuple(results), "fault" if faults else outcome_of(results[-1]), tuple(faults))
 
 
 def outcome_of(result: Result) -> str:
@@ -45,46 +46,54 @@ def outcome_of(result: Result) -> str:
 
 def faults_of(result: Result) -> list[Fault]:
     """Every invariant that a command broke."""
-    kinds = []
-    if result.timed_out:
-        kinds.append(f"hang: {place_of(result.err.rpartition('most recent call first')[2], newest_first=True)}")
-    elif result.code < 0 and not _sent(result, -result.code):
-        kinds.append(f"killed by signal {-result.code}: {place_of(result.err, newest_first=True)}")
-    kinds += _about_code(result)
+    kinds = _about_end(result)
     if result.peak_bytes > MEMORY_BYTES:
         kinds.append(f"memory: {result.peak_bytes / 1e9:.0f} GB")
-    kinds += [_NUMBERS.sub("N", Path(line).name if line.startswith("read ") else line) for line in result.forbidden]
+    kinds += [_NUMBERS.sub("N", line) for line in result.forbidden]
     detail = last_lines(result.err) or last_lines(result.out)
     if result.forbidden:
         detail = "\n".join(result.forbidden[:3]) + "\n" + detail
     return [Fault(kind, detail, result.command.words) for kind in dict.fromkeys(kinds)]
 
 
-def _about_code(result: Result) -> list[str]:
-    """The exit code, and what was said with it."""
+def _about_end(result: Result) -> list[str]:
+    """How the command ended, and what was said with it."""
     said = result.out + "\n" + result.err
+    if result.timed_out:
+        return [f"hang: {place_of(result.err.rpartition('most recent call first')[2], newest_first=True)}"]
+    if TRACEBACK in said and result.interrupted:
+        return [f"traceback after {_sent(result).name}: {raised_in(said.rpartition(TRACEBACK)[2]).partition(' ')[0]}"]
     if TRACEBACK in said:
         return [f"traceback: {raised_in(said.rpartition(TRACEBACK)[2])}"]
-    if result.code < 0 or result.timed_out:
+    if result.interrupted:
+        return _about_interruption(result)
+    if result.code < 0:
+        return [f"killed by signal {-result.code}: {place_of(result.err, newest_first=True)}"]
+    if result.code == 0:
         return []
     error = error_of(result)
-    if result.code == 0 or _sent(result, result.code - 128):
-        return []
+    if not error and result.code in (1, 2):
+        return [f"exit {result.code} without a line that starts with 'error:'"]
     if result.code == 1 and NOT_FINITE.search(error):
-        return []
+        return [] if result.command.may_diverge else [f"exit 1: {_short(error)}"]
     if result.code != 2:
         return [f"exit {result.code}: {_reported(result.err) or _short(error)}"]
-    if not error:
-        return ["exit 2 without a line that starts with 'error:'"]
-    if MEMORY.search(error) and not result.command.may_run_out:
-        return [f"memory: {_short(error)}"] if "memory" in _short(error).lower() else []
-    if result.command.must_agree and not MEMORY.search(error):
-        return [f"check accepted it: {_short(error)}"]
-    return []
+    if MEMORY.search(_short(error)):
+        return [] if result.command.may_run_out else [f"memory: {_short(error)}"]
+    return [f"check accepted it: {_short(error)}"] if result.command.must_agree and not LEARNT.search(error) else []
 
 
-def _sent(result: Result, number: int) -> bool:
-    return result.command.interruption is not None and result.command.interruption.signal == number
+def _about_interruption(result: Result) -> list[str]:
+    """Exit 128 + the signal, or death by it; or the run was done when the signal came."""
+    number = _sent(result)
+    done = result.code == 0 and DONE.search(result.out) is not None
+    ended = result.code in (128 + number, -number)
+    return [] if ended or done else [f"exit {result.code} after {number.name}"]
+
+
+def _sent(result: Result) -> signal.Signals:
+    assert result.command.interruption is not None
+    return signal.Signals(result.command.interruption.signal)
 
 
 def error_of(result: Result) -> str:

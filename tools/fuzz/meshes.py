@@ -50,7 +50,11 @@ def mesh(source: random.Random, sandbox: Path) -> tuple[str, bytes, str]:
     """Suffix, content and a description."""
     sort = source.choices(("numbers", "bytes", "text", "gltf", "other"), (25, 35, 15, 35, 4))[0]
     if sort == "other":
-        return source.choice((*SUFFIXES, ".fbx", ".3mf", ".xyz", ".dae", ".zip", "", ".obj.gz")), poison.garbage(source), "something else"
+        return (
+            source.choice((*SUFFIXES, ".fbx", ".3mf", ".xyz", ".dae", ".zip", "", ".obj.gz")),
+            poison.garbage(source),
+            "something else",
+        )
     if sort == "text":
         suffix = source.choice(sorted(TEXTS))
         content = source.choice(TEXTS[suffix])
@@ -81,13 +85,32 @@ def _exported(loaded: trimesh.Trimesh, suffix: str) -> bytes:
 
 
 def _obj(loaded: trimesh.Trimesh) -> bytes:
-    lines = [f"v {x} {y} {z}" for x, y, z in loaded.vertices] + [f"f {a + 1} {b + 1} {c + 1}" for a, b, c in loaded.faces]
+    lines = [f"v {x} {y} {z}" for x, y, z in loaded.vertices] + [
+        f"f {a + 1} {b + 1} {c + 1}" for a, b, c in loaded.faces
+    ]
     return "\n".join(lines).encode()
 
 
 def _solid(source: random.Random) -> tuple[trimesh.Trimesh, str]:
     """A mesh with wrong numbers in it."""
-    kind = source.choice(("vertex", "all", "point", "line", "flat", "huge", "tiny", "far", "index", "negative", "same", "many", "loose", "inward"))
+    kind = source.choice(
+        (
+            "vertex",
+            "all",
+            "point",
+            "line",
+            "flat",
+            "huge",
+            "tiny",
+            "far",
+            "index",
+            "negative",
+            "same",
+            "many",
+            "loose",
+            "inward",
+        )
+    )
     made = trimesh.creation.icosphere(1) if source.random() < 0.7 else trimesh.creation.box()
     vertices, faces = np.array(made.vertices), np.array(made.faces, np.int64)
     number = source.choice(BAD_NUMBERS)
@@ -104,7 +127,9 @@ def _solid(source: random.Random) -> tuple[trimesh.Trimesh, str]:
     elif kind == "far":
         vertices += source.choice((1e6, 1e18))
     elif kind in ("index", "negative"):
-        faces[source.randrange(len(faces)), 0] = source.choice((len(vertices), 10**6, 2**31 - 1)) if kind == "index" else -source.choice((1, 10**6))
+        faces[source.randrange(len(faces)), 0] = (
+            source.choice((len(vertices), 10**6, 2**31 - 1)) if kind == "index" else -source.choice((1, 10**6))
+        )
     elif kind == "same":
         faces[:] = 0
     elif kind == "many":
@@ -184,7 +209,9 @@ def _nodes(tree: dict[str, Any], source: random.Random, outside: str) -> None:
 
 def _parts(tree: dict[str, Any], source: random.Random, outside: str) -> None:
     part = tree["meshes"][0]["primitives"][0]
-    what = source.choice(("mode", "draco", "none", "attributes", "index", "missing", "root", "sparse", "morph", "value"))
+    what = source.choice(
+        ("mode", "draco", "none", "attributes", "index", "missing", "root", "sparse", "morph", "value")
+    )
     if what == "mode":
         part["mode"] = source.choice((0, 1, 2, 3, 5, 6, 7, -1, "4", None))
     elif what == "draco":
@@ -193,7 +220,9 @@ def _parts(tree: dict[str, Any], source: random.Random, outside: str) -> None:
     elif what == "none":
         tree["meshes"][0]["primitives"] = []
     elif what == "attributes":
-        part["attributes"] = source.choice(({}, {"POSITION": 99}, {"POSITION": 0}, {"NORMAL": 1}, None, {"POSITION": 1, "TEXCOORD_0": 0}))
+        part["attributes"] = source.choice(
+            ({}, {"POSITION": 99}, {"POSITION": 0}, {"NORMAL": 1}, None, {"POSITION": 1, "TEXCOORD_0": 0})
+        )
     elif what == "index":
         part["indices"] = source.choice((1, 99, -1, None, "0"))
     elif what == "missing":

@@ -41,9 +41,7 @@ LONG = ("x" * 5_000, "x" * 100_000, "'" + "é" * 50_000 + "'", "[" * 200 + "]" *
 
 def value(source: random.Random, outside: str) -> str:
     """A wrong value of any sort, as YAML text."""
-    sort = source.choices(
-        (NUMBERS, NAMES, INTERPOLATIONS, SHAPES, HOSTILE, SECRET, LONG), (40, 15, 10, 20, 8, 3, 4)
-    )[0]
+    sort = source.choices((NUMBERS, NAMES, INTERPOLATIONS, SHAPES, HOSTILE, SECRET, LONG), (40, 15, 10, 20, 8, 3, 4))[0]
     return source.choice(sort).replace("{outside}", outside)
 
 
@@ -67,7 +65,9 @@ def damage(content: bytes, source: random.Random) -> tuple[bytes, str]:
     if not content:
         return b"\x00", "one byte"
     at = source.randrange(len(content))
-    kind = source.choice(("cut", "cut", "flip", "flips", "insert", "delete", "repeat", "zeros", "start", "swap", "grow"))
+    kind = source.choice(
+        ("cut", "cut", "flip", "flips", "insert", "delete", "repeat", "zeros", "start", "swap", "grow")
+    )
     if kind == "cut":
         return content[:at], f"cut at byte {at}"
     if kind == "flip":

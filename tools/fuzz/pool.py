@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -11,12 +12,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from fuzz.case import Case, Command, Fault, Result, Verdict
-from fuzz.child import ERR, FORBIDDEN, OUT, WORK, become_command
+from fuzz.child import ERR, FORBIDDEN, OUT, SENT, WORK, become_command
 from fuzz.judge import judge
 
 POLL_S = 0.01
 DUMP_S = 1.0
-"""A command that is out of time has this long to say where it is before it is killed."""
+"""A command that is out of time has said where it is after this long, and is killed."""
 MOST_TEXT = 200_000
 """Characters of output that are looked at, from the end."""
 
@@ -49,7 +50,7 @@ class Pool:
                     self.running.append(self._begin(make, family, number))
             time.sleep(POLL_S)
             for item in list(self.running):
-                if item.advance(self.seconds):
+                if item.advance():
                     self.running.remove(item)
                     yield self._end(item)
 
@@ -62,7 +63,7 @@ class Pool:
         folder = self.root / f"{family}-{number}"
         shutil.rmtree(folder, ignore_errors=True)
         (folder / WORK).mkdir(parents=True)
-        item = _Running(make(number, folder / WORK), folder, self.stock)
+        item = _Running(make(number, folder / WORK), folder, self.stock, seconds=self.seconds)
         item.start()
         item.before = frozenset(path.name for path in folder.iterdir())
         return item
@@ -89,18 +90,21 @@ class _Running:
     started: float = 0.0
     before: frozenset[str] = frozenset()
     """What stood beside the sandbox at the start."""
-    asked: float = 0.0
-    """When it was asked where it is, out of time; 0: not yet."""
+    seconds: float = 60.0
+    """How long a command may take."""
+    timed_out: bool = False
 
     def start(self) -> None:
         """Fork the process of the command that is next."""
         for name in (OUT, ERR, FORBIDDEN):
             (self.folder / name).write_bytes(b"")
-        self.started, self.asked = time.monotonic(), 0.0
+        (self.folder / WORK / SENT).unlink(missing_ok=True)
+        self.started, self.timed_out = time.monotonic(), False
         pid = os.fork()
         if pid == 0:
             if self.at < len(self.case.commands):
-                become_command(self.command, self.folder, self.stock, self.case.reads == "checked")
+                checked = self.case.reads == "checked"
+                become_command(self.command, self.folder, self.stock, checked, self.seconds)
             self._verify()
         self.pid = pid
 
@@ -108,15 +112,13 @@ class _Running:
     def command(self) -> Command:
         return self.case.commands[self.at]
 
-    def advance(self, seconds: float) -> bool:
+    def advance(self) -> bool:
         """Look after the process; whether the case is done."""
         pid, status, usage = os.wait4(self.pid, os.WNOHANG)
         now = time.monotonic()
         if pid == 0:
-            if not self.asked and now - self.started > seconds:
-                self.asked = now
-                os.kill(self.pid, signal.SIGUSR1)
-            elif self.asked and now - self.asked > DUMP_S:
+            if now - self.started > self.seconds + DUMP_S:
+                self.timed_out = True
                 self.kill()
             return False
         self.kill_group()
@@ -128,7 +130,8 @@ class _Running:
         self.results.append(
             Result(
                 self.command, os.waitstatus_to_exitcode(status), now - self.started, usage.ru_maxrss * 1024,
-                _tail(self.folder / OUT), _tail(self.folder / ERR), tuple(forbidden), bool(self.asked),
+                _tail(self.folder / OUT), _tail(self.folder / ERR), tuple(forbidden), self.timed_out,
+                (self.folder / WORK / SENT).exists(),
             )
         )  # fmt: skip
         return not self._next()
@@ -157,17 +160,13 @@ class _Running:
 
     def kill(self) -> None:
         """End the process at once."""
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.kill(self.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
 
     def kill_group(self) -> None:
         """End what the process started and left."""
-        try:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)
-        except (ProcessLookupError, PermissionError):
-            pass
 
 
 def _tail(path: Path) -> str:

@@ -44,7 +44,7 @@ def _check_and_run(recipe: tuple[str, ...], overrides: tuple[str, ...]) -> tuple
     return (
         Command(("check", *recipe, *overrides)),
         Command(
-            ("run", "--config", *recipe, *overrides), only_after_success=True, must_agree=True, may_run_out=True,
+            ("run", "--config", *recipe, *overrides), only_after_success=True, must_agree=True, may_diverge=True, may_run_out=True,
             most_steps=STEPS,
         ),
     )  # fmt: skip
@@ -64,7 +64,7 @@ def _with_overrides(stock: Stock, source: random.Random, number: int, sandbox: P
         manifest = sandbox / "run" / "manifest.json"
         manifest.write_text(manifest.read_text().replace('"finished": true', '"finished": false'))
     words = source.choice((("run", "--resume", "run"), ("export", "run"), ("run", "--resume", "run", "--dry-run")))
-    command = Command((*words, *items), may_run_out=True, most_steps=2 * STEPS)
+    command = Command((*words, *items), may_diverge=True, may_run_out=True, most_steps=2 * STEPS)
     return Case(FAMILY, number, f"{' '.join(words)}: {what}", (command,), reads="free")
 
 
@@ -72,7 +72,9 @@ def _override(values: dict[str, Any], source: random.Random, outside: str) -> st
     place = source.choice([path for path in _paths(values) if all(isinstance(part, str) for part in path)])
     key = ".".join(map(str, place))
     if source.random() < 0.08:
-        key = source.choice((f"{key}.x", f"{key}[0]", key[:-1], f"x.{key}", key.upper(), "", ".", "..", f"{key}.", "-x", "a" * 5000))
+        key = source.choice(
+            (f"{key}.x", f"{key}[0]", key[:-1], f"x.{key}", key.upper(), "", ".", "..", f"{key}.", "-x", "a" * 5000)
+        )
     if source.random() < 0.03:
         return source.choice((key, "=", f"{key}==", "--config=x", "\udcff", f"{key}=\udc80", f"prompt={chr(0xDCFF)}"))
     if place[-1] == "output":
@@ -123,7 +125,9 @@ def _structure(values: dict[str, Any], stock: Stock, source: random.Random, outs
     place = source.choice(list(_paths(values)))
     shown = _shown(place)
     holder, last = _get(values, place[:-1]), place[-1]
-    kind = source.choice(("missing", "unknown", "renamed", "twice", "moved", "one value", "list", "deep", "extends", "top"))
+    kind = source.choice(
+        ("missing", "unknown", "renamed", "twice", "moved", "one value", "list", "deep", "extends", "top")
+    )
     raw = [poison.value(source, outside)]
     if kind == "missing":
         del holder[last]
@@ -145,9 +149,13 @@ def _structure(values: dict[str, Any], stock: Stock, source: random.Random, outs
         for _ in range(source.choice((5, 50, 150))):
             holder[last] = {"a": holder[last]}
     elif kind == "extends":
-        values["extends"] = source.choice(("recipe.yaml", "./recipe.yaml", "dreamfusion-sd", "bozzetto/zero123", MARK.format(0)))
+        values["extends"] = source.choice(
+            ("recipe.yaml", "./recipe.yaml", "dreamfusion-sd", "bozzetto/zero123", MARK.format(0))
+        )
     elif kind == "top":
-        values[source.choice(("profiles", "stages", "plugins", "name", "summary", "x", "export", "trainer"))] = MARK.format(0)
+        values[source.choice(("profiles", "stages", "plugins", "name", "summary", "x", "export", "trainer"))] = (
+            MARK.format(0)
+        )
         shown = raw[0][:60]
     else:
         holder[last] = source.choice((MARK.format(0), 20, "x", None))
@@ -196,7 +204,9 @@ def _bomb(values: dict[str, Any], stock: Stock, source: random.Random, outside: 
     levels = source.choice((6, 9, 30))
     opening = "".join(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]\n" for i in range(1, levels))
     bomb = f"a0: &a0 [x, x, x]\n{opening}"
-    place = source.choice(("x: 1\n", f"prompt: *a{levels - 1}\n", f"system: *a{levels - 1}\n", f"plugins: *a{levels - 1}\n"))
+    place = source.choice(
+        ("x: 1\n", f"prompt: *a{levels - 1}\n", f"system: *a{levels - 1}\n", f"plugins: *a{levels - 1}\n")
+    )
     depth = source.choice((1_000, 20_000, 100_000))
     texts = (
         (bomb + place, f"aliases of {levels} levels"),

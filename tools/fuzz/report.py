@@ -58,7 +58,11 @@ class Report:
 
     def table(self) -> list[str]:
         """A line for each family."""
-        lines = ["", f"| family | cases | {' | '.join(OUTCOMES)} | peak | slowest |", "|---" * (len(OUTCOMES) + 4) + "|"]
+        lines = [
+            "",
+            f"| family | cases | {' | '.join(OUTCOMES)} | peak | slowest |",
+            "|---" * (len(OUTCOMES) + 4) + "|",
+        ]
         for family, count in self.counts.items():
             cells = [family, count.total(), *(count[name] for name in OUTCOMES)]
             cells += [f"{self.peaks[family] / 1e9:.2f} GB", f"{self.slowest[family]:.0f} s"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import shutil
 import traceback
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,10 +13,12 @@ from typing import Any
 
 import yaml
 
-from fuzz.case import Command
-from fuzz.child import PROJECT, WORK, become_command
+from fuzz.case import Command, Interruption
+from fuzz.child import CALLS, ERR, PROJECT, WORK, become_command
 
 STEPS = 3
+LONG_STEPS = 8
+"""Of the run that is interrupted."""
 CONFIGS = PROJECT / "configs"
 PHOTO = CONFIGS / "photos" / "hamburger.png"
 
@@ -41,6 +44,22 @@ class Stock:
         """A run folder whose training and export are done."""
         return self.folder / "finished"
 
+    @property
+    def unbroken(self) -> Path:
+        """A run folder of `long_recipe` that was never interrupted."""
+        return self.folder / "unbroken"
+
+    @property
+    def long_recipe(self) -> Path:
+        """A run with checkpoints, pictures and an export."""
+        return self.folder / "long.yaml"
+
+    @cached_property
+    def calls(self) -> tuple[int, int, int]:
+        """How many calls the unbroken run made, and at which the first and the last training step began."""
+        total, first, last = map(int, (self.folder / WORK / CALLS).read_text(encoding="utf-8").split())
+        return total, first, last
+
     @cached_property
     def recipes(self) -> dict[str, dict[str, Any]]:
         """Every shipped recipe, cut down to small sizes, all fields of all components written out."""
@@ -60,15 +79,22 @@ class Stock:
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         _in_a_process(self._write_models_and_recipes)
+        self._run(self.folder / "recipes" / "dreamfusion-sd.yaml", self.finished, STEPS)
+        self._run(self.long_recipe, self.unbroken, LONG_STEPS)
+
+    def _run(self, recipe: Path, result: Path, steps: int) -> None:
+        """An undamaged run without caches; its calls are counted."""
+        shutil.rmtree(self.folder / WORK, ignore_errors=True)
         (self.folder / WORK).mkdir()
-        recipe = self.folder / "recipes" / "dreamfusion-sd.yaml"
+        never = Interruption(signal=0, call=-1)
+        command = Command(("run", "--config", str(recipe)), most_steps=steps, interruption=never)
         pid = os.fork()
         if pid == 0:
-            become_command(Command(("run", "--config", str(recipe))), self.folder, self.folder, reads_checked=False)
+            become_command(command, self.folder, self.folder, reads_checked=False, seconds=300.0)
         _, status = os.waitpid(pid, 0)
         if status:
-            raise RuntimeError((self.folder / "stderr.txt").read_text(encoding="utf-8", errors="replace"))
-        next((self.folder / WORK).glob("outputs/*/*")).rename(self.finished)
+            raise RuntimeError((self.folder / ERR).read_text(encoding="utf-8", errors="replace"))
+        next((self.folder / WORK).glob("outputs/*/*")).rename(result)
 
     def _write_models_and_recipes(self) -> None:
         import torch
@@ -88,6 +114,9 @@ class Stock:
             values = written_out(small(load_recipe(path, registry, profile="cpu"), models, Path("outputs")))
             text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
             (self.folder / "recipes" / path.name).write_text(text, encoding="utf-8")
+        values = yaml.safe_load((self.folder / "recipes" / "dreamfusion-sd.yaml").read_text(encoding="utf-8"))
+        values["trainer"] |= {"steps": LONG_STEPS, "checkpoint_every": 3, "image_every": 4, "image_views": 1}
+        self.long_recipe.write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
         (self.folder / "fields.yaml").write_text(yaml.safe_dump(_fields(registry)), encoding="utf-8")
 
 
@@ -126,7 +155,9 @@ def _task(task: Any) -> dict[str, Any]:
     if task.guidance is not None:
         values["guidance"] = _component(task.guidance, plain)
     values["losses"] = {
-        term.name: {"weight": plain(term.weight), **plain(term.component.config)} if term.component else plain(term.weight)
+        term.name: {"weight": plain(term.weight), **plain(term.component.config)}
+        if term.component
+        else plain(term.weight)
         for term in task.terms
     }
     return values
