@@ -54,7 +54,7 @@ def _run(stock: Stock, source: random.Random, number: int, sandbox: Path) -> Cas
             ("run", "--resume", "run", "--from-stage", "main"),
         )
     )
-    again = Command(words, most_steps=2 * STEPS)
+    again = Command(words, may_diverge=True, most_steps=2 * STEPS)
     return Case(FAMILY, number, f"run: {', '.join(what)}", (again, Command(("export", "run"))))
 
 
@@ -176,7 +176,7 @@ def _model(stock: Stock, source: random.Random, number: int, sandbox: Path) -> C
         what = _damage_file(place, source)
     words = ("run", "--config", "recipe.yaml", "system.tasks.random.guidance.model=model", "trainer.steps=1")
     what = f"{'posed' if posed else 'text'} model, {place.relative_to(folder)}: {what}"
-    return Case(FAMILY, number, what, (Command(words, most_steps=1),))
+    return Case(FAMILY, number, what, (Command(words, may_diverge=True, most_steps=1),))
 
 
 def _wrong_weights(place: Path, source: random.Random) -> str:

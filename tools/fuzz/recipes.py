@@ -16,7 +16,16 @@ from fuzz.case import Case, Command, random_of
 from fuzz.stock import STEPS, Stock
 
 FAMILY = "recipes"
-SORTS = {"values": 50, "structure": 15, "names": 8, "bytes": 8, "bomb": 2, "overrides": 30, "existing": 12}
+SORTS = {
+    "values": 40,
+    "likely": 20,
+    "structure": 15,
+    "names": 8,
+    "bytes": 8,
+    "bomb": 2,
+    "overrides": 30,
+    "existing": 12,
+}
 """Sorts of cases and how often each is drawn."""
 MARK = "RAW{}RAW"
 """Stands for YAML text in values that are dumped, and is replaced by it afterwards."""
@@ -94,6 +103,21 @@ def _values(values: dict[str, Any], stock: Stock, source: random.Random, outside
         _set(values, place, MARK.format(len(raw) - 1))
         what.append(f"{_shown(place)}={raw[-1][:60]}")
     return _dump(values, raw), ", ".join(what)
+
+
+def _likely(values: dict[str, Any], stock: Stock, source: random.Random, outside: str) -> tuple[bytes, str]:
+    """Some numbers and switches become others that may well be legal, alone or together."""
+    what = [_exchange(values, stock, source)] if source.random() < 0.3 else []
+    for _ in range(source.choice((1, 2, 3, 6))):
+        place = source.choice([path for path in _paths(values) if isinstance(_get(values, path), (bool, int, float))])
+        old = _get(values, place)
+        changed: Any = not old
+        if not isinstance(old, bool):
+            new = source.choice((old * source.choice((0.5, 0.9, 1.1, 2, 4, 16)), 0, 1, -old, old + 1))
+            changed = int(new) if isinstance(old, int) else float(new)
+        _set(values, place, changed)
+        what.append(f"{_shown(place)}={changed}")
+    return _dump(values, []), ", ".join(what)
 
 
 def _value_for(old: object, source: random.Random, outside: str) -> str:
@@ -226,7 +250,14 @@ def _bomb(values: dict[str, Any], stock: Stock, source: random.Random, outside: 
     return (text + "\n" + rest).encode(), what
 
 
-SOURCES = {"values": _values, "structure": _structure, "names": _names, "bytes": _bytes, "bomb": _bomb}
+SOURCES = {
+    "values": _values,
+    "likely": _likely,
+    "structure": _structure,
+    "names": _names,
+    "bytes": _bytes,
+    "bomb": _bomb,
+}
 
 
 def _dump(values: dict[str, Any], raw: list[str]) -> bytes:
