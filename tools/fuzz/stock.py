@@ -19,6 +19,11 @@ from fuzz.child import CALLS, ERR, PROJECT, WORK, become_command
 STEPS = 3
 LONG_STEPS = 8
 """Of the run that is interrupted."""
+EXPORTS: dict[str, dict[str, Any]] = {
+    "mesh": {"threshold": 1.0, "resolution": 24, "texture_size": 64},
+    "turntable": {"frames": 4, "size": 16, "sides": 2},
+}
+"""Small exports; after a few steps there is no threshold that finds a surface by itself."""
 CONFIGS = PROJECT / "configs"
 PHOTO = CONFIGS / "photos" / "hamburger.png"
 
@@ -132,9 +137,8 @@ def written_out(recipe: Any) -> dict[str, Any]:
     stages = {stage.name: _stage(stage) for stage in recipe.stages}
     values |= stages["main"] if list(stages) == ["main"] else {"stages": stages}
     values["export"] = {name: _component(item, plain) for name, item in recipe.exports}
-    mesh = values["export"].get("mesh")
-    if mesh is not None:
-        mesh["threshold"] = 1.0  # after a few steps there is no surface to be found by itself
+    for name, changes in EXPORTS.items():
+        values["export"].get(name, {}).update(changes)
     return values
 
 
