@@ -1,0 +1,164 @@
+"""What happens in the process of one command: limits, capture, watching, the program's `main`."""
+
+from __future__ import annotations
+
+import contextlib
+import faulthandler
+import os
+import resource
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+from fuzz.audit import Sandbox, installation
+from fuzz.case import START, Command, Interruption
+
+PROJECT = Path(__file__).resolve().parents[2]
+MEMORY_BYTES = 2_000_000_000
+"""Resident memory of one command at most."""
+OUT, ERR, FORBIDDEN = "stdout.txt", "stderr.txt", "forbidden.txt"
+CALLS, SENT = "calls.txt", "sent.txt"
+"""In the sandbox: how many calls a command made that was watched for an interruption, and where its steps began; there once it was interrupted."""
+WORK = "sandbox"
+"""The sandbox below a case's folder; what stands beside it is outside."""
+
+
+def environment(home: Path) -> dict[str, str]:
+    """Variables under which all commands run: a home of their own, no downloads, as few threads as can be."""
+    return {
+        "HOME": str(home),
+        "HF_HUB_OFFLINE": "1",
+        "TRANSFORMERS_OFFLINE": "1",
+        "OMP_NUM_THREADS": "1",
+        "TOKENIZERS_PARALLELISM": "false",
+        "CUDA_VISIBLE_DEVICES": "",
+        "PYTHONUTF8": "1",
+        "COLUMNS": "100",
+    }
+
+
+def become_command(command: Command, folder: Path, stock: Path, reads_checked: bool, seconds: float) -> NoReturn:
+    """Turn this forked process into the command; never returns.
+
+    Args:
+        seconds: after this long it writes to stderr where it is.
+        folder: of the case; the command runs in its subfolder `sandbox`, and its output is written beside it.
+        stock: files that all cases may read.
+    """
+    code = 1
+    try:
+        _capture(folder, seconds)
+        _settle(folder / WORK)
+        log = os.open(folder / FORBIDDEN, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        _limit_memory()
+        _limit_steps(command.most_steps)
+        written = (str((folder / WORK).resolve()), "/dev", "/proc/self")
+        readable = (*written, str(stock.resolve()), str(PROJECT), *installation())
+        words = [word for given in command.words for word in started(given, folder / WORK)]
+        Sandbox(written, readable, reads_checked, log).watch()
+        code = _main(words, command.interruption, folder)
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError, ValueError):
+                stream.flush()
+        os._exit(code)
+
+
+def started(word: str, sandbox: Path) -> tuple[str, ...]:
+    """The word; where it is `{start}`, the options that begin the run or go on with it."""
+    if word != START:
+        return (word,)
+    found = sorted(sandbox.glob("outputs/*/*/manifest.json"))
+    return ("--resume", str(found[0].parent.relative_to(sandbox))) if found else ("--config", "recipe.yaml")
+
+
+def _main(words: list[str], interruption: Interruption | None, folder: Path) -> int:
+    from bozzetto.cli import main
+
+    counter = Counter(interruption, folder / WORK)
+    sys.argv = ["bozzetto", *words]
+    try:
+        if interruption is not None:
+            sys.setprofile(counter)
+        return main(words)
+    except SystemExit as stop:  # argparse
+        return stop.code if isinstance(stop.code, int) else 0 if stop.code is None else 1
+    finally:
+        sys.setprofile(None)
+        if interruption is not None:
+            numbers = (counter.calls, counter.first_step, counter.last_step)
+            (folder / WORK / CALLS).write_text(" ".join(map(str, numbers)), encoding="utf-8")
+
+
+class Counter:
+    """A profiler that counts calls, and sends this process a signal after some of them."""
+
+    def __init__(self, interruption: Interruption | None, folder: Path) -> None:
+        self.interruption, self.folder = interruption, folder
+        self.calls = 0
+        self.first_step = self.last_step = 0
+        """The calls at which the first training step began, and the last."""
+
+    def __call__(self, frame: Any, event: str, argument: object) -> None:
+        if event in ("call", "c_call"):
+            self.calls += 1
+            if event == "call" and frame.f_code.co_name == "training_step":
+                self.first_step, self.last_step = self.first_step or self.calls, self.calls
+            if self.interruption is not None and self.calls == self.interruption.call:
+                (self.folder / SENT).touch()
+                os.kill(os.getpid(), self.interruption.signal)
+
+
+def _capture(folder: Path, seconds: float) -> None:
+    """Descriptors 0, 1, 2: nothing in, files out; a session of its own, so that what it starts ends with it.
+
+    Args:
+        seconds: after this long it says where it is.
+    """
+    os.setsid()
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+    for number, path, how in ((0, Path(os.devnull), os.O_RDONLY), (1, folder / OUT, flags), (2, folder / ERR, flags)):
+        opened = os.open(path, how, 0o600)
+        os.dup2(opened, number)
+        os.close(opened)
+    faulthandler.enable(file=2)
+    faulthandler.dump_traceback_later(seconds, file=2)  # a thread's: signals are taken and given back by others
+
+
+def _settle(sandbox: Path) -> None:
+    """Home, caches and temporary files lie in the sandbox, which is the working directory."""
+    import tempfile
+
+    for name in ("home", "tmp"):
+        (sandbox / name).mkdir(exist_ok=True)
+    os.environ.update(HOME=str(sandbox / "home"), TMPDIR=str(sandbox / "tmp"), BOZZETTO_CACHE=str(sandbox / "home"))
+    tempfile.tempdir = None
+    os.chdir(sandbox)
+
+
+def _limit_memory() -> None:
+    """Let allocations fail from `MEMORY_BYTES` on, as on a machine that has no more; no core files."""
+    page = resource.getpagesize()
+    virtual, resident = (int(text) * page for text in Path("/proc/self/statm").read_text().split()[:2])
+    limit = virtual + max(MEMORY_BYTES - resident, 0)
+    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def _limit_steps(most: int) -> None:
+    """No stage trains longer than `most` steps: a damaged recipe may ask for any number."""
+    import lightning
+
+    made: Callable[..., Any] = lightning.Trainer
+
+    def shortened(*, max_steps: int, **options: Any) -> Any:
+        return made(max_steps=min(max_steps, most), **options)
+
+    lightning.Trainer = shortened  # type: ignore[misc, assignment]
