@@ -147,6 +147,7 @@ class _Reader:
             ),
             values=values,
             image=image,
+            stand_ins=convert(tuple[str, ...], values.get("stand_ins") or [], "stand_ins"),
         )
 
     def _stages(self, stages: Mapping[str, Any], values: Mapping[str, Any]) -> tuple[Stage, ...]:

@@ -23,7 +23,12 @@ def header(recipe: Recipe, plans: Mapping[str, ModelPlan], source: str) -> list[
             if task.guidance is not None and task.guidance.has_model:
                 text = plans[task.guidance.model].describe()
                 lines.append(f"weights   {text}   (another: {task.guidance.where}.model=NAME)")
-    return list(dict.fromkeys(lines))
+    return list(dict.fromkeys([*lines, *stand_ins(recipe)]))
+
+
+def stand_ins(recipe: Recipe) -> list[str]:
+    """A notice for each part that only stands in for what is wanted."""
+    return [f"notice    {text}" for text in recipe.stand_ins]
 
 
 def prompt_line(recipe: Recipe) -> str:
@@ -45,6 +50,7 @@ def plan_report(recipe: Recipe, plans: Mapping[str, ModelPlan]) -> str:
     lines += [f"weights   {item.describe()}" for item in plans.values()]
     lines += [f"memory    {item.memory}" for item in plans.values()]
     lines += [f"notice    {text}" for item in plans.values() if (text := unknown_words(recipe.prompt, item))]
+    lines += stand_ins(recipe)
     for stage in recipe.stages:
         lines += stage_report(stage)
     lines += [f"export    {name}: {component_line(component)}" for name, component in recipe.exports]
