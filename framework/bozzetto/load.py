@@ -154,6 +154,7 @@ class _Reader:
             values=self._values(values, output),
             notices=shadowed(self.origins.overrides, values),
             image=image,
+            stand_ins=convert(tuple[str, ...], values.get("stand_ins") or [], "stand_ins"),
         )
 
     def _values(self, values: Mapping[str, Any], output: str) -> Mapping[str, Any]:

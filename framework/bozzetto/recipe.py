@@ -29,6 +29,7 @@ TOP = {
     "name": "Name of the run folder below `output`; the file's name if left out.",
     "summary": "One line about the recipe.",
     "extends": "The recipe this one changes: the name of a shipped one, or a path.",
+    "stand_ins": "What stands in for a part that is not here, a line each; every check and run says it again.",
     "provided_by": "The distribution that a bare name means where several provide it, by `KIND/NAME`, e.g. "
     "`{loss/sparsity: bozzetto}`; a run folder's recipe holds what each name meant.",
     "plugins": 'Distributions it needs, e.g. `["bozzetto-blocky>=1.2,<2"]`; checked first.',
@@ -250,6 +251,8 @@ class Recipe:
     """Absolute path of a photo of what to make; empty: none."""
     notices: tuple[str, ...] = ()
     """What whoever runs it should be told: overrides that do not reach every stage."""
+    stand_ins: tuple[str, ...] = ()
+    """What only stands in for a part that is wanted, in words."""
 
     @property
     def subject(self) -> str:

@@ -100,6 +100,7 @@ def _top(registry: Registry) -> Schema:
     exporters = {name: _maybe(_ref(f"exporter.{name}")) for name in registry.names("exporter")}
     return {
         "plugins": {"type": "array", "items": {"type": "string"}},
+        "stand_ins": {"type": "array", "items": {"type": "string"}},
         "provided_by": {"type": "object", "additionalProperties": {"type": "string"}},
         "seed": _of_type(Seed),
         "device": {"type": "string", "pattern": f"^({DEVICE_PATTERN})$"},

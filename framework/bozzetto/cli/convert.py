@@ -8,10 +8,12 @@ import tempfile
 from pathlib import Path
 
 from bozzetto.config import REQUIRED
+from bozzetto.convert.draft import Draft
+from bozzetto.convert.profiles import PROFILES
 from bozzetto.convert.source import read
 from bozzetto.convert.stages import as_stages
 from bozzetto.convert.table import markdown
-from bozzetto.convert.translate import Draft, translate
+from bozzetto.convert.translate import translate
 from bozzetto.convert.write import summary, to_yaml
 from bozzetto.errors import ConfigError, UserError
 from bozzetto.files import write_text
@@ -55,7 +57,9 @@ def convert(options: argparse.Namespace, registry: Registry) -> int:
     if options.output is None:
         print(text, end="")
     else:
-        write_text(Path(options.output), text)
+        target = Path(options.output)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        write_text(target, text)
     for line in summary(draft):
         print(line, file=sys.stderr)
     if options.output is not None:
@@ -70,7 +74,8 @@ def require_loadable(text: str, draft: Draft, registry: Registry) -> None:
         file = Path(folder) / "recipe.yaml"
         file.write_text(text, encoding="utf-8")
         try:
-            load_recipe(file, registry, given)
+            for profile in PROFILES:
+                load_recipe(file, registry, given, profile)
         except UserError as error:
             raise ConfigError(f"The converted recipe does not load, which is our mistake: {error}") from error
 

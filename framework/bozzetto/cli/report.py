@@ -23,7 +23,7 @@ def header(recipe: Recipe, plans: Mapping[str, ModelPlan], source: str) -> list[
             if task.guidance is not None and task.guidance.has_model:
                 text = plans[task.guidance.model].describe()
                 lines.append(f"weights   {text}   (another: {task.guidance.where}.model=NAME)")
-    return list(dict.fromkeys(lines))
+    return list(dict.fromkeys([*lines, *notices(recipe.stand_ins)]))
 
 
 def notices(texts: Iterable[str]) -> list[str]:
@@ -50,7 +50,7 @@ def plan_report(recipe: Recipe, plans: Mapping[str, ModelPlan]) -> str:
     lines += [f"weights   {item.describe()}" for item in plans.values()]
     lines += [f"memory    {item.memory}" for item in plans.values()]
     lines += notices(text for item in plans.values() if (text := unknown_words(recipe.prompt, item)))
-    lines += notices(recipe.notices)
+    lines += notices((*recipe.stand_ins, *recipe.notices))
     for stage in recipe.stages:
         lines += stage_report(stage)
     lines += [f"export    {name}: {component_line(component)}" for name, component in recipe.exports]

@@ -73,7 +73,8 @@ def check(options: argparse.Namespace, registry: Registry) -> int:
     require_photo(recipe)
     check_machine(recipe)
     print(plan_report(recipe, plans_for(recipe)))
-    print("ok: the recipe is valid")
+    count = len(recipe.stand_ins)
+    print("ok: the recipe is valid" + (f"; {count} of its parts only stand in, see the notices" if count else ""))
     return 0
 
 

@@ -15,6 +15,9 @@ from bozzetto.errors import ConfigError, PluginError
 from bozzetto.math.schedules import Schedule
 from bozzetto.registry import Entry, Registry
 
+BUILT_IN = "bozzetto"
+"""Whose components the rules mean, where others provide the same names."""
+
 
 @dataclass(frozen=True)
 class Chosen:
@@ -68,6 +71,8 @@ def choose(source: Source, registry: Registry, read: Read) -> tuple[dict[str, Ch
 
 
 def _wanted(slot: Slot, source: Source) -> bool:
+    if slot.name == "posed":
+        return source.get(slot.type_key) not in (UNSET, None, "")
     return slot.name != "reference" or part_for(slot.name, str(source.get(slot.type_key))) is not None
 
 
@@ -94,7 +99,8 @@ def _candidates(slot: Slot, source: Source, registry: Registry, read: Read) -> I
 
 def _usable(slot: Slot, part: Part | None, registry: Registry, name: str, real: bool) -> Iterator[Chosen]:
     try:
-        yield Chosen(slot, part, registry.find(slot.kind, name), registry.config_type(slot.kind, name), real)
+        entry = registry.find(slot.kind, name, prefer=(BUILT_IN,))
+        yield Chosen(slot, part, entry, registry.config_type(slot.kind, f"{entry.dist}/{entry.spec.name}"), real)
     except PluginError:
         return
 

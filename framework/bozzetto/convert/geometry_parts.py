@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from bozzetto.convert.rules import UNSET, Changed, Key, Lost, Part, Read, idle, lost, same
@@ -79,6 +80,7 @@ NETWORKS: tuple[Key, ...] = (
         *field_or_feature("finest_resolution"),
         how=finest_resolution,
         note="base_resolution times the scale to the power n_levels - 1",
+        default_inside=2.0,  # tiny-cuda-nn's
     ),
     same(
         "pos_encoding_config.interpolation",
@@ -192,8 +194,9 @@ TETRAHEDRA: tuple[Key, ...] = (
     *(key for key in ISOSURFACE if key.name != "isosurface_deformable_grid"),
 )
 
+VOXEL_DEFAULTS = {"density_bias": "blob", "density_blob_scale": 5.0}
 VOXELS: tuple[Key, ...] = (
-    *DENSITY,
+    *(replace(key, default=VOXEL_DEFAULTS.get(key.name, key.default)) for key in DENSITY),
     same("grid_size", [100, 100, 100], "geometry.resolution"),
     same("n_feature_dims", 3, "geometry.feature_count", how=_feature_count),
     *ISOSURFACE,

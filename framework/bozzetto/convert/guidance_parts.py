@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
-from bozzetto.convert.rules import UNSET, Changed, How, Key, Part, Read, idle, lacking, lost, same
-from bozzetto.convert.values import cfg_scale, front_deg, mapped, model, or_unset, step_fraction, written_out
+from bozzetto.convert.rules import UNSET, Changed, How, Key, Lost, Part, Read, idle, lacking, lost, same
+from bozzetto.convert.values import cfg_scale, front_deg, mapped, model, only, or_unset, step_fraction, written_out
 
 DEBIASING = "words are not removed from prompts here"
 
@@ -30,7 +31,7 @@ PROMPTS: tuple[Key, ...] = (
     idle("pretrained_model_name_or_path", "the guidance's text encoder is used"),
     same("overhead_threshold", 60.0, "prompt_processor.overhead_deg"),
     same("front_threshold", 45.0, "prompt_processor.front_deg", how=front_deg, note="twice as much: the whole width"),
-    idle("back_threshold", "see front_threshold"),
+    idle("back_threshold", "see front_threshold", 45.0),
     same("view_dependent_prompt_front", False, "prompt_processor.template", how=_template),
     idle("use_cache", "embeddings are cached"),
     idle("spawn", "the text encoder leaves memory by itself"),
@@ -104,8 +105,8 @@ def _common(repository: str, scale: float, how: How | None = None, note: str = "
 
 
 ANNEALING: tuple[Key, ...] = (
-    idle("sqrt_anneal", "makes both step fractions one schedule with `curve: sqrt` (HiFA)"),
-    idle("trainer_max_steps", "where that schedule ends"),
+    idle("sqrt_anneal", "makes both step fractions one schedule with `curve: sqrt` (HiFA)", False),
+    idle("trainer_max_steps", "where that schedule ends", 25000),
 )
 STABLE_DIFFUSION: tuple[Key, ...] = (
     same("weighting_strategy", "sds", "guidance.weighting", how=mapped(WEIGHTINGS, "the weighting")),
@@ -146,6 +147,15 @@ def _unified(read: Read) -> tuple[str, ...]:
     return ("stable-diffusion",) if kind == "sds" else (kind,)
 
 
+def _no_image_loss(value: Any, read: Read) -> Any:
+    return Lost("there is no loss between images (HiFA); nothing is decoded") if value else UNSET
+
+
+def _with(keys: tuple[Key, ...], **defaults: Any) -> tuple[Key, ...]:
+    """The same keys where a class of theirs has other defaults."""
+    return tuple(replace(key, default=defaults.get(key.name, key.default)) for key in keys)
+
+
 SD_15, SD_21 = "runwayml/stable-diffusion-v1-5", "stabilityai/stable-diffusion-2-1-base"
 
 GUIDANCES = (
@@ -166,8 +176,11 @@ GUIDANCES = (
         ("stable-diffusion", "vsd"),
         (
             *_common(SD_15, 100.0),
-            *STABLE_DIFFUSION,
-            idle("guidance_type", "chooses the guidance"),
+            *_with(
+                tuple(key for key in STABLE_DIFFUSION if key.name != "use_img_loss"), weighting_strategy="dreamfusion"
+            ),
+            Key("use_img_loss", True, how=_no_image_loss, note="there is no loss between images"),
+            idle("guidance_type", "chooses the guidance", "sds"),
             lost("controlnet_model_name_or_path", None, "ControlNet does not exist"),
             lost("lora_model_name_or_path", None, "LoRA weights cannot be loaded"),
             idle("return_rgb_1step_orig", "see trainer.debug_every"),
@@ -184,7 +197,7 @@ GUIDANCES = (
         ("deep-floyd", "deepfloyd-if"),
         (
             *_common("DeepFloyd/IF-I-XL-v1.0", 20.0, cfg_scale, CFG),
-            *STABLE_DIFFUSION,
+            *_with(STABLE_DIFFUSION, enable_channels_last_format=True),
         ),
     ),
     Part(
@@ -206,7 +219,7 @@ GUIDANCES = (
         ("sdi", "inversion"),
         (
             *_common(SD_21, 100.0, cfg_scale, CFG),
-            *STABLE_DIFFUSION,
+            *_with(STABLE_DIFFUSION, trainer_max_steps=10000),
             same("inversion_guidance_scale", -7.5, "guidance.inversion_cfg_scale"),
             same("inversion_n_steps", 10, "guidance.inversion_steps"),
             same("inversion_eta", 0.3, "guidance.inversion_eta"),
@@ -230,8 +243,10 @@ GUIDANCES = (
         ("zero123",),
         (
             *_common("bennyguo/zero123-diffusers", 5.0),
-            *CAMERA_CONDITION,
-            *lacking("guidance_type", "weighting_strategy", "use_img_loss"),
+            *_with(CAMERA_CONDITION, half_precision_weights=True),
+            same("weighting_strategy", "dreamfusion", "guidance.weighting", how=mapped(WEIGHTINGS, "the weighting")),
+            Key("guidance_type", "sds", how=only("sds"), note="sds"),
+            lost("use_img_loss", False, "there is no loss between images (HiFA); nothing is decoded"),
             *lacking("return_rgb_1step_orig", "return_rgb_multistep_orig", "n_rgb_multistep_orig_steps"),
             *VARIATIONAL,
         ),
@@ -254,3 +269,21 @@ GUIDANCES = (
         (*_common("timbrooks/instruct-pix2pix", 7.5), *MEMORY, *EDITING, *lacking("ip2p_name_or_path")),
     ),
 )
+
+
+def _posed(key: Key) -> Key:
+    how = None if key.how is step_fraction else key.how  # which asks the other guidance for its annealing
+    return replace(key, to=tuple(name.replace("guidance.", "posed.") for name in key.to), how=how)
+
+
+POSED = tuple(
+    replace(
+        part,
+        slot="posed",
+        keys=tuple(map(_posed, part.keys)),
+        fixed=tuple((name.replace("guidance.", "posed."), value) for name, value in part.fixed),
+    )
+    for part in GUIDANCES
+    if "zero123" in part.ours
+)
+"""The same as a second guidance (Magic123), which judges the random views too."""

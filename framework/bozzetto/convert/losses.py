@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from bozzetto.convert.choose import Chosen
+from bozzetto.convert.choose import BUILT_IN, Chosen
 from bozzetto.convert.rules import Changed, Lost, Note
 from bozzetto.convert.values import adjusted, is_zero, schedule
 from bozzetto.errors import PluginError
@@ -29,7 +29,9 @@ class LossKey:
     """Which tasks it belongs to, where there are two."""
 
 
-REFERENCE, BOTH = ("reference",), ("random", "reference")
+REFERENCE, BOTH, POSE = ("reference",), ("random", "reference"), ("pose",)
+GUIDED = {"random": "guidance", "pose": "posed"}
+"""The guidance of each task that has one."""
 QUARTER = "a quarter: normals are in [-1, 1] here, in [0, 1] there"
 
 LOSSES = (
@@ -59,9 +61,10 @@ LOSSES = (
     LossKey("lambda_normal", ("reference-normal",), tasks=REFERENCE),
     LossKey("lambda_sds_img"),
     LossKey("lambda_vsd_img"),
-    LossKey("lambda_sd"),
+    LossKey("lambda_sd", ("sds",)),
     LossKey("lambda_sd_img"),
-    LossKey("lambda_3d_sd"),
+    LossKey("lambda_3d_sds", ("sds",), tasks=POSE),
+    LossKey("lambda_3d_sd", ("sds",), tasks=POSE),
     LossKey("lambda_3d_sd_img"),
     LossKey("lambda_l1"),
     LossKey("lambda_p"),
@@ -87,13 +90,15 @@ def translate_losses(
     """Every weight that is not always 0."""
     known = {rule.name: rule for rule in LOSSES}
     provided = frozenset().union(*(item.entry.spec.provides for item in chosen.values()))
-    tasks = ("random", "reference") if "reference" in chosen else ("random",)
+    tasks = ["random", *(task for task, slot in (("reference", "reference"), ("pose", "posed")) if slot in chosen)]
     for name, value in weights.items():
         key = f"{BASE}.{name}"
         if is_zero(value):
             continue
         rule = known.get(name) or LossKey(name, (name.removeprefix("lambda_").replace("_", "-"),))
-        ours, why = _find(rule, chosen["guidance"].entry.spec.provides, provided, registry)
+        slot = GUIDED.get(rule.tasks[0], "guidance")
+        made = chosen[slot].entry.spec.provides if slot in chosen else frozenset()
+        ours, why = _find(rule, made, provided, registry)
         wanted = [task for task in rule.tasks if task in tasks]
         result = Lost(why) if ours is None or not wanted else adjusted(schedule(value), _times(rule.factor))
         if isinstance(result, Lost):
@@ -106,6 +111,12 @@ def translate_losses(
             yield Note("changed", key, rule.note)
         for task in wanted:
             yield Weight(task, str(ours), result, key)
+
+
+def stilled(weights: Mapping[str, Any], task: str, made: frozenset[str]) -> str:
+    """The key of theirs that keeps what a guidance makes at 0; empty if none does."""
+    rules = (rule for rule in LOSSES if rule.tasks[0] == task and rule.name in weights and set(rule.ours) & made)
+    return next((f"{BASE}.{rule.name}" for rule in rules if is_zero(weights[rule.name])), "")
 
 
 def _times(factor: float) -> Any:
@@ -121,12 +132,14 @@ def _find(
         if name in guidance:
             return name, ""
         try:
-            needs = registry.find("loss", name).spec.needs
+            needs = registry.find("loss", name, prefer=(BUILT_IN,)).spec.needs
         except PluginError:
             continue
         if needs <= provided:
             return name, ""
         why = f"the loss {name!r} needs {', '.join(sorted(needs - provided))}, which nothing in this recipe provides"
+    if rule.tasks == POSE:
+        why = "there is no task here with a second guidance"
     if rule.tasks == REFERENCE:
         why = "there is no task here that compares with a reference image"
     return None, why

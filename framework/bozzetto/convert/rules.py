@@ -66,6 +66,8 @@ class Key:
     """Write their default out where the recipe leaves the key out and ours differs."""
     specific: bool = False
     """Means nothing to a component that only stands in."""
+    default_inside: Any = UNSET
+    """Theirs where the recipe gives the mapping around the key, and thereby none of the class's own defaults."""
 
 
 @dataclass(frozen=True)
@@ -101,9 +103,12 @@ class Slot:
     """What keeps the recipe valid when theirs has no equal; None: the slot stays empty."""
 
 
-def same(name: str, default: Any, *to: str, how: How | None = None, note: str = "", fill: bool = True) -> Key:
+def same(
+    name: str, default: Any, *to: str, how: How | None = None, note: str = "", fill: bool = True,
+    default_inside: Any = UNSET,
+) -> Key:  # fmt: skip
     """A key with an equal of ours."""
-    return Key(name, default, to, how, note, fill=fill)
+    return Key(name, default, to, how, note, fill=fill, default_inside=default_inside)
 
 
 def lost(name: str, default: Any, why: str) -> Key:

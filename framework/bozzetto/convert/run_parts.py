@@ -7,7 +7,7 @@ from typing import Any
 
 from bozzetto.convert.camera_parts import DATA
 from bozzetto.convert.geometry_parts import GEOMETRIES
-from bozzetto.convert.guidance_parts import GUIDANCES, PROMPT_PROCESSORS
+from bozzetto.convert.guidance_parts import GUIDANCES, POSED, PROMPT_PROCESSORS
 from bozzetto.convert.rules import UNSET, Changed, Key, Lost, Part, Read, Slot, idle, lacking, lost, same
 from bozzetto.convert.shading_parts import BACKGROUNDS, MATERIALS, RENDERERS
 
@@ -30,6 +30,7 @@ SLOTS = (
     ),
     Slot("reference", "view-source", "data", "data_type", "system.tasks.reference.views", None),
     Slot("guidance", "guidance", "system.guidance", "system.guidance_type", f"{TASK}.guidance", "stable-diffusion"),
+    Slot("posed", "guidance", "system.guidance_3d", "system.guidance_3d_type", "system.tasks.pose.guidance", None),
     Slot("views", "view-source", "data", "data_type", f"{TASK}.views", "orbit"),
     Slot("mesh", "exporter", "system.exporter", "system.exporter_type", "export.mesh", None),
     Slot("turntable", "exporter", "", "", "export.turntable", None),
@@ -150,8 +151,8 @@ SYSTEMS = (
         "system",
         "magic123-system",
         (),
-        (*LIFT, *lacking("guidance_3d_type", "guidance_3d")),
-        note="one task; the second guidance is lost",
+        LIFT,
+        note="three tasks: the reference view, random views with a prior of words, the same with a prior of poses",
     ),
     Part("system", "efficient-dreamfusion-system", (), LIFT, note="one task; every pixel is rendered"),
     Part("system", "instructnerf2nerf-system", (), (*LIFT, *EDITING), note="one task; images are not edited"),
@@ -211,6 +212,7 @@ PARTS: tuple[Part, ...] = (
     *(replace(part, keys=(*part.keys, WEIGHTS)) for part in MODULES),
     *PROMPT_PROCESSORS,
     *GUIDANCES,
+    *POSED,
     *EXPORTERS,
 )
 

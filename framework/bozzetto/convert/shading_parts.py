@@ -150,7 +150,7 @@ BACKGROUNDS = (
                 how=_random_probability,
                 note="0, or random_aug_prob",
             ),
-            idle("random_aug_prob", "see random_aug"),
+            idle("random_aug_prob", "see random_aug", 0.5),
             lost("eval_color", None, "pictures for people show the trained background; the turntable shows white"),
         ),
     ),

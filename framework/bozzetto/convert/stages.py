@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import replace
 
 from bozzetto.config import REQUIRED
+from bozzetto.convert.draft import Draft, Line
 from bozzetto.convert.rules import Note
-from bozzetto.convert.translate import Draft, Line
-from bozzetto.errors import ConfigError
 from bozzetto.files import slug
 
 IN_STAGE = ("system.", "trainer.")
@@ -18,27 +18,41 @@ FROM_BEFORE = "system.geometry_convert_from"
 def as_stages(drafts: Sequence[Draft]) -> Draft:
     """One draft: prompt and the like from the first that has them, exports from the last.
 
-    Raises:
-        ConfigError: two recipes have the same name.
+    A stage is called as its recipe is; where that is taken, with a number behind it.
     """
     if len(drafts) == 1:
         return drafts[0]
-    names = [slug(str(draft.lines["name"].value if "name" in draft.lines else draft.title)) for draft in drafts]
-    if len(set(names)) < len(names):
-        raise ConfigError(f"Two recipes have the same name: {', '.join(names)}. Give each its own, e.g. name=coarse.")
+    names = unique([slug(str(draft.lines["name"].value if "name" in draft.lines else draft.title)) for draft in drafts])
     combined = Draft(", then ".join(draft.title for draft in drafts), drafts[0].system)
     for index, (name, draft) in enumerate(zip(names, drafts, strict=True)):
         for path, line in draft.lines.items():
-            if path.startswith(IN_STAGE):
-                combined.lines[f"stages.{name}.{path}"] = line
-            elif path.startswith("export.") and index < len(drafts) - 1:
+            before, within = _profile(path)
+            if within.startswith(IN_STAGE):
+                combined.lines[f"{before}stages.{name}.{within}"] = line
+            elif within.startswith("export.") and index < len(drafts) - 1:
                 continue
             elif path not in combined.lines or combined.lines[path].value == REQUIRED:
                 combined.lines[path] = line
         if index:
             combined.lines[f"stages.{name}.inherit"] = Line(["geometry"], FROM_BEFORE)
+        combined.stand_ins += [f"{name}: {text}" for text in draft.stand_ins]
         combined.notes += [_in_recipe(note, name) for note in draft.notes if not (index and note.key == FROM_BEFORE)]
     return combined
+
+
+def unique(names: Sequence[str]) -> list[str]:
+    """The same names, with `-2`, `-3` behind those that were there before."""
+    made: list[str] = []
+    for name in names:
+        tries = (name if count == 1 else f"{name}-{count}" for count in itertools.count(1))
+        made.append(next(item for item in tries if item not in made))
+    return made
+
+
+def _profile(path: str) -> tuple[str, str]:
+    """`profiles.cpu.` and the path within it; nothing and the path itself outside of profiles."""
+    top, name, *rest = path.split(".", 2) if path.startswith("profiles.") else ("", "", path)
+    return (f"{top}.{name}." if top else "", rest[0])
 
 
 def _in_recipe(note: Note, name: str) -> Note:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from bozzetto.config import REQUIRED, bind, convert
-from bozzetto.convert.choose import Chosen, choose, field_of
-from bozzetto.convert.losses import Weight, translate_losses
+from bozzetto.convert.choose import BUILT_IN, Chosen, choose, field_of
+from bozzetto.convert.draft import Draft, Line, nested
+from bozzetto.convert.losses import GUIDED, Weight, stilled, translate_losses
 from bozzetto.convert.optimizer import declared, translate_optimizer
+from bozzetto.convert.profiles import profile_lines
 from bozzetto.convert.rules import UNSET, Changed, Key, Lost, Note, Part
 from bozzetto.convert.run_parts import BLOCKS, SLOTS, part_for
 from bozzetto.convert.source import Source
@@ -25,31 +26,6 @@ PLAIN = {"trainer": (TrainerConfig, "trainer"), "optimizer": (OptimizerConfig, "
 HANDLED = ("system.loss.", "system.optimizer.", "system.scheduler.")
 """Where keys are not followed one by one."""
 TASKS = "system.tasks"
-
-
-@dataclass(frozen=True)
-class Line:
-    """A value of ours and where it comes from."""
-
-    value: Any
-    comment: str
-
-
-@dataclass
-class Draft:
-    """A recipe of ours in the making."""
-
-    title: str
-    """Which recipe of theirs it comes from."""
-    system: str
-    """Their `system_type`."""
-    lines: dict[str, Line] = field(default_factory=dict)
-    """By dotted path."""
-    notes: list[Note] = field(default_factory=list)
-
-    def of(self, severity: str) -> list[Note]:
-        """The notes of one severity, each once."""
-        return list(dict.fromkeys(note for note in self.notes if note.severity == severity))
 
 
 def translate(source: Source, registry: Registry) -> Draft:
@@ -76,7 +52,7 @@ class _Translator:
         self.placed: set[str] = set()
         self.blocks = list(self._blocks())
         for base, keys, _ in self.blocks:
-            self.defaults |= {_join(base, key.name): key.default for key in keys}
+            self.defaults |= {_join(base, key.name): self._default(base, key) for key in keys}
 
     def _blocks(self) -> Iterator[tuple[str, tuple[Key, ...], str]]:
         """Where keys are, the rules for them, and the slot they belong to."""
@@ -88,6 +64,11 @@ class _Translator:
             default = part_for("mesh", "mesh-exporter") if slot.name == "mesh" and part is None else part
             yield slot.base, default.keys if default else (), slot.name
 
+    def _default(self, base: str, key: Key) -> Any:
+        """Theirs; a mapping that the recipe gives takes the place of its class's whole, defaults and all."""
+        around = self.source.get(_join(base, key.name).rpartition(".")[0])
+        return key.default_inside if key.default_inside is not UNSET and isinstance(around, Mapping) else key.default
+
     def read(self, path: str) -> Any:
         value = self.source.get(path)
         value = self.defaults.get(path) if value is UNSET else value
@@ -96,6 +77,8 @@ class _Translator:
     def run(self) -> Draft:
         self.chosen, notes = choose(self.source, self.registry, self.read)
         self.draft.notes += notes
+        named = {slot.type_key for slot in SLOTS if slot.name in self.chosen and not self.chosen[slot.name].real}
+        self.draft.stand_ins += [str(note) for note in notes if note.key.partition(" ")[0] in named]
         if not part_for("system", self.draft.system):
             why = "this system is not known; its keys are read as those of dreamfusion-system"
             self.draft.notes.append(Note("lost", f"system_type {self.draft.system or '(none)'}", why))
@@ -115,7 +98,20 @@ class _Translator:
         if "image" not in self.draft.lines:
             self.draft.lines.setdefault("prompt", Line(REQUIRED, "say what to make"))
         for chosen in self.chosen.values():
-            self._bind(chosen)
+            self._bind(chosen.schema, chosen.slot.where)
+        self._bind(TrainerConfig, "trainer")
+        if "posed" in self.chosen:
+            views = f"{TASKS}.random.views."
+            seen = {path: line for path, line in self.draft.lines.items() if path.startswith(views)}
+            for path, line in seen.items():
+                self._put(path.replace(".random.", ".pose."), line.value, "the same views")
+            model = self.draft.lines.get(f"{TASKS}.pose.guidance.model", Line("zero123-xl", "")).value
+            why = f"it guides a task of its own, pose: Zero123 here, with the weights {model!r}"
+            self._note("changed", "system.guidance_3d_type", why)
+        self.draft.lines |= profile_lines(self.chosen, self.draft.lines)
+        for kind, name in sorted({(item.entry.spec.kind, item.entry.spec.name) for item in self.chosen.values()}):
+            if len(self.registry.entries[kind, name]) > 1:
+                self._put(f"provided_by/{kind}/{name}", BUILT_IN, "several distributions provide it")
         return self.draft
 
     def _put(self, path: str, value: Any, comment: str) -> None:
@@ -145,16 +141,17 @@ class _Translator:
         self.seen.add(path)
         value = self.source.get(path)
         given = value is not UNSET
+        default = self._default(base, key)
         stands_in = slot in self.chosen and not self.chosen[slot].real
-        if not given and (stands_in or not key.fill or key.default is UNSET or not key.to):
+        if not given and (stands_in or not key.fill or default is UNSET or not key.to):
             return
-        value = value if given else key.default
+        value = value if given else default
         if stands_in and key.specific:
-            if value != key.default:
+            if value != default:
                 self._note("lost", path, f"it means nothing to {self.chosen[slot].entry.spec.name!r}, which stands in")
             return
         if key.idle or not (key.to or key.how):
-            if given and value != key.default and (value or key.default is not UNSET):
+            if given and value != default and (value or default is not UNSET):
                 self._note("idle" if key.idle else "lost", path, key.note, value)
             return
         if path in self.source.unresolved:
@@ -165,7 +162,7 @@ class _Translator:
             return
         target = self._target(key.to)
         if target is None:
-            if given and value != key.default:
+            if given and value != default:
                 self._no_field(path, key, slot, value)
             return
         changed = key.how is not None and given and isinstance(value, (int, float, list)) and result != value
@@ -235,20 +232,25 @@ class _Translator:
                 self._put(f"system.optimizer.{name}", value, key)
 
     def _losses(self) -> None:
-        weights = self.source.get("system.loss")
-        own = self.chosen["guidance"].entry.spec.provides
+        given = self.source.get("system.loss")
+        weights = {} if given is UNSET else given
         terms: dict[str, Weight] = {}
-        for item in translate_losses({} if weights is UNSET else weights, self.chosen, self.registry):
+        for item in translate_losses(weights, self.chosen, self.registry):
             if isinstance(item, Note):
                 self.draft.notes.append(item)
             else:
                 terms[f"{TASKS}.{item.task}.losses.{item.name}"] = item
-        if own and not any(term.name in own for term in terms.values()):
-            self._put(f"{TASKS}.random.losses.{min(own)}", 1.0, "what this guidance makes")
+        for task, slot in GUIDED.items():
+            own = self.chosen[slot].entry.spec.provides if slot in self.chosen else frozenset()
+            if own and not any(term.task == task and term.name in own for term in terms.values()):
+                key = stilled(weights, task, own)
+                self._put(f"{TASKS}.{task}.losses.{min(own)}", 0.0 if key else 1.0, key or "what this guidance makes")
         if "reference" in self.chosen and not any(term.task == "reference" for term in terms.values()):
             self._put(f"{TASKS}.reference.losses.reference-color", 0.0, "a task has at least one loss")
         for path, term in terms.items():
             self._put(path, term.value, term.key)
+            if len(self.registry.entries.get(("loss", term.name), ())) > 1:
+                self._put(f"provided_by/loss/{term.name}", BUILT_IN, "several distributions provide it")
 
     def _leftovers(self) -> None:
         """Keys no rule knows: taken if a field here has their name, as an extension's may."""
@@ -264,12 +266,11 @@ class _Translator:
             elif value not in (None, {}, []):
                 self._note("lost", path, "nothing is known of this key, and nothing here has its name", value)
 
-    def _bind(self, chosen: Chosen) -> None:
-        """Let the component's own checks speak; a value they refuse is left out and noted."""
-        where = chosen.slot.where
+    def _bind(self, schema: type, where: str) -> None:
+        """Let our own checks speak; a value they refuse is left out and noted."""
         while True:
             try:
-                bind(chosen.schema, nested(self.draft.lines, where), where)
+                bind(schema, nested(self.draft.lines, where), where)
                 return
             except ConfigError as error:
                 guilty = str(error).split(" ", 1)[0].rstrip(":.,")
@@ -277,19 +278,6 @@ class _Translator:
                 if line is None:
                     raise ConfigError(f"{self.source.name} cannot be converted: {error}") from error
                 self._note("lost", line.comment, str(error).removeprefix(f"{guilty}: "))
-
-
-def nested(lines: dict[str, Line], where: str) -> dict[str, Any]:
-    """The plain values below a path, `type` left out, something in place of what must still be given."""
-    values: dict[str, Any] = {}
-    for path, line in lines.items():
-        if path.startswith(f"{where}.") and not path.endswith(".type"):
-            *parents, name = path.removeprefix(f"{where}.").split(".")
-            below = values
-            for parent in parents:
-                below = below.setdefault(parent, {})
-            below[name] = "given later" if line.value == REQUIRED else line.value
-    return values
 
 
 def _join(base: str, name: str) -> str:

@@ -8,11 +8,12 @@ from typing import Any
 
 import yaml
 
+from bozzetto.convert.draft import Draft, Line
 from bozzetto.convert.rules import Note
-from bozzetto.convert.translate import Draft, Line
 
 ORDER = (
-    "name", "summary", "prompt", "negative_prompt", "image", "seed", "output", "system", "trainer", "stages", "export",
+    "name", "summary", "stand_ins", "provided_by", "prompt", "negative_prompt", "image", "seed", "output",
+    "system", "trainer", "stages", "export", "profiles",
 )  # fmt: skip
 SYSTEM = ("geometry", "material", "background", "renderer", "prompt_processor", "tasks", "optimizer")
 TASK = ("views", "guidance", "losses")
@@ -29,7 +30,8 @@ def to_yaml(draft: Draft) -> str:
     """The recipe's text."""
     title = f"Converted from {draft.title}. Behind each line: the key it comes from."
     lines = [*textwrap.wrap(title, WIDTH, initial_indent="# ", subsequent_indent="# "), *_report(draft), ""]
-    lines += _block(_tree(draft.lines), 0)
+    stand_ins = {"stand_ins": Line(draft.stand_ins, "said by every check and run")} if draft.stand_ins else {}
+    lines += _block(_tree({**draft.lines, **stand_ins}), 0)
     return "\n".join(lines) + "\n"
 
 
@@ -78,8 +80,10 @@ def _tree(lines: Mapping[str, Line]) -> dict[str, Any]:
 
 
 def _rank(path: str, stages: list[str]) -> tuple[int, ...]:
-    """Sorts paths; equal ranks stay in the order they were written in."""
-    top, *rest = path.split(".")
+    """Sorts paths; equal ranks stay in the order they were written in, as all of the profiles do."""
+    top, *rest = path.partition("/")[0].split(".")
+    if top == "profiles":
+        return (ORDER.index(top),)
     stage = (stages.index(rest[0]), int(rest[1] != "inherit")) if top == "stages" else ()
     top, rest = (rest[1], rest[2:]) if stage else (top, rest)
     ranks = [ORDER.index("stages" if stage else top), *stage, ORDER.index(top) if top in ORDER else 0]
