@@ -49,7 +49,7 @@ class Amended:
         Returns:
             Notices: overrides that some stages, which have finished, do not see.
         """
-        states = self._states(from_stage)
+        states = self.states(from_stage)
         self._require_order(states)
         told = []
         for item in self.overrides:
@@ -74,7 +74,7 @@ class Amended:
                 if part and self._other_type(last, part):
                     raise ConfigError(f"{shlex.quote(item)}: the run has trained another type of {part}.")
 
-    def _states(self, from_stage: str | None) -> dict[str, State]:
+    def states(self, from_stage: str | None) -> dict[str, State]:
         """How far each stage is, seen with the steps that it shall train now."""
         again = {stage.name for stage in stages_from(self.recipe.stages, from_stage)} if from_stage else set()
         states: dict[str, State] = {}

@@ -49,7 +49,13 @@ class Progress(lightning.Callback):
         self.bar.set_postfix({name: f"{value:.3f}" for name, value in shown.items()}, refresh=False)
         self.bar.update(trainer.global_step - self.bar.n)
 
+    def on_exception(self, trainer: lightning.Trainer, system: System, exception: BaseException) -> None:
+        self._close()  # what is told next begins a line
+
     def teardown(self, trainer: lightning.Trainer, system: System, stage: str) -> None:
+        self._close()
+
+    def _close(self) -> None:
         if self.bar is not None:
             self.bar.close()
             self.bar = None

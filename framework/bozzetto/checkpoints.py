@@ -71,6 +71,13 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     return loaded
 
 
+def require_finite(state: Mapping[str, Tensor], path: Path) -> None:
+    """Raises `RunFolderError` if a tensor of `state`, read from the checkpoint at `path`, has a NaN or an infinity."""
+    for name, tensor in state.items():
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            raise RunFolderError(f"The checkpoint {path} holds numbers that are not finite, in {name}. {_cure(path)}")
+
+
 def load_into(module: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:
     """Load `state`, read from the checkpoint at `path`, into a module.
 

@@ -2,7 +2,8 @@
 
 Beside `bozzetto.fields.FilePath`, a config may say what it takes at the very least, by methods without arguments:
 `least_bytes()`, main memory by the field that decides it; of a view source `pixels_per_step()`; of a renderer
-`bytes_per_pixel()`, while a step trains. Estimates are low, so that nothing is refused that might run.
+`bytes_per_pixel()`, while a step trains. Estimates are low, so that nothing is refused that might run. And
+`require_readable()` raises `ConfigError` where its files cannot be read as what they should be.
 """
 
 from __future__ import annotations
@@ -26,18 +27,22 @@ GB = 1e9
 CGROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
 
-def check_machine(recipe: Recipe, memory_bytes: int | None = None) -> None:
+def check_machine(
+    recipe: Recipe, memory_bytes: int | None = None, reads: Callable[[Stage, Component], bool] = lambda *_: True
+) -> None:
     """Raises `ConfigError` for a file that is not there, or a setting that cannot fit into memory.
 
     Args:
         memory_bytes: what there is; None: what this machine lets one process have, as far as it tells.
+        reads: whether a component of a stage will read its files; one that a checkpoint holds may not.
     """
     exporters = [component for _, component in recipe.exports]
     memory_bytes = memory_bytes or machine_memory()
     for stage in recipe.stages:
         try:
             for component in stage.components:
-                check_files(component)
+                if reads(stage, component):
+                    check_files(component)
                 _check_least(component, memory_bytes)
             _check_parameters(stage, memory_bytes)
             _check_pictures(stage, memory_bytes)
@@ -50,7 +55,7 @@ def check_machine(recipe: Recipe, memory_bytes: int | None = None) -> None:
 
 
 def check_files(component: Component) -> None:
-    """Raises `ConfigError` if a field that names a file names one that is not there."""
+    """Raises `ConfigError` if a field that names a file names one that is not there, or that cannot be used."""
     for name, marker in marked(type(component.config), FilePath):
         value = _get(component.config, name)
         if not value or marker.or_name:
@@ -60,6 +65,8 @@ def check_files(component: Component) -> None:
             path = Path(_get(component.config, marker.beside)).expanduser().parent / path
         if not _is_file(path):
             raise ConfigError(f"{component.where}.{name}: there is no file {shown(str(path), 300)}.{_nearest(path)}")
+    if read := getattr(component.config, "require_readable", None):
+        read()
 
 
 def machine_memory() -> int | None:

@@ -15,7 +15,7 @@ import torch
 
 from bozzetto.build import Report, build_scene, build_system, make
 from bozzetto.callbacks import Interrupted, callbacks_for
-from bozzetto.checkpoints import CheckpointFile, load_into, read_checkpoint
+from bozzetto.checkpoints import CheckpointFile, load_into, read_checkpoint, require_finite
 from bozzetto.errors import ConfigError, ExportError
 from bozzetto.inheritance import inherit
 from bozzetto.kernels.startup import growing
@@ -189,6 +189,7 @@ def load_scene(
     if not checkpoint.is_file():
         raise ConfigError(f"{folder.path} has no checkpoint of stage {stage.name!r}: train it first.")
     state = load_state(checkpoint)
+    require_finite(state, checkpoint)
     scene = build_scene(stage, recipe.seed, registry, device, state)
     for part in ("geometry", "material", "background", "renderer"):
         module, prefix = getattr(scene, part), f"{part}."

@@ -36,7 +36,7 @@ def locked(folder: Path, report: Callable[[str], None]) -> Iterator[None]:
         raise RunFolderError(
             f"The run folder {folder} is in use by {_holder(folder)}. Wait until that is done, or stop it."
         ) from None
-    except NotImplementedError as error:
+    except RuntimeError as error:  # filelock's, where there is no flock
         report(f"notice    the run folder cannot be locked here, so take care not to use it twice at a time: {error}")
         yield
         return

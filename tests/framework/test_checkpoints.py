@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from bozzetto.checkpoints import CheckpointFile, load_into, read_checkpoint
+from bozzetto.checkpoints import CheckpointFile, load_into, read_checkpoint, require_finite
 from bozzetto.errors import RunFolderError
 from bozzetto.files import UNFINISHED, remove_unfinished, write_atomically
 from bozzetto.run_folder import RunFolder
@@ -74,6 +74,12 @@ def test_what_does_not_fit_names_the_parameter(path):
     load_into(nn.Linear(2, 1), WHOLE["state_dict"], path)
     with pytest.raises(RunFolderError, match="does not fit the recipe: size mismatch for weight.*--from-stage main"):
         load_into(nn.Linear(3, 1), WHOLE["state_dict"], path)
+
+
+def test_numbers_that_are_not_finite_name_the_parameter(path):
+    require_finite(WHOLE["state_dict"], path)
+    with pytest.raises(RunFolderError, match="holds numbers that are not finite, in bias.*--from-stage main"):
+        require_finite({**WHOLE["state_dict"], "bias": torch.tensor([float("nan")])}, path)
 
 
 def test_it_is_written_beside_its_place(path, monkeypatch, tmp_path):

@@ -9,7 +9,7 @@ import resource
 import signal
 import sys
 import traceback
-from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -154,11 +154,12 @@ def _limit_memory() -> None:
 
 def _limit_steps(most: int) -> None:
     """No stage trains longer than `most` steps: a damaged recipe may ask for any number."""
-    import lightning
+    from bozzetto.pipeline import Pipeline
 
-    made: Callable[..., Any] = lightning.Trainer
+    made = Pipeline._trainer
 
-    def shortened(*, max_steps: int, **options: Any) -> Any:
-        return made(max_steps=min(max_steps, most), **options)
+    def shortened(pipeline: Pipeline, stage: Any) -> Any:
+        steps = min(stage.trainer.steps, most)
+        return made(pipeline, replace(stage, trainer=replace(stage.trainer, steps=steps)))
 
-    lightning.Trainer = shortened  # type: ignore[misc, assignment]
+    Pipeline._trainer = shortened  # type: ignore[method-assign]

@@ -73,7 +73,7 @@ def unequal(one: Any, two: Any, place: str = "") -> Iterator[str]:
 
     if isinstance(one, torch.Tensor) and isinstance(two, torch.Tensor):
         same_kind = one.shape == two.shape and one.dtype == two.dtype
-        if not same_kind or not torch.equal(one.nan_to_num(0.125), two.nan_to_num(0.125)):
+        if not same_kind or not bool(((one == two) | ((one != one) & (two != two))).all()):
             yield place
     elif isinstance(one, dict) and isinstance(two, dict):
         for key in {**one, **two}:

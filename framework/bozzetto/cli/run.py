@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from bozzetto import hardware
-from bozzetto.amendments import load_amended
+from bozzetto.amendments import State, load_amended
 from bozzetto.cli.report import header, notices, plan_report
 from bozzetto.errors import ConfigError
 from bozzetto.kernels.startup import growing, tune_allocator
@@ -20,7 +20,7 @@ from bozzetto.load import find_recipe, load_recipe
 from bozzetto.machine_checks import check_machine
 from bozzetto.models import ModelPlan, fetch, plan
 from bozzetto.photos import require_reader
-from bozzetto.recipe import Recipe
+from bozzetto.recipe import Component, Recipe
 from bozzetto.registry import Registry
 from bozzetto.run_folder import RunFolder
 from bozzetto.run_lock import locked
@@ -109,7 +109,10 @@ def resume(options: argparse.Namespace, registry: Registry, stop: StopSignals, f
         amended = load_amended(folder, registry, options.overrides, found)
         told = (*amended.require_resumable(options.from_stage), *amended.recipe.notices)
         recipe = amended.recipe
-        require_photo(recipe)
+        states = amended.states(options.from_stage)
+        if set(states.values()) != {"finished"}:
+            require_photo(recipe)
+        check_machine(recipe, reads=lambda stage, part: still_read(states[stage.name], part))
         plans = plans_for(recipe)
         if options.dry_run:
             print(plan_report(recipe, plans))
@@ -118,6 +121,11 @@ def resume(options: argparse.Namespace, registry: Registry, stop: StopSignals, f
         for line in (*header(recipe, plans, options.resume), *notices(told)):
             say(line)
         return train_and_export(recipe, registry, plans, folder, found, stop, options.from_stage)
+
+
+def still_read(state: State, component: Component) -> bool:
+    """Whether a part reads its files when a run goes on: a checkpoint holds what a geometry has read."""
+    return state == "fresh" or (state == "begun" and component.kind != "geometry")
 
 
 def train_and_export(

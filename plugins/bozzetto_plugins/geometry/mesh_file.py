@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -11,11 +10,9 @@ from jaxtyping import Float, Int
 
 from bozzetto.errors import ConfigError
 from bozzetto.types import Mesh
-from bozzetto_plugins.geometry.example_mesh import example_chair
 from bozzetto_plugins.geometry.facing import patches, turned_outward
-from bozzetto_plugins.geometry.mesh_readers.file import read_triangles
-from bozzetto_plugins.geometry.mesh_readers.triangles import Triangles
-from bozzetto_plugins.geometry.surface_config import AssetConfig, Axis
+from bozzetto_plugins.geometry.mesh_readers.placed import EXAMPLE, placed_triangles
+from bozzetto_plugins.geometry.surface_config import AssetConfig
 
 
 @dataclass(frozen=True)
@@ -37,20 +34,8 @@ def read_asset(config: AssetConfig, radius: float) -> Asset:
         ConfigError: the file is not there, cannot be read, has no triangles or no size, or does not fit the scene's
             cube; says why and what to do.
     """
-    name = config.path or "the example chair"
-    found = read_triangles(Path(config.path)) if config.path else _example()
-    found = _checked(found, name)
-    vertices = found.vertices @ to_world(config.up, config.front).T
-    if config.extent > 0.0:
-        low, high = vertices.min(0), vertices.max(0)
-        vertices = (vertices - 0.5 * (low + high)) * (2.0 * config.extent * radius / (high - low).max())
-    reach = float(np.abs(vertices).max())
-    if reach > radius:
-        raise ConfigError(
-            f"{name} reaches {reach:.3g} from the origin, out of the scene's cube of radius {radius:g}. "
-            "Raise system.geometry.radius, or let it be scaled with extent=0.7."
-        )
-    mesh, flat = _joined(vertices, found.faces)
+    found, name = placed_triangles(config, radius), config.path or EXAMPLE
+    mesh, flat = _joined(found.vertices, found.faces)
     if len(mesh.faces) == 0:
         raise ConfigError(f"{name} cannot be read as a mesh: none of its triangles has an area. Export it again.")
     mesh, turned = turned_outward(mesh)
@@ -63,40 +48,6 @@ def read_asset(config: AssetConfig, radius: float) -> Asset:
     return Asset(mesh, bool(closed.all()), tuple(notices))
 
 
-def _example() -> Triangles:
-    chair = example_chair()
-    return Triangles(np.asarray(chair.vertices), np.asarray(chair.faces, dtype=np.int64))
-
-
-def _checked(found: Triangles, name: str) -> Triangles:
-    """The triangles and the vertices they use, if those can be placed."""
-    faces = found.faces
-    problem = ""
-    if len(faces) == 0:
-        problem = "it has no triangles. Export it as a triangle mesh"
-    elif faces.min() < 0 or faces.max() >= len(found.vertices):
-        problem = (
-            f"its faces name vertices from {faces.min()} to {faces.max()}, and there are {len(found.vertices)}: it is "
-            "damaged. Export it again"
-        )
-    if problem:
-        raise ConfigError(f"{name} cannot be read as a mesh: {problem}.")
-    used, compact = np.unique(faces, return_inverse=True)
-    vertices = found.vertices[used]
-    broken = int((~np.isfinite(vertices)).any(1).sum())
-    with np.errstate(over="ignore"):
-        size = 0.0 if broken else float((vertices.max(0) - vertices.min(0)).max())
-    if broken:
-        problem = f"{broken} of its {len(used)} vertices are not finite numbers. Repair it, or export it again"
-    elif not np.isfinite(size):
-        problem = "its coordinates are too large for numbers of 64 bits. Scale it down"
-    elif not size > float(np.finfo(np.float32).tiny):
-        problem = "it has no size: all its vertices lie in one place. Export it again"
-    if problem:
-        raise ConfigError(f"{name} cannot be read as a mesh: {problem}.")
-    return Triangles(vertices, compact.reshape(-1, 3))
-
-
 def _joined(vertices: Float[np.ndarray, "V 3"], faces: Int[np.ndarray, "T 3"]) -> tuple[Mesh, int]:
     """Equal vertices joined, triangles without area left out, and how many those were."""
     places = np.ascontiguousarray(vertices.astype(np.float32) + np.float32(0.0))  # -0 is 0
@@ -107,9 +58,3 @@ def _joined(vertices: Float[np.ndarray, "V 3"], faces: Int[np.ndarray, "T 3"]) -
     used, compact = np.unique(number[faces[area > 0.0]], return_inverse=True)
     mesh = Mesh(torch.from_numpy(places[first[used]]), torch.from_numpy(compact.reshape(-1, 3)))
     return mesh, int((area == 0.0).sum())
-
-
-def to_world(up: Axis, front: Axis) -> np.ndarray:
-    """The rotation "3 3" that turns `up` to +z and `front` to +x."""
-    axes = {f"{sign}{letter}": int(f"{sign}1") * np.eye(3)[i] for i, letter in enumerate("xyz") for sign in "+-"}
-    return np.stack([axes[front], np.cross(axes[up], axes[front]), axes[up]])

@@ -79,8 +79,8 @@ class AssetConfig:
     """A mesh file, and how it is placed in the world: centred, z up, front toward +x."""
 
     path: Annotated[str, FilePath()] = ""
-    """A `.glb`, `.gltf`, `.obj`, `.ply`, `.off` or `.stl` file, relative to where the command runs; empty: a plain
-    chair made in code, to try things with."""
+    """A `.glb`, `.gltf`, `.obj`, `.ply`, `.off` or `.stl` file, or nothing: a plain chair made in code, to try
+    things with."""
     up: Axis = "+y"
     """The file's axis that points up. glTF, and what this program exports: +y."""
     front: Axis = "+z"
@@ -93,6 +93,13 @@ class AssetConfig:
         check_fields(self)
         if self.up[1] == self.front[1]:
             raise ValueError(f"front: must be perpendicular to up, got {self.front} and {self.up}")
+
+    def require_readable(self, radius: float) -> None:
+        """Read the file, if one is given. Raises `ConfigError` if it cannot be used in a cube of this half side."""
+        if self.path:
+            from bozzetto_plugins.geometry.mesh_readers.placed import placed_triangles
+
+            placed_triangles(self, radius)
 
 
 @dataclass(frozen=True)
@@ -150,6 +157,11 @@ class DmtetConfig:
         features = under("features", self.features.parameter_specs())
         return specs | {name: ParameterSpec(spec.shape, not self.lock_texture) for name, spec in features.items()}
 
+    def require_readable(self) -> None:
+        """Read the mesh to start from, if there is one."""
+        if self.start == "mesh":
+            self.start_mesh.require_readable(self.radius)
+
     def check_start(self, before: Component) -> None:
         """Raises `ValueError` if a stage with this geometry cannot start from that of the stage before."""
         if isinstance(before.config, DmtetConfig):
@@ -195,6 +207,10 @@ class MeshConfig:
     def parameter_specs(self) -> Specs:
         """The features; the triangles stay as they are."""
         return under("features", self.features.parameter_specs())
+
+    def require_readable(self) -> None:
+        """Read the mesh as a run will."""
+        self.asset.require_readable(self.radius)
 
     def check_start(self, before: Component) -> None:
         """Raises `ValueError` if the stage before has other triangles: they are saved with the scene."""

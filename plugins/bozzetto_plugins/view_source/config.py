@@ -139,6 +139,12 @@ class SingleImageConfig:
         check_fields(self)
         _check_sizes(self, ("height", "width"))
 
+    def require_readable(self) -> None:
+        """Read the photo and its maps as a run will."""
+        from bozzetto_plugins.view_source.photo import load_photo
+
+        load_photo(self)
+
     def check_neighbours(self, stage: Stage, task: Task | None) -> None:
         """Raises `ValueError` if no guidance of the stage can tell the elevation that is to be estimated."""
         guidances = [task.guidance.config for task in stage.tasks if task.guidance]

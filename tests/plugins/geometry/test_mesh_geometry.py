@@ -8,7 +8,8 @@ import trimesh
 from bozzetto.errors import ConfigError
 from bozzetto.testing.mesh_geometry import MeshGeometryContract
 from bozzetto_plugins.geometry.mesh import Mesh
-from bozzetto_plugins.geometry.mesh_file import read_asset, to_world
+from bozzetto_plugins.geometry.mesh_file import read_asset
+from bozzetto_plugins.geometry.mesh_readers.placed import to_world
 from bozzetto_plugins.geometry.surface_config import AssetConfig, MeshConfig, SurfaceFeaturesConfig
 
 SMALL = SurfaceFeaturesConfig(levels=2, log2_table_size=8, finest_resolution=32, hidden_width=8)

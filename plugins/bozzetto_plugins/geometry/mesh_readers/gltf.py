@@ -106,7 +106,8 @@ class _Scene:
         vertices, faces, start = [], [], 0
         for mesh, found in parts.items():
             matrices = np.stack(placed[mesh])
-            mirrored = np.linalg.det(np.nan_to_num(matrices[:, :3, :3], posinf=0.0, neginf=0.0)) < 0.0
+            with np.errstate(invalid="ignore"):  # coordinates that are not finite are refused below
+                mirrored = np.linalg.det(matrices[:, :3, :3]) < 0.0
             for points, corners in found:
                 moved = np.einsum("nij,vj->nvi", matrices[:, :3, :3], points) + matrices[:, None, :3, 3]
                 numbers = start + len(points) * np.arange(len(matrices))[:, None, None] + corners
