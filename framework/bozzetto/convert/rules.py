@@ -129,3 +129,8 @@ def lacking(*names: str) -> tuple[Key, ...]:
 def below(prefix: str, keys: tuple[Key, ...]) -> tuple[Key, ...]:
     """The same keys in a nested mapping."""
     return tuple(replace(key, name=f"{prefix}.{key.name}") for key in keys)
+
+
+def with_defaults(keys: tuple[Key, ...], **defaults: Any) -> tuple[Key, ...]:
+    """The same keys where a class of theirs has other defaults."""
+    return tuple(replace(key, default=defaults.get(key.name, key.default)) for key in keys)
