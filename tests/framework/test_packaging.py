@@ -73,6 +73,7 @@ MAY_NAME_DEVICES = {
     "hardware.py": "finds out what the machine has",
     "recipe.py": "the names a recipe may write",
     "load.py": "falls back to the cpu profile",
+    "profiles.py": "writes the profiles of a converted recipe",
     "pipeline.py": "hands the device to Lightning, and reads checkpoints into main memory",
     "precision.py": "which precision is fast where",
     "offload.py": "moves weights between devices",

@@ -194,10 +194,10 @@ TETRAHEDRA: tuple[Key, ...] = (
 )
 
 VOXELS: tuple[Key, ...] = (
-    *with_defaults(DENSITY, density_bias="blob", density_blob_scale=5.0),
+    *with_defaults(DENSITY, {"density_bias": "blob", "density_blob_scale": 5.0}),
     same("grid_size", [100, 100, 100], "geometry.resolution"),
     same("n_feature_dims", 3, "geometry.feature_count", how=_feature_count),
-    *with_defaults(ISOSURFACE, isosurface_threshold="auto"),
+    *with_defaults(ISOSURFACE, {"isosurface_threshold": "auto"}),
 )
 
 GEOMETRIES = (
@@ -205,7 +205,7 @@ GEOMETRIES = (
         "geometry",
         "implicit-volume",
         ("hash-grid", "frequency-mlp"),
-        (*DENSITY, *NETWORKS, *with_defaults(ISOSURFACE, isosurface_threshold=25.0)),
+        (*DENSITY, *NETWORKS, *with_defaults(ISOSURFACE, {"isosurface_threshold": 25.0})),
         choose=_by_encoding,
     ),
     Part("geometry", "implicit-sdf", ("implicit-sdf",), SIGNED_DISTANCE, near=("dmtet",)),
@@ -215,6 +215,6 @@ GEOMETRIES = (
         "geometry",
         "custom-mesh",
         ("mesh",),
-        (same("radius", 1.0, "geometry.radius"), *NETWORKS, *with_defaults(SHAPE, shape_init="")),
+        (same("radius", 1.0, "geometry.radius"), *NETWORKS, *with_defaults(SHAPE, {"shape_init": ""})),
     ),
 )

@@ -53,7 +53,7 @@ PROMPT_PROCESSORS = (
         "prompt_processor",
         "dummy-prompt-processor",
         ("view-dependent",),
-        with_defaults(PROMPTS, prompt=""),
+        with_defaults(PROMPTS, {"prompt": ""}),
         note="a prompt is always needed",
     ),
 )
@@ -174,7 +174,8 @@ GUIDANCES = (
         (
             *_common(SD_15, 100.0),
             *with_defaults(
-                tuple(key for key in STABLE_DIFFUSION if key.name != "use_img_loss"), weighting_strategy="dreamfusion"
+                tuple(key for key in STABLE_DIFFUSION if key.name != "use_img_loss"),
+                {"weighting_strategy": "dreamfusion"},
             ),
             idle("use_img_loss", "see lambda_sd_img", True),
             idle("guidance_type", "chooses the guidance", "sds"),
@@ -194,7 +195,7 @@ GUIDANCES = (
         ("deep-floyd", "deepfloyd-if"),
         (
             *_common("DeepFloyd/IF-I-XL-v1.0", 20.0, cfg_scale, CFG),
-            *with_defaults(STABLE_DIFFUSION, enable_channels_last_format=True),
+            *with_defaults(STABLE_DIFFUSION, {"enable_channels_last_format": True}),
         ),
     ),
     Part(
@@ -216,7 +217,7 @@ GUIDANCES = (
         ("sdi", "inversion"),
         (
             *_common(SD_21, 100.0, cfg_scale, CFG),
-            *with_defaults(STABLE_DIFFUSION, trainer_max_steps=10000),
+            *with_defaults(STABLE_DIFFUSION, {"trainer_max_steps": 10000}),
             same("inversion_guidance_scale", -7.5, "guidance.inversion_cfg_scale"),
             same("inversion_n_steps", 10, "guidance.inversion_steps"),
             same("inversion_eta", 0.3, "guidance.inversion_eta"),
@@ -240,7 +241,7 @@ GUIDANCES = (
         ("zero123",),
         (
             *_common("bennyguo/zero123-diffusers", 5.0),
-            *with_defaults(CAMERA_CONDITION, half_precision_weights=True),
+            *with_defaults(CAMERA_CONDITION, {"half_precision_weights": True}),
             same("weighting_strategy", "dreamfusion", "guidance.weighting", how=mapped(WEIGHTINGS, "the weighting")),
             Key("guidance_type", "sds", how=only("sds"), note="sds"),
             lost("use_img_loss", False, "there is no loss between images (HiFA); nothing is decoded"),
