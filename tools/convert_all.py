@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
+from PIL import Image
 
 from bozzetto.cli import main as bozzetto
 
@@ -81,7 +82,10 @@ def given(values: dict, photo: Path, folder: Path) -> list[str]:
                 words.append(f"{name}system.geometry.{key}.path={mesh}")
         for task, parts in stage.get("tasks", {}).items():
             views = parts.get("views", {})
-            words += [f"{name}system.tasks.{task}.views.{key}=null" for key in ("depth", "normal") if views.get(key)]
+            for key in ("depth", "normal"):
+                if views.get(key):
+                    Image.open(photo).convert("L" if key == "depth" else "RGB").save(folder / f"{key}.png")
+                    words.append(f"{name}system.tasks.{task}.views.{key}={folder / f'{key}.png'}")
     return words
 
 
@@ -128,7 +132,7 @@ def try_one(path: Path, folder: Path, photo: Path, train: bool) -> Result:
 
 def short(text: str) -> str:
     """The last error of a text on one line."""
-    lines = [line for line in text.splitlines() if line.startswith("error:")] or text.splitlines()[-1:]
+    lines = [line[line.index("error:") :] for line in text.splitlines() if "error:" in line] or text.splitlines()[-1:]
     return (lines or [""])[0][:150]
 
 

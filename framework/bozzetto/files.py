@@ -31,7 +31,8 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> Path:
         with contextlib.suppress(OSError):  # a folder cannot be opened everywhere, and the data are safe already
             _sync(path.parent, os.O_RDONLY)
     except OSError as error:
-        error.filename = error.filename or str(path)  # a full disk is told without the file
+        if error.errno is not None and error.filename is None:  # a full disk is told without the file
+            error.filename = str(path)
         raise
     finally:
         temporary.unlink(missing_ok=True)

@@ -83,8 +83,8 @@ def load_recipe(
 def _place_image(values: dict[str, Any], origins: Origins) -> None:
     """Make the path of the photo absolute, before `${image}` is followed."""
     image = values.get("image", "")
-    if isinstance(image, str) and not origins.overridden("image"):
-        image = layers.resolve_one(values, "image") if image else image
+    if isinstance(image, str) and image not in ("", REQUIRED) and not origins.overridden("image"):
+        image = layers.resolve_one(values, "image")
     if not isinstance(image, str) or image == REQUIRED:
         raise ConfigError("image is missing. Give a photo of what to make: image=photo.png.")
     if image:

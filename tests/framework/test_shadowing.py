@@ -10,6 +10,9 @@ import pytest
 import yaml
 
 from bozzetto import hookimpl
+from bozzetto.convert.source import read
+from bozzetto.convert.translate import translate
+from bozzetto.convert.write import to_yaml
 from bozzetto.errors import ConfigError, PluginError
 from bozzetto.load import load_recipe
 from bozzetto.recipe_file import find_recipe, read_recipe, shipped_recipes
@@ -86,7 +89,7 @@ def test_a_bare_name_on_the_command_line_is_a_conflict(shadowed, override):
 def test_settings_of_what_a_shipped_recipe_names_are_no_conflict(shadowed, mine):
     loss = "system.tasks.random.losses.sparsity"
     path = mine(
-        extends="bozzetto/magic3d",
+        extends="bozzetto/dreamfusion-sd",
         system={"geometry": {"radius": 1.5}, "tasks": {"random": {"losses": {"sparsity": 2.0}}}},
     )
     recipe = load_recipe(path, shadowed, [f"{loss}={{from: 0, to: 3, until_step: 9}}", "system.geometry.levels=4"])
@@ -124,3 +127,10 @@ def test_a_run_goes_on_with_what_it_began_with(shadowed, tmp_path, registry):
         again = load_recipe(folder.recipe_file, shadowed, ["system.tasks.random.losses.sparsity=2"], recipe.profile)
         assert set(again.distributions) == {"bozzetto"}
         assert again.stages[1] == recipe.stages[1]
+
+
+def test_a_converted_recipe_means_the_built_in_components(shadowed, tmp_path):
+    theirs = Path(__file__).parent / "convert" / "threestudio" / "dreamfusion.yaml"
+    path = tmp_path / "ours.yaml"
+    path.write_text(to_yaml(translate(read(theirs), shadowed)), encoding="utf-8")
+    assert set(load_recipe(path, shadowed).distributions) == {"bozzetto"}

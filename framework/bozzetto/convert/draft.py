@@ -28,6 +28,8 @@ class Draft:
     lines: dict[str, Line] = field(default_factory=dict)
     """By dotted path."""
     notes: list[Note] = field(default_factory=list)
+    converts: bool = False
+    """Its geometry can start from one of another type."""
     stand_ins: list[str] = field(default_factory=list)
     """What stands in for a part of theirs that has no equal: kept in the recipe, and said by every check and run."""
 

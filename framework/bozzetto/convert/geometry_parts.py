@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
-from bozzetto.convert.rules import UNSET, Changed, Key, Lost, Part, Read, idle, lost, same
+from bozzetto.convert.rules import UNSET, Changed, Key, Lost, Part, Read, idle, lost, same, with_defaults
 from bozzetto.convert.values import (
     finest_resolution,
     levels_active,
@@ -194,12 +193,11 @@ TETRAHEDRA: tuple[Key, ...] = (
     *(key for key in ISOSURFACE if key.name != "isosurface_deformable_grid"),
 )
 
-VOXEL_DEFAULTS = {"density_bias": "blob", "density_blob_scale": 5.0}
 VOXELS: tuple[Key, ...] = (
-    *(replace(key, default=VOXEL_DEFAULTS.get(key.name, key.default)) for key in DENSITY),
+    *with_defaults(DENSITY, {"density_bias": "blob", "density_blob_scale": 5.0}),
     same("grid_size", [100, 100, 100], "geometry.resolution"),
     same("n_feature_dims", 3, "geometry.feature_count", how=_feature_count),
-    *ISOSURFACE,
+    *with_defaults(ISOSURFACE, {"isosurface_threshold": "auto"}),
 )
 
 GEOMETRIES = (
@@ -207,11 +205,16 @@ GEOMETRIES = (
         "geometry",
         "implicit-volume",
         ("hash-grid", "frequency-mlp"),
-        (*DENSITY, *NETWORKS, *ISOSURFACE),
+        (*DENSITY, *NETWORKS, *with_defaults(ISOSURFACE, {"isosurface_threshold": 25.0})),
         choose=_by_encoding,
     ),
     Part("geometry", "implicit-sdf", ("implicit-sdf",), SIGNED_DISTANCE, near=("dmtet",)),
     Part("geometry", "tetrahedra-sdf-grid", ("dmtet",), TETRAHEDRA),
     Part("geometry", "volume-grid", ("volume-grid",), VOXELS),
-    Part("geometry", "custom-mesh", ("mesh",), (same("radius", 1.0, "geometry.radius"), *NETWORKS, *SHAPE)),
+    Part(
+        "geometry",
+        "custom-mesh",
+        ("mesh",),
+        (same("radius", 1.0, "geometry.radius"), *NETWORKS, *with_defaults(SHAPE, {"shape_init": ""})),
+    ),
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from bozzetto.convert.rules import UNSET, Changed, How, Key, Lost, Part, Read, idle, lacking, lost, same
+from bozzetto.convert.rules import UNSET, Changed, How, Key, Part, Read, idle, lacking, lost, same, with_defaults
 from bozzetto.convert.values import cfg_scale, front_deg, mapped, model, only, or_unset, step_fraction, written_out
 
 DEBIASING = "words are not removed from prompts here"
@@ -49,7 +49,13 @@ PROMPTS: tuple[Key, ...] = (
 PROMPT_PROCESSORS = (
     Part("prompt_processor", "stable-diffusion-prompt-processor", ("view-dependent",), PROMPTS),
     Part("prompt_processor", "deep-floyd-prompt-processor", ("view-dependent",), PROMPTS),
-    Part("prompt_processor", "dummy-prompt-processor", ("view-dependent",), PROMPTS, note="a prompt is always needed"),
+    Part(
+        "prompt_processor",
+        "dummy-prompt-processor",
+        ("view-dependent",),
+        with_defaults(PROMPTS, {"prompt": ""}),
+        note="a prompt is always needed",
+    ),
 )
 
 
@@ -147,15 +153,6 @@ def _unified(read: Read) -> tuple[str, ...]:
     return ("stable-diffusion",) if kind == "sds" else (kind,)
 
 
-def _no_image_loss(value: Any, read: Read) -> Any:
-    return Lost("there is no loss between images (HiFA); nothing is decoded") if value else UNSET
-
-
-def _with(keys: tuple[Key, ...], **defaults: Any) -> tuple[Key, ...]:
-    """The same keys where a class of theirs has other defaults."""
-    return tuple(replace(key, default=defaults.get(key.name, key.default)) for key in keys)
-
-
 SD_15, SD_21 = "runwayml/stable-diffusion-v1-5", "stabilityai/stable-diffusion-2-1-base"
 
 GUIDANCES = (
@@ -176,10 +173,11 @@ GUIDANCES = (
         ("stable-diffusion", "vsd"),
         (
             *_common(SD_15, 100.0),
-            *_with(
-                tuple(key for key in STABLE_DIFFUSION if key.name != "use_img_loss"), weighting_strategy="dreamfusion"
+            *with_defaults(
+                tuple(key for key in STABLE_DIFFUSION if key.name != "use_img_loss"),
+                {"weighting_strategy": "dreamfusion"},
             ),
-            Key("use_img_loss", True, how=_no_image_loss, note="there is no loss between images"),
+            idle("use_img_loss", "see lambda_sd_img", True),
             idle("guidance_type", "chooses the guidance", "sds"),
             lost("controlnet_model_name_or_path", None, "ControlNet does not exist"),
             lost("lora_model_name_or_path", None, "LoRA weights cannot be loaded"),
@@ -197,7 +195,7 @@ GUIDANCES = (
         ("deep-floyd", "deepfloyd-if"),
         (
             *_common("DeepFloyd/IF-I-XL-v1.0", 20.0, cfg_scale, CFG),
-            *_with(STABLE_DIFFUSION, enable_channels_last_format=True),
+            *with_defaults(STABLE_DIFFUSION, {"enable_channels_last_format": True}),
         ),
     ),
     Part(
@@ -219,7 +217,7 @@ GUIDANCES = (
         ("sdi", "inversion"),
         (
             *_common(SD_21, 100.0, cfg_scale, CFG),
-            *_with(STABLE_DIFFUSION, trainer_max_steps=10000),
+            *with_defaults(STABLE_DIFFUSION, {"trainer_max_steps": 10000}),
             same("inversion_guidance_scale", -7.5, "guidance.inversion_cfg_scale"),
             same("inversion_n_steps", 10, "guidance.inversion_steps"),
             same("inversion_eta", 0.3, "guidance.inversion_eta"),
@@ -243,7 +241,7 @@ GUIDANCES = (
         ("zero123",),
         (
             *_common("bennyguo/zero123-diffusers", 5.0),
-            *_with(CAMERA_CONDITION, half_precision_weights=True),
+            *with_defaults(CAMERA_CONDITION, {"half_precision_weights": True}),
             same("weighting_strategy", "dreamfusion", "guidance.weighting", how=mapped(WEIGHTINGS, "the weighting")),
             Key("guidance_type", "sds", how=only("sds"), note="sds"),
             lost("use_img_loss", False, "there is no loss between images (HiFA); nothing is decoded"),

@@ -32,6 +32,10 @@ class LossKey:
 REFERENCE, BOTH, POSE = ("reference",), ("random", "reference"), ("pose",)
 GUIDED = {"random": "guidance", "pose": "posed"}
 """The guidance of each task that has one."""
+NO_TASK = {
+    REFERENCE: "there is no task here that compares with a reference image",
+    POSE: "there is no task here with a second guidance",
+}
 QUARTER = "a quarter: normals are in [-1, 1] here, in [0, 1] there"
 
 LOSSES = (
@@ -100,6 +104,7 @@ def translate_losses(
         made = chosen[slot].entry.spec.provides if slot in chosen else frozenset()
         ours, why = _find(rule, made, provided, registry)
         wanted = [task for task in rule.tasks if task in tasks]
+        why = why if wanted else NO_TASK.get(rule.tasks, why)
         result = Lost(why) if ours is None or not wanted else adjusted(schedule(value), _times(rule.factor))
         if isinstance(result, Lost):
             yield Note("lost", key, result.why)
@@ -138,8 +143,4 @@ def _find(
         if needs <= provided:
             return name, ""
         why = f"the loss {name!r} needs {', '.join(sorted(needs - provided))}, which nothing in this recipe provides"
-    if rule.tasks == POSE:
-        why = "there is no task here with a second guidance"
-    if rule.tasks == REFERENCE:
-        why = "there is no task here that compares with a reference image"
     return None, why

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
@@ -129,3 +129,8 @@ def lacking(*names: str) -> tuple[Key, ...]:
 def below(prefix: str, keys: tuple[Key, ...]) -> tuple[Key, ...]:
     """The same keys in a nested mapping."""
     return tuple(replace(key, name=f"{prefix}.{key.name}") for key in keys)
+
+
+def with_defaults(keys: tuple[Key, ...], defaults: Mapping[str, Any]) -> tuple[Key, ...]:
+    """The same keys where a class of theirs has other defaults."""
+    return tuple(replace(key, default=defaults.get(key.name, key.default)) for key in keys)

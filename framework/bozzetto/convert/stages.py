@@ -12,6 +12,11 @@ from bozzetto.convert.rules import Note
 from bozzetto.files import slug
 
 IN_STAGE = ("system.", "trainer.")
+SHAPES = (
+    "type", "levels", "features_per_level", "log2_table_size", "base_resolution", "finest_resolution", "frequencies",
+    "hidden_width", "hidden_layers", "width", "depth", "feature_count", "normal",
+)  # fmt: skip
+"""What must be equal where parameters are copied."""
 FROM_BEFORE = "system.geometry_convert_from"
 
 
@@ -33,11 +38,24 @@ def as_stages(drafts: Sequence[Draft]) -> Draft:
                 continue
             elif path not in combined.lines or combined.lines[path].value == REQUIRED:
                 combined.lines[path] = line
-        if index:
+        if index and (why := _cannot_start(draft, drafts[index - 1])):
+            combined.notes.append(Note("lost", f"{name}: {FROM_BEFORE}", why))
+        elif index:
             combined.lines[f"stages.{name}.inherit"] = Line(["geometry"], FROM_BEFORE)
         combined.stand_ins += [f"{name}: {text}" for text in draft.stand_ins]
         combined.notes += [_in_recipe(note, name) for note in draft.notes if not (index and note.key == FROM_BEFORE)]
     return combined
+
+
+def _cannot_start(draft: Draft, before: Draft) -> str:
+    """Why a stage's geometry cannot start from that of the stage before; empty if it can."""
+    if draft.converts:
+        return ""
+    for field in SHAPES:
+        ours, theirs = (item.lines.get(f"system.geometry.{field}", Line(None, "")).value for item in (draft, before))
+        if ours != theirs:
+            return f"it starts anew: its geometry's {field} is {ours!r}, that of the stage before {theirs!r}"
+    return ""
 
 
 def unique(names: Sequence[str]) -> list[str]:

@@ -19,6 +19,7 @@ from bozzetto.errors import ConfigError
 from bozzetto.math.schedules import Schedule
 from bozzetto.recipe import OptimizerConfig, TrainerConfig
 from bozzetto.registry import Registry
+from bozzetto.stages import CONVERSION
 
 TOP = dict.fromkeys(("name", "summary", "prompt", "negative_prompt", "image", "output"), str) | {"seed": int}
 PLAIN = {"trainer": (TrainerConfig, "trainer"), "optimizer": (OptimizerConfig, "system.optimizer")}
@@ -77,6 +78,7 @@ class _Translator:
     def run(self) -> Draft:
         self.chosen, notes = choose(self.source, self.registry, self.read)
         self.draft.notes += notes
+        self.draft.converts = CONVERSION in self.chosen["geometry"].entry.spec.provides
         named = {slot.type_key for slot in SLOTS if slot.name in self.chosen and not self.chosen[slot.name].real}
         self.draft.stand_ins += [str(note) for note in notes if note.key.partition(" ")[0] in named]
         if not part_for("system", self.draft.system):

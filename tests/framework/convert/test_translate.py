@@ -254,6 +254,18 @@ def test_two_recipes_become_stages(registry, tmp_path):
     assert not any("geometry_convert_from" in note.key for note in draft.notes)
 
 
+def test_a_stage_that_cannot_start_from_the_one_before_starts_anew_and_says_so(theirs, registry, tmp_path):
+    surface = {"geometry_type": "tetrahedra-sdf-grid", "renderer_type": "nvdiff-rasterizer"}
+    wider = {"geometry": {"mlp_network_config": {"n_neurons": 32, "n_hidden_layers": 1}}}
+    drafts = [translate(theirs.source(theirs.minimal(**system)), registry) for system in ({}, surface, {}, {}, wider)]
+    draft = as_stages(drafts)
+    recipe = loaded(draft, registry, tmp_path)
+    assert [stage.inherit for stage in recipe.stages] == [(), ("geometry",), (), ("geometry",), ()]
+    told = [note for note in draft.of("lost") if note.key.endswith("geometry_convert_from")]
+    assert "its geometry's type is 'hash-grid', that of the stage before 'dmtet'" in told[0].why
+    assert "its geometry's hidden_width is 32, that of the stage before None" in told[1].why
+
+
 def test_the_report_is_in_the_file_and_on_the_terminal(registry):
     path = next(path for path in RECIPES if path.stem == "latentnerf")
     draft = translate(read(path), registry)

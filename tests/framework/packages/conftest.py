@@ -28,6 +28,7 @@ LEFT_BEHIND = shutil.ignore_patterns("build", "*.egg-info", "__pycache__", ".*_c
 
 BROKEN: dict[str, dict] = {
     "raises": {"before": "raise RuntimeError('no luck')\n"},
+    "interrupts": {"before": "raise KeyboardInterrupt('mine')\n"},
     "wrongapi": {"api": 99},
     "clash": {"name": "sparsity"},
     "plainconfig": {"config": "Plain"},
@@ -203,7 +204,8 @@ def run(place, tmp_path):
     def command(*arguments, only="", cwd=tmp_path, **environment):
         blocked = ",".join(f"bozzetto-{name}" for name in BROKEN if only and name not in only.split())
         env = {**os.environ, "BOZZETTO_DISABLE": blocked, "COLUMNS": "80", "HF_HUB_OFFLINE": "1"}
-        env |= {"BOZZETTO_CACHE": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1", **environment}
+        env |= {"BOZZETTO_CACHE": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1"}
+        env |= {"BOZZETTO_PLUGIN_SECONDS": "120", **environment}  # one imports torch, which a busy machine is slow at
         done = subprocess.run(
             [str(place.python), *map(str, arguments)], capture_output=True, text=True, env=env, cwd=cwd, check=False
         )

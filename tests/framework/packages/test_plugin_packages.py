@@ -10,6 +10,7 @@ pytestmark = pytest.mark.slow
 
 STATUS = {
     "raises": "broken: RuntimeError: no luck",
+    "interrupts": "broken: KeyboardInterrupt: mine",
     "wrongapi": "incompatible: loss api 99, this host has 1",
     "clash": "CONFLICT",
     "plainconfig": "broken: bozzetto_plainconfig.part_config:Plain is not a dataclass",
@@ -90,13 +91,17 @@ def test_a_recipe_that_uses_a_broken_one_is_told_before_anything_heavy(bozzetto,
     assert code == 2 and message in err and "mine.yaml:6" in err and "Traceback" not in err, err
 
 
-def test_a_clash_is_an_error_only_for_the_bare_name(bozzetto, tmp_path):
+def test_a_clash_is_an_error_only_for_a_bare_name_of_ones_own(bozzetto, tmp_path):
+    """The shipped recipe says `sparsity` too, and means the one it was shipped with."""
     recipe = ["check", "dreamfusion-sd", "--profile", "cpu"]
-    code, _, err = bozzetto(*recipe, only="clash")
-    assert code == 2 and "Write 'bozzetto/sparsity' or 'bozzetto-clash/sparsity'" in err
-    full = "system.tasks.random.losses.sparsity.type=bozzetto/sparsity"
-    code, out, err = bozzetto(*recipe, full, only="clash")
+    code, out, err = bozzetto(*recipe, only="clash")
     assert code == 0 and "ok: the recipe is valid" in out, err
+    text = "extends: texture-mesh\nsystem:\n  tasks:\n    random:\n      losses:\n        sparsity: {}\n"
+    for losses, expected in (("{type: sparsity}", 2), ("{type: bozzetto/sparsity}", 0)):
+        (tmp_path / "mine.yaml").write_text(text.format(losses))
+        code, _, err = bozzetto("check", "mine.yaml", "--profile", "cpu", only="clash")
+        assert code == expected, err
+        assert expected == 0 or "Write 'bozzetto/sparsity' or 'bozzetto-clash/sparsity'" in err
 
 
 def test_strict_turns_every_broken_plugin_into_an_error(bozzetto):

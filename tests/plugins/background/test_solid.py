@@ -18,5 +18,5 @@ def test_it_is_its_color() -> None:
 
 
 def test_a_color_out_of_range_is_named() -> None:
-    with pytest.raises(ValueError, match=r"^color: "):
+    with pytest.raises(ValueError, match=r"^color\[2\]: must lie in \[0, 1\], got 255"):
         SolidConfig(color=(0.0, 0.0, 255.0))

@@ -130,8 +130,8 @@ def test_a_damaged_file_is_made_again(tmp_path: Path, damage: bytes, caplog: pyt
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"front_deg": 0.0}, r"^front_deg: must lie in \(0, 180\], got 0$"),
-        ({"front_deg": 270.0}, r"^front_deg: must lie in \(0, 180\], got 270$"),
+        ({"front_deg": 0.0}, r"^front_deg: must lie in \(0, 180\], got 0.0$"),
+        ({"front_deg": 270.0}, r"^front_deg: must lie in \(0, 180\], got 270.0$"),
         ({"overhead_deg": 91.0}, "^overhead_deg: must lie in"),
         ({"template": "{view} view"}, "^template: must contain {prompt}"),
         ({"template": "{prompt}, {angle}"}, "^template: must contain {prompt}"),

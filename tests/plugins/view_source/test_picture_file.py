@@ -205,5 +205,5 @@ def test_a_long_strip_takes_no_more_than_its_pixels(tmp_path: Path) -> None:
         found = load_photo(SingleImageConfig(str(tmp_path / "strip.png"), framing=framing, max_side=256))
         assert found.image.shape == (256, 256, 3) and found.mask.max() > 0.1
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000, "kilobytes"
-    tiny = load_photo(SingleImageConfig(str(tmp_path / "strip.png"), object_fraction=1e-6, max_side=64))
+    tiny = load_photo(SingleImageConfig(str(tmp_path / "strip.png"), object_fraction=0.01, max_side=64))
     assert tiny.mask.shape == (64, 64, 1)
