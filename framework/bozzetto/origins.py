@@ -40,26 +40,26 @@ class Origins:
     def path(self, text: str, key: str, stage: str = "", or_name: bool = False) -> str:
         """The absolute path that `text` means as the value of `key`.
 
-        `~` is the home folder. A relative path is relative to the file that names it, on the command line to the
-        working folder.
+        `~` is the home folder. A relative path is relative to the file that names it; on the command line, and where no
+        file names it, to the working folder.
 
         Args:
             or_name: `text` may be a name: it is a path if it looks like one or if something lies there. Otherwise it
                 is returned as it is.
         """
-        folder = Path() if self.overridden(key, stage) else self._file_of(key, stage).parent
+        folder = Path() if self.overridden(key, stage) else self._folder_of(key, stage)
         path = folder / Path(text).expanduser()
         if or_name and (text in aliases() or not (_looks_like_path(text) or os.path.lexists(path))):
             return text
         return os.path.normpath(path.absolute())
 
-    def _file_of(self, key: str, stage: str) -> Path:
-        """The file that says `key`, or the mapping it is in where an interpolation says that."""
+    def _folder_of(self, key: str, stage: str) -> Path:
+        """The folder of the file that says `key`, or the mapping it is in where an interpolation says that."""
         while key:
             if found := self.file.find(key, self.profile, stage):
-                return found[0]
+                return found[0].parent
             key = key.rpartition(".")[0]
-        return self.file.path
+        return Path()
 
 
 def _looks_like_path(text: str) -> bool:

@@ -66,6 +66,11 @@ def test_the_home_folder(write, registry, tmp_path, monkeypatch, key, override):
     assert PATHS[key](recipe) == str(tmp_path / "home" / "box.glb")
 
 
+def test_runs_are_made_in_the_working_folder_where_nothing_says_another(write, registry, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert load_recipe(write("models/r.yaml", TEXTURE), registry, profile="cpu").output == str(tmp_path / "outputs")
+
+
 def test_each_file_of_a_chain_names_its_own(write, registry, tmp_path):
     write("parent/p.yaml", {**TEXTURE, **nested("system.geometry.asset.path", "box.glb")})
     child = write("child/c.yaml", {"extends": "../parent/p.yaml", "output": "runs"})

@@ -9,6 +9,7 @@ from dataclasses import replace
 from bozzetto.config import REQUIRED
 from bozzetto.convert.draft import Draft, Line
 from bozzetto.convert.rules import Note
+from bozzetto.file_names import LONGEST
 from bozzetto.files import slug
 
 IN_STAGE = ("system.", "trainer.")
@@ -62,9 +63,14 @@ def unique(names: Sequence[str]) -> list[str]:
     """The same names, with `-2`, `-3` behind those that were there before."""
     made: list[str] = []
     for name in names:
-        tries = (name if count == 1 else f"{name}-{count}" for count in itertools.count(1))
+        tries = (name if count == 1 else _numbered(name, count) for count in itertools.count(1))
         made.append(next(item for item in tries if item not in made))
     return made
+
+
+def _numbered(name: str, count: int) -> str:
+    end = f"-{count}"
+    return name[: LONGEST - len(end)].rstrip("-") + end
 
 
 def _profile(path: str) -> tuple[str, str]:
