@@ -14,7 +14,7 @@ from typing import Any
 from bozzetto import hardware
 from bozzetto.amendments import State, load_amended
 from bozzetto.cli.report import header, notices, plan_report
-from bozzetto.errors import ConfigError
+from bozzetto.errors import ConfigError, UserError
 from bozzetto.kernels.startup import growing, tune_allocator
 from bozzetto.load import find_recipe, load_recipe
 from bozzetto.machine_checks import check_machine
@@ -49,7 +49,19 @@ def plans_for(recipe: Recipe) -> dict[str, ModelPlan]:
         for task in stage.tasks:
             if task.guidance is not None and task.guidance.has_model:
                 found[task.guidance.model] = plan(task.guidance.model, offline())
+                require_weights(task.guidance, found[task.guidance.model].folder)
     return found
+
+
+def require_weights(guidance: Component, folder: Path | None) -> None:
+    """Let a guidance look at its weights, where they are here already; raises `UserError` if it cannot use them."""
+    check = getattr(guidance.config, "require_weights", None)
+    if check is None or folder is None:
+        return
+    try:
+        check(folder)
+    except UserError as error:
+        raise type(error)(f"{guidance.where}.{error}") from error
 
 
 def require_photo(recipe: Recipe) -> None:

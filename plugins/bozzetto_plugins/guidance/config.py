@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
+from bozzetto.errors import ModelError
 from bozzetto.fields import FilePath, Range, Share, Step, check_fields
 from bozzetto.math.schedules import Schedule
+from bozzetto.model_folder import PARTS, parts_in
 from bozzetto.recipe import Stage, Task
+from bozzetto.spec import installed
 
 Scale = Annotated[Schedule, Range(least=0.0, most=1e4)]
 Fraction = Annotated[Schedule, Range(least=0.0, most=1.0)]
@@ -64,6 +68,10 @@ class StableDiffusionConfig:
 
     def __post_init__(self) -> None:
         _check(self)
+
+    def require_weights(self, folder: Path) -> None:
+        """Raise `ModelError` if the model in `folder` is of another kind, or a package for its use is not installed."""
+        _check_weights(self, folder, posed=False)
 
     def check_neighbours(self, stage: Stage, task: Task | None) -> None:
         """Raises `ValueError` if a setting needs what the other parts of the stage do not give."""
@@ -126,6 +134,10 @@ class Zero123Config:
     def __post_init__(self) -> None:
         _check(self)
 
+    def require_weights(self, folder: Path) -> None:
+        """Raise `ModelError` if the model in `folder` is of another kind, or a package for its use is not installed."""
+        _check_weights(self, folder, posed=True)
+
     def pose_convention_of(self, folder: str) -> Literal["zero123", "stable-zero123"]:
         """The convention for weights in a folder of that name."""
         if self.pose_convention != "auto":
@@ -139,6 +151,20 @@ def _check(config: StableDiffusionConfig | Zero123Config) -> None:
     if not config.model.strip():
         raise ValueError("model: must name weights, e.g. bozzetto-mini, sd-1.5, owner/name or a folder")
     _check_order(config.min_step_fraction, config.max_step_fraction)
+
+
+def _check_weights(config: StableDiffusionConfig | Zero123Config, folder: Path, posed: bool) -> None:
+    if (parts_in(folder) != PARTS) != posed:
+        kinds = ("stable-diffusion, which is given words", "zero123, which is given a photo and a pose")
+        raise ModelError(
+            f"model: {config.model} is a model for the guidance {kinds[not posed]}; this is {kinds[posed]}. Choose "
+            f"another model, e.g. {'bozzetto-mini-zero123' if posed else 'bozzetto-mini'}."
+        )
+    if config.cpu_offload != "none" and not installed("accelerate"):
+        raise ModelError(
+            f"cpu_offload: {config.cpu_offload!r} needs the package accelerate. Run: pip install accelerate, or set "
+            "cpu_offload=none."
+        )
 
 
 def _check_order(low: Schedule, high: Schedule) -> None:

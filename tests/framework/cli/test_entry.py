@@ -29,6 +29,7 @@ def run(capsys, *arguments):
         (["prompt="], 'prompt is missing. Say what to make: prompt="a hamburger".'),
         (["system.tasks.random.guidance.model=bozzeto-mini"], "Did you mean 'bozzetto-mini'?"),
         (["system.tasks.random.guidance.model=./no/such/folder"], "/no/such/folder"),
+        (["system.tasks.random.guidance.model=bozzetto-mini-zero123"], "guidance.model: bozzetto-mini-zero123 is a model for the guidance zero123"),
         (["--profile", "gpu"], "has no profile 'gpu'"),
         (["steps"], "'steps' is not an override. Write key=value"),
     ],
