@@ -165,7 +165,7 @@ def _nearest(path: Path) -> str:
         here: Iterable[str] = [item.name for item in path.parent.iterdir()]
     except (OSError, ValueError):
         return f" There is no folder {shown(str(path.parent), 300)} either." if not _is_folder(path.parent) else ""
-    return did_you_mean(path.name, here) or " A relative path starts at the folder the command runs in."
+    return did_you_mean(path.name, here)
 
 
 def _is_folder(path: Path) -> bool:
