@@ -13,7 +13,7 @@ from typing import Any
 SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 """Ctrl-C, the polite end that schedulers and containers ask for, and a terminal that is closed."""
 
-AGAIN = b"\nstopping after this step; a second time stops at once and loses it\n"
+AGAIN = b"\nstopping as soon as this step is done; a second time stops at once and loses it\n"
 
 
 class Stopped(BaseException):
@@ -71,6 +71,11 @@ class StopSignals:
             yield
         finally:
             self._deferring = False
+
+    def answer(self) -> None:
+        """Raise `Stopped` if a signal was noted."""
+        if self.requested:
+            raise Stopped(self.requested)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         again, self.requested = bool(self.requested), number

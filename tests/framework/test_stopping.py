@@ -25,6 +25,16 @@ def test_in_a_step_the_first_is_noted_and_the_second_raises(number, capfd):
             os.kill(os.getpid(), number)
 
 
+def test_what_was_noted_is_answered_on_demand():
+    with StopSignals() as stop:
+        with stop.deferred():
+            os.kill(os.getpid(), signal.SIGTERM)
+        with pytest.raises(Stopped) as stopped:
+            stop.answer()
+    assert stopped.value.number == signal.SIGTERM
+    StopSignals().answer()
+
+
 def test_what_is_ignored_stays_ignored():
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:

@@ -211,7 +211,7 @@ def _check(options: argparse.Namespace, registry: Registry, stop: StopSignals) -
 def _export(options: argparse.Namespace, registry: Registry, stop: StopSignals) -> int:
     from bozzetto.cli.export import export
 
-    return export(options, registry)
+    return export(options, registry, stop)
 
 
 def _bench(options: argparse.Namespace, registry: Registry, stop: StopSignals) -> int:

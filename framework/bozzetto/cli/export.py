@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bozzetto import hardware
 from bozzetto.amendments import load_amended
-from bozzetto.cli.run import open_device, say
+from bozzetto.cli.run import import_heavy, open_device, say
 from bozzetto.errors import ConfigError
 from bozzetto.load import load_recipe
 from bozzetto.machine_checks import check_machine
@@ -16,6 +16,7 @@ from bozzetto.recipe import Recipe
 from bozzetto.registry import Registry
 from bozzetto.run_folder import RunFolder
 from bozzetto.run_lock import locked
+from bozzetto.stopping import StopSignals
 
 
 def parser() -> argparse.ArgumentParser:
@@ -32,7 +33,7 @@ def parser() -> argparse.ArgumentParser:
     return made
 
 
-def export(options: argparse.Namespace, registry: Registry) -> int:
+def export(options: argparse.Namespace, registry: Registry, stop: StopSignals) -> int:
     """Export a run from its checkpoint, with `--format` and overrides such as `export.mesh.threshold=5`."""
     folder, found = RunFolder.existing(Path(options.run_folder).expanduser()), hardware.detect()
     with locked(folder.path, say):
@@ -40,13 +41,16 @@ def export(options: argparse.Namespace, registry: Registry) -> int:
         if not recipe.exports:
             raise ConfigError("The recipe of this run names no exporter. Add one: export.mesh.type=mesh")
         folder.tidy()
-        return export_scene(recipe, folder, registry, found)
+        return export_scene(recipe, folder, registry, found, stop)
 
 
-def export_scene(recipe: Recipe, folder: RunFolder, registry: Registry, found: hardware.Accelerator) -> int:
+def export_scene(
+    recipe: Recipe, folder: RunFolder, registry: Registry, found: hardware.Accelerator, stop: StopSignals
+) -> int:
     """Load the last stage's scene and write its files; from here on torch is imported."""
     check_machine(recipe, reads=lambda *_: False)
 
+    import_heavy(stop)
     import torch
 
     from bozzetto.kernels.startup import tune_allocator

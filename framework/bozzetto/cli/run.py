@@ -150,10 +150,9 @@ def train_and_export(
     from_stage: str | None = None,
 ) -> int:
     """The heavy part: from here on torch is imported."""
-    with growing():
-        import torch
+    import_heavy(stop)
+    import torch
 
-        import bozzetto.pipeline  # noqa: F401  its imports, now
     tune_allocator()
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)  # it advertises; what matters it raises
     device = torch.device(open_device(recipe, found))
@@ -166,6 +165,13 @@ def train_and_export(
     folder.record({"plugins": recipe.distributions})
     with locked(folder.path, say):
         return _in_folder(recipe, registry, weights, folder, device, stop, None)
+
+
+def import_heavy(stop: StopSignals) -> None:
+    """Import torch and what stands on it. A signal is answered afterwards: in the middle it would abort the process."""
+    with growing(), stop.deferred():
+        import bozzetto.pipeline  # noqa: F401
+    stop.answer()
 
 
 def _in_folder(
