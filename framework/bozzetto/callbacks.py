@@ -118,14 +118,20 @@ def append_row(path: Path, row: Mapping[str, float | int]) -> None:
 
 
 def drop_rows_after(path: Path, step: int) -> None:
-    """Forget rows of steps that will be done again: a killed run may have written more than its checkpoint knows."""
+    """Forget rows of steps that will be done again: a killed run may have written more than its checkpoint knows.
+
+    Rows that are damaged are forgotten too, and a file that has no steps.
+    """
     if not path.is_file():
         return
-    with path.open(newline="", encoding="utf-8") as stream:
+    with path.open(newline="", encoding="utf-8", errors="replace") as stream:
         header, *rows = list(csv.reader(stream)) or [[]]
-    column = header.index("step") if "step" in header else 0
-    kept = [row for row in rows if len(row) == len(header) and int(row[column]) <= step]
-    if kept == rows:
+    column = header.index("step") if "step" in header else len(header)
+    whole = [
+        row for row in rows if len(row) == len(header) > column and row[column].isascii() and row[column].isdigit()
+    ]
+    kept = [row for row in whole if int(row[column]) <= step]
+    if kept == rows and column < len(header):
         return
 
     def write(temporary: Path) -> None:

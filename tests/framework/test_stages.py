@@ -66,3 +66,18 @@ def test_a_row_cut_off_by_the_kill_is_dropped(tmp_path):
     path.write_text("step,loss,norm\n1,0.5,1.0\n2,0.")
     drop_rows_after(path, 2)
     assert path.read_text().split() == ["step,loss,norm", "1,0.5,1.0"]
+
+
+@pytest.mark.parametrize("text", ["0", "a,b\n1,2\n", "\0\0", "step,loss\n9,1\n"])
+def test_a_file_without_steps_to_keep_begins_anew(tmp_path, text):
+    path = tmp_path / "main.csv"
+    path.write_text(text)
+    drop_rows_after(path, 3)
+    assert not path.exists()
+
+
+def test_damaged_rows_are_forgotten_and_the_others_stay(tmp_path):
+    path = tmp_path / "main.csv"
+    path.write_bytes(b"step,loss\r\n1,0.5\r\nx,0.5\r\n2\r\n\xff,1\r\n3,0.25\r\n" + b"9" * 5000 + b",1\r\n")
+    drop_rows_after(path, 3)
+    assert path.read_bytes() == b"step,loss\r\n1,0.5\r\n3,0.25\r\n"

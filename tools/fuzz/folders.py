@@ -37,9 +37,12 @@ def _run(stock: Stock, source: random.Random, number: int, sandbox: Path) -> Cas
     if source.random() < 0.5:
         manifest = folder / "manifest.json"
         manifest.write_text(manifest.read_text().replace('"finished": true', '"finished": false'))
-    what = []
+    what: list[str] = []
+    place = folder
     for _ in range(source.choice((1, 1, 1, 2))):
+        before = place
         files = [path for path in sorted(folder.rglob("*")) if path.is_file() or path.is_symlink()]
+        files = [path for path in files if path != before]
         important = [
             path for path in files if path.name in ("manifest.json", "recipe.yaml") or path.suffix in (".ckpt", ".csv")
         ]

@@ -13,9 +13,9 @@ from fuzz.child import MEMORY_BYTES, PROJECT
 ERROR_LINE = re.compile(r"(?:^|\r)(?:bozzetto[ \w-]*: )?error: .*\S", re.MULTILINE)
 NOT_FINITE = re.compile(r"not finite|non-finite|nan\b|infinit", re.IGNORECASE)
 DONE = re.compile(r"^done in ", re.MULTILINE)
-LEARNT = re.compile(r"vanished|no surface|export\.\S+: ", re.IGNORECASE)
+LEARNT = re.compile(r"vanished|no surface|no clear surface|export\.\S+: ", re.IGNORECASE)
 """What no check can know: it depends on the scene that was trained."""
-MEMORY = re.compile(r"memory", re.IGNORECASE)
+MEMORY = re.compile(r"memory of this machine|this machine has|out of memory", re.IGNORECASE)
 SAVED_LOG = re.compile(r"/\S+\.(?:log|txt)\b")
 TRACEBACK = "Traceback (most recent call last)"
 _FRAME = re.compile(r'File "([^"]+)", line (\d+),? in (\S+)')

@@ -83,7 +83,7 @@ class Schedule:
         if isinstance(value, Schedule):
             return value
         if isinstance(value, (int, float)) and not isinstance(value, bool):
-            return cls.constant(float(value))
+            return cls.constant(_finite(value))
         if not isinstance(value, Mapping):
             raise ValueError(
                 f"expected a number or {{from: 10, to: 1000, start_step: 0, until_step: 5000}}, got {value!r}"
@@ -103,10 +103,18 @@ class Schedule:
         curve = value.get("curve", "linear")
         if curve not in get_args(Curve):
             raise ValueError(f"curve {curve!r} is not one of {', '.join(get_args(Curve))}")
-        return cls(float(value["from"]), float(value["to"]), value.get("start_step", 0), value["until_step"], curve)
+        return cls(_finite(value["from"]), _finite(value["to"]), value.get("start_step", 0), value["until_step"], curve)
 
     def as_yaml(self) -> float | dict[str, float | int | str]:
         """What `parse` reads back."""
         if self.start == self.end:
             return self.end
         return dict(zip(FIELDS, (self.start, self.end, self.start_step, self.until_step, self.curve), strict=True))
+
+
+def _finite(value: float) -> float:
+    """A number as a float; a whole number of hundreds of digits is none."""
+    try:
+        return float(value)
+    except OverflowError:
+        raise ValueError("expected a finite number, got a whole number of more than 300 digits") from None

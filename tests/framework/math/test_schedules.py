@@ -51,3 +51,9 @@ def test_yaml_round_trip():
 def test_errors(value, message):
     with pytest.raises(ValueError, match=message):
         Schedule.parse(value)
+
+
+@pytest.mark.parametrize("value", [10**400, {"from": 1, "to": 10**400, "until_step": 5}])
+def test_a_whole_number_of_hundreds_of_digits_is_no_number(value):
+    with pytest.raises(ValueError, match="expected a finite number"):
+        Schedule.parse(value)
