@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+import re
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -117,6 +118,9 @@ def append_row(path: Path, row: Mapping[str, float | int]) -> None:
         csv.DictWriter(stream, columns, restval="").writerow(row)
 
 
+_COUNT = re.compile("[0-9]{1,18}")
+
+
 def drop_rows_after(path: Path, step: int) -> None:
     """Forget rows of steps that will be done again: a killed run may have written more than its checkpoint knows.
 
@@ -127,9 +131,7 @@ def drop_rows_after(path: Path, step: int) -> None:
     with path.open(newline="", encoding="utf-8", errors="replace") as stream:
         header, *rows = list(csv.reader(stream)) or [[]]
     column = header.index("step") if "step" in header else len(header)
-    whole = [
-        row for row in rows if len(row) == len(header) > column and row[column].isascii() and row[column].isdigit()
-    ]
+    whole = [row for row in rows if len(row) == len(header) > column and _COUNT.fullmatch(row[column])]
     kept = [row for row in whole if int(row[column]) <= step]
     if kept == rows and column < len(header):
         return

@@ -112,7 +112,7 @@ class Schedule:
         return dict(zip(FIELDS, (self.start, self.end, self.start_step, self.until_step, self.curve), strict=True))
 
 
-def _finite(value: float) -> float:
+def _finite(value: int | float) -> float:
     """A number as a float; a whole number of hundreds of digits is none."""
     try:
         return float(value)
