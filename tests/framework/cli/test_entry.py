@@ -91,20 +91,38 @@ def test_a_run_from_the_command_line_and_its_second_export(capsys, tiny):
     assert code == 0 and "mesh.ply" in out, err
 
 
-def test_ctrl_c_saves_and_says_how_to_go_on(tiny):
-    path = tiny.recipe_file({"trainer": {"steps": 100000, "image_every": 0, "checkpoint_every": 100000}})
-    process = subprocess.Popen(
-        [sys.executable, str(ROOT / "launch.py"), "--config", str(path)],
+def started(*arguments):
+    """A run in a process of its own that answers Ctrl-C, as a shell's background jobs do not."""
+    return subprocess.Popen(
+        [sys.executable, str(ROOT / "launch.py"), *map(str, arguments)],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env={**os.environ, "COLUMNS": "80"},
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore it
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stop_signal_saves_and_says_how_to_go_on(tiny, number):
+    path = tiny.recipe_file({"trainer": {"steps": 100000, "image_every": 0, "checkpoint_every": 100000}})
+    process = started("--config", path)
     metrics = tiny.folder / "outputs" / "tiny"
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline and not list(metrics.glob("*/metrics/main.csv")):
         time.sleep(0.2)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     out, _ = process.communicate(timeout=60)
-    assert process.returncode == 130, out
+    assert process.returncode == 128 + number, out
     (folder,) = metrics.iterdir()
     assert f"--resume {folder}" in out and "Traceback" not in out
     assert (folder / "checkpoints" / "main.ckpt").is_file()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stop_signal_in_the_first_seconds(tiny, number):
+    """While torch is being imported, where an exception would abort the process."""
+    process = started("--config", tiny.recipe_file())
+    while "weights" not in (line := process.stdout.readline()) and line:
+        pass
+    time.sleep(0.3)
+    process.send_signal(number)
+    out, _ = process.communicate(timeout=60)
+    assert process.returncode == 128 + number and "stopped" in out and "Traceback" not in out, out
