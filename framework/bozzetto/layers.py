@@ -12,6 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from bozzetto import yaml_text
 from bozzetto.errors import ConfigError, shown
+from bozzetto.expansion import check_expansion
 
 CHANGES = "stages"
 """Below this key stand changes that are laid over `system` and `trainer` later: until then a null is kept."""
@@ -147,10 +148,11 @@ def resolve(values: Mapping[str, Any]) -> dict[str, Any]:
     """Follow `${...}` interpolations, except in what is taken by the letter.
 
     Raises:
-        ConfigError: an interpolation names nothing.
+        ConfigError: an interpolation names nothing, or they blow the values up.
     """
     letters = {f"\0{key}\0": values[key] for key in LETTERS if isinstance(values.get(key), str)}
     marked = {**values, **{key: f"\0{key}\0" for key in LETTERS if isinstance(values.get(key), str)}}
+    check_expansion(marked)
     try:
         resolved = OmegaConf.to_container(OmegaConf.create(marked), resolve=True)
     except OmegaConfBaseException as error:
@@ -162,9 +164,10 @@ def resolve_one(values: Mapping[str, Any], key: str) -> Any:
     """The value of one key of the top, interpolations followed.
 
     Raises:
-        ConfigError: an interpolation names nothing.
+        ConfigError: an interpolation names nothing, or they blow the values up.
     """
     others = {name: value for name, value in values.items() if name == key or name not in LETTERS}
+    check_expansion(others)
     try:
         return OmegaConf.create(others)[key]
     except OmegaConfBaseException as error:
