@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import io
 import os
@@ -52,17 +53,16 @@ class LastingStream:
         return getattr(self._stream, name)
 
     def _bear(self, error: Exception) -> None:
+        """Let what is still buffered go nowhere, or the interpreter would fail to flush it; raise if told to."""
+        with contextlib.suppress(OSError, ValueError):
+            number = self.fileno()
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, number)
+            os.close(nowhere)
         closed = isinstance(error, ValueError) and self.closed
         gone = isinstance(error, OSError) and (self._whatever or error.errno in GONE)
         if not closed and not gone:
             raise error
-        try:  # the interpreter flushes the stream when it ends, and would fail then
-            number = self.fileno()
-        except (OSError, ValueError):
-            return
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, number)
-        os.close(nowhere)
 
 
 @contextmanager
@@ -73,8 +73,9 @@ def lasting_streams(whatever: bool) -> Iterator[None]:
     try:
         yield
     finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError):  # a command has flushed, and told, before
+                stream.flush()
         sys.stdout, sys.stderr = before
 
 

@@ -138,7 +138,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     name = words[0] if words else ""
     with lasting_streams(whatever=name not in COMMANDS or name == "run"), StopSignals() as stop:
         try:
-            return _dispatch(words, stop)
+            code = _dispatch(words, stop)
+            return code or _flush()
         except Stopped as stopped:
             return _stopped(stopped.number)
         except KeyboardInterrupt:
@@ -179,6 +180,15 @@ def _guarded(options: argparse.Namespace, command: Command, stop: StopSignals) -
         if (message := system_message(error)) is not None:
             return _say(f"{message}{notes}", 2)
         return _say(f"{own_message(error)}{notes}", 1)
+
+
+def _flush() -> int:
+    """Let standard output have what is still buffered: 0, or 2 if it cannot."""
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        return _say(system_message(error) or str(error), 2)
+    return 0
 
 
 def _say(message: str, code: int) -> int:
