@@ -30,6 +30,8 @@ assert (values[0] == 0.5).all() and values[1] == 2.0, values
 first = [torch.full((2,), own, requires_grad=True)]
 training.copy_first(first)
 assert not first[0].any(), first
+together.barrier()
+together.destroy_process_group()  # at exit its threads would abort a process now and then
 """
 
 
