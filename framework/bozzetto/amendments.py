@@ -75,7 +75,7 @@ class Amended:
                     raise ConfigError(f"{shlex.quote(item)}: the run has trained another type of {part}.")
 
     def states(self, from_stage: str | None) -> dict[str, State]:
-        """How far each stage is, seen with the steps that it shall train now."""
+        """The state of each stage, judged by the steps that the recipe asks for now."""
         again = {stage.name for stage in stages_from(self.recipe.stages, from_stage)} if from_stage else set()
         states: dict[str, State] = {}
         for stage in self.recipe.stages:
@@ -124,7 +124,7 @@ class Amended:
         return [f"{key} does not reach stage {name}, which has finished" for name in done]
 
     def _value(self, stage: str, key: str, recipe: Recipe) -> Any:
-        """What a key says in a stage of a recipe."""
+        """The value of a key in a stage of a recipe."""
         if key.partition(".")[0] in ("system", "trainer"):
             return layers.value_at(effective(recipe.values, stage), key)
         if hasattr(recipe, key):
@@ -132,7 +132,7 @@ class Amended:
         return layers.value_at(recipe.values, f"stages.{stage}.{key}" if key else f"stages.{stage}")
 
     def _fixed(self, stage: Stage, key: str) -> str:
-        """Why a key cannot change in the middle of a stage; empty if it can."""
+        """The reason that a key is fixed in a stage that has begun; empty if it may change."""
         if key == "seed":
             return "the random numbers continue where they stopped, so the seed acts no more in the middle"
         if key.startswith("system.geometry"):

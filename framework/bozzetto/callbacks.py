@@ -16,7 +16,6 @@ import torch
 from PIL import Image
 from tqdm import tqdm
 
-from bozzetto.checkpoints import save_checkpoint
 from bozzetto.files import slug, write_atomically
 from bozzetto.observers import Observers
 from bozzetto.recipe import TrainerConfig
@@ -232,7 +231,7 @@ class Checkpoints(lightning.Callback):
     ) -> None:
         step, number = trainer.global_step, self.stop.requested
         if number or step % self.every == 0 or step == trainer.max_steps:
-            save_checkpoint(self.path, trainer.save_checkpoint)
+            write_atomically(self.path, trainer.save_checkpoint)
         if number:
             raise Interrupted(self.stage, step, number)
 

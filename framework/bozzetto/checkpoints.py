@@ -12,7 +12,6 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 from torch import Tensor, nn
 
 from bozzetto.errors import RunFolderError
-from bozzetto.files import write_atomically
 
 PARTS: Mapping[str, type | tuple[type, ...]] = {
     "state_dict": dict,
@@ -24,7 +23,7 @@ PARTS: Mapping[str, type | tuple[type, ...]] = {
     "pytorch-lightning_version": str,
     "generator_state": Tensor,
 }
-"""What a checkpoint holds, and as which type."""
+"""Required entries of a checkpoint, and their types."""
 
 
 class CheckpointFile(TorchCheckpointIO):
@@ -40,11 +39,6 @@ class CheckpointFile(TorchCheckpointIO):
     ) -> dict[str, Any]:
         """The checkpoint at `path`, in host memory."""
         return read_checkpoint(Path(path))
-
-
-def save_checkpoint(path: Path, write: Callable[[Path], object]) -> None:
-    """Let `write` fill the checkpoint at `path`, atomically."""
-    write_atomically(path, write)
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
@@ -96,7 +90,7 @@ def _damaged(path: Path, why: str) -> str:
 
 
 def _cure(path: Path) -> str:
-    """How to train a stage again whose checkpoint cannot be used."""
+    """The command that trains the stage of an unusable checkpoint again."""
     return f"Train its stage again: --resume {path.parent.parent} --from-stage {path.stem}"
 
 

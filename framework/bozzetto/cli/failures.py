@@ -28,7 +28,7 @@ CURES: Mapping[str, str] = {
     "ENOENT": "It is not there, or has just been removed.",
     "EMFILE": "Close other programs, or raise the limit: ulimit -n 4096.",
 }
-"""What helps against an error of the system, by its name."""
+"""Cure of an error of the system, by its errno name."""
 
 MEMORY = (
     "The memory of this machine does not suffice. What saves it: a smaller height and width or batch_size in "
@@ -53,7 +53,7 @@ def system_message(error: BaseException) -> str | None:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether memory has run out: Python's, torch's on a GPU, or torch's on a CPU, which has no type of its own."""
+    """Tell if memory has run out: Python's, torch's on a GPU, or torch's on a CPU, which has no type of its own."""
     told = str(error)
     return (
         isinstance(error, MemoryError)

@@ -136,7 +136,7 @@ def resume(options: argparse.Namespace, registry: Registry, stop: StopSignals, f
 
 
 def still_read(state: State, component: Component) -> bool:
-    """Whether a part reads its files when a run goes on: a checkpoint holds what a geometry has read."""
+    """Tell if a part reads its files when a run is resumed: a checkpoint holds what a geometry has read."""
     return state == "fresh" or (state == "begun" and component.kind != "geometry")
 
 
