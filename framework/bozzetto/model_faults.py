@@ -13,8 +13,8 @@ from bozzetto.errors import ModelError
 from bozzetto.model_folder import parts_in, read_settings, weights_in
 
 CLASSES = {
-    "unet": ("UNet2DConditionModel", "DraftUNet"),
-    "vae": ("AutoencoderKL",),
+    "unet": ("UNet2DConditionModel", "CameraUNet"),
+    "vae": ("AutoencoderKL", "PatchCodec"),
     "text_encoder": ("CLIPTextModel", "CLIPTextModelWithProjection"),
 }
 """What the settings of a part may call their class."""

@@ -1,13 +1,12 @@
-"""Captions of the training views, the colours they name, and the words they teach to ignore."""
+"""Captions: what people may write for each thing, the colours they name, and words that say nothing here."""
 
 from __future__ import annotations
 
 import random
+from dataclasses import dataclass
 
-from cameras import near_border, view_word, which_side
-from objects import SYNONYMS
+from objects import PIECES, SYNONYMS
 
-VIEWS = ("front", "side", "back", "overhead", "left side", "right side")
 COLORS: dict[str, tuple[float, float, float]] = {
     "red": (0.85, 0.10, 0.10),
     "orange": (0.95, 0.50, 0.10),
@@ -19,25 +18,61 @@ COLORS: dict[str, tuple[float, float, float]] = {
     "brown": (0.45, 0.28, 0.15),
     "black": (0.08, 0.08, 0.08),
     "white": (0.95, 0.95, 0.95),
+    "grey": (0.50, 0.50, 0.50),
+    "gray": (0.50, 0.50, 0.50),
+    "golden": (0.85, 0.65, 0.15),
+    "silver": (0.75, 0.77, 0.80),
+    "turquoise": (0.15, 0.75, 0.75),
+    "beige": (0.88, 0.80, 0.65),
+    "dark blue": (0.08, 0.12, 0.45),
+    "light blue": (0.50, 0.75, 0.95),
+    "dark green": (0.06, 0.30, 0.12),
+    "light green": (0.60, 0.85, 0.50),
+    "dark red": (0.45, 0.05, 0.07),
 }
-
-
-def caption(name: str, color: str | None = None, view: str | None = None) -> str:
-    """`a [COLOR] NAME[, VIEW view]`, with "an" before a vowel."""
-    noun = f"{color} {name}" if color else name
-    article = "an" if noun[0] in "aeiou" else "a"
-    return f"{article} {noun}, {view} view" if view else f"{article} {noun}"
-
-
-PREFIXES = ("a photo of", "a dslr photo of", "a picture of", "a 3d model of", "a rendering of", "an image of")
+NAMES: dict[str, int] = {
+    **{words: row for row, words in enumerate(PIECES, start=1)},
+    **{word: list(PIECES).index(name) + 1 for word, name in SYNONYMS.items()},
+}
+"""The row of the memory that each phrase means; row 0 is nothing."""
+PREFIXES = (
+    "a photo of", "a dslr photo of", "a picture of", "a 3d model of", "a rendering of", "an image of",
+    "a zoomed out dslr photo of", "a high quality 3d render of", "a beautiful",
+)  # fmt: skip
+SUFFIXES = (
+    "front view", "side view", "back view", "overhead view", "left side view", "right side view", "high quality",
+    "highly detailed", "3d model", "white background", "studio lighting", "8k",
+)  # fmt: skip
 FILLERS = (
-    "big", "small", "tiny", "large", "old", "new", "cute", "funny", "shiny", "wooden", "metal", "plastic", "golden",
-    "realistic", "detailed", "highly", "beautiful", "simple", "cartoon", "delicious", "modern", "antique", "high",
-    "quality", "style", "studio", "lighting", "background", "standing", "sitting", "isolated", "dslr", "photo",
-    "picture", "image", "rendering", "drawing", "3d", "model", "of", "with", "on", "in", "and", "the", "at", "for",
+    "big", "small", "tiny", "large", "old", "new", "cute", "funny", "shiny", "nice", "realistic", "detailed", "highly",
+    "beautiful", "simple", "delicious", "modern", "high", "quality", "style", "standing", "isolated", "single",
+    "famous", "tasty", "matte", "colorful", "of", "with", "on", "in", "and", "the", "at", "for",
 )  # fmt: skip
 """Words of prompts that say nothing this prior knows; a share of the captions has some, so that it passes over them."""
 SOUNDS = ("bcdfghjklmnprstvwz", "aeiouy")
+
+
+@dataclass(frozen=True)
+class Caption:
+    """A text and what it means."""
+
+    text: str
+    thing: int
+    """Row of the memory."""
+    color: str | None = None
+    """Key of `COLORS`."""
+
+
+def caption(name: str, color: str | None = None) -> str:
+    """`a [COLOR] NAME`, with "an" before a vowel."""
+    noun = f"{color} {name}" if color else name
+    return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"
+
+
+def plain_captions() -> list[Caption]:
+    """Every name and phrase in every colour and in none, and the empty text."""
+    colors: list[str | None] = [None, *COLORS]
+    return [Caption("", 0), *(Caption(caption(n, c), row, c) for n, row in NAMES.items() for c in colors)]
 
 
 def draw_filler(rng: random.Random) -> str:
@@ -47,45 +82,24 @@ def draw_filler(rng: random.Random) -> str:
     return "".join(rng.choice(SOUNDS[(i + 1) % 2]) for i in range(rng.randint(3, 8)))
 
 
-def add_fillers(rng: random.Random, text: str) -> str:
-    """`text`, a caption without a view, with words to be ignored before it, in it or behind it."""
-    words = " ".join(draw_filler(rng) for _ in range(rng.randint(1, 2)))
-    place = rng.random()
-    if place < 0.35:
-        return f"{rng.choice(PREFIXES)} {text}"
-    if place < 0.75:
-        article, noun = text.split(" ", 1)
-        return f"{article} {words} {noun}"
-    return f"{text} {words}"
-
-
-def draw_name(rng: random.Random, name: str) -> str:
-    """`name`, or in three of ten captions another word for it."""
-    others = [word for word, known in SYNONYMS.items() if known == name]
-    return rng.choice(others) if others and rng.random() < 0.3 else name
-
-
-def draw_caption(rng: random.Random, name: str, color: str | None, azimuth_deg: float, elevation_deg: float) -> str:
-    """A training caption: 10 % empty (for guidance), 5 % of the others without the view; two in three sides say which.
-
-    Where two view words could be said, mostly none is: words mean more if they are said of clear views. One caption in
-    eight has words to be ignored.
-    """
-    if rng.random() < 0.10:
-        return ""
-    view = view_word(azimuth_deg, elevation_deg)
-    if view == "side" and rng.random() < 2 / 3:
-        view = which_side(azimuth_deg)
-    text = caption(draw_name(rng, name), color)
-    if rng.random() < 0.125:
-        text = add_fillers(rng, text)
-    silent = 0.75 if near_border(azimuth_deg, elevation_deg) else 0.05
-    return text if rng.random() < silent else f"{text}, {view} view"
-
-
-def all_captions(names: list[str]) -> list[str]:
-    """Every caption of known words alone that the training can draw, the empty one first."""
-    colors: list[str | None] = [None, *COLORS]
-    views: list[str | None] = [None, *VIEWS]
-    words = [*names, *(word for word, name in SYNONYMS.items() if name in names)]
-    return ["", *(caption(n, c, v) for n in words for c in colors for v in views)]
+def draw_caption(rng: random.Random) -> Caption:
+    """One of the ways to ask for a thing; one in fifty asks for nothing."""
+    if rng.random() < 0.02:
+        return Caption("", 0)
+    name, row = rng.choice(tuple(NAMES.items()))
+    color = rng.choice(tuple(COLORS)) if rng.random() < 0.6 else None
+    behind = color is not None and rng.random() < 0.08
+    noun = f"{color} {name}" if color and not behind else name
+    if rng.random() < 0.25:
+        noun = f"{draw_filler(rng)} {noun}"
+    if color and not behind and rng.random() < 0.1:
+        noun = f"{color} {draw_filler(rng)} {name}"
+    article = rng.choice(("the ", "one ", "")) if rng.random() < 0.15 else "an " if noun[0] in "aeiou" else "a "
+    text = article + noun + (f" in {color}" if behind else "")
+    if rng.random() < 0.15:
+        text = f"{rng.choice(PREFIXES)} {text}"
+    if rng.random() < 0.2:
+        text += f", {rng.choice(SUFFIXES)}"
+    elif rng.random() < 0.1:
+        text += f" {draw_filler(rng)} {draw_filler(rng)}"
+    return Caption(text, row, color)

@@ -13,12 +13,12 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import data
 import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
 import cameras
-import data
 from captions import COLORS
 from judge import VIEWS, Classifier, Judge, answer, blur, show
 from objects import THINGS

@@ -1,22 +1,27 @@
-"""Write the trained parts as a folder that diffusers' StableDiffusionPipeline loads."""
+"""Put what was learned together, as a folder that diffusers loads.
+
+python export.py --things RUN/things --words RUN/words --details RUN/details --out PRIOR
+"""
 
 from __future__ import annotations
 
-import copy
+import argparse
 import json
 import shutil
 from pathlib import Path
 
 import torch
-from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+from diffusers import DDIMScheduler
+from safetensors.torch import load_file
 from transformers import CLIPTextModel, CLIPTokenizer
 
-from captions import COLORS, VIEWS
-from objects import SYNONYMS, THINGS
+from bozzetto_plugins.guidance.camera_unet import CameraUNet
+from bozzetto_plugins.guidance.patch_codec import PatchCodec
+from captions import COLORS
+from objects import PIECES, SYNONYMS
 
-CFG_SCALE = 3.0
-"""The guidance scale at which samples look best."""
-
+MOST_BYTES = "15MB"
+"""Of one file of weights."""
 INDEX = {
     "_class_name": "StableDiffusionPipeline",
     "_diffusers_version": "0.30.0",
@@ -27,73 +32,100 @@ INDEX = {
     "scheduler": ["diffusers", "DDIMScheduler"],
     "text_encoder": ["transformers", "CLIPTextModel"],
     "tokenizer": ["transformers", "CLIPTokenizer"],
-    "unet": ["diffusers", "UNet2DConditionModel"],
-    "vae": ["diffusers", "AutoencoderKL"],
+    "unet": ["bozzetto_plugins.guidance.camera_unet", "CameraUNet"],
+    "vae": ["bozzetto_plugins.guidance.patch_codec", "PatchCodec"],
 }
 
 
-def card(steps: int) -> dict[str, object]:
-    """What the framework tells its users about the prior. `objects` are the names and the other words for them."""
+def card() -> dict[str, object]:
+    """What the framework tells its users about the prior. `objects` are names, phrases and other words for them."""
     return {
         "name": "bozzetto-mini",
-        "objects": [*(thing.name for thing in THINGS), *SYNONYMS],
+        "objects": [*PIECES, *SYNONYMS],
         "synonyms": SYNONYMS,
         "colors": list(COLORS),
-        "views": list(VIEWS),
-        "image_size": 64,
-        "camera": {
-            "fov_y_deg": 40,
-            "distance": [3.0, 3.4],
-            "elevation_deg": [-10, 85],
-            "front_deg": 90,
-            "overhead_deg": 60,
-        },
-        "caption": "a [COLOR] NAME, VIEW view",
-        "cfg_scale": CFG_SCALE,
-        "trained_steps": steps,
+        "views": [],
+        "image_size": 128,
+        "camera": {"elevation_deg": [-15, 85]},
+        "caption": "a [COLOR] NAME",
+        "cfg_scale": 1.0,
     }
 
 
-def load_as_float32(config: Path) -> None:
-    """Say float32 in a transformers config whose weights are saved in half precision.
-
-    transformers loads a model in the precision its config names, diffusers always in float32; a pipeline loaded
-    without `torch_dtype` needs both to agree.
-    """
-    settings = json.loads(config.read_text(encoding="utf-8"))
-    settings.pop("torch_dtype", None)
-    config.write_text(json.dumps({**settings, "dtype": "float32"}, indent=2) + "\n", encoding="utf-8")
+def noise_schedule() -> DDIMScheduler:
+    """Stable Diffusion's betas, down to nothing but noise (Lin et al. 2023, arXiv:2305.08891)."""
+    return DDIMScheduler(
+        num_train_timesteps=1000, beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear",
+        prediction_type="v_prediction", rescale_betas_zero_snr=True, timestep_spacing="trailing", clip_sample=False,
+        set_alpha_to_one=False, steps_offset=1,
+    )  # fmt: skip
 
 
-def write_texts(folder: Path, steps: int) -> None:
-    """The index, the card and the configs' last touches: no path of the machine the parts were made on."""
-    load_as_float32(folder / "text_encoder" / "config.json")
-    for name in ("vae", "unet", "text_encoder"):
-        config = folder / name / "config.json"
-        settings = json.loads(config.read_text(encoding="utf-8"))
-        settings.pop("_name_or_path", None)
-        config.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
-    (folder / "model_index.json").write_text(json.dumps(INDEX, indent=2) + "\n", encoding="utf-8")
-    (folder / "bozzetto.json").write_text(json.dumps(card(steps), indent=2) + "\n", encoding="utf-8")
+def assemble(things: Path, words: Path, details: Path | None) -> CameraUNet:
+    """The denoiser: the memory of all pieces, what reads the words, and what adds details (none: nothing is added)."""
+    unet = CameraUNet(things=len(PIECES) + 1)
+    memory = unet.memory.state_dict()
+    for row, piece in enumerate(PIECES.values(), start=1):
+        for name, value in load_file(things / f"{piece.key.replace('/', '__')}.safetensors").items():
+            memory[name][row] = value
+    unet.load_state_dict(load_file(words / "heads.safetensors"), strict=False)
+    if details is None:
+        torch.nn.init.zeros_(unet.refine.conv_out.weight)
+        torch.nn.init.zeros_(unet.refine.conv_out.bias)
+    else:
+        unet.refine.load_state_dict(load_file(details / "refine.safetensors"))
+    unet.alpha_bars.copy_(noise_schedule().alphas_cumprod)
+    return unet
 
 
-def export_prior(
-    folder: Path, vae: AutoencoderKL, unet: UNet2DConditionModel, text_encoder: CLIPTextModel,
-    tokenizer: CLIPTokenizer, scheduler: DDIMScheduler, steps: int,
-) -> None:  # fmt: skip
-    """Write half-precision weights and configs into `folder`, whole or not at all; other files in it are kept."""
+def export(folder: Path, unet: CameraUNet, words: Path) -> None:
+    """Write weights in half precision and settings into `folder`, whole or not at all; its other files are kept."""
     fresh = folder.with_name(f".{folder.name}-new")
     shutil.rmtree(fresh, ignore_errors=True)
     if folder.is_dir():
-        shutil.copytree(folder, fresh)
+        kept = shutil.ignore_patterns("unet", "vae", "text_encoder", "tokenizer", "scheduler", "*.svg")
+        shutil.copytree(folder, fresh, ignore=kept)
     fresh.mkdir(parents=True, exist_ok=True)
-    for name, part in (("vae", vae), ("unet", unet), ("text_encoder", text_encoder)):
-        copy.deepcopy(part).to(torch.float16).save_pretrained(fresh / name)
-    tokenizer.save_pretrained(fresh / "tokenizer")
-    scheduler.save_pretrained(fresh / "scheduler")
-    write_texts(fresh, steps)
+    unet.half().save_pretrained(fresh / "unet", max_shard_size=MOST_BYTES)
+    PatchCodec().save_pretrained(fresh / "vae")
+    encoder = CLIPTextModel.from_pretrained(words / "text_encoder").half()
+    encoder.save_pretrained(fresh / "text_encoder")
+    CLIPTokenizer.from_pretrained(words / "tokenizer").save_pretrained(fresh / "tokenizer")
+    noise_schedule().save_pretrained(fresh / "scheduler")
+    write_texts(fresh)
     old = folder.with_name(f".{folder.name}-old")
     if folder.is_dir():
         folder.replace(old)
     fresh.replace(folder)
     shutil.rmtree(old, ignore_errors=True)
+
+
+def write_texts(folder: Path) -> None:
+    """The index, the card, and the configs' last touches: no path of the machine the parts were made on.
+
+    transformers loads a model in the precision its config names, diffusers always in float32: both are to agree.
+    """
+    for name in ("vae", "unet", "text_encoder"):
+        config = folder / name / "config.json"
+        settings = json.loads(config.read_text(encoding="utf-8"))
+        settings.pop("_name_or_path", None)
+        if name == "text_encoder":
+            settings.pop("torch_dtype", None)
+            settings["dtype"] = "float32"
+        config.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+    (folder / "model_index.json").write_text(json.dumps(INDEX, indent=2) + "\n", encoding="utf-8")
+    (folder / "bozzetto.json").write_text(json.dumps(card(), indent=2) + "\n", encoding="utf-8")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--things", type=Path, required=True)
+    parser.add_argument("--words", type=Path, required=True)
+    parser.add_argument("--details", type=Path, help="without: drafts only")
+    parser.add_argument("--out", type=Path, required=True)
+    args = parser.parse_args()
+    export(args.out, assemble(args.things, args.words, args.details), args.words)
+
+
+if __name__ == "__main__":
+    main()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import numpy as np
 
 import cameras
@@ -13,9 +16,11 @@ uniform mat4 mvp;
 out vec3 pos; out vec3 normal; out vec2 uv;
 void main() { gl_Position = mvp * vec4(in_pos, 1); pos = in_pos; normal = in_normal; uv = in_uv; }
 """
+NUMBERED = 254
+"""Parts that `draw_numbers` tells apart."""
 FRAGMENT = """#version 330
 in vec3 pos; in vec3 normal; in vec2 uv;
-uniform vec3 eye; uniform vec4 colour; uniform bool textured; uniform sampler2D image;
+uniform vec3 eye; uniform vec4 colour; uniform float paint; uniform bool textured; uniform sampler2D image;
 layout(location=0) out vec4 out_albedo; layout(location=1) out vec4 out_normal;
 void main() {
     vec4 c = vec4(colour.rgb, 1);
@@ -24,15 +29,29 @@ void main() {
     n = normalize(n);
     if (dot(n, eye - pos) < 0) n = -n;
     out_albedo = vec4(c.rgb, 1);
-    out_normal = vec4(n * 0.5 + 0.5, 1);
+    out_normal = vec4(n * 0.5 + 0.5, paint);
 }
 """
+
+
+@dataclass(frozen=True)
+class Shown:
+    """Channels of one view; zero where nothing is."""
+
+    albedo: np.ndarray
+    """In [0, 1], "S S 3"."""
+    normal: np.ndarray
+    """Unit, in world axes, toward the camera, "S S 3"."""
+    paint: np.ndarray
+    """In [0, 1], "S S 1"."""
+    alpha: np.ndarray
+    """Coverage in [0, 1], "S S 1"."""
 
 
 class Rasteriser:
     """An offscreen OpenGL context that draws one model at a time, supersampled."""
 
-    def __init__(self, size: int = 64, supersample: int = 4):
+    def __init__(self, size: int = 64, supersample: int = 3):
         import moderngl
 
         self.size, self.supersample = size, supersample
@@ -64,20 +83,34 @@ class Rasteriser:
                 texture.anisotropy = 8.0
             self.drawables.append((array, buffer, texture, part.colour))
 
-    def draw(self, eye: np.ndarray, fov_y_deg: float = cameras.FOV_Y_DEG) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Albedo uint8 [S, S, 3], normal uint8 [S, S, 3] (n * 127.5 + 127.5), alpha uint8 [S, S]."""
+    def draw(self, eye: np.ndarray, paint: Sequence[float], fov_y_deg: float = cameras.FOV_Y_DEG) -> Shown:
+        """What a camera at `eye` that looks at the origin sees of the loaded model.
+
+        Args:
+            paint: a number in [0, 1] for each part, drawn as `Shown.paint`.
+        """
         self.frame.use()
         self.frame.clear(0, 0, 0, 0)
         mvp = cameras.projection_matrix(fov_y_deg) @ cameras.view_matrix(eye)
         self.program["mvp"].write(mvp.T.astype("f4").tobytes())
         self.program["eye"].value = tuple(float(v) for v in eye)
-        for array, _, texture, colour in self.drawables:
+        for (array, _, texture, colour), share in zip(self.drawables, paint, strict=True):
             self.program["textured"].value = texture is not None
             self.program["colour"].value = colour
+            self.program["paint"].value = share
             if texture is not None:
                 texture.use(0)
             array.render()
         return self._downsample(self._read(0), self._read(1))
+
+    def draw_numbers(self, eye: np.ndarray, parts: int) -> tuple[np.ndarray, np.ndarray]:
+        """Albedo in [0, 1], "F F 3", and the number of the part, -1: none, "F F", of each sample, from the bottom."""
+        self.draw(eye, [(part % NUMBERED + 1) / 255.0 for part in range(parts)])
+        side = self.size * self.supersample
+        albedo, number = (
+            np.frombuffer(self.frame.read(components=4, attachment=i), np.uint8).reshape(side, side, 4) for i in (0, 1)
+        )
+        return albedo[..., :3] / 255.0, number[..., 3].astype(int) - 1
 
     def _read(self, attachment: int) -> np.ndarray:
         """Sums of the bytes over each pixel's samples, "S S 4"."""
@@ -86,12 +119,11 @@ class Rasteriser:
         rows = raw.reshape(size, fine, size * fine * 4).sum(axis=1, dtype=np.uint16)
         return rows.reshape(size, size, fine, 4).sum(axis=2, dtype=np.uint16)[::-1].astype("f4")
 
-    def _downsample(self, albedo: np.ndarray, normal: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Means over the covered samples; the others are zero in every channel."""
+    def _downsample(self, albedo: np.ndarray, normal: np.ndarray) -> Shown:
+        """Means over the covered samples."""
         full = 255.0 * self.supersample**2
         alpha = albedo[..., 3:] / full
-        colour = albedo[..., :3] / full / np.maximum(alpha, 1e-6)
+        covered = np.maximum(alpha, 1e-6)
         direction = normal[..., :3] / full * 2 - alpha
         direction /= np.maximum(np.linalg.norm(direction, axis=-1, keepdims=True), 1e-6)
-        packed = [colour * 255, direction * 127.5 + 127.5, alpha[..., 0] * 255]
-        return tuple(np.clip(np.round(p), 0, 255).astype(np.uint8) for p in packed)
+        return Shown(albedo[..., :3] / full / covered, direction, normal[..., 3:] / full / covered, alpha)

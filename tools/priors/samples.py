@@ -6,10 +6,10 @@ import argparse
 from pathlib import Path
 
 import torch
+from bozzetto_plugins.guidance.draft_unet import unet_class
 from diffusers import StableDiffusionPipeline
 from PIL import Image
 
-from bozzetto_plugins.guidance.draft_unet import unet_class
 from captions import VIEWS
 from export import CFG_SCALE
 

@@ -9,8 +9,7 @@ import torch
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
-from captions import FILLERS, all_captions
-from objects import THINGS
+from captions import FILLERS, PREFIXES, SUFFIXES, plain_captions
 
 START, END = "<|startoftext|>", "<|endoftext|>"
 MAX_TOKENS = 32
@@ -29,7 +28,7 @@ def write_tokenizer(folder: Path) -> CLIPTokenizer:
     trainer = trainers.BpeTrainer(
         vocab_size=2600, initial_alphabet=alphabet, end_of_word_suffix="</w>", min_frequency=1
     )
-    texts = [*all_captions([thing.name for thing in THINGS]), *[" ".join(FILLERS)] * 50]
+    texts = [*(one.text for one in plain_captions()), *[" ".join((*FILLERS, *PREFIXES, *SUFFIXES))] * 50]
     learner.train_from_iterator(texts, trainer)
     merges = [tuple(pair) for pair in json.loads(learner.to_str())["model"]["merges"]]
     tokens = [*alphabet, *(byte + "</w>" for byte in alphabet), *(a + b for a, b in merges), START, END]
@@ -51,8 +50,7 @@ def tokens_of(tokenizer: CLIPTokenizer, captions: list[str]) -> torch.Tensor:
 def build_text_encoder(tokenizer: CLIPTokenizer) -> CLIPTextModel:
     """An untrained CLIPTextModel, three layers of 128.
 
-    Its tokens start as far apart as the last layer's norm allows. At CLIP's own deviation of 0.02 the layers drown
-    them, and words that change a picture little, as view words do, stay alike.
+    Its tokens start as far apart as the last layer's norm allows: at CLIP's own deviation of 0.02 the layers drown them.
     """
     ids = tokenizer.get_vocab()
     encoder = CLIPTextModel(

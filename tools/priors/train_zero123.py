@@ -16,18 +16,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from bozzetto_plugins.guidance.draft_unet import unet_class
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from diffusers.models.attention_processor import AttnProcessor
 from torch import Tensor, nn
+from train_unet import build_scheduler
 from transformers import ResNetForImageClassification
+from warm_start import modulating
 
-from bozzetto_plugins.guidance.draft_unet import unet_class
 from export_zero123 import card, export_zero123
 from image_encoder import EncoderSettings, train_encoder
 from pair_pool import Pairs, Pool, PoolSettings
 from pairs import HELD_OUT, Pieces, load_pieces, rendered_keys
 from token_start import TokenSettings, draw_turns, start_projection, teach_token
-from train_unet import build_scheduler
 from training import (
     Average,
     Schedule,
@@ -38,7 +39,6 @@ from training import (
     noise_weight,
     save_checkpoint,
 )
-from warm_start import modulating
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,12 @@ import zlib
 from pathlib import Path
 
 import numpy as np
+from render import draw_views, load_piece, save_atomically
 
 import cameras
 import catalogue
 from objects import THINGS, Thing
 from raster import Rasteriser
-from render import draw_views, load_piece, save_atomically
 
 RING, ELEVATION_DEG, DISTANCE = 12, 15.0, 3.2
 SEED = 0x5EED

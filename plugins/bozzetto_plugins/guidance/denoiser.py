@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import AutoencoderKL, DDPMScheduler
+from diffusers import DDPMScheduler
 from diffusers.utils import is_accelerate_available
 from jaxtyping import Float, Int
 from torch import Tensor, nn
@@ -17,7 +17,8 @@ from bozzetto.errors import ModelError
 from bozzetto.kinds.guidance import folder_of
 from bozzetto.math.score import epsilon_from_v, x0_from_epsilon, x0_from_v
 from bozzetto.model_folder import read_settings
-from bozzetto_plugins.guidance.draft_unet import unet_class
+from bozzetto_plugins.guidance.camera_unet import CAMERA_NUMBERS
+from bozzetto_plugins.guidance.families import family_of
 from bozzetto_plugins.guidance.gradient_scale import scaled_backward
 from bozzetto_plugins.guidance.offload import Offload, place
 from bozzetto_plugins.guidance.weights import reading, require_size, require_whole, variant_of, without_bars
@@ -26,8 +27,8 @@ PREDICTIONS = ("epsilon", "v_prediction")
 
 
 class Denoiser:
-    """A frozen `AutoencoderKL` and a `UNet2DConditionModel` or `DraftUNet`, in diffusers' folder format, with their
-    noise schedule.
+    """A frozen image encoder and denoiser of one of the `families`, in diffusers' folder format, with their noise
+    schedule.
 
     Args:
         folder: holds `model_index.json`, `unet`, `vae` and `scheduler`.
@@ -52,8 +53,8 @@ class Denoiser:
         folder_of(folder)
         self.device = device
         self.dtype = dtype
-        self.unet = _load(unet_class(folder / "unet"), folder / "unet", dtype)
-        self.vae = _load(AutoencoderKL, folder / "vae", dtype)
+        self.unet = _load(folder / "unet", dtype)
+        self.vae = _load(folder / "vae", dtype)
         scheduler = _scheduler(folder / "scheduler" / "scheduler_config.json")
         self.prediction: str = scheduler.config.prediction_type
         self.alpha_bars: Float[Tensor, "T"] = scheduler.alphas_cumprod.to(device=device, dtype=torch.float32)
@@ -138,16 +139,30 @@ class Denoiser:
         image = self.vae.decode((latents / self.vae.config.scaling_factor).to(self.dtype)).sample
         return (0.5 * image.float() + 0.5).clamp(0.0, 1.0)
 
+    @property
+    def reads_cameras(self) -> bool:
+        """Whether `predict` must be told the exact cameras."""
+        config = self.unet.config
+        return getattr(config, "projection_class_embeddings_input_dim", None) == CAMERA_NUMBERS
+
     @torch.no_grad()
     def predict(
-        self, noisy: Float[Tensor, "B I h w"], timestep: Int[Tensor, "B"], text: Float[Tensor, "B N E"]
+        self,
+        noisy: Float[Tensor, "B I h w"],
+        timestep: Int[Tensor, "B"],
+        text: Float[Tensor, "B N E"],
+        cameras: Float[Tensor, "B 17"] | None = None,
     ) -> Float[Tensor, "B C h w"]:
         """What the network says: noise or velocity, by `prediction`. An image's latents follow the noisy channels.
 
-        A network with a class embedding of the kind `projection` adds the first token to its time embedding too.
+        Args:
+            cameras: `bozzetto_plugins.guidance.camera_unet.camera_numbers`, for a network that `reads_cameras`; another
+                one with a class embedding of the kind `projection` is given the first token.
         """
         attended = text.to(device=self.device, dtype=self.dtype)
-        added = attended[:, 0] if self.unet.config.class_embed_type == "projection" else None
+        added = cameras
+        if added is None and self.unet.config.class_embed_type == "projection":
+            added = attended[:, 0]
         return self.unet(
             noisy.to(self.dtype), timestep, encoder_hidden_states=attended, class_labels=added
         ).sample.float()
@@ -170,8 +185,9 @@ class Denoiser:
         return convert(output, noisy, alpha_bar)
 
 
-def _load(family: Any, path: Path, dtype: torch.dtype) -> nn.Module:
+def _load(path: Path, dtype: torch.dtype) -> nn.Module:
     """One frozen network."""
+    family: Any = family_of(path)
     with reading(family.__name__, path), without_bars():
         require_size(lambda: family.from_config(dict(read_settings(path / "config.json"))), path)
         network, loaded = family.from_pretrained(

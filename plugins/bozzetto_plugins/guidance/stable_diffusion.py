@@ -13,6 +13,7 @@ from bozzetto.errors import ConfigError, ModelError
 from bozzetto.math.guidance import cfg, perp_neg, rescale
 from bozzetto.types import Cameras, Guided, Rendered, ViewCondition
 from bozzetto.vocabulary import Vocabulary
+from bozzetto_plugins.guidance.camera_unet import camera_numbers
 from bozzetto_plugins.guidance.clip_text import ClipText
 from bozzetto_plugins.guidance.config import StableDiffusionConfig
 from bozzetto_plugins.guidance.denoiser import Denoiser
@@ -82,8 +83,10 @@ class StableDiffusion:
             NonFiniteError: the image, its latents or the gradient have a NaN or an infinity.
         """
 
+        told = camera_numbers(cameras) if self.denoiser.reads_cameras else None
+
         def predict(noisy: Tensor, timestep: Tensor) -> Tensor:
-            return self._predict(noisy, timestep, condition, step)
+            return self._predict(noisy, timestep, condition, told, step)
 
         distil = Distillation(self.denoiser, self.config, "stable-diffusion", predict)
         return distil(rendered.image, self._latents(rendered, step, generator), step, generator)
@@ -97,7 +100,12 @@ class StableDiffusion:
         return encode_image(denoiser, rendered, self.config.encode == "sample", generator)
 
     def _predict(
-        self, noisy: Float[Tensor, "B C h w"], timestep: Tensor, condition: ViewCondition, step: int
+        self,
+        noisy: Float[Tensor, "B C h w"],
+        timestep: Tensor,
+        condition: ViewCondition,
+        cameras: Float[Tensor, "B 17"] | None,
+        step: int,
     ) -> Float[Tensor, "B C h w"]:
         """The guided output of the network, all prompts in one batch."""
         scale = self.config.cfg_scale.at(step)
@@ -112,7 +120,10 @@ class StableDiffusion:
         elif scale != 1.0:
             texts.append(condition.uncond)
         prompts = len(texts)
-        output = self.denoiser.predict(noisy.repeat(prompts, 1, 1, 1), timestep.repeat(prompts), torch.cat(texts))
+        output = self.denoiser.predict(
+            noisy.repeat(prompts, 1, 1, 1), timestep.repeat(prompts), torch.cat(texts),
+            None if cameras is None else cameras.repeat(prompts, 1),
+        )  # fmt: skip
         self.denoiser.rest()
         cond, *others = output.chunk(prompts)
         if not others:

@@ -1,0 +1,163 @@
+"""A denoiser that is told the exact camera, and remembers what its things look like from there."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import torch
+from diffusers import ConfigMixin, ModelMixin, UNet2DModel
+from diffusers.configuration_utils import register_to_config
+from diffusers.models.unets.unet_2d_condition import UNet2DConditionOutput
+from jaxtyping import Float, Int, Num
+from torch import Tensor, nn
+
+from bozzetto.kernels.grid_spec import GridSpec
+from bozzetto.math.cameras import look_at_origin, spherical_position
+from bozzetto.math.posterior import clean_deviation, gaussian_posterior_mean, plain_colour
+from bozzetto.math.score import v_from_epsilon
+from bozzetto.types import Cameras
+from bozzetto_plugins.guidance.solid_memory import Drawing, SolidMemory
+
+CAMERA_NUMBERS = 17
+"""A camera-to-world matrix row by row (MVDream, Shi et al. 2023, sec. 3.1), and the tangent of half the field of view."""
+NOTHING = 0
+"""The thing that is no thing: what the empty text means."""
+PAGE_MEAN, PAGE_DEVIATION = 1.0, 0.7
+"""A plain background before it is seen: about white, of pictures in [-1, 1]."""
+ALPHA_BARS = 1000
+FRONT = (0.0, 15.0, 3.2, 40.0)
+"""Azimuth, elevation, distance and vertical field of view (degrees, world units) where no camera is given."""
+
+
+class Recalled(NamedTuple):
+    """What a text brings to mind."""
+
+    thing: Int[Tensor, "B"]
+    """Rows of the memory."""
+    paint: Float[Tensor, "B 3"]
+    """Colour in [0, 1]."""
+    painted: Float[Tensor, "B"]
+    """How far the paint is put on, in [0, 1]."""
+
+
+class CameraUNet(ModelMixin, ConfigMixin):
+    """Velocity of noisy pictures of remembered things, seen from given cameras, on any plain background.
+
+    The text says which thing of a memory is meant, and in which colour; the memory draws it as the camera sees it. That
+    draft is taken as the mean of a Gaussian, whose posterior given the noisy picture is known in closed form; what it
+    misses, a convolutional network adds, told the noisy picture and the draft. Where all is noise, the draft is all.
+
+    Called as diffusers' `UNet2DConditionModel` with `class_embed_type="projection"` is; `class_labels` are the cameras
+    (`camera_numbers`), and without them a camera looks at the front.
+
+    Args:
+        in_channels: of latents, which are the pixels of square blocks (`PatchCodec`).
+        sample_size: latents along each side.
+        cross_attention_dim: E, width of the text embeddings; the last token's is read.
+        things: rows of the memory, the first of which is nothing.
+        draft_deviation: how far pictures are from their drafts, of pixels in [-1, 1].
+        time_cond_proj_dim: there is none, which diffusers' pipelines ask.
+    """
+
+    config_name = "config.json"
+
+    @register_to_config
+    def __init__(
+        self,
+        in_channels: int = 48, out_channels: int = 48, sample_size: int = 32, cross_attention_dim: int = 128,
+        class_embed_type: str = "projection", projection_class_embeddings_input_dim: int = CAMERA_NUMBERS,
+        block_out_channels: tuple[int, ...] = (32, 64), norm_num_groups: int = 8, things: int = 1,
+        grid_levels: int = 5, grid_features: int = 2, grid_base_resolution: int = 10, grid_finest_resolution: int = 80,
+        grid_log2_table_size: int = 13, hidden_width: int = 32, occupancy_cells: int = 32, step_size: float = 0.02,
+        draft_deviation: float = 0.05, time_cond_proj_dim: None = None,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        self.factor = math.isqrt(in_channels // 3)
+        spec = GridSpec.up_to(
+            grid_finest_resolution, levels=grid_levels, features=grid_features, log2_table_size=grid_log2_table_size,
+            base_resolution=grid_base_resolution,
+        )  # fmt: skip
+        self.memory = SolidMemory(things, spec, hidden_width, occupancy_cells, step_size)
+        self.recall_thing = nn.Linear(cross_attention_dim, things)
+        self.recall_paint = nn.Linear(cross_attention_dim, 4)
+        blocks = len(block_out_channels)
+        self.refine = UNet2DModel(
+            sample_size=sample_size, in_channels=2 * in_channels, out_channels=in_channels, layers_per_block=1,
+            block_out_channels=block_out_channels, norm_num_groups=norm_num_groups, add_attention=False,
+            down_block_types=("DownBlock2D",) * blocks, up_block_types=("UpBlock2D",) * blocks,
+            resnet_time_scale_shift="scale_shift",
+        )  # fmt: skip
+        self.register_buffer("alpha_bars", torch.linspace(0.999, 0.0, ALPHA_BARS))
+
+    def recall(self, text: Float[Tensor, "B N E"]) -> Recalled:
+        """The thing that a text most likely means, and its colour."""
+        last = text[:, -1].to(self.recall_thing.weight.dtype)
+        *paint, painted = torch.sigmoid(self.recall_paint(last).float()).unbind(dim=1)
+        return Recalled(self.recall_thing(last).argmax(dim=1), torch.stack(paint, dim=1), painted)
+
+    def draw(self, recalled: Recalled, camera: Float[Tensor, "B 17"]) -> Drawing:
+        """What is recalled, as the cameras see it."""
+        side = self.config.sample_size * self.factor
+        views = cameras_of(camera.float(), side)
+        return self.memory.draw(recalled.thing, views.rays(), recalled.paint, recalled.painted)
+
+    def draft(
+        self, sample: Float[Tensor, "B C h w"], alpha_bar: Float[Tensor, "B"], drawing: Drawing
+    ) -> Float[Tensor, "B C h w"]:
+        """A drawing on the plain background that the noisy latents are most likely to have, as latents."""
+        noisy = torch.nn.functional.pixel_shuffle(sample, self.factor)
+        colour, opacity = (one.permute(0, 3, 1, 2) for one in drawing)
+        page = plain_colour(noisy, (opacity < 0.01).float(), alpha_bar, PAGE_MEAN, PAGE_DEVIATION)
+        picture = 2.0 * colour - opacity + (1.0 - opacity) * page[:, :, None, None]
+        return torch.nn.functional.pixel_unshuffle(picture, self.factor)
+
+    def forward(
+        self,
+        sample: Float[Tensor, "B C h w"],
+        timestep: Tensor | float | int,
+        encoder_hidden_states: Float[Tensor, "B N E"],
+        class_labels: Num[Tensor, "B 17"] | None = None,
+        timestep_cond: Tensor | None = None,
+        cross_attention_kwargs: dict[str, Any] | None = None,
+        added_cond_kwargs: dict[str, Tensor] | None = None,
+        return_dict: bool = True,
+    ) -> UNet2DConditionOutput | tuple[Tensor]:
+        """The velocity of noisy latents; `timestep_cond` and what follows it are read by no part of this network."""
+        times = torch.as_tensor(timestep, device=sample.device).expand(len(sample))
+        camera = front_camera(sample.device).expand(len(sample), -1) if class_labels is None else class_labels
+        recalled = self.recall(encoder_hidden_states)
+        clean = self.clean(sample.float(), times, recalled, self.draw(recalled, camera))
+        alpha_bar = self.alpha_bars[times.long()].float()
+        signal, noise = alpha_bar.sqrt()[:, None, None, None], (1.0 - alpha_bar).sqrt()[:, None, None, None]
+        velocity = v_from_epsilon(clean, (sample.float() - signal * clean) / noise, alpha_bar).to(sample.dtype)
+        return UNet2DConditionOutput(sample=velocity) if return_dict else (velocity,)
+
+    def clean(
+        self, sample: Float[Tensor, "B C h w"], times: Num[Tensor, "B"], recalled: Recalled, drawing: Drawing
+    ) -> Float[Tensor, "B C h w"]:
+        """The clean latents: the posterior mean about the draft, and what the network adds to it."""
+        alpha_bar = self.alpha_bars[times.long()].float()
+        draft = self.draft(sample, alpha_bar, drawing)
+        deviation = torch.where(recalled.thing == NOTHING, PAGE_DEVIATION, self.config.draft_deviation)
+        mean = gaussian_posterior_mean(sample, draft, deviation, alpha_bar)
+        told = torch.cat([sample, draft], dim=1).to(self.refine.dtype)
+        added = self.refine(told, times, return_dict=False)[0].float()
+        return mean + clean_deviation(alpha_bar, deviation)[:, None, None, None] * added
+
+
+def camera_numbers(cameras: Cameras) -> Float[Tensor, "B 17"]:
+    """What `CameraUNet` is told of cameras."""
+    return torch.cat([cameras.c2w.flatten(1), torch.tan(0.5 * cameras.fov_y_rad)[:, None]], dim=1)
+
+
+def cameras_of(numbers: Float[Tensor, "B 17"], side: int) -> Cameras:
+    """The cameras that `camera_numbers` told of, for square images."""
+    return Cameras(numbers[:, :16].unflatten(1, (4, 4)), 2.0 * torch.atan(numbers[:, 16]), side, side)
+
+
+def front_camera(device: torch.device) -> Float[Tensor, "1 17"]:
+    """A camera a little above the horizon in front of the object."""
+    azimuth, elevation, distance, fov_y = (torch.tensor([one], device=device) for one in FRONT)
+    pose = look_at_origin(spherical_position(azimuth, elevation, distance))
+    return camera_numbers(Cameras(pose, torch.deg2rad(fov_y), 1, 1))

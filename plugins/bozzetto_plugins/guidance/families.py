@@ -1,0 +1,24 @@
+"""The classes of networks that a model folder may hold, by the name in their settings."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from diffusers import AutoencoderKL, ModelMixin, UNet2DConditionModel
+
+from bozzetto_plugins.guidance.camera_unet import CameraUNet
+from bozzetto_plugins.guidance.patch_codec import PatchCodec
+
+OURS: tuple[type[ModelMixin], ...] = (CameraUNet, PatchCodec)
+USUAL: dict[str, type[ModelMixin]] = {"unet": UNet2DConditionModel, "vae": AutoencoderKL}
+"""Of diffusers, by the part of the model."""
+
+
+def family_of(part: Path) -> type[ModelMixin]:
+    """The class of the network in the folder `part` of a model: one of ours if it says so, else diffusers' own."""
+    try:
+        named = json.loads((part / "config.json").read_text(encoding="utf-8")).get("_class_name")
+    except (OSError, ValueError, AttributeError):
+        named = None  # the usual class tells, being loaded, what is wrong
+    return next((family for family in OURS if family.__name__ == named), USUAL[part.name])

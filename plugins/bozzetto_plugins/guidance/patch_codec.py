@@ -1,0 +1,63 @@
+"""Latents that are pixels, moved: what pixel-space diffusion looks like to a latent diffusion pipeline."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from diffusers import ConfigMixin, ModelMixin
+from diffusers.configuration_utils import register_to_config
+from diffusers.models.autoencoders.vae import DecoderOutput
+from diffusers.models.modeling_outputs import AutoencoderKLOutput
+from jaxtyping import Float
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Certain:
+    """A distribution that has all its mass at its mean, with the fields of diffusers' `DiagonalGaussianDistribution`."""
+
+    mean: Float[Tensor, "B C h w"]
+
+    @property
+    def std(self) -> Float[Tensor, "B C h w"]:
+        return torch.zeros_like(self.mean)
+
+    def mode(self) -> Float[Tensor, "B C h w"]:
+        return self.mean
+
+    def sample(self, generator: torch.Generator | None = None) -> Float[Tensor, "B C h w"]:
+        """The mean."""
+        return self.mean
+
+
+class PatchCodec(ModelMixin, ConfigMixin):
+    """An `AutoencoderKL` without weights: each block of pixels becomes the channels of one latent position.
+
+    Nothing is lost, unit Gaussian noise stays such, and the gradient of distillation reaches each pixel unchanged.
+    `block_out_channels` only says the factor, as diffusers reads it: two to the power of its length less one.
+    """
+
+    config_name = "config.json"
+
+    @register_to_config
+    def __init__(
+        self, latent_channels: int = 48, block_out_channels: tuple[int, ...] = (48, 48, 48), scaling_factor: float = 1.0
+    ) -> None:
+        super().__init__()
+        self.factor = 2 ** (len(block_out_channels) - 1)
+        if latent_channels != 3 * self.factor**2:
+            raise ValueError(f"latent_channels: must be {3 * self.factor**2} for a factor of {self.factor}")
+        self.register_buffer("unit", torch.ones(1))  # so that a device and a precision can be asked for
+
+    def encode(self, x: Float[Tensor, "B 3 H W"], return_dict: bool = True) -> AutoencoderKLOutput | tuple[Certain]:
+        """Latents "B C h w" of pictures in [-1, 1]."""
+        latents = Certain(torch.nn.functional.pixel_unshuffle(x, self.factor))
+        return AutoencoderKLOutput(latent_dist=latents) if return_dict else (latents,)
+
+    def decode(
+        self, z: Float[Tensor, "B C h w"], return_dict: bool = True, generator: torch.Generator | None = None
+    ) -> DecoderOutput | tuple[Tensor]:
+        """Pictures in [-1, 1] of latents; `generator` is not used."""
+        picture = torch.nn.functional.pixel_shuffle(z, self.factor)
+        return DecoderOutput(sample=picture) if return_dict else (picture,)

@@ -1,0 +1,113 @@
+"""Solids learned by heart: what each of many things looks like from any camera, in some sixty kilobytes a thing."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Bool, Float, Int, UInt8
+from torch import Tensor, nn
+
+from bozzetto.kernels.api import composite, hash_encode, march, mlp
+from bozzetto.kernels.grid_spec import GridSpec
+from bozzetto.types import Rays
+
+BITS = 8
+"""Cells of the occupancy in one byte."""
+LARGEST = 127.0
+"""What the largest feature of a level is stored as."""
+CHANNELS = 6
+"""Of a point: the logarithm of its density, its colour (3), how far it takes paint, and the tone that paint gets."""
+MOST_TONE = 1.25
+DENSEST = 7.5
+"""The largest logarithm of a density, per unit of a box's coordinates."""
+MOST_STEPS = 4096
+
+
+class Drawing(NamedTuple):
+    """What B things look like, without background."""
+
+    colour: Float[Tensor, "B H W 3"]
+    """In [0, 1], multiplied by opacity."""
+    opacity: Float[Tensor, "B H W 1"]
+
+
+class SolidMemory(nn.Module):
+    """N radiance fields, each a hash grid of eight-bit features and a small perceptron in the box of its thing.
+
+    A thing's field gives density, a colour with soft light baked in, and for the parts that one would paint how light
+    they are, so that any colour can be put on them: a car's body, not its windows.
+    (Mueller et al. 2022, Instant Neural Graphics Primitives, without directions.)
+
+    Args:
+        things: N.
+        spec: of every grid.
+        width: of the perceptrons' two hidden layers.
+        cells: of the occupancy along each side of a box; a multiple of 2.
+        step_size: along rays, world units.
+    """
+
+    def __init__(self, things: int, spec: GridSpec, width: int, cells: int, step_size: float) -> None:
+        super().__init__()
+        self.spec, self.cells, self.step_size = spec, cells, step_size
+        features = spec.feature_count
+        self.register_buffer("table", torch.zeros(things, spec.entry_count, spec.features, dtype=torch.int8))
+        self.register_buffer("scale", torch.zeros(things, spec.levels))
+        self.register_buffer("first", torch.zeros(things, width, features))
+        self.register_buffer("second", torch.zeros(things, width, width))
+        self.register_buffer("last", torch.zeros(things, CHANNELS, width))
+        self.register_buffer("centre", torch.zeros(things, 3))
+        self.register_buffer("half_side", torch.ones(things, 3))
+        self.register_buffer("occupied", torch.zeros(things, cells**3 // BITS, dtype=torch.uint8))
+
+    def occupancy(self, thing: Int[Tensor, ""]) -> Bool[Tensor, "G G G"]:
+        """Which cells of a thing's box hold something that can be seen."""
+        packed: UInt8[Tensor, "_"] = self.occupied[thing]
+        bits = torch.arange(BITS, device=packed.device, dtype=torch.uint8)
+        return (packed[:, None] >> bits & 1).bool().view(self.cells, self.cells, self.cells)
+
+    def features(self, thing: Int[Tensor, ""]) -> Float[Tensor, "P F"]:
+        """A thing's grid."""
+        rows = [scale.float() / LARGEST for scale in self.scale[thing]]
+        sizes = [level.size for level in self.spec.table]
+        return torch.cat([q * s for q, s in zip(self.table[thing].float().split(sizes), rows, strict=True)])
+
+    def draw(
+        self, thing: Int[Tensor, "B"], rays: Rays, paint: Float[Tensor, "B 3"], painted: Float[Tensor, "B"]
+    ) -> Drawing:
+        """What things look like along the rays of B images.
+
+        Args:
+            paint: the colour in [0, 1] that is put on what takes paint.
+            painted: how far, in [0, 1]; 0: a thing keeps its own colours.
+        """
+        origin, direction = (one.unflatten(0, (len(thing), -1)) for one in (rays.origin, rays.direction))
+        height, width = rays.image_shape[1:]
+        drawn = [self._draw_one(thing[i], origin[i], direction[i], paint[i], painted[i]) for i in range(len(thing))]
+        colour, opacity = (torch.stack(each).unflatten(1, (height, width)) for each in zip(*drawn, strict=True))
+        return Drawing(colour, opacity)
+
+    def _draw_one(
+        self, thing: Int[Tensor, ""], origin: Float[Tensor, "R 3"], direction: Float[Tensor, "R 3"],
+        paint: Float[Tensor, "3"], painted: Float[Tensor, ""],
+    ) -> tuple[Float[Tensor, "R 3"], Float[Tensor, "R 1"]]:  # fmt: skip
+        """One thing, its rays scaled into the cube [-1, 1]^3; distances along them stay what they are."""
+        half = self.half_side[thing].float()
+        origin, direction = (origin - self.centre[thing].float()) / half, direction / half
+        cut = march(origin, direction, 1.0, self.occupancy(thing), self.step_size, MOST_STEPS)
+        points = origin[cut.ray] + (0.5 * (cut.t_start + cut.t_end))[:, None] * direction[cut.ray]
+        encoded = hash_encode(0.5 * points + 0.5, self.features(thing), self.spec)
+        layers = [layer[thing].float() for layer in (self.first, self.second, self.last)]
+        density, own, takes, tone = split_field(mlp(encoded, layers))
+        colour = torch.lerp(own, (tone * paint).clamp(max=1.0), takes * painted)
+        seen = composite(density, cut.t_start, cut.t_end, colour, cut.offsets)
+        return seen.accumulated, seen.opacity
+
+
+def split_field(
+    raw: Float[Tensor, "S 6"],
+) -> tuple[Float[Tensor, "S"], Float[Tensor, "S 3"], Float[Tensor, "S 1"], Float[Tensor, "S 1"]]:
+    """Density, own colour, how far paint is taken, and its tone, of what a perceptron says."""
+    density = torch.exp(raw[:, 0].clamp(-15.0, DENSEST - 1.0) + 1.0)
+    own, takes, tone = torch.sigmoid(raw[:, 1:]).split([3, 1, 1], dim=1)
+    return density, own, takes, MOST_TONE * tone

@@ -1,0 +1,153 @@
+"""Learn what the drafts of the memory miss: the convolutional part of the denoiser.
+
+python learn_details.py --views RUN/views --things RUN/things --words RUN/words --out RUN/details --minutes 25
+
+Pictures and their drafts are made first, and kept; then the network learns to add to the posterior mean about the draft
+what is left of the clean picture. One in eight has no draft, as a text without a meaning has none.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from jaxtyping import Float, Int, UInt8
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from bozzetto.math.posterior import clean_deviation
+from bozzetto.math.score import add_noise
+from bozzetto.types import Cameras
+from bozzetto_plugins.guidance.camera_unet import NOTHING, PAGE_DEVIATION, CameraUNet, Recalled, camera_numbers
+from bozzetto_plugins.guidance.solid_memory import MOST_TONE, Drawing
+from captions import COLORS
+from export import assemble
+from objects import PIECES
+from training import keep_memory_mapped
+from views import Views, load_views
+
+VIEWS_OF_EACH = 20
+BATCH, RATE, AVERAGE = 8, 4e-4, 0.999
+WITHOUT_DRAFT = 0.125
+WHITE_PAGES = 0.5
+"""Share of pictures over white; the others are over any colour."""
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Pictures and their drafts, colour (multiplied by opacity) and opacity, in 255ths."""
+
+    picture: UInt8[Tensor, "P S S 4"]
+    draft: UInt8[Tensor, "P S S 4"]
+
+    def __len__(self) -> int:
+        return len(self.picture)
+
+
+def painted(views: Views, chosen: Int[Tensor, "V"], paint: Float[Tensor, "V 3"], put: Float[Tensor, "V"]) -> Tensor:
+    """Pictures "V S S 4" of a piece with paint on what takes it, where `put` is 1."""
+    own, opacity, takes, under, tone = (views.targets[chosen].float() / 255.0).split([3, 1, 1, 3, 1], dim=-1)
+    over = (MOST_TONE * tone * paint[:, None, None]).minimum(takes)
+    return torch.cat([own + put[:, None, None, None] * (over - under), opacity], dim=-1)
+
+
+@torch.no_grad()
+def make_pairs(unet: CameraUNet, folder: Path, generator: torch.Generator) -> Pairs:
+    """Some views of every piece that was rendered, half of them painted."""
+    pictures, drafts = [], []
+    palette = torch.tensor(list(COLORS.values()))
+    for row, piece in enumerate(PIECES.values(), start=1):
+        views = load_views(folder / f"{piece.key.replace('/', '__')}.npz")
+        chosen = views.trained[torch.randperm(len(views.trained), generator=generator)[:VIEWS_OF_EACH]]
+        paint = palette[torch.randint(len(palette), (len(chosen),), generator=generator)]
+        put = (torch.rand(len(chosen), generator=generator) < 0.5).float()
+        size = views.targets.shape[1]
+        cameras = Cameras(views.c2w[chosen], views.fov_y_rad[chosen], size, size)
+        drawn = unet.draw(Recalled(torch.full((len(chosen),), row), paint, put), camera_numbers(cameras))
+        pictures.append(in_bytes(painted(views, chosen, paint, put)))
+        drafts.append(in_bytes(torch.cat([drawn.colour, drawn.opacity], dim=-1)))
+    return Pairs(torch.cat(pictures), torch.cat(drafts))
+
+
+def in_bytes(picture: Tensor) -> Tensor:
+    return (255.0 * picture.clamp(0.0, 1.0)).round().to(torch.uint8)
+
+
+def draw_pages(count: int, generator: torch.Generator) -> Float[Tensor, "B 3"]:
+    """Plain backgrounds in [0, 1]."""
+    colour = torch.rand(count, 3, generator=generator)
+    white = torch.rand(count, 1, generator=generator) < WHITE_PAGES
+    return torch.where(white, torch.ones_like(colour), colour)
+
+
+def loss_of(unet: CameraUNet, pairs: Pairs, chosen: Int[Tensor, "B"], generator: torch.Generator) -> Tensor:
+    """Squared error of the clean latents, in units of what is uncertain about them."""
+    count = len(chosen)
+    picture, draft = (each[chosen].float() / 255.0 for each in (pairs.picture, pairs.draft))
+    page = draw_pages(count, generator)[:, None, None]
+    shown = 2.0 * (picture[..., :3] + (1.0 - picture[..., 3:]) * page) - 1.0
+    latents = torch.nn.functional.pixel_unshuffle(shown.permute(0, 3, 1, 2), unet.factor)
+    thing = (torch.rand(count, generator=generator) >= WITHOUT_DRAFT).long()
+    draft = draft * (thing != NOTHING)[:, None, None, None]
+    times = torch.randint(len(unet.alpha_bars), (count,), generator=generator)
+    alpha_bar = unet.alpha_bars[times]
+    noisy = add_noise(latents, torch.randn(latents.shape, generator=generator), alpha_bar)
+    recalled = Recalled(thing, torch.zeros(count, 3), torch.zeros(count))
+    clean = unet.clean(noisy, times, recalled, Drawing(draft[..., :3], draft[..., 3:]))
+    deviation = torch.where(thing == NOTHING, PAGE_DEVIATION, unet.config.draft_deviation)
+    unit = clean_deviation(alpha_bar, deviation)[:, None, None, None]
+    return ((clean - latents) / unit).square().mean()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for name in ("views", "things", "words", "out"):
+        parser.add_argument(f"--{name}", type=Path, required=True)
+    parser.add_argument("--minutes", type=float, default=25.0)
+    args = parser.parse_args()
+    keep_memory_mapped()
+    args.out.mkdir(parents=True, exist_ok=True)
+    generator = torch.Generator().manual_seed(0)
+    torch.manual_seed(0)
+    unet = assemble(args.things, args.words, None).requires_grad_(False).eval()
+    kept = args.out / "pairs.safetensors"
+    if not kept.exists():
+        pairs = make_pairs(unet, args.views, generator)
+        save_file({"picture": pairs.picture, "draft": pairs.draft}, kept)
+    pairs = Pairs(**load_file(kept))
+    unet.refine.requires_grad_(True)
+    average = copy.deepcopy(unet.refine)
+    adam = torch.optim.AdamW(unet.refine.parameters(), RATE, weight_decay=0.01)
+    start, step, done = time.monotonic(), 0, 0.0
+    while done < 1.0:
+        done = min(1.0, (time.monotonic() - start) / (60.0 * args.minutes))
+        for group in adam.param_groups:
+            group["lr"] = RATE * min(1.0, (step + 1) / 200) * (1.0 - 0.95 * done)
+        chosen = torch.randint(len(pairs), (BATCH,), generator=generator)
+        loss = loss_of(unet, pairs, chosen, generator)
+        adam.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(unet.refine.parameters(), 1.0)
+        adam.step()
+        step += 1
+        share = min(AVERAGE, 1.0 - 1.0 / (0.1 * step + 1.0))
+        with torch.no_grad():
+            for mean, new in zip(average.parameters(), unet.refine.parameters(), strict=True):
+                mean.lerp_(new, 1.0 - share)
+        if step % 100 == 0:
+            print(
+                json.dumps({"step": step, "loss": round(loss.item(), 4), "minutes": round(done * args.minutes, 1)}),
+                flush=True,
+            )
+            if step % 500 == 0 or done >= 1.0:
+                save_file(average.state_dict(), args.out / "refine.safetensors")
+    save_file(average.state_dict(), args.out / "refine.safetensors")
+
+
+if __name__ == "__main__":
+    main()

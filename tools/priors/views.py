@@ -1,0 +1,194 @@
+"""Render the pieces of `objects.py` from all around, and read them back as what a solid is learned from.
+
+python views.py --data RUN/debian --out RUN/views
+
+Writes one `.npz` per piece, so a broken-off run goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int, UInt8
+from torch import Tensor
+
+import cameras
+import catalogue
+import models
+from bozzetto.math.cameras import look_at_origin, spherical_position
+from bozzetto_plugins.guidance.solid_memory import MOST_TONE
+from objects import OWN, PIECES, Piece
+from raster import Rasteriser
+
+COUNT, SIZE = 120, 128
+ELEVATION_DEG, DISTANCE = (-15.0, 85.0), (2.8, 3.6)
+GOLDEN_RATIO = 0.6180339887498949
+LIKE, BLACK = 0.16, 0.1
+"""How far colours of one group are apart, and the lightness below which a colour is black: see `what_to_paint`."""
+
+LIGHT = (0.5, 0.25, 0.83)
+AMBIENT, DIFFUSE = 0.72, 0.28
+"""The soft light in all pictures: `albedo * (AMBIENT + DIFFUSE * normal . LIGHT)`."""
+LUMA = (0.299, 0.587, 0.114)
+TONES = (0.4, 1.15)
+"""Least and most lightness of what is painted, before the light."""
+HELD_OUT_EVERY = 12
+"""One view of so many is not learned from."""
+
+
+@dataclass(frozen=True)
+class Views:
+    """A piece seen by V cameras."""
+
+    targets: UInt8[Tensor, "V S S 9"]
+    """In 255ths, all multiplied by opacity: lit colour (3), opacity, whether it takes paint, the part of the colour
+    that does (3), and the lightness that paint gets, over `MOST_TONE`."""
+    c2w: Float[Tensor, "V 4 4"]
+    fov_y_rad: Float[Tensor, "V"]
+    box: Float[Tensor, "2 3"]
+    """Low and high corner, world units."""
+
+    @property
+    def held_out(self) -> Int[Tensor, "_"]:
+        return torch.arange(HELD_OUT_EVERY // 2, len(self.c2w), HELD_OUT_EVERY)
+
+    @property
+    def trained(self) -> Int[Tensor, "_"]:
+        every = torch.arange(len(self.c2w))
+        return every[every % HELD_OUT_EVERY != HELD_OUT_EVERY // 2]
+
+
+def load_views(path: Path) -> Views:
+    """Read what `main` wrote of a piece."""
+    with np.load(path) as arrays:
+        albedo, normal, camera, box, main = (
+            torch.from_numpy(arrays[name]) for name in ("albedo", "normal", "camera", "box", "main_luma")
+        )
+    opacity, takes = albedo[..., 3:].float() / 255.0, normal[..., 3:].float() / 255.0
+    colour = albedo[..., :3].float() / 255.0
+    light = AMBIENT + DIFFUSE * ((normal[..., :3].float() / 127.5 - 1.0) @ torch.tensor(LIGHT)).clamp(-1.0, 1.0)
+    lit = colour * light[..., None]
+    tone = ((colour @ torch.tensor(LUMA) + 0.1) / (main.float() + 0.1)).clamp(*TONES) * light / MOST_TONE
+    channels = torch.cat([lit, torch.ones_like(takes), takes, lit * takes, tone[..., None] * takes], dim=-1) * opacity
+    pose = look_at_origin(spherical_position(camera[:, 0], camera[:, 1], camera[:, 2]))
+    fov = torch.deg2rad(torch.full((len(pose),), cameras.FOV_Y_DEG))
+    return Views((channels * 255.0).round().clamp(0, 255).to(torch.uint8), pose, fov, box)
+
+
+def draw_views(rasteriser: Rasteriser, paint: Sequence[float], count: int, seed: int) -> dict[str, np.ndarray]:
+    """Pictures of the loaded model by `count` cameras: azimuths all round, half of the elevations low, half by area."""
+    rng = np.random.default_rng(seed)
+    rows, colour, surface = [], [], []
+    for number in range(count):
+        azimuth = number * GOLDEN_RATIO % 1.0 * 360.0 - 180.0
+        sine = rng.uniform(*np.sin(np.radians(ELEVATION_DEG)))
+        elevation = np.degrees(np.arcsin(sine)) if number % 2 else rng.uniform(ELEVATION_DEG[0], 50.0)
+        distance = rng.uniform(*DISTANCE)
+        shown = rasteriser.draw(cameras.position(azimuth, elevation, distance), paint)
+        rows.append((azimuth, elevation, distance))
+        colour.append(np.concatenate([shown.albedo, shown.alpha], axis=-1))
+        surface.append(np.concatenate([0.5 * shown.normal + 0.5, shown.paint], axis=-1))
+    return {"albedo": in_bytes(colour), "normal": in_bytes(surface), "camera": np.asarray(rows, "f4")}
+
+
+def in_bytes(pictures: Sequence[np.ndarray]) -> np.ndarray:
+    """Numbers in [0, 1], in 255ths."""
+    return np.round(np.clip(np.stack(pictures), 0.0, 1.0) * 255.0).astype(np.uint8)
+
+
+@dataclass(frozen=True)
+class Paint:
+    """Which parts of a piece one would paint, and how light they are."""
+
+    of_part: tuple[float, ...]
+    """1 or 0 for each part."""
+    luma: float
+    """Mean, in [0, 1]."""
+
+
+def what_to_paint(rasteriser: Rasteriser, parts: int) -> Paint:
+    """Of the loaded model: the group of like colours that shows most, one that is not black if there is one."""
+    area, colour = np.zeros(parts), np.zeros((parts, 3))
+    for azimuth in (20.0, 200.0):
+        albedo, number = rasteriser.draw_numbers(cameras.position(azimuth, 25.0, 3.2), parts)
+        for part in np.unique(number[number >= 0]):
+            shown = albedo[number == part]
+            area[part] += len(shown)
+            colour[part] += shown.sum(axis=0)
+    visible = area > 0
+    colour[visible] /= area[visible, None]
+    area /= max(area.sum(), 1e-6)
+    light = colour @ np.asarray(LUMA)
+    hue = colour - light[:, None]
+    place = np.concatenate([0.6 * light[:, None], 0.9 * hue], axis=1)
+    groups = [visible & (np.linalg.norm(place - place[i], axis=1) < LIKE) for i in np.argsort(-area)[:6]]
+    strength = [0.5 if light[i] < BLACK else 1.0 for i in np.argsort(-area)[:6]]
+    strength = [s * (1.0 + 0.6 * min(4.0 * np.linalg.norm(hue[i]), 1.0)) for s, i in zip(strength, np.argsort(-area))]
+    best = max(range(len(groups)), key=lambda k: area[groups[k]].sum() * strength[k])
+    chosen = groups[best]
+    luma = float((light * area)[chosen].sum() / max(area[chosen].sum(), 1e-6))
+    return Paint(tuple(chosen.astype(float)), luma)
+
+
+def load_piece(piece: Piece, entries: dict[str, catalogue.Entry], furniture: Path, cache: Path) -> list[catalogue.Part]:
+    """The parts of a piece, its front toward world +x."""
+    if piece.key.startswith(f"{OWN}/"):
+        return models.build(piece.key.removeprefix(f"{OWN}/"))
+    entry = entries[piece.key]
+    parts = catalogue.load_model(catalogue.unpack(entry, furniture, cache), entry.rotation)
+    angle = np.radians(piece.yaw_deg)
+    turn = np.array([[np.cos(angle), -np.sin(angle), 0], [np.sin(angle), np.cos(angle), 0], [0, 0, 1]], "f4")
+    return joined([replace(p, points=p.points @ turn.T, normals=p.normals @ turn.T) for p in parts])
+
+
+def joined(parts: list[catalogue.Part]) -> list[catalogue.Part]:
+    """The same surfaces in as few parts as there are materials: some models have hundreds of parts."""
+    alike: dict[object, list[catalogue.Part]] = {}
+    for part in parts:
+        material = part.colour if part.texture is None else hash(part.texture.tobytes())
+        alike.setdefault(material, []).append(part)
+    return [
+        replace(
+            group[0],
+            points=np.concatenate([p.points for p in group]),
+            normals=np.concatenate([p.normals for p in group]),
+            uv=np.concatenate([p.uv for p in group]),
+        )
+        for group in alike.values()
+    ]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="folder the Debian package is unpacked in")
+    parser.add_argument("--out", type=Path, required=True)
+    args = parser.parse_args()
+    furniture = catalogue.ensure_catalogues(args.data)
+    entries = {entry.key: entry for entry in catalogue.read_entries(furniture)}
+    args.out.mkdir(parents=True, exist_ok=True)
+    rasteriser = Rasteriser(SIZE)
+    for words, piece in PIECES.items():
+        path = args.out / f"{piece.key.replace('/', '__')}.npz"
+        if path.exists():
+            continue
+        parts = load_piece(piece, entries, furniture, args.data / "models")
+        rasteriser.load(parts)
+        paint = what_to_paint(rasteriser, len(parts))
+        shown = draw_views(rasteriser, paint.of_part, COUNT, seed=zlib.crc32(piece.key.encode()))
+        corners = [np.min([p.points.min(0) for p in parts], 0), np.max([p.points.max(0) for p in parts], 0)]
+        fresh = path.with_suffix(".tmp.npz")
+        np.savez_compressed(fresh, **shown, main_luma=paint.luma, box=np.asarray(corners, "f4"))
+        fresh.replace(path)
+        told = {"piece": piece.key, "words": words, "triangles": sum(len(part.points) for part in parts) // 3}
+        print(json.dumps(told), flush=True)
+
+
+if __name__ == "__main__":
+    main()
