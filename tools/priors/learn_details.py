@@ -95,7 +95,7 @@ def loss_of(unet: CameraUNet, pairs: Pairs, chosen: Int[Tensor, "B"], generator:
     thing = (torch.rand(count, generator=generator) >= WITHOUT_DRAFT).long()
     draft = draft * (thing != NOTHING)[:, None, None, None]
     times = torch.randint(len(unet.alpha_bars), (count,), generator=generator)
-    alpha_bar = unet.alpha_bars[times]
+    alpha_bar = unet.alpha_bar(times)
     noisy = add_noise(latents, torch.randn(latents.shape, generator=generator), alpha_bar)
     recalled = Recalled(thing, torch.zeros(count, 3), torch.zeros(count))
     clean = unet.clean(noisy, times, recalled, Drawing(draft[..., :3], draft[..., 3:]))

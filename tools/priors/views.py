@@ -128,11 +128,11 @@ def what_to_paint(rasteriser: Rasteriser, parts: int) -> Paint:
     light = colour @ np.asarray(LUMA)
     hue = colour - light[:, None]
     place = np.concatenate([0.6 * light[:, None], 0.9 * hue], axis=1)
-    groups = [visible & (np.linalg.norm(place - place[i], axis=1) < LIKE) for i in np.argsort(-area)[:6]]
-    strength = [0.5 if light[i] < BLACK else 1.0 for i in np.argsort(-area)[:6]]
-    strength = [s * (1.0 + 0.6 * min(4.0 * np.linalg.norm(hue[i]), 1.0)) for s, i in zip(strength, np.argsort(-area))]
-    best = max(range(len(groups)), key=lambda k: area[groups[k]].sum() * strength[k])
-    chosen = groups[best]
+    first = np.argsort(-area)[:6]
+    groups = [visible & (np.linalg.norm(place - place[i], axis=1) < LIKE) for i in first]
+    likely = (0.5 if light[i] < BLACK else 1.0 for i in first)
+    strength = [s * (1.0 + 0.6 * min(4.0 * np.linalg.norm(hue[i]), 1.0)) for s, i in zip(likely, first, strict=True)]
+    chosen = groups[max(range(len(groups)), key=lambda k: area[groups[k]].sum() * strength[k])]
     luma = float((light * area)[chosen].sum() / max(area[chosen].sum(), 1e-6))
     return Paint(tuple(chosen.astype(float)), luma)
 
