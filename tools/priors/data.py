@@ -13,6 +13,8 @@ from captions import COLORS, draw_caption
 from objects import THINGS
 
 LUMA = (0.299, 0.587, 0.114)
+RECOLOURED = 0.3
+"""Share of the samples that are painted in a colour that the caption names."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,7 @@ def load_views(folder: Path, held_out: bool = False, every: int = 24) -> Views:
                 n = int(pick.sum())
                 columns["luma"].append(np.full(n, luma, "f4"))
                 columns["thing"].append(np.full(n, index))
-                columns["weight"].append(np.full(n, thing.weight / len(thing.keys) / n, "f4"))
+                columns["weight"].append(np.full(n, 1.0 / len(thing.keys) / n, "f4"))
     joined = {k: torch.from_numpy(np.ascontiguousarray(np.concatenate(v))) for k, v in columns.items()}
     a, e = torch.deg2rad(joined["camera"][:, 0]), torch.deg2rad(joined["camera"][:, 1])
     eye = torch.stack([e.cos() * a.cos(), e.cos() * a.sin(), e.sin()], 1) * joined["camera"][:, 2:]
@@ -106,9 +108,9 @@ def draw_backgrounds(count: int, aug: Augmentation) -> torch.Tensor:
 
 
 def draw_colors(things: torch.Tensor, rng: random.Random) -> list[str | None]:
-    """A colour word for the share of samples each thing wants recoloured."""
+    """A colour word for three of ten samples."""
     words = list(COLORS)
-    return [rng.choice(words) if rng.random() < THINGS[int(t)].recolour else None for t in things]
+    return [rng.choice(words) if rng.random() < RECOLOURED else None for _ in things]
 
 
 def compose(

@@ -17,7 +17,7 @@ import numpy as np
 import cameras
 import catalogue
 import models
-from objects import OWN, THINGS, Thing
+from objects import OWN, THINGS, Piece
 from raster import Rasteriser
 
 
@@ -55,15 +55,13 @@ def save_atomically(path: Path, arrays: dict[str, np.ndarray]) -> None:
     scratch.replace(path)
 
 
-def load_piece(
-    thing: Thing, key: str, entries: dict[str, catalogue.Entry], furniture: Path, cache: Path
-) -> list[catalogue.Part]:
+def load_piece(piece: Piece, entries: dict[str, catalogue.Entry], furniture: Path, cache: Path) -> list[catalogue.Part]:
     """The parts of a piece, its front toward world +x."""
-    if key.startswith(f"{OWN}/"):
-        return models.build(key.removeprefix(f"{OWN}/"))
-    entry = entries[key]
-    parts = catalogue.load_model(catalogue.unpack(entry, furniture, cache), entry.rotation)
-    return turn_parts(parts, thing.yaw_deg)
+    if piece.key.startswith(f"{OWN}/"):
+        return turn_parts(models.build(piece.key.removeprefix(f"{OWN}/")), piece.yaw_deg)
+    entry = entries[piece.key]
+    parts = catalogue.load_model(catalogue.unpack(entry, furniture, cache), entry.rotation, piece.min_alpha)
+    return turn_parts(parts, piece.yaw_deg)
 
 
 def main() -> None:
@@ -76,16 +74,16 @@ def main() -> None:
     furniture = catalogue.ensure_catalogues(args.data)
     entries = {e.key: e for e in catalogue.read_entries(furniture)}
     args.out.mkdir(parents=True, exist_ok=True)
-    pieces = [(thing, key) for thing in THINGS for key in thing.keys]
+    pieces = [piece for thing in THINGS for piece in thing.pieces]
     first, step = (int(v) for v in args.part.split("/"))
     rasteriser = Rasteriser()
-    for thing, key in pieces[first::step]:
-        path = args.out / f"{key.replace('/', '__')}.npz"
+    for piece in pieces[first::step]:
+        path = args.out / f"{piece.key.replace('/', '__')}.npz"
         if path.exists():
             continue
-        rasteriser.load(load_piece(thing, key, entries, furniture, args.out / "models"))
-        save_atomically(path, draw_views(rasteriser, args.views, seed=zlib.crc32(key.encode())))
-        print(json.dumps({"piece": key, "name": thing.name, "views": args.views}), flush=True)
+        rasteriser.load(load_piece(piece, entries, furniture, args.out / "models"))
+        save_atomically(path, draw_views(rasteriser, args.views, seed=zlib.crc32(piece.key.encode())))
+        print(json.dumps({"piece": piece.key, "words": piece.words, "views": args.views}), flush=True)
 
 
 if __name__ == "__main__":
