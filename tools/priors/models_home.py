@@ -1,4 +1,4 @@
-"""Furniture and crockery, made in code."""
+"""Lamps and crockery, made in code."""
 
 from __future__ import annotations
 
@@ -6,13 +6,7 @@ import numpy as np
 
 from shapes import Model, Pick, around, ball, curve, cylinder, lathe, plate, ring, tube, turned
 
-OAK, WALNUT, WHITE, STEEL, BRASS = (
-    (0.72, 0.5, 0.28),
-    (0.42, 0.25, 0.13),
-    (0.95, 0.95, 0.94),
-    (0.6, 0.62, 0.65),
-    (0.85, 0.66, 0.25),
-)
+WHITE, BRASS = (0.95, 0.95, 0.94), (0.85, 0.66, 0.25)
 
 
 def lamp(pick: Pick) -> Model:
