@@ -186,11 +186,32 @@ def test_objects_are_named_once_and_in_lower_case() -> None:
     assert len(set(keys)) == len(keys)
     assert all(name == name.lower() for name in names)
     assert {"hamburger", "snowman", "cactus", "mailbox", "chair"} <= set(names)
-    assert len(names) >= 100
+    assert len(names) >= 150
     assert len(set(objects.SYNONYMS)) == sum(len(thing.synonyms) for thing in objects.THINGS)
     assert not set(objects.SYNONYMS) & set(names)
     assert export.card(3)["objects"] == [*names, *objects.SYNONYMS]
     assert export.card(3)["trained_steps"] == 3
+
+
+def test_every_piece_has_a_phrase_of_its_own_and_the_first_that_of_the_plain_name() -> None:
+    phrases = [piece.words for thing in objects.THINGS for piece in thing.pieces]
+    assert len({*phrases, *objects.SYNONYMS}) == len(phrases) + len(objects.SYNONYMS)
+    assert all(thing.pieces[0].words == thing.name for thing in objects.THINGS)
+    words = {word for phrase in (*phrases, *objects.SYNONYMS) for word in phrase.split()}
+    assert not words & set(captions.COLORS)  # they are said before the phrase
+    assert all(word.isascii() and word.isalpha() and word.islower() for word in words)
+
+
+def test_things_are_read_from_lines() -> None:
+    text = "# note\n\ncar, auto | a/b | -90\n    toy car | own/car-1\nclock | a/c | 0 | 0.6\n"
+    car, clock = objects.read_things(text)
+    assert car == objects.Thing(
+        "car", ("auto",), (objects.Piece("a/b", "car", -90.0), objects.Piece("own/car-1", "toy car"))
+    )
+    assert clock.pieces == (objects.Piece("a/c", "clock", 0.0, 0.6),)
+    for wrong in ("    toy car | a/b", "car", " | a/b", "car | a/b\n    toy car, toy | a/c", "car | a | 0 | 1 | 2"):
+        with pytest.raises(ValueError, match="line . of the things is not"):
+            objects.read_things(wrong)
 
 
 def test_half_precision_text_encoder_is_loaded_as_float32(tmp_path: Path) -> None:

@@ -21,7 +21,8 @@ OBJ by Emmanuel Puybaret / eTeks (Blend Swap models: https://www.blendswap.com);
 project (`tools/priors/models_*.py`). They were changed for training: turned, scaled, rendered to 64 px views, and in
 part recoloured. No mesh or texture is contained in this folder.
 
-CC-BY 3.0: https://creativecommons.org/licenses/by/3.0/ (Kator Legaz: the United States version, /by/3.0/us/).
+CC-BY 3.0: https://creativecommons.org/licenses/by/3.0/ (Kator Legaz, Reallusion: the United States version,
+/by/3.0/us/).
 CC0: https://creativecommons.org/publicdomain/zero/1.0/.
 
 | Prompt | Model | Author | Licence | Catalogue |
@@ -29,6 +30,7 @@ CC0: https://creativecommons.org/publicdomain/zero/1.0/.
 """
 RIGHTS = {
     "KatorLegaz": "Copyright 2003-2008 Andrew Kator & Jennifer Legaz",
+    "Reallusion": "Copyright 2008-2016 Reallusion",
     "Scopia": "Copyright Emmanuel Puybaret / eTeks and Scopia Visual Interfaces Systems",
 }
 
@@ -51,18 +53,18 @@ OURS = "made in code by this project"
 
 
 def table(furniture: Path, cache: Path) -> str:
-    """The rows of the table: one per piece of a catalogue, one for all of a name that were made in code."""
+    """The rows of the table: one per piece."""
     entries = {entry.key: entry for entry in catalogue.read_entries(furniture)}
     rows = []
     for thing in THINGS:
-        made = sum(key.startswith(f"{OWN}/") for key in thing.keys)
-        if made:
-            rows.append(f"| {thing.name} | {made} of its own | {OURS} | that of this repository | |\n")
-        for key in thing.keys[: len(thing.keys) - made]:
-            entry = entries[key]
+        for piece in thing.pieces:
+            if piece.key.startswith(f"{OWN}/"):
+                rows.append(f"| {piece.words} | | {OURS} | that of this repository | |\n")
+                continue
+            entry = entries[piece.key]
             licence = licence_of(entry.licence, enclosed_text(catalogue.unpack(entry, furniture, cache)))
             author = entry.creator + (f" ({RIGHTS[entry.catalogue]})" if entry.catalogue in RIGHTS else "")
-            rows.append(f"| {thing.name} | {entry.name} | {author} | {licence} | {entry.catalogue} |\n")
+            rows.append(f"| {piece.words} | {entry.name} | {author} | {licence} | {entry.catalogue} |\n")
     return "".join(rows)
 
 

@@ -9,14 +9,14 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-from data import shade
 from PIL import Image
-from render import load_piece
 
 import cameras
 import catalogue
-from objects import THINGS, Thing
+from data import shade
+from objects import PIECES, Piece
 from raster import Rasteriser
+from render import load_piece
 
 AZIMUTH_DEG, ELEVATION_DEG, DISTANCE = 20.0, 15.0, 3.2
 LIGHT = np.array([0.62, 0.25, 0.74], "f4")
@@ -43,13 +43,12 @@ def main() -> None:
     args = parser.parse_args()
     furniture = catalogue.ensure_catalogues(args.data)
     entries = {entry.key: entry for entry in catalogue.read_entries(furniture)}
-    things = {key: thing for thing in THINGS for key in thing.keys}
+    pieces = {piece.key: piece for piece in PIECES.values()}
     args.out.mkdir(parents=True, exist_ok=True)
     rasteriser = Rasteriser(args.size)
     for item in args.pieces:
         name, _, key = item.partition("=")
-        thing = things.get(key, Thing(name, (key,)))
-        rasteriser.load(load_piece(thing, key, entries, furniture, args.cache))
+        rasteriser.load(load_piece(pieces.get(key, Piece(key, name)), entries, furniture, args.cache))
         picture = photo(*rasteriser.draw(cameras.position(AZIMUTH_DEG, ELEVATION_DEG, DISTANCE)))
         scratch = args.out / f".{name}.tmp.png"
         picture.save(scratch, optimize=True)

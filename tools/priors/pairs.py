@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from data import LUMA, recolour, shade
 
 from captions import COLORS
+from data import LUMA, RECOLOURED, recolour, shade
 from objects import THINGS, Thing
 
 HELD_OUT = (
@@ -68,14 +68,14 @@ def load_pieces(folder: Path, keys: tuple[str, ...], every: int | None = 24) -> 
         keys=keys,
         luma=torch.tensor(lumas),
         weight=torch.tensor([_weight(things.get(key)) for key in keys]),
-        recolour=tuple(things[key].recolour if key in things else OTHER_RECOLOUR for key in keys),
+        recolour=tuple(RECOLOURED if key in things else OTHER_RECOLOUR for key in keys),
         **stacked,
     )
 
 
 def _weight(thing: Thing | None) -> float:
     """How often a piece is drawn: less uneven than captions are, as every piece teaches how things turn."""
-    return (thing.weight / len(thing.keys)) ** 0.5 if thing else OTHER_WEIGHT
+    return len(thing.keys) ** -0.5 if thing else OTHER_WEIGHT
 
 
 @dataclass(frozen=True)

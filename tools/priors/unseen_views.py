@@ -14,7 +14,7 @@ from render import draw_views, load_piece, save_atomically
 
 import cameras
 import catalogue
-from objects import THINGS, Thing
+from objects import PIECES, Piece
 from raster import Rasteriser
 
 RING, ELEVATION_DEG, DISTANCE = 12, 15.0, 3.2
@@ -39,12 +39,12 @@ def main() -> None:
     args = parser.parse_args()
     furniture = catalogue.ensure_catalogues(args.data)
     entries = {entry.key: entry for entry in catalogue.read_entries(furniture)}
-    things = {key: thing for thing in THINGS for key in thing.keys}
+    pieces = {piece.key: piece for piece in PIECES.values()}
     rasteriser = Rasteriser()
     for name in ("random", "ring"):
         (args.out / name).mkdir(parents=True, exist_ok=True)
     for key in args.keys:
-        rasteriser.load(load_piece(things.get(key, Thing(key, (key,))), key, entries, furniture, args.cache))
+        rasteriser.load(load_piece(pieces.get(key, Piece(key, key)), entries, furniture, args.cache))
         file = f"{key.replace('/', '__')}.npz"
         save_atomically(args.out / "random" / file, draw_views(rasteriser, args.views, zlib.crc32(key.encode()) ^ SEED))
         save_atomically(args.out / "ring" / file, draw_ring(rasteriser))

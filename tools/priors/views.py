@@ -140,9 +140,10 @@ def what_to_paint(rasteriser: Rasteriser, parts: int) -> Paint:
 def load_piece(piece: Piece, entries: dict[str, catalogue.Entry], furniture: Path, cache: Path) -> list[catalogue.Part]:
     """The parts of a piece, its front toward world +x."""
     if piece.key.startswith(f"{OWN}/"):
-        return models.build(piece.key.removeprefix(f"{OWN}/"))
-    entry = entries[piece.key]
-    parts = catalogue.load_model(catalogue.unpack(entry, furniture, cache), entry.rotation)
+        parts = models.build(piece.key.removeprefix(f"{OWN}/"))
+    else:
+        entry = entries[piece.key]
+        parts = catalogue.load_model(catalogue.unpack(entry, furniture, cache), entry.rotation, piece.min_alpha)
     angle = np.radians(piece.yaw_deg)
     turn = np.array([[np.cos(angle), -np.sin(angle), 0], [np.sin(angle), np.cos(angle), 0], [0, 0, 1]], "f4")
     return joined([replace(p, points=p.points @ turn.T, normals=p.normals @ turn.T) for p in parts])
