@@ -67,7 +67,7 @@ def test_the_colour_of_the_page_is_found_in_the_noise(camera_unet: CameraUNet, p
     picture = drawn_on(camera_unet, page)
     latents = torch.nn.functional.pixel_unshuffle(picture, 2)
     noisy = add_noise(latents, noise(), camera_unet.alpha_bars[times])
-    assert (clean_of(camera_unet, noisy, times) - picture).abs().mean() < 0.05
+    assert (clean_of(camera_unet, noisy, times) - picture).abs().mean() < 0.08
 
 
 def test_without_noise_a_picture_stays_what_it_is(camera_unet: CameraUNet) -> None:
