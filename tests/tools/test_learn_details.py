@@ -42,7 +42,7 @@ def loss(unet: CameraUNet, error: int, seed: int = 0, rows: int = 32) -> torch.T
 def test_wrong_drafts_cost_more(unet: CameraUNet, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(learn_details, "WITHOUT_DRAFT", 0.0)
     right, wrong = loss(unet, 0).item(), loss(unet, 40).item()
-    assert 0.0 < right < 1.0 < wrong  # of a deviation of 0.05, an error of 0.31 in a quarter of the pixels
+    assert 0.0 < right < 1.5 < 3.0 < wrong  # of a deviation of 0.05, an error of 0.31 in a quarter of the pixels
 
 
 def test_the_network_learns_what_drafts_lack(unet: CameraUNet, monkeypatch: pytest.MonkeyPatch) -> None:

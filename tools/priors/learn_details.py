@@ -20,10 +20,10 @@ from jaxtyping import Float, Int, UInt8
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from bozzetto.math.posterior import clean_deviation
+from bozzetto.math.posterior import clean_deviation, plain_deviation
 from bozzetto.math.score import add_noise
 from bozzetto.types import Cameras
-from bozzetto_plugins.guidance.camera_unet import NOTHING, PAGE_DEVIATION, CameraUNet, Recalled, camera_numbers
+from bozzetto_plugins.guidance.camera_unet import EMPTY, NOTHING, PAGE_DEVIATION, CameraUNet, Recalled, camera_numbers
 from bozzetto_plugins.guidance.solid_memory import Drawing
 from captions import COLORS
 from export import assemble
@@ -79,7 +79,7 @@ def draw_pages(count: int, generator: torch.Generator) -> Float[Tensor, "B 3"]:
 
 
 def loss_of(unet: CameraUNet, pairs: Pairs, chosen: Int[Tensor, "B"], generator: torch.Generator) -> Tensor:
-    """Squared error of the clean latents, in units of what is uncertain about them."""
+    """Squared error of the clean latents, in units of what is uncertain about them: the page's colour, too."""
     count = len(chosen)
     picture, draft = (each[chosen].float() / 255.0 for each in (pairs.picture, pairs.draft))
     page = draw_pages(count, generator)[:, None, None]
@@ -93,7 +93,10 @@ def loss_of(unet: CameraUNet, pairs: Pairs, chosen: Int[Tensor, "B"], generator:
     recalled = Recalled(thing, torch.zeros(count, 3), torch.zeros(count))
     clean = unet.clean(noisy, times, recalled, Drawing(draft[..., :3], draft[..., 3:]))
     deviation = torch.where(thing == NOTHING, PAGE_DEVIATION, unet.config.draft_deviation)
-    unit = clean_deviation(alpha_bar, deviation)[:, None, None, None]
+    opacity = draft[..., 3:].permute(0, 3, 1, 2)
+    page_unit = plain_deviation((opacity < EMPTY).float(), alpha_bar, PAGE_DEVIATION)[:, None, None, None]
+    pixel_unit = torch.hypot(clean_deviation(alpha_bar, deviation)[:, None, None, None], (1.0 - opacity) * page_unit)
+    unit = torch.nn.functional.pixel_unshuffle(pixel_unit.expand(-1, 3, -1, -1), unet.factor)
     return ((clean - latents) / unit).square().mean()
 
 

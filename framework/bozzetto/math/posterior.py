@@ -5,6 +5,8 @@ Letters as in `bozzetto.math.score`: x_t = sqrt(abar) x0 + sqrt(1 - abar) eps.
 
 from __future__ import annotations
 
+import math
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -35,17 +37,36 @@ def plain_colour(
     alpha_bar: Float[Tensor, "B"],
     mean: float,
     deviation: float,
+    usual: float = 0.0,
 ) -> Float[Tensor, "B 3"]:
     """E[c | x_t] of the one colour c that the pixels with weight `empty`, in [0, 1], share.
 
-    c is Gaussian about `mean` with `deviation` s before anything is seen; with n the sum of weights and z the weighted
-    sum of noisy pixels: `(mean / s^2 + sqrt(abar) z / sigma^2) / (1 / s^2 + n abar / sigma^2)`
-    (Bishop 2006, eq. 2.141).
+    Before anything is seen, c is exactly `mean` with probability `usual`, else Gaussian about it with `deviation` s.
+    With n the sum of weights and z the weighted sum of noisy pixels, the Gaussian's posterior mean is
+    `(mean / s^2 + sqrt(abar) z / sigma^2) / (1 / s^2 + n abar / sigma^2)` (Bishop 2006, eq. 2.141), and its evidence
+    over that of the usual colour, with k = n abar s^2 / sigma^2 and r = z - sqrt(abar) n mean, the product of
+    `exp(r^2 abar s^2 / (2 sigma^4 (1 + k))) / sqrt(1 + k)` over the channels.
     """
     signal, noise = (one.flatten(1) for one in signal_and_noise(alpha_bar))
     count, total = empty.sum(dim=(2, 3)), (empty * noisy).sum(dim=(2, 3))
-    precision = noise.square() / deviation**2
-    return (precision * mean + signal * total) / (precision + count * signal.square())
+    ratio = (signal * deviation / noise).square()
+    sharper = 1.0 + count * ratio
+    off = (total - signal * count * mean) / noise
+    evidence = 0.5 * (off.square() * ratio / sharper - torch.log(sharper)).sum(dim=1, keepdim=True)
+    other = torch.sigmoid(evidence + math.log1p(-usual) - math.log(usual)) if usual > 0.0 else 1.0
+    return mean + other * signal * deviation**2 * off / (noise * sharper)
+
+
+def plain_deviation(
+    empty: Float[Tensor, "B 1 H W"], alpha_bar: Float[Tensor, "B"], deviation: float
+) -> Float[Tensor, "B"]:
+    """The standard deviation of the Gaussian one of the colours that `plain_colour` knows.
+
+    `s sigma / sqrt(sigma^2 + n abar s^2)` (Bishop 2006, eq. 2.142).
+    """
+    signal, noise = (one.flatten() for one in signal_and_noise(alpha_bar))
+    count = empty.sum(dim=(1, 2, 3))
+    return deviation * noise / torch.sqrt(noise.square() + count * signal.square() * deviation**2)
 
 
 def clean_deviation(alpha_bar: Float[Tensor, "B"], deviation: Float[Tensor, "B"]) -> Float[Tensor, "B"]:

@@ -24,8 +24,10 @@ CAMERA_NUMBERS = 17
 """A camera-to-world matrix row by row (MVDream, Shi et al. 2023, sec. 3.1), and the tangent of half the view angle."""
 NOTHING = 0
 """The thing that is no thing: what the empty text means."""
-PAGE_MEAN, PAGE_DEVIATION = 1.0, 0.7
-"""A plain background before it is seen: about white, of pictures in [-1, 1]."""
+PAGE_MEAN, PAGE_DEVIATION, PAGE_USUAL = 1.0, 0.7, 0.95
+"""A plain background before it is seen: mostly white, else of any colour, of pictures in [-1, 1]."""
+EMPTY = 0.01
+"""Opacity below which the background is seen."""
 BETAS = (0.00085, 0.012)
 """Stable Diffusion's, the first and the last; their roots lie on a line."""
 FRONT = (0.0, 15.0, 3.2, 40.0)
@@ -114,7 +116,8 @@ class CameraUNet(ModelMixin, ConfigMixin):
         """A drawing on the plain background that the noisy latents are most likely to have, as latents."""
         noisy = torch.nn.functional.pixel_shuffle(sample, self.factor)
         colour, opacity = (one.permute(0, 3, 1, 2) for one in drawing)
-        page = plain_colour(noisy, (opacity < 0.01).float(), alpha_bar, PAGE_MEAN, PAGE_DEVIATION)
+        empty = (opacity < EMPTY).float()
+        page = plain_colour(noisy, empty, alpha_bar, PAGE_MEAN, PAGE_DEVIATION, PAGE_USUAL)
         picture = 2.0 * colour - opacity + (1.0 - opacity) * page[:, :, None, None]
         return torch.nn.functional.pixel_unshuffle(picture, self.factor)
 

@@ -61,14 +61,40 @@ def test_a_plain_colour_is_the_joint_gaussian_given_the_pixels_that_share_it() -
     (noisy,) = draw(1, 3, 3, 2, 3)
     empty = torch.tensor([1.0, 0.0, 1.0, 1.0, 0.0, 1.0], dtype=torch.float64).view(1, 1, 2, 3).expand(3, 1, 2, 3)
     found = posterior.plain_colour(noisy, empty, ALPHA_BAR, 0.9, 0.6)
+    left = posterior.plain_deviation(empty, ALPHA_BAR, 0.6)
     prior, covariance = torch.tensor([0.9], dtype=torch.float64), torch.tensor([[0.36]], dtype=torch.float64)
     for row, abar in enumerate(ALPHA_BAR):
         for channel in range(3):
             seen = noisy[row, channel].flatten()[empty[row].flatten() > 0]
             seeing = abar.sqrt() * torch.ones(len(seen), 1, dtype=torch.float64)
             noise = (1.0 - abar) * torch.eye(len(seen), dtype=torch.float64)
-            expected, _ = conditioned(prior, covariance, seen, seeing, noise)
+            expected, spread = conditioned(prior, covariance, seen, seeing, noise)
             assert found[row, channel].item() == pytest.approx(expected.item())
+            assert left[row].item() == pytest.approx(spread.sqrt().item())
+
+
+@pytest.mark.parametrize("abar", [0.9, 0.3, 0.01])
+def test_a_plain_colour_that_may_be_the_usual_one_is_the_mean_over_both(abar: float) -> None:
+    """Against sums over a fine grid of colours, channel by channel, weighted by the evidence of all three."""
+    (noise,) = draw(1, 1, 3, 2, 2)
+    true = torch.tensor([0.7, 1.0, 1.2], dtype=torch.float64).view(1, 3, 1, 1).expand(1, 3, 2, 2)
+    alpha_bar = torch.tensor([abar], dtype=torch.float64)
+    noisy, everywhere = add_noise(true, noise, alpha_bar), torch.ones(1, 1, 2, 2, dtype=torch.float64)
+    found = posterior.plain_colour(noisy, everywhere, alpha_bar, 1.0, 0.4, usual=0.8)[0]
+    grid = torch.linspace(-2.0, 4.0, 20001, dtype=torch.float64)
+    before = torch.softmax(-0.5 * ((grid - 1.0) / 0.4).square(), dim=0)
+
+    def likelihood(colour: Tensor, channel: int) -> Tensor:
+        pixels = noisy[0, channel].flatten()
+        return torch.exp(-0.5 * (pixels - abar**0.5 * colour[:, None]).square().sum(dim=1) / (1.0 - abar))
+
+    seen = [likelihood(grid, channel) * before for channel in range(3)]
+    other = 0.2 * torch.stack([each.sum() for each in seen]).prod()
+    white = torch.ones(1, dtype=torch.float64)
+    usual = 0.8 * torch.stack([likelihood(white, channel)[0] for channel in range(3)]).prod()
+    for channel, each in enumerate(seen):
+        expected = (usual + other * (each * grid).sum() / each.sum()) / (usual + other)
+        assert found[channel].item() == pytest.approx(expected.item(), abs=1e-6)
 
 
 def test_a_plain_colour_is_what_was_thought_where_nothing_is_seen() -> None:
@@ -77,6 +103,7 @@ def test_a_plain_colour_is_what_was_thought_where_nothing_is_seen() -> None:
     unseen = torch.full((3, 3), 0.8, dtype=torch.float64)
     none = torch.zeros(3, dtype=torch.float64)
     torch.testing.assert_close(posterior.plain_colour(noisy, everywhere, none, 0.8, 0.7), unseen)
+    torch.testing.assert_close(posterior.plain_colour(noisy, everywhere, none, 0.8, 0.7, usual=0.5), unseen)
     torch.testing.assert_close(posterior.plain_colour(noisy, 0.0 * everywhere, ALPHA_BAR, 0.8, 0.7), unseen)
     nearly_one = torch.full((3,), 1.0 - 1e-12, dtype=torch.float64)
     page = torch.tensor([0.2, -0.4, 0.6], dtype=torch.float64).expand(3, 3)
