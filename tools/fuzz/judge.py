@@ -10,7 +10,7 @@ from pathlib import Path
 from fuzz.case import Case, Fault, Result, Verdict
 from fuzz.child import MEMORY_BYTES, PROJECT
 
-ERROR_LINE = re.compile(r"(?:^|\r)(?:bozzetto[ \w-]*: )?error: .*\S", re.MULTILINE)
+ERROR_LINE = re.compile(r"(?:^|\r)error: .*\S", re.MULTILINE)
 NOT_FINITE = re.compile(r"not finite|non-finite|nan\b|infinit", re.IGNORECASE)
 DONE = re.compile(r"^done in ", re.MULTILINE)
 LEARNT = re.compile(r"vanished|no surface|no clear surface|export\.\S+: ", re.IGNORECASE)
