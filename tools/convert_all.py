@@ -31,7 +31,7 @@ SIZES = {"views.height": 16, "views.width": 16, "views.eval_height": 16, "views.
 
 @dataclass(frozen=True)
 class Result:
-    """What became of one recipe."""
+    """The outcome of one recipe."""
 
     path: Path
     converted: str
@@ -70,7 +70,7 @@ def call(*words: str) -> tuple[int, str]:
 
 
 def given(values: dict, photo: Path, folder: Path) -> list[str]:
-    """What a recipe leaves to its user, and files of theirs that are not here."""
+    """Overrides for what a recipe leaves to its user, and for files of theirs that are not here."""
     words = [f"image={photo}"] if "image" in values else []
     words += ["prompt=a red chair"] if values.get("prompt") == "???" or "image" in values else []
     mesh = folder / "mesh.obj"

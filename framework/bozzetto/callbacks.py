@@ -161,7 +161,7 @@ class Pictures(lightning.Callback):
     ) -> None:
         self.folder, self.stage, self.config, self.now = folder, stage, config, now
         self.first_due = math.inf
-        """When the first picture is to be drawn."""
+        """The time at which the first picture is due."""
 
     def on_train_start(self, trainer: lightning.Trainer, system: System) -> None:
         if self.config.image_every and not any(self.folder.glob("*-[0-9]*.png")):

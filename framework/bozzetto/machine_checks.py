@@ -1,4 +1,4 @@
-"""What a recipe asks of this machine, checked before a run: files that are there, memory that is there. No torch here.
+"""Checks, before a run, that this machine has the files and the memory that a recipe asks for. No torch here.
 
 Beside `bozzetto.fields.FilePath`, a config may say what it takes at the very least, by methods without arguments:
 `least_bytes()`, main memory by the field that decides it; of a view source `pixels_per_step()`; of a renderer

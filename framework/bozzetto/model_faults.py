@@ -17,7 +17,7 @@ CLASSES = {
     "vae": ("AutoencoderKL",),
     "text_encoder": ("CLIPTextModel", "CLIPTextModelWithProjection"),
 }
-"""What the settings of a part may call their class."""
+"""Class names that the settings of a part may give, by part."""
 LARGEST_HEADER = 100_000_000
 """Bytes: the limit of the safetensors library."""
 LARGEST_NUMBER = 10_000_000

@@ -17,7 +17,7 @@ from bozzetto.errors import ModelError
 from bozzetto.model_folder import CONFIGS, parts_in, weights_in
 
 STAMP = "converted.json"
-"""What a converted folder was made of: name, size and time of each file of weights."""
+"""File that says what a converted folder was made of: name, size and time of each file of weights."""
 
 
 def with_safetensors(folder: Path) -> Path:

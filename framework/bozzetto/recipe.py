@@ -14,11 +14,11 @@ from bozzetto.math.schedules import LAST_STEP, Schedule
 from bozzetto.registry import Entry
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
-"""Where a recipe may train; `cuda:1` is the second GPU."""
+"""Devices that a recipe may train on; `cuda:1` is the second GPU."""
 DEVICE_PATTERN = r"auto|cpu|mps|cuda(:[0-9]{1,2})?"
 """A regular expression of the same."""
 Seed = Annotated[int, Range(least=0, most=2**63 - 1)]
-"""What torch's generators take, on every device."""
+"""A seed that torch's generators take on every device."""
 Weight = Annotated[Schedule, Range(least=-1e9, most=1e9)]
 """Of a loss."""
 LearningRate = Annotated[Schedule, Range(least=0.0, most=10.0)]
@@ -250,9 +250,9 @@ class Recipe:
     image: str = ""
     """Absolute path of a photo of what to make; empty: none."""
     notices: tuple[str, ...] = ()
-    """What whoever runs it should be told: overrides that do not reach every stage."""
+    """Notices for the person who runs it: overrides that do not reach every stage."""
     stand_ins: tuple[str, ...] = ()
-    """What only stands in for a part that is wanted, in words."""
+    """Parts that only stand in for one that is wanted, in words."""
 
     @property
     def subject(self) -> str:

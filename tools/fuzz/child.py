@@ -1,4 +1,4 @@
-"""What happens in the process of one command: limits, capture, watching, the program's `main`."""
+"""The process of one command: limits, capture, watching, the program's `main`."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ class Pool:
     stock: Path
     jobs: int
     seconds: float
-    """How long a command may take."""
+    """The time that a command may take."""
     keep: bool = False
     """Leave the folders of the cases."""
     running: list[_Running] = field(default_factory=list)
@@ -89,9 +89,9 @@ class _Running:
     pid: int = 0
     started: float = 0.0
     before: frozenset[str] = frozenset()
-    """What stood beside the sandbox at the start."""
+    """Names of what stood beside the sandbox at the start."""
     seconds: float = 60.0
-    """How long a command may take."""
+    """The time that a command may take."""
     timed_out: bool = False
 
     def start(self) -> None:

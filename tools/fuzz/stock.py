@@ -1,4 +1,4 @@
-"""What cases are made from: tiny models, small recipes with every field written out, run folders, a photo, a mesh."""
+"""Sources of the cases: tiny models, small recipes with every field written out, run folders, a photo, a mesh."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Stock:
 
     @cached_property
     def calls(self) -> tuple[int, int, int]:
-        """How many calls the unbroken run made, and at which the first and the last training step began."""
+        """Number of calls the unbroken run made, and the calls at which the first and the last training step began."""
         total, first, last = map(int, (self.folder / WORK / CALLS).read_text(encoding="utf-8").split())
         return total, first, last
 

@@ -41,7 +41,7 @@ class Options(argparse.ArgumentParser):
         raise UsageError(f"{told[:1].upper()}{told[1:]}. What there is: {self.prog} --help")
 
     def _about_unknown(self, left: Sequence[str]) -> str:
-        """What to say of words that no option took."""
+        """The message about words that no option took."""
         word = left[0]
         if not word.startswith("-"):
             return f"{shown(word)} is one word too many. What there is: {self.prog} --help"

@@ -46,7 +46,7 @@ SMALL: Mapping[str, Mapping[str, Any]] = {
 }  # fmt: skip
 """By slot: the fields that a CPU has otherwise."""
 GUIDANCE = {"as_latent_until_step": 0, "weighting": "one-minus-alpha-bar", "dtype": "auto", "cpu_offload": "none"}
-"""What the bundled priors cannot do, or need not."""
+"""Settings that the bundled priors cannot follow, or do not need, with the values they get."""
 
 
 def profile_lines(chosen: Mapping[str, Chosen], lines: Mapping[str, Line]) -> dict[str, Line]:

@@ -1,4 +1,4 @@
-"""What a photo's opacity is taken to mean, and notices where something else may have been meant."""
+"""Reading of a photo's opacity as a mask, with notices where something else may have been meant."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def without_specks(alpha: UInt8[np.ndarray, "H W"]) -> tuple[UInt8[np.ndarray, "
 
 
 def _background(solid: Bool[np.ndarray, "H W"], box: Box) -> list[str]:
-    """Whether the background seems to be there still, or to be all there is."""
+    """A notice if the background seems to be there still, or to be all there is."""
     border, area = _border(solid).mean(), solid.mean()
     if border >= INVERTED_BORDER and _holes(solid) >= HOLE_SHARE:
         return [
@@ -151,7 +151,7 @@ def _cut_off(solid: Bool[np.ndarray, "H W"], box: Box) -> list[str]:
 
 
 def _translucency(alpha: UInt8[np.ndarray, "H W"]) -> list[str]:
-    """Whether the object, its rim aside, can be seen through."""
+    """A notice if the object, its rim aside, can be seen through."""
     visible = alpha >= VISIBLE + _background_opacity(alpha)
     rim = max(1, round(0.005 * box_around(visible).longer))
     inside = alpha[ndimage.binary_erosion(visible, iterations=rim)]
@@ -184,7 +184,7 @@ def _border(values: Shaped[np.ndarray, "H W"]) -> Shaped[np.ndarray, "B"]:
 
 
 def _pieces(solid: Bool[np.ndarray, "H W"]) -> list[str]:
-    """Whether what is opaque lies in several places."""
+    """A notice if what is opaque lies in several places."""
     step = -(-max(solid.shape) // POOLED_SIDE)
     height, width = (-(-side // step) for side in solid.shape)
     padded = np.zeros((height * step, width * step), dtype=bool)

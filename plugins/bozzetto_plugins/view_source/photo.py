@@ -38,7 +38,7 @@ class Photo:
     normal: Float[np.ndarray, "S S 3"] | None
     """Unit, in the camera's frame."""
     notices: tuple[str, ...] = ()
-    """What was understood where something else may have been meant; each a sentence without its full stop."""
+    """Notices of what was understood where something else may have been meant; sentences without their full stop."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Window:
     side: int
 
     def cut(self, plane: Float[np.ndarray, "H W"], size: int) -> Float[np.ndarray, "S S"]:
-        """What is inside, zeros where there is nothing, averaged by area down to `size` pixels a side.
+        """The inside of a plane, zeros where there is nothing, averaged by area down to `size` pixels a side.
 
         Only what lies in the picture is ever held at full size, however large the window is.
         """
@@ -157,7 +157,7 @@ def _one_colour(rgb: UInt8[np.ndarray, "H W 3"], solid: Bool[np.ndarray, "H W"])
 
 
 def choose_window(box: Box, shape: tuple[int, ...], config: SingleImageConfig) -> Window:
-    """Which square of a picture of `shape` (height, width) is used, the object lying in `box`."""
+    """The square that is used of a picture of `shape` (height, width), the object lying in `box`."""
     height, width = shape
     middle_x, middle_y = (box.left + box.right) / 2, (box.top + box.bottom) / 2
     square = max(height, width)

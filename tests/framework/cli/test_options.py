@@ -1,4 +1,4 @@
-"""What is told of a command line that is wrong: one line with the way out, exit code 2."""
+"""A command line that is wrong: one line with the way out, exit code 2."""
 
 import pytest
 

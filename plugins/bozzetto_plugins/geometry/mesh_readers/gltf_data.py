@@ -42,7 +42,7 @@ def whole(value: Any, what: str) -> int:
 
 
 class GltfData:
-    """What accessors give.
+    """The arrays that accessors of a glTF document stand for.
 
     Args:
         document: the JSON.
