@@ -101,7 +101,7 @@ class Registry:
         return registry
 
     def _declared(self, source: Source) -> tuple[list[ComponentSpec], list[Path]]:
-        """The components and recipe folders of a plugin. All that runs its code is here; the registration alone lasts."""
+        """Components and recipe folders of a plugin. All that runs its code is here; only its registration lasts."""
         plugin = import_source(source)
         self.manager.register(plugin, name=source.key)
         self.manager.check_pending()  # a misspelt hook name is an error, not a no-op
