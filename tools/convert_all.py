@@ -25,7 +25,7 @@ from bozzetto.cli import main as bozzetto
 
 PHOTO = Path(__file__).parents[1] / "configs" / "photos" / "hamburger.png"
 MESH = "v -0.4 -0.4 -0.4\nv 0.4 -0.4 -0.4\nv 0 0.4 -0.4\nv 0 0 0.4\nf 1 3 2\nf 1 2 4\nf 2 3 4\nf 3 1 4\n"
-"""In place of a mesh that a recipe names and nobody has: a tetrahedron."""
+"""A tetrahedron in place of a mesh that a recipe names and nobody has."""
 SIZES = {"views.height": 16, "views.width": 16, "views.eval_height": 16, "views.eval_width": 16, "views.batch_size": 1}
 
 

@@ -146,7 +146,7 @@ def drop_rows_after(path: Path, step: int) -> None:
 
 
 FIRST_PICTURE_S = 2.0
-"""So long after a run's first step begins its first picture is drawn, whatever `image_every` says."""
+"""Seconds from the beginning of a run's first step to its first picture, whatever `image_every` says."""
 
 
 class Pictures(lightning.Callback):

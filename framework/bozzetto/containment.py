@@ -153,7 +153,7 @@ def _too_long(limit_s: float) -> TimeoutError:
 
 
 def _end_process(owner: str) -> None:
-    """For a plugin that nothing else stops."""
+    """End the process, with a message, because of a plugin that nothing else stops."""
     dist = owner.partition(":")[0]
     text = f"error: the plugin {owner} cannot be stopped. Leave it out: BOZZETTO_DISABLE={dist}\n"
     os.write(2, text.encode("utf-8", "replace"))

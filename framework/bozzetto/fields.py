@@ -45,7 +45,7 @@ class Range:
         return over and (number <= self.most if self.most is not None else number < typing.cast("Number", self.below))
 
     def __str__(self) -> str:
-        """As an interval: `[0, 1]`, `(0, 180)`."""
+        """The range as an interval: `[0, 1]`, `(0, 180)`."""
         low = f"[{_number(self.least)}" if self.least is not None else f"({_number(self.above)}"
         high = f"{_number(self.most)}]" if self.most is not None else f"{_number(self.below)})"
         return f"{low}, {high}"

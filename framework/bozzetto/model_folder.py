@@ -70,7 +70,7 @@ def pickled_parts(folder: Path) -> list[str]:
 
 
 def files_wanted(files: Sequence[str]) -> list[str]:
-    """Of a repository's files those to download: for each part one variant of its weights, in half precision if it has
+    """The files of a repository to download: for each part one variant of its weights, in half precision if it has
     them so, as safetensors if it has them so.
 
     Raises:

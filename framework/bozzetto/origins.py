@@ -19,7 +19,7 @@ class Origins:
     file: RecipeFile
     profile: str
     overrides: Sequence[str]
-    """As on the command line: `key=value`."""
+    """The overrides as on the command line: `key=value`."""
 
     def overridden(self, key: str, stage: str = "") -> bool:
         """Tell if an override gave the value of a dotted key, by itself or as a part of a larger one."""

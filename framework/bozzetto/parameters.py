@@ -84,7 +84,7 @@ def matches(name: str, prefix: str) -> bool:
 
 
 def check_rates(prefixes: Iterable[str], trained: Iterable[str], unknown: Iterable[str] = ()) -> None:
-    """Each prefix in `lr_of` must match a parameter, or be a whole part: a background may be exchanged for one without.
+    """Check that each prefix in `lr_of` matches a parameter, or is a whole part, which may be exchanged.
 
     Args:
         trained: the names of all parameters that the optimiser gets.
@@ -103,7 +103,7 @@ def check_rates(prefixes: Iterable[str], trained: Iterable[str], unknown: Iterab
 
 
 def check_stage_rates(stage: Stage) -> None:
-    """The same for a stage, as far as its components declare their parameters."""
+    """The same check of a stage, as far as its components declare their parameters."""
     declared = stage_specs(stage)
     trained = [
         f"{part}.{name}" for part, specs in declared.items() for name, spec in (specs or {}).items() if spec.trained

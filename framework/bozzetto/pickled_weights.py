@@ -137,7 +137,7 @@ def _write(folder: Path, target: Path, stamp: object) -> None:
 
 
 def _save(tensors: dict[str, Tensor], path: Path) -> None:
-    """As safetensors, which take no two names for one memory."""
+    """Write tensors as safetensors, which take no two names for one memory."""
     seen: set[int] = set()
     own = {}
     for name, tensor in tensors.items():

@@ -16,11 +16,11 @@ from bozzetto.registry import Entry
 DEVICES = ("auto", "cpu", "cuda", "mps")
 """Devices that a recipe may train on; `cuda:1` is the second GPU."""
 DEVICE_PATTERN = r"auto|cpu|mps|cuda(:[0-9]{1,2})?"
-"""A regular expression of the same."""
+"""The devices that a recipe may train on, as a regular expression."""
 Seed = Annotated[int, Range(least=0, most=2**63 - 1)]
 """A seed that torch's generators take on every device."""
 Weight = Annotated[Schedule, Range(least=-1e9, most=1e9)]
-"""Of a loss."""
+"""The weight of a loss."""
 LearningRate = Annotated[Schedule, Range(least=0.0, most=10.0)]
 Decay = Annotated[float, Range(least=0.0, most=0.999999)]
 Every = Annotated[int, Range(least=1, most=LAST_STEP)]

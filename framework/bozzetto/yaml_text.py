@@ -84,7 +84,7 @@ class _Open:
     size: int = 1
     items: int = 0
     lines: dict[str, int] = field(default_factory=dict)
-    """Of a mapping's keys."""
+    """The lines of a mapping's keys."""
 
     @property
     def at_key(self) -> bool:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 START = "{start}"
-"""In a command: `--resume` of the run folder that an earlier command has made, else `--config recipe.yaml`."""
+"""A word that stands for `--resume` of the run folder that an earlier command has made, else `--config recipe.yaml`."""
 
 Reads = Literal["checked", "free"]
 """`checked`: reading outside the sandbox is a fault. `free`: the input names paths itself, as a recipe may."""

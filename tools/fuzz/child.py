@@ -21,7 +21,7 @@ MEMORY_BYTES = 2_000_000_000
 """Resident memory of one command at most."""
 OUT, ERR, FORBIDDEN = "stdout.txt", "stderr.txt", "forbidden.txt"
 CALLS, SENT = "calls.txt", "sent.txt"
-"""In the sandbox: how many calls a command made that was watched for an interruption, and where its steps began; there once it was interrupted."""
+"""Files in the sandbox: the number of calls of a command watched for an interruption, with those at which its steps began; a mark that it was interrupted."""
 WORK = "sandbox"
 """The sandbox below a case's folder; what stands beside it is outside."""
 

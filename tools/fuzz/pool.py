@@ -35,7 +35,7 @@ class Pool:
     stock: Path
     jobs: int
     seconds: float
-    """See `Patience`."""
+    """The time that a command has; see `Patience`."""
     keep: bool = False
     """Leave the folders of the cases."""
     running: list[_Running] = field(default_factory=list)
@@ -92,7 +92,7 @@ class _Running:
     before: frozenset[str] = frozenset()
     """Names of what stood beside the sandbox at the start."""
     seconds: float = 60.0
-    """See `Patience`."""
+    """The time that a command has; see `Patience`."""
     patience: Patience | None = None
     timed_out: bool = False
     asked: float = 0.0

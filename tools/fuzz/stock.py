@@ -18,7 +18,7 @@ from fuzz.child import CALLS, ERR, PROJECT, WORK, become_command
 
 STEPS = 3
 LONG_STEPS = 8
-"""Of the run that is interrupted."""
+"""The steps of the run that is interrupted."""
 EXPORTS: dict[str, dict[str, Any]] = {
     "mesh": {"threshold": 1.0, "resolution": 24, "texture_size": 64},
     "turntable": {"frames": 4, "size": 16, "sides": 2},

@@ -9,7 +9,7 @@ from typing import NoReturn
 from bozzetto.errors import UserError, did_you_mean, shown
 
 MOST_LETTERS = 300
-"""Of a message of argparse, which repeats what it was given in full."""
+"""Length of a message of argparse at most: it repeats in full what it was given."""
 
 
 class UsageError(UserError):

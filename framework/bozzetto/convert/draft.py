@@ -26,7 +26,7 @@ class Draft:
     system: str
     """Their `system_type`."""
     lines: dict[str, Line] = field(default_factory=dict)
-    """By dotted path."""
+    """The values, by dotted path."""
     notes: list[Note] = field(default_factory=list)
     converts: bool = False
     """Its geometry can start from one of another type."""

@@ -117,7 +117,7 @@ def declared(chosen: Mapping[str, Chosen], lines: Mapping[str, Any]) -> dict[str
 
 
 def _feature_count(lines: Mapping[str, Any]) -> int:
-    """Of the geometry, as far as it matters here: which names a material's parameters have."""
+    """The geometry's feature count, as far as it matters here: for the names of a material's parameters."""
     counts = [line.value for path, line in lines.items() if path.endswith(".feature_count")]
     return counts[0] if counts and isinstance(counts[0], int) else 3
 

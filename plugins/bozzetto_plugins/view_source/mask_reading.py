@@ -9,7 +9,7 @@ from jaxtyping import Bool, Int, Shaped, UInt8
 from scipy import ndimage
 
 OPAQUE = 128
-"""From this opacity of 255 on a pixel counts as object where the object's place is looked for."""
+"""The opacity, of 255, from which on a pixel counts as object where the object's place is looked for."""
 VISIBLE = 13
 """5 %: below it a pixel counts as clear."""
 SOLID = 242
@@ -24,7 +24,7 @@ PIECE_SHARE = 0.05
 FILLED_BORDER, FILLED_AREA = 0.5, 0.85
 """The background seems to be there still if it is opaque along this share of the border, or over this share of all."""
 ROUND_AREA = 0.7
-"""It may be there still if what is opaque reaches all four sides and fills this share: a circle fills 79 %."""
+"""The background may be there if what is opaque reaches all four sides and fills this share: a circle fills 79 %."""
 INVERTED_BORDER, HOLE_SHARE = 0.95, 0.02
 """The opacity seems inverted if nearly all of the border is opaque around holes with this share of all pixels."""
 TRANSLUCENT_SHARE = 0.1

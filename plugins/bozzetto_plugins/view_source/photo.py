@@ -23,7 +23,7 @@ what it would be made."""
 LEAST_MASK = 1e-4
 """Below this opacity a pixel that is an average has no colour."""
 ONE_COLOUR = 4
-"""Of 255: a photo whose object's channels span no more than this shows a silhouette."""
+"""The span, of 255, of an object's channels up to which a photo shows a silhouette."""
 
 
 @dataclass(frozen=True)
