@@ -96,7 +96,7 @@ class Stock:
         command = Command(("run", "--config", "recipe.yaml"), most_steps=steps, interruption=never)
         pid = os.fork()
         if pid == 0:
-            become_command(command, self.folder, self.folder, reads_checked=False, seconds=300.0)
+            become_command(command, self.folder, self.folder, reads_checked=False)
         _, status = os.waitpid(pid, 0)
         if status:
             raise RuntimeError((self.folder / ERR).read_text(encoding="utf-8", errors="replace"))
