@@ -10,6 +10,7 @@ import pytest
 import torch
 from diffusers import UNet2DConditionModel
 from torch import nn
+from train_unet import UnetSettings, build_unet
 
 import evaluate_zero123
 import export_zero123
@@ -20,7 +21,6 @@ import train_zero123
 import unseen_views
 from bozzetto.math.relative_pose import relative_pose
 from bozzetto_plugins.guidance.image_embedding import load_projection
-from train_unet import UnetSettings, build_unet
 
 
 @pytest.fixture

@@ -18,8 +18,8 @@ HEAD = """# Models the prior was trained on
 
 Those with an author come from the furniture catalogues of [Sweet Home 3D](https://www.sweethome3d.com), converted to
 OBJ by Emmanuel Puybaret / eTeks (Blend Swap models: https://www.blendswap.com); the others were made in code for this
-project (`tools/priors/models_*.py`). They were changed for training: turned, scaled, rendered to 64 px views, and in
-part recoloured. No mesh or texture is contained in this folder.
+project (`tools/priors/models_*.py`). They were changed: turned, scaled, rendered to views of 128 pixels, and in part
+recoloured; the weights hold a small radiance field of each, fitted to those views. No mesh or texture file is here.
 
 CC-BY 3.0: https://creativecommons.org/licenses/by/3.0/ (Kator Legaz, Reallusion: the United States version,
 /by/3.0/us/).
@@ -71,12 +71,11 @@ def table(furniture: Path, cache: Path) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder the Debian package is unpacked in")
-    parser.add_argument("--renders", type=Path, required=True, help="folder of render.py; holds the unpacked models")
     parser.add_argument("--prior", type=Path, required=True, help="the exported prior's folder")
     args = parser.parse_args()
     furniture = catalogue.ensure_catalogues(args.data)
     scratch = args.prior / "ATTRIBUTION.md.tmp"
-    scratch.write_text(HEAD + table(furniture, args.renders / "models"), encoding="utf-8")
+    scratch.write_text(HEAD + table(furniture, args.data / "models"), encoding="utf-8")
     scratch.replace(args.prior / "ATTRIBUTION.md")
 
 

@@ -9,14 +9,14 @@ import argparse
 from pathlib import Path
 
 import numpy as np
+from data import shade
 from PIL import Image
+from render import load_piece
 
 import cameras
 import catalogue
-from data import shade
 from objects import PIECES, Piece
 from raster import Rasteriser
-from render import load_piece
 
 AZIMUTH_DEG, ELEVATION_DEG, DISTANCE = 20.0, 15.0, 3.2
 LIGHT = np.array([0.62, 0.25, 0.74], "f4")

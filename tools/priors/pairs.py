@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from data import LUMA, RECOLOURED, recolour, shade
 
 from captions import COLORS
-from data import LUMA, RECOLOURED, recolour, shade
 from objects import THINGS, Thing
 
 HELD_OUT = (

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
-from diffusers import ConfigMixin, ModelMixin, UNet2DModel
+from diffusers import ConfigMixin, DDPMScheduler, ModelMixin, UNet2DModel
 from diffusers.configuration_utils import register_to_config
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionOutput
 from jaxtyping import Float, Int, Num
@@ -20,12 +21,13 @@ from bozzetto.types import Cameras
 from bozzetto_plugins.guidance.solid_memory import Drawing, SolidMemory
 
 CAMERA_NUMBERS = 17
-"""A camera-to-world matrix row by row (MVDream, Shi et al. 2023, sec. 3.1), and the tangent of half the field of view."""
+"""A camera-to-world matrix row by row (MVDream, Shi et al. 2023, sec. 3.1), and the tangent of half the view angle."""
 NOTHING = 0
 """The thing that is no thing: what the empty text means."""
 PAGE_MEAN, PAGE_DEVIATION = 1.0, 0.7
 """A plain background before it is seen: about white, of pictures in [-1, 1]."""
-ALPHA_BARS = 1000
+BETAS = (0.00085, 0.012)
+"""Stable Diffusion's, the first and the last; their roots lie on a line."""
 FRONT = (0.0, 15.0, 3.2, 40.0)
 """Azimuth, elevation, distance and vertical field of view (degrees, world units) where no camera is given."""
 
@@ -67,7 +69,7 @@ class CameraUNet(ModelMixin, ConfigMixin):
         self,
         in_channels: int = 48, out_channels: int = 48, sample_size: int = 32, cross_attention_dim: int = 128,
         class_embed_type: str = "projection", projection_class_embeddings_input_dim: int = CAMERA_NUMBERS,
-        block_out_channels: tuple[int, ...] = (32, 64), norm_num_groups: int = 8, things: int = 1,
+        block_out_channels: Sequence[int] = (32, 64), norm_num_groups: int = 8, things: int = 1,
         grid_levels: int = 5, grid_features: int = 2, grid_base_resolution: int = 10, grid_finest_resolution: int = 80,
         grid_log2_table_size: int = 13, hidden_width: int = 32, occupancy_cells: int = 32, step_size: float = 0.02,
         draft_deviation: float = 0.05, time_cond_proj_dim: None = None,
@@ -88,7 +90,7 @@ class CameraUNet(ModelMixin, ConfigMixin):
             down_block_types=("DownBlock2D",) * blocks, up_block_types=("UpBlock2D",) * blocks,
             resnet_time_scale_shift="scale_shift",
         )  # fmt: skip
-        self.register_buffer("alpha_bars", torch.linspace(0.999, 0.0, ALPHA_BARS))
+        self.alpha_bars = zero_snr_alpha_bars()  # no buffer: half precision takes the lowest noise for none
 
     def recall(self, text: Float[Tensor, "B N E"]) -> Recalled:
         """The thing that a text most likely means, and its colour."""
@@ -101,6 +103,10 @@ class CameraUNet(ModelMixin, ConfigMixin):
         side = self.config.sample_size * self.factor
         views = cameras_of(camera.float(), side)
         return self.memory.draw(recalled.thing, views.rays(), recalled.paint, recalled.painted)
+
+    def alpha_bar(self, times: Num[Tensor, "B"]) -> Float[Tensor, "B"]:
+        """abar at timesteps, in full precision."""
+        return self.alpha_bars.to(times.device)[times.long()]
 
     def draft(
         self, sample: Float[Tensor, "B C h w"], alpha_bar: Float[Tensor, "B"], drawing: Drawing
@@ -128,7 +134,7 @@ class CameraUNet(ModelMixin, ConfigMixin):
         camera = front_camera(sample.device).expand(len(sample), -1) if class_labels is None else class_labels
         recalled = self.recall(encoder_hidden_states)
         clean = self.clean(sample.float(), times, recalled, self.draw(recalled, camera))
-        alpha_bar = self.alpha_bars[times.long()].float()
+        alpha_bar = self.alpha_bar(times)
         signal, noise = alpha_bar.sqrt()[:, None, None, None], (1.0 - alpha_bar).sqrt()[:, None, None, None]
         velocity = v_from_epsilon(clean, (sample.float() - signal * clean) / noise, alpha_bar).to(sample.dtype)
         return UNet2DConditionOutput(sample=velocity) if return_dict else (velocity,)
@@ -137,13 +143,21 @@ class CameraUNet(ModelMixin, ConfigMixin):
         self, sample: Float[Tensor, "B C h w"], times: Num[Tensor, "B"], recalled: Recalled, drawing: Drawing
     ) -> Float[Tensor, "B C h w"]:
         """The clean latents: the posterior mean about the draft, and what the network adds to it."""
-        alpha_bar = self.alpha_bars[times.long()].float()
+        alpha_bar = self.alpha_bar(times)
         draft = self.draft(sample, alpha_bar, drawing)
         deviation = torch.where(recalled.thing == NOTHING, PAGE_DEVIATION, self.config.draft_deviation)
         mean = gaussian_posterior_mean(sample, draft, deviation, alpha_bar)
         told = torch.cat([sample, draft], dim=1).to(self.refine.dtype)
         added = self.refine(told, times, return_dict=False)[0].float()
         return mean + clean_deviation(alpha_bar, deviation)[:, None, None, None] * added
+
+
+def zero_snr_alpha_bars() -> Float[Tensor, "T"]:
+    """abar of Stable Diffusion's betas, rescaled to end in nothing but noise (Lin et al. 2023, arXiv:2305.08891)."""
+    first, last = BETAS
+    return DDPMScheduler(
+        beta_start=first, beta_end=last, beta_schedule="scaled_linear", rescale_betas_zero_snr=True
+    ).alphas_cumprod
 
 
 def camera_numbers(cameras: Cameras) -> Float[Tensor, "B 17"]:
