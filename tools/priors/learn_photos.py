@@ -50,14 +50,13 @@ def read_crops(paths: list[Path], kept: Path) -> Crops:
     """The crops of all pieces in `paths`, made where `kept` does not hold them yet."""
     file, facts = kept.with_suffix(".npy"), kept.with_suffix(".npz")
     if not facts.exists():
-        with np.load(paths[0]) as first:
-            count = len(first["camera"])
+        count = min(len(np.load(path)["camera"]) for path in paths)
         surface = np.lib.format.open_memmap(file, "w+", np.uint8, (len(paths), count, SIZE, SIZE, 8))
         azimuth, luma = np.zeros((len(paths), count), "f4"), np.zeros(len(paths), "f4")
         for row, path in enumerate(paths):
             with np.load(path) as arrays:
-                surface[row] = crops_of(arrays["albedo"], arrays["normal"])
-                azimuth[row], luma[row] = arrays["camera"][:, 0], arrays["main_luma"]
+                surface[row] = crops_of(arrays["albedo"][:count], arrays["normal"][:count])
+                azimuth[row], luma[row] = arrays["camera"][:count, 0], arrays["main_luma"]
         surface.flush()
         np.savez(facts, azimuth=azimuth, luma=luma)
     with np.load(facts) as arrays:
