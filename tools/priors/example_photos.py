@@ -1,6 +1,8 @@
 """Photos of catalogue pieces, cut out on transparency: what `configs/photos` and the documentation show.
 
-The camera is one the priors know: field of view 40 degrees, azimuth 20, elevation 15, distance 3.2.
+python example_photos.py --data RUN/debian --out configs/photos hamburger=BlendSwap-CC-BY/hamburger
+
+The camera is that of the recipes' cpu profiles: field of view 40 degrees, elevation 15, distance 3.2; azimuth 20.
 """
 
 from __future__ import annotations
@@ -9,49 +11,62 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-from data import shade
 from PIL import Image
-from render import load_piece
 
 import cameras
 import catalogue
 from objects import PIECES, Piece
-from raster import Rasteriser
+from raster import Rasteriser, Shown
+from views import load_piece
 
 AZIMUTH_DEG, ELEVATION_DEG, DISTANCE = 20.0, 15.0, 3.2
 LIGHT = np.array([0.62, 0.25, 0.74], "f4")
 AMBIENT = 0.55
 
 
-def photo(albedo: np.ndarray, normal: np.ndarray, alpha: np.ndarray) -> Image.Image:
-    """A lit picture with transparency, of uint8 arrays as `Rasteriser.draw` gives them."""
-    import torch
+class Studio:
+    """Draws pieces of the catalogues, known to the prior or not."""
 
-    planes = [torch.from_numpy(a.astype("f4").transpose(2, 0, 1))[None] for a in (albedo, normal)]
-    lit = shade(planes[0] / 255.0, planes[1] / 127.5 - 1.0, torch.from_numpy(LIGHT)[None], torch.tensor([AMBIENT]))
-    pixels = (lit[0].permute(1, 2, 0).numpy() * 255.0).round().astype(np.uint8)
-    return Image.fromarray(np.dstack([pixels, alpha]), "RGBA")
+    def __init__(self, data: Path, size: int) -> None:
+        self.data, self.rasteriser = data, Rasteriser(size)
+        self.furniture = catalogue.ensure_catalogues(data)
+        self.entries = {entry.key: entry for entry in catalogue.read_entries(self.furniture)}
+        self.pieces = {piece.key: piece for piece in PIECES.values()}
+        self.parts = 0
+
+    def place(self, key: str) -> None:
+        """Show the piece `CATALOGUE/MODEL` or `own/NAME-N` from now on."""
+        piece = self.pieces.get(key, Piece(key, key))
+        parts = load_piece(piece, self.entries, self.furniture, self.data / "models")
+        self.rasteriser.load(parts)
+        self.parts = len(parts)
+
+    def look(self, azimuth_deg: float, elevation_deg: float = ELEVATION_DEG) -> Shown:
+        """The piece from a side."""
+        return self.rasteriser.draw(cameras.position(azimuth_deg, elevation_deg, DISTANCE), [0.0] * self.parts)
+
+    def photo(self, azimuth_deg: float = AZIMUTH_DEG, elevation_deg: float = ELEVATION_DEG) -> Image.Image:
+        """A lit picture with transparency."""
+        shown = self.look(azimuth_deg, elevation_deg)
+        light = AMBIENT + (1.0 - AMBIENT) * np.maximum(shown.normal @ (LIGHT / np.linalg.norm(LIGHT)), 0.0)
+        pixels = np.concatenate([shown.albedo * light[..., None], shown.alpha], axis=-1)
+        return Image.fromarray(np.round(np.clip(pixels, 0.0, 1.0) * 255.0).astype(np.uint8), "RGBA")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder the Debian package is unpacked in")
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--cache", type=Path, required=True, help="folder for unpacked models")
     parser.add_argument("--size", type=int, default=256)
     parser.add_argument("pieces", nargs="+", metavar="NAME=CATALOGUE/MODEL", help="a file's name and what it shows")
     args = parser.parse_args()
-    furniture = catalogue.ensure_catalogues(args.data)
-    entries = {entry.key: entry for entry in catalogue.read_entries(furniture)}
-    pieces = {piece.key: piece for piece in PIECES.values()}
     args.out.mkdir(parents=True, exist_ok=True)
-    rasteriser = Rasteriser(args.size)
+    studio = Studio(args.data, args.size)
     for item in args.pieces:
         name, _, key = item.partition("=")
-        rasteriser.load(load_piece(pieces.get(key, Piece(key, name)), entries, furniture, args.cache))
-        picture = photo(*rasteriser.draw(cameras.position(AZIMUTH_DEG, ELEVATION_DEG, DISTANCE)))
+        studio.place(key)
         scratch = args.out / f".{name}.tmp.png"
-        picture.save(scratch, optimize=True)
+        studio.photo().save(scratch, optimize=True)
         scratch.replace(args.out / f"{name}.png")
 
 

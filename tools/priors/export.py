@@ -8,6 +8,8 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -77,26 +79,33 @@ def assemble(things: Path, words: Path, details: Path | None) -> CameraUNet:
     return unet
 
 
+@contextmanager
+def rewritten(folder: Path, *old: str) -> Iterator[Path]:
+    """A folder beside `folder` that takes its place, whole or not at all; other files than those that match `old` are
+    kept."""
+    fresh, gone = (folder.with_name(f".{folder.name}-{word}") for word in ("new", "old"))
+    for each in (fresh, gone):
+        shutil.rmtree(each, ignore_errors=True)
+    fresh.mkdir(parents=True)
+    if folder.is_dir():
+        shutil.copytree(folder, fresh, ignore=shutil.ignore_patterns(*old), dirs_exist_ok=True)
+    yield fresh
+    if folder.is_dir():
+        folder.replace(gone)
+    fresh.replace(folder)
+    shutil.rmtree(gone, ignore_errors=True)
+
+
 def export(folder: Path, unet: CameraUNet, words: Path) -> None:
     """Write weights in half precision and settings into `folder`, whole or not at all; its other files are kept."""
-    fresh = folder.with_name(f".{folder.name}-new")
-    shutil.rmtree(fresh, ignore_errors=True)
-    if folder.is_dir():
-        kept = shutil.ignore_patterns("unet", "vae", "text_encoder", "tokenizer", "scheduler", "*.svg")
-        shutil.copytree(folder, fresh, ignore=kept)
-    fresh.mkdir(parents=True, exist_ok=True)
-    unet.half().save_pretrained(fresh / "unet", max_shard_size=MOST_BYTES)
-    PatchCodec().save_pretrained(fresh / "vae")
-    encoder = CLIPTextModel.from_pretrained(words / "text_encoder").half()
-    encoder.save_pretrained(fresh / "text_encoder")
-    CLIPTokenizer.from_pretrained(words / "tokenizer").save_pretrained(fresh / "tokenizer")
-    noise_schedule().save_pretrained(fresh / "scheduler")
-    write_texts(fresh)
-    old = folder.with_name(f".{folder.name}-old")
-    if folder.is_dir():
-        folder.replace(old)
-    fresh.replace(folder)
-    shutil.rmtree(old, ignore_errors=True)
+    with rewritten(folder, "unet", "vae", "text_encoder", "tokenizer", "scheduler", "*.svg") as fresh:
+        unet.half().save_pretrained(fresh / "unet", max_shard_size=MOST_BYTES)
+        PatchCodec().save_pretrained(fresh / "vae")
+        encoder = CLIPTextModel.from_pretrained(words / "text_encoder").half()
+        encoder.save_pretrained(fresh / "text_encoder")
+        CLIPTokenizer.from_pretrained(words / "tokenizer").save_pretrained(fresh / "tokenizer")
+        noise_schedule().save_pretrained(fresh / "scheduler")
+        write_texts(fresh)
 
 
 def write_texts(folder: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from diffusers import ConfigMixin, DDPMScheduler, ModelMixin, UNet2DModel
@@ -18,10 +18,12 @@ from bozzetto.math.cameras import look_at_origin, spherical_position
 from bozzetto.math.posterior import clean_deviation, gaussian_posterior_mean, plain_colour
 from bozzetto.math.score import v_from_epsilon
 from bozzetto.types import Cameras
-from bozzetto_plugins.guidance.solid_memory import Drawing, SolidMemory
+from bozzetto_plugins.guidance.solid_memory import Drawing, Placement, SolidMemory
 
 CAMERA_NUMBERS = 17
 """A camera-to-world matrix row by row (MVDream, Shi et al. 2023, sec. 3.1), and the tangent of half the view angle."""
+RECALLED_NUMBERS = 12
+"""Of what a photo brings to mind: row, paint (3), how far it is put on, turn, stretch (3), shift (3)."""
 NOTHING = 0
 """The thing that is no thing: what the empty text means."""
 PAGE_MEAN, PAGE_DEVIATION, PAGE_USUAL = 1.0, 0.7, 0.95
@@ -35,7 +37,7 @@ FRONT = (0.0, 15.0, 3.2, 40.0)
 
 
 class Recalled(NamedTuple):
-    """What a text brings to mind."""
+    """What texts or photos bring to mind."""
 
     thing: Int[Tensor, "B"]
     """Rows of the memory."""
@@ -43,6 +45,16 @@ class Recalled(NamedTuple):
     """Colour in [0, 1]."""
     painted: Float[Tensor, "B"]
     """How far the paint is put on, in [0, 1]."""
+    placement: Placement | None = None
+    """None: as learned."""
+
+    def numbers(self) -> Float[Tensor, "B 12"]:
+        """The same as one vector each, which `recalled_of` reads; of zeros for nothing."""
+        if self.placement is None:
+            raise ValueError("what is recalled without its place cannot be told in numbers")
+        turn, stretch, shift = self.placement
+        row = self.thing.to(self.paint)
+        return torch.cat([row[:, None], self.paint, self.painted[:, None], turn[:, None], stretch, shift], dim=1)
 
 
 class CameraUNet(ModelMixin, ConfigMixin):
@@ -53,14 +65,18 @@ class CameraUNet(ModelMixin, ConfigMixin):
     misses, a convolutional network adds, told the noisy picture and the draft. Where all is noise, the draft is all.
 
     Called as diffusers' `UNet2DConditionModel` with `class_embed_type="projection"` is; `class_labels` are the cameras
-    (`camera_numbers`), and without them a camera looks at the front.
+    (`camera_numbers`), and without them a camera looks at the front. Told of a photo, it reads no text: its token says
+    which thing was recognised and how it lies (`Recalled.numbers`), and the photo's latents, which follow the noisy
+    ones, say nothing more.
 
     Args:
-        in_channels: of latents, which are the pixels of square blocks (`PatchCodec`).
+        in_channels: twice as many if it is told of photos.
+        out_channels: of latents, which are the pixels of square blocks (`PatchCodec`).
         sample_size: latents along each side.
         cross_attention_dim: E, width of the text embeddings; the last token's is read.
         things: rows of the memory, the first of which is nothing.
         draft_deviation: how far pictures are from their drafts, of pixels in [-1, 1].
+        told: what the tokens are.
         time_cond_proj_dim: there is none, which diffusers' pipelines ask.
     """
 
@@ -74,20 +90,21 @@ class CameraUNet(ModelMixin, ConfigMixin):
         block_out_channels: Sequence[int] = (32, 64), norm_num_groups: int = 8, things: int = 1,
         grid_levels: int = 5, grid_features: int = 2, grid_base_resolution: int = 10, grid_finest_resolution: int = 80,
         grid_log2_table_size: int = 13, hidden_width: int = 32, occupancy_cells: int = 32, step_size: float = 0.02,
-        draft_deviation: float = 0.05, time_cond_proj_dim: None = None,
+        draft_deviation: float = 0.05, told: Literal["text", "photo"] = "text", time_cond_proj_dim: None = None,
     ) -> None:  # fmt: skip
         super().__init__()
-        self.factor = math.isqrt(in_channels // 3)
+        self.factor = math.isqrt(out_channels // 3)
         spec = GridSpec.up_to(
             grid_finest_resolution, levels=grid_levels, features=grid_features, log2_table_size=grid_log2_table_size,
             base_resolution=grid_base_resolution,
         )  # fmt: skip
         self.memory = SolidMemory(things, spec, hidden_width, occupancy_cells, step_size)
-        self.recall_thing = nn.Linear(cross_attention_dim, things)
-        self.recall_paint = nn.Linear(cross_attention_dim, 4)
+        if told == "text":
+            self.recall_thing = nn.Linear(cross_attention_dim, things)
+            self.recall_paint = nn.Linear(cross_attention_dim, 4)
         blocks = len(block_out_channels)
         self.refine = UNet2DModel(
-            sample_size=sample_size, in_channels=2 * in_channels, out_channels=in_channels, layers_per_block=1,
+            sample_size=sample_size, in_channels=2 * out_channels, out_channels=out_channels, layers_per_block=1,
             block_out_channels=block_out_channels, norm_num_groups=norm_num_groups, add_attention=False,
             down_block_types=("DownBlock2D",) * blocks, up_block_types=("UpBlock2D",) * blocks,
             resnet_time_scale_shift="scale_shift",
@@ -95,7 +112,9 @@ class CameraUNet(ModelMixin, ConfigMixin):
         self.alpha_bars = zero_snr_alpha_bars()  # no buffer: half precision takes the lowest noise for none
 
     def recall(self, text: Float[Tensor, "B N E"]) -> Recalled:
-        """The thing that a text most likely means, and its colour."""
+        """The thing that a text most likely means and its colour, or what was recognised in a photo."""
+        if self.config.told == "photo":
+            return recalled_of(text[:, -1].float(), self.config.things)
         last = text[:, -1].to(self.recall_thing.weight.dtype)
         *paint, painted = torch.sigmoid(self.recall_paint(last).float()).unbind(dim=1)
         return Recalled(self.recall_thing(last).argmax(dim=1), torch.stack(paint, dim=1), painted)
@@ -104,7 +123,7 @@ class CameraUNet(ModelMixin, ConfigMixin):
         """What is recalled, as the cameras see it."""
         side = self.config.sample_size * self.factor
         views = cameras_of(camera.float(), side)
-        return self.memory.draw(recalled.thing, views.rays(), recalled.paint, recalled.painted)
+        return self.memory.draw(recalled.thing, views.rays(), recalled.paint, recalled.painted, recalled.placement)
 
     def alpha_bar(self, times: Num[Tensor, "B"]) -> Float[Tensor, "B"]:
         """abar at timesteps, in full precision."""
@@ -133,6 +152,7 @@ class CameraUNet(ModelMixin, ConfigMixin):
         return_dict: bool = True,
     ) -> UNet2DConditionOutput | tuple[Tensor]:
         """The velocity of noisy latents; `timestep_cond` and what follows it are read by no part of this network."""
+        sample = sample[:, : self.config.out_channels]
         times = torch.as_tensor(timestep, device=sample.device).expand(len(sample))
         camera = front_camera(sample.device).expand(len(sample), -1) if class_labels is None else class_labels
         recalled = self.recall(encoder_hidden_states)
@@ -161,6 +181,13 @@ def zero_snr_alpha_bars() -> Float[Tensor, "T"]:
     return DDPMScheduler(
         beta_start=first, beta_end=last, beta_schedule="scaled_linear", rescale_betas_zero_snr=True
     ).alphas_cumprod
+
+
+def recalled_of(numbers: Float[Tensor, "B N"], things: int) -> Recalled:
+    """What `Recalled.numbers` told of; numbers after the first twelve are not read."""
+    row, paint, painted, turn, stretch, shift, _ = numbers.split([1, 3, 1, 1, 3, 3, numbers.shape[1] - 12], dim=1)
+    thing = row[:, 0].round().long().clamp(0, things - 1)
+    return Recalled(thing, paint, painted[:, 0], Placement(turn[:, 0], stretch, shift))
 
 
 def camera_numbers(cameras: Cameras) -> Float[Tensor, "B 17"]:

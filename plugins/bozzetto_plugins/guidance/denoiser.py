@@ -157,7 +157,7 @@ class Denoiser:
             cameras: `bozzetto_plugins.guidance.camera_unet.camera_numbers`, for a network that `reads_cameras`; another
                 one with a class embedding of the kind `projection` is given the first token.
         """
-        attended = text.to(device=self.device, dtype=self.dtype)
+        attended = text.to(self.device) if self.reads_cameras else text.to(device=self.device, dtype=self.dtype)
         added = cameras
         if added is None and self.unet.config.class_embed_type == "projection":
             added = attended[:, 0]

@@ -32,6 +32,17 @@ class Drawing(NamedTuple):
     opacity: Float[Tensor, "B H W 1"]
 
 
+class Placement(NamedTuple):
+    """How B things lie in the world: stretched and moved in their own axes, then turned about the vertical."""
+
+    turn_rad: Float[Tensor, "B"]
+    """What is added to the azimuth of a camera to get the side of the thing that it sees."""
+    log_stretch: Float[Tensor, "B 3"]
+    """Along the thing's own axes, about its own origin."""
+    shift: Float[Tensor, "B 3"]
+    """Along the thing's own axes, world units."""
+
+
 class SolidMemory(nn.Module):
     """N radiance fields, each a hash grid of eight-bit features and a small perceptron in the box of its thing.
 
@@ -73,15 +84,19 @@ class SolidMemory(nn.Module):
         return torch.cat([q * s for q, s in zip(self.table[thing].float().split(sizes), rows, strict=True)])
 
     def draw(
-        self, thing: Int[Tensor, "B"], rays: Rays, paint: Float[Tensor, "B 3"], painted: Float[Tensor, "B"]
-    ) -> Drawing:
+        self, thing: Int[Tensor, "B"], rays: Rays, paint: Float[Tensor, "B 3"], painted: Float[Tensor, "B"],
+        placement: Placement | None = None,
+    ) -> Drawing:  # fmt: skip
         """What things look like along the rays of B images.
 
         Args:
             paint: the colour in [0, 1] that is put on what takes paint.
             painted: how far, in [0, 1]; 0: a thing keeps its own colours.
+            placement: None: as they were learned.
         """
         origin, direction = (one.unflatten(0, (len(thing), -1)) for one in (rays.origin, rays.direction))
+        if placement is not None:
+            origin, direction = into(placement, origin, direction)
         height, width = rays.image_shape[1:]
         drawn = [self._draw_one(thing[i], origin[i], direction[i], paint[i], painted[i]) for i in range(len(thing))]
         colour, opacity = (torch.stack(each).unflatten(1, (height, width)) for each in zip(*drawn, strict=True))
@@ -102,6 +117,18 @@ class SolidMemory(nn.Module):
         colour = torch.lerp(own, (tone * paint).clamp(max=1.0), takes * painted)
         seen = composite(density, cut.t_start, cut.t_end, colour, cut.offsets)
         return seen.accumulated, seen.opacity
+
+
+def into(
+    placement: Placement, origin: Float[Tensor, "B R 3"], direction: Float[Tensor, "B R 3"]
+) -> tuple[Float[Tensor, "B R 3"], Float[Tensor, "B R 3"]]:
+    """Rays of the world in the axes in which things were learned; distances along them stay what they are."""
+    cos, sin, zero = torch.cos(placement.turn_rad), torch.sin(placement.turn_rad), torch.zeros_like(placement.turn_rad)
+    rows = torch.stack([cos, -sin, zero, sin, cos, zero, zero, zero, zero + 1.0], dim=-1).unflatten(-1, (3, 3))
+    shrink = torch.exp(-placement.log_stretch)[:, None]
+    turned = (torch.einsum("bij,brj->bri", rows, one) for one in (origin, direction))
+    origin, direction = turned
+    return (origin - placement.shift[:, None]) * shrink, direction * shrink
 
 
 def split_field(

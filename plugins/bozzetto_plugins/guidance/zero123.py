@@ -14,12 +14,14 @@ from bozzetto.math.guidance import cfg
 from bozzetto.math.photos import over, resize_masked
 from bozzetto.math.relative_pose import PoseConvention, nearness, relative_pose
 from bozzetto.types import Cameras, Guided, Reference, Rendered, ViewCondition
+from bozzetto_plugins.guidance.camera_unet import RECALLED_NUMBERS, camera_numbers
 from bozzetto_plugins.guidance.config import Zero123Config
 from bozzetto_plugins.guidance.denoiser import Denoiser
 from bozzetto_plugins.guidance.distillation import Distillation, encode_image
 from bozzetto_plugins.guidance.image_embedding import POSE_WIDTH, ImageEmbedding, load_projection
+from bozzetto_plugins.guidance.photo_recall import PhotoRecall
 from bozzetto_plugins.guidance.precision import choose_dtype
-from bozzetto_plugins.guidance.zero123_elevation import estimate_elevation_deg
+from bozzetto_plugins.guidance.zero123_elevation import CANDIDATES_DEG, estimate_elevation_deg, likeliest_deg
 from bozzetto_plugins.guidance.zero123_views import EncodedReference, Views, angles_deg, spherical
 
 WHITE = 1.0
@@ -32,6 +34,9 @@ class Zero123:
     embedding and the pose of the view relative to the photo's camera. Guidance without classifier leaves both out
     (zeros). Photos come with the condition, from the view sources of the stage. Every random number is drawn from the
     generator given, in this order: the encoder's sample, the timesteps, the noise.
+
+    Where the denoiser is a memory of solids (`CameraUNet`), a photo's embedding is what it brings to mind
+    (`PhotoRecall`), and the views' exact cameras are told beside the token.
 
     Raises:
         ModelError: the folder does not hold such a model.
@@ -48,9 +53,13 @@ class Zero123:
             model_folder, device, dtype, config.cpu_offload, config.attention_slicing, config.channels_last,
             image_conditioned=True,
         )  # fmt: skip
-        if self.projection.in_features != self.embedding.width + POSE_WIDTH:
+        self.recall = (
+            PhotoRecall(self.denoiser.unet.memory, self.embedding.encode) if self.denoiser.reads_cameras else None
+        )
+        width = self.embedding.width if self.recall is None else RECALLED_NUMBERS
+        if self.projection.in_features != width + POSE_WIDTH:
             raise ModelError(
-                f"{model_folder}: the image embedding has {self.embedding.width} numbers and a pose {POSE_WIDTH}, the "
+                f"{model_folder}: the image embedding has {width} numbers and a pose {POSE_WIDTH}, the "
                 f"layer that joins them reads {self.projection.in_features}. The parts are of different models."
             )
         self.convention: PoseConvention = config.pose_convention_of(model_folder.name)
@@ -108,7 +117,8 @@ class Zero123:
         image, mask = resize_masked(photo.image, photo.mask, self.denoiser.image_size)
         white = over(image, mask, WHITE).permute(2, 0, 1)[None].to(self.denoiser.device)
         latents = self.denoiser.encode(white, None) / self.denoiser.vae.config.scaling_factor
-        return EncodedReference(latents, self.embedding.encode(white), spherical(photo.camera), photo.camera.position)
+        embedding = self.embedding.encode(white) if self.recall is None else self.recall(photo).recalled.numbers()
+        return EncodedReference(latents, embedding, spherical(photo.camera), photo.camera.position)
 
     def views(self, photos: Sequence[EncodedReference], cameras: Cameras) -> Views:
         """How cameras lie to the photos."""
@@ -117,6 +127,7 @@ class Zero123:
         return Views(
             torch.stack([self.tokens(photo, pose) for photo, pose in zip(photos, poses, strict=True)]),
             nearness(angles_deg(photos, cameras)),
+            camera_numbers(cameras) if self.denoiser.reads_cameras else None,
         )
 
     def tokens(self, photo: EncodedReference, pose: Float[Tensor, "B 4"]) -> Float[Tensor, "B 1 E"]:
@@ -136,7 +147,8 @@ class Zero123:
             tokens.append(torch.zeros_like(tokens[0]))
         parts = len(context)
         inputs = torch.cat([noisy.repeat(parts, 1, 1, 1), torch.cat(context)], dim=1)
-        output = self.denoiser.predict(inputs, timestep.repeat(parts), torch.cat(tokens))
+        told = () if views.cameras is None else (views.cameras.repeat(parts, 1),)
+        output = self.denoiser.predict(inputs, timestep.repeat(parts), torch.cat(tokens), *told)
         self.denoiser.rest()
         outputs = output.unflatten(0, (parts, len(noisy)))
         cond = (views.nearness[:, :, None, None, None] * outputs[: len(photos)]).sum(dim=0)
@@ -149,5 +161,7 @@ class Zero123:
 
     def estimate_elevation_deg(self, reference: Reference, generator: torch.Generator) -> float:
         """The likeliest elevation of a photo's camera: see `zero123_elevation`."""
+        if self.recall is not None:
+            return likeliest_deg(self.recall.errors_of_elevations(reference, CANDIDATES_DEG))
         (photo,) = self.encoded((reference,))
         return estimate_elevation_deg(self, photo, reference.camera.fov_y_rad, generator)

@@ -39,11 +39,11 @@ def estimate_elevation_deg(
 ) -> float:
     """The likeliest elevation in whole degrees, within the range of `CANDIDATES_DEG`."""
     if guidance.convention == "stable-zero123":
-        return _lowest(_told_scores(guidance, photo, generator))
-    return _lowest(_shape_scores(guidance, photo, fov_y_rad, generator))
+        return likeliest_deg(_told_scores(guidance, photo, generator))
+    return likeliest_deg(_shape_scores(guidance, photo, fov_y_rad, generator))
 
 
-def _lowest(scores: Float[Tensor, "N"]) -> float:
+def likeliest_deg(scores: Float[Tensor, "N"]) -> float:
     """Where the parabola through the lowest score and its neighbours has its lowest point."""
     best = int(scores.argmin())
     if best in (0, len(scores) - 1):

@@ -22,6 +22,7 @@ class EncodedReference:
     latents: Float[Tensor, "1 C h w"]
     """As the image encoder gives them, not scaled: so the model was trained."""
     embedding: Float[Tensor, "1 E"]
+    """Of the image encoder, or what the photo brings to mind (`Recalled.numbers`)."""
     camera: Float[Tensor, "1 3"]
     """Azimuth and elevation in degrees, distance."""
     position: Float[Tensor, "1 3"]
@@ -34,6 +35,8 @@ class Views:
     tokens: Float[Tensor, "K B 1 E"]
     nearness: Float[Tensor, "K B"]
     """How much each photo counts; sums to 1."""
+    cameras: Float[Tensor, "B 17"] | None = None
+    """`bozzetto_plugins.guidance.camera_unet.camera_numbers`, for a denoiser that is told them."""
 
 
 @runtime_checkable

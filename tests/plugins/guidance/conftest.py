@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
+from diffusers import DDIMScheduler
+from safetensors.torch import save_file
 from torch import Tensor
+from transformers import ResNetConfig, ResNetForImageClassification
 
 from bozzetto.testing.fakes import TEXT_WIDTH, tiny_stable_diffusion, tiny_zero123
-from bozzetto.types import Cameras
-from bozzetto_plugins.guidance.camera_unet import CameraUNet
+from bozzetto.types import Cameras, Reference
+from bozzetto_plugins.guidance.camera_unet import CameraUNet, Recalled
 from bozzetto_plugins.guidance.patch_codec import PatchCodec
-from bozzetto_plugins.guidance.solid_memory import BITS, LARGEST, SolidMemory
+from bozzetto_plugins.guidance.photo_recall import SIDES
+from bozzetto_plugins.guidance.solid_fit import draw
+from bozzetto_plugins.guidance.solid_memory import BITS, LARGEST, Placement, SolidMemory
 
 BALLS = (((0.5, 0.1, -0.4), (0.9, 0.1, 0.1)), ((-0.3, -0.5, 0.0), (0.1, 0.7, 0.2)), ((-0.2, 0.4, 0.5), (0.1, 0.2, 0.9)))
 """Centre and colour of each; one is behind another from most sides."""
@@ -125,3 +131,86 @@ def photograph_balls() -> Callable[[Cameras], Tensor]:
         return colours.view(len(cameras), cameras.height, cameras.width, 3)
 
     return pictures
+
+
+def carved(
+    memory: SolidMemory, row: int, solid: Tensor, half_side: tuple[float, ...], colour: tuple[float, ...]
+) -> None:
+    """Make a thing of a memory: the voxels of "G G G" that are solid, all of one colour, which take paint."""
+    features = memory.spec.feature_count
+    raw = torch.tensor([6.0, *torch.logit(torch.tensor(colour), eps=1e-3).tolist(), 6.0, 0.0])
+    with torch.no_grad():
+        memory.table[row], memory.scale[row] = 127, 1.0
+        for layer, value in ((memory.first, 1.0 / features), (memory.second, 1.0 / memory.second.shape[1])):
+            layer[row] = value
+        memory.last[row] = raw[:, None] / memory.last.shape[2]
+        memory.half_side[row], memory.centre[row] = torch.tensor(half_side), torch.zeros(3)
+        bits = solid.flatten().view(-1, 8).to(torch.uint8) << torch.arange(8, dtype=torch.uint8)
+        memory.occupied[row] = bits.sum(dim=1).to(torch.uint8)
+
+
+@pytest.fixture(scope="session")
+def solids_unet() -> CameraUNet:
+    """Told of photos; remembers a red step (row 1), a blue plate (2) and a green post (3), at 32 pixels."""
+    torch.manual_seed(0)
+    unet = CameraUNet(
+        in_channels=96, sample_size=8, cross_attention_dim=16, block_out_channels=(8,), norm_num_groups=4, things=4,
+        grid_levels=1, grid_base_resolution=2, grid_finest_resolution=2, grid_log2_table_size=5, hidden_width=4,
+        occupancy_cells=8, step_size=0.03, told="photo",
+    )  # fmt: skip
+    torch.nn.init.zeros_(unet.refine.conv_out.weight)
+    torch.nn.init.zeros_(unet.refine.conv_out.bias)
+    unet.alpha_bars.copy_(torch.linspace(0.999, 0.0, len(unet.alpha_bars)))
+    step = torch.ones(8, 8, 8, dtype=torch.bool)
+    step[4:, :, 4:] = False
+    carved(unet.memory, 1, step, (0.5, 0.35, 0.5), (0.8, 0.1, 0.1))
+    carved(unet.memory, 2, torch.ones(8, 8, 8, dtype=torch.bool), (0.6, 0.4, 0.08), (0.1, 0.1, 0.8))
+    carved(unet.memory, 3, torch.ones(8, 8, 8, dtype=torch.bool), (0.1, 0.1, 0.6), (0.1, 0.6, 0.1))
+    return unet.eval().requires_grad_(False)
+
+
+@pytest.fixture(scope="session")
+def photograph(solids_unet: CameraUNet) -> Callable[..., Reference]:
+    """`photograph(recalled, cameras)`: a photo of a placed thing, 64 pixels wide, over black that is masked out."""
+
+    def photo(recalled: Recalled, cameras: Cameras) -> Reference:
+        large = Cameras(cameras.c2w, cameras.fov_y_rad, 64, 64)
+        drawn = draw(solids_unet.memory, recalled, large.rays())[0].permute(1, 2, 0)
+        mask = drawn[..., 3:].clamp(0.0, 1.0)
+        return Reference(drawn[..., :3] / mask.clamp(min=1e-3), mask, large)
+
+    return photo
+
+
+def placed(
+    row: int, turn_deg: float = 0.0, stretch: tuple[float, ...] = (1.0, 1.0, 1.0), shift: tuple[float, ...] = (0.0,) * 3,
+    paint: tuple[float, ...] | None = None,
+) -> Recalled:  # fmt: skip
+    """A thing of the memory, turned, stretched, moved and painted."""
+    place = Placement(torch.tensor([math.radians(turn_deg)]), torch.tensor([stretch]).log(), torch.tensor([shift]))
+    colour, put = torch.tensor([paint or (0.0,) * 3]), torch.tensor([float(paint is not None)])
+    return Recalled(torch.tensor([row]), colour, put, place)
+
+
+@pytest.fixture(scope="session")
+def solids_folder(tmp_path_factory: pytest.TempPathFactory, solids_unet: CameraUNet) -> Path:
+    """The folder of a photo prior with the memory of `solids_unet` and an encoder that knows nothing."""
+    folder = tiny_zero123(tmp_path_factory.mktemp("solids") / "model")
+    for part in ("unet", "vae", "image_encoder"):
+        shutil.rmtree(folder / part)
+    solids_unet.save_pretrained(folder / "unet")
+    PatchCodec().save_pretrained(folder / "vae")
+    scores = 4 * SIDES
+    config = ResNetConfig(
+        embedding_size=4, hidden_sizes=[4, 4], depths=[1, 1], layer_type="basic", num_labels=scores, image_size=16,
+        projection_dim=scores,
+    )  # fmt: skip
+    encoder = ResNetForImageClassification(config)
+    torch.nn.init.zeros_(encoder.classifier[1].weight)
+    torch.nn.init.zeros_(encoder.classifier[1].bias)
+    encoder.classifier[1].bias.data[:SIDES] = -1e4
+    encoder.save_pretrained(folder / "image_encoder")
+    layer = {"proj.weight": torch.eye(16), "proj.bias": torch.zeros(16)}
+    save_file(layer, folder / "clip_camera_projection" / "diffusion_pytorch_model.safetensors")
+    DDIMScheduler(prediction_type="v_prediction", rescale_betas_zero_snr=True).save_pretrained(folder / "scheduler")
+    return folder

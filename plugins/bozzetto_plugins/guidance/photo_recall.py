@@ -1,0 +1,158 @@
+"""Which remembered thing a photo shows, and how it lies: recognised, then drawn, compared and fitted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from bozzetto.math.cameras import look_at_origin, spherical_position
+from bozzetto.math.photos import resize_masked
+from bozzetto.types import Cameras, Reference
+from bozzetto_plugins.guidance.camera_unet import Recalled
+from bozzetto_plugins.guidance.solid_fit import Fit, Seen, draw, fit, with_paint
+from bozzetto_plugins.guidance.solid_memory import Placement, SolidMemory
+
+SIDES = 24
+"""Azimuths that are told apart: the first of a thing is its front, the next lies 15 degrees toward its left."""
+FILL = 0.85
+"""Share of a cropped picture that the longer side of the object takes."""
+SOLID = 0.5
+SEARCH_SIDE, COMPARED_SIDE = 32, 20
+"""Pixels of what is drawn in a search, and of the crops that are compared."""
+PHOTO_SIDE = 128
+CANDIDATES, HYPOTHESES = 10, 6
+"""Things that are drawn from all sides; things and sides that are fitted."""
+APART = 2
+"""Sides nearer than this lead to one fit."""
+SHAPE_WEIGHT, DISBELIEF = 0.3, 0.01
+"""Of the square of how far proportions are apart (logarithm), and of the encoder's log-probabilities."""
+
+Encode = Callable[[Float[Tensor, "B 3 H W"]], Float[Tensor, "B L"]]
+"""From pictures in [0, 1] to a score for every side of every thing."""
+
+
+class PhotoRecall:
+    """Analysis by synthesis: what an encoder deems likely is drawn as the photo's camera would see it.
+
+    Things are drawn from all sides and compared in their boxes, so that size, place and proportions count for little;
+    the likest are fitted (`solid_fit`), and the best fit is what the photo brings to mind. An unknown object gets the
+    thing that can be made most like it. Nothing is drawn at random.
+    """
+
+    def __init__(self, memory: SolidMemory, encode: Encode) -> None:
+        self.memory, self.encode = memory, encode
+
+    @torch.no_grad()
+    def __call__(
+        self, photo: Reference, camera: Cameras | None = None, candidates: int = CANDIDATES,
+        hypotheses: int = HYPOTHESES,
+    ) -> Fit:  # fmt: skip
+        """The best fit for a photo.
+
+        Args:
+            camera: that took it, if not the photo's own.
+        """
+        device, camera = self.memory.table.device, camera or photo.camera
+        belief = self.belief(photo)
+        guesses = self._search(Seen.of(photo, camera, device, SEARCH_SIDE), belief, candidates, hypotheses)
+        seen = Seen.of(photo, camera, device)
+        return min((self._fitted(seen, guess, belief) for guess in guesses), key=lambda found: found.error)
+
+    def belief(self, photo: Reference) -> Float[Tensor, "N K"]:
+        """Log-probabilities of the sides of all things."""
+        image, mask = resize_masked(photo.image, photo.mask, (PHOTO_SIDE, PHOTO_SIDE))
+        planes = torch.cat([image * mask, mask], dim=-1).permute(2, 0, 1)[None].to(self.memory.table.device)
+        cropped = crop_to_object(planes, planes[:, 3:], PHOTO_SIDE // 2)
+        scores = self.encode(cropped[:, :3] + 1.0 - cropped[:, 3:])
+        return scores[0].log_softmax(dim=0).unflatten(0, (-1, SIDES))
+
+    def errors_of_elevations(self, photo: Reference, candidates_deg: tuple[float, ...]) -> Float[Tensor, "N"]:
+        """What is left of the error if the photo was taken from each elevation."""
+        home = photo.camera
+        errors = []
+        for elevation in candidates_deg:
+            angles = (home.azimuth_deg, torch.full_like(home.azimuth_deg, elevation), home.distance)
+            camera = Cameras(look_at_origin(spherical_position(*angles)), home.fov_y_rad, home.height, home.width)
+            errors.append(self(photo, camera, candidates=3, hypotheses=2).error)
+        return torch.tensor(errors)
+
+    def _fitted(self, photo: Seen, guess: Recalled, belief: Float[Tensor, "N K"]) -> Fit:
+        found = fit(self.memory, photo, with_paint(self.memory, photo, guess))
+        known = float(belief[int(guess.thing)].logsumexp(dim=0))
+        return Fit(with_paint(self.memory, photo, found.recalled), found.error - DISBELIEF * known)
+
+    def _search(self, photo: Seen, belief: Float[Tensor, "N K"], candidates: int, hypotheses: int) -> list[Recalled]:
+        """Where fits are started: the likest things and sides, at the size and place of the photo's object."""
+        things = belief.logsumexp(dim=1).topk(min(candidates, len(belief))).indices
+        thing = things.repeat_interleave(SIDES)
+        side = torch.arange(SIDES, device=thing.device).repeat(len(things))
+        turn = torch.deg2rad(side * (360.0 / SIDES) - photo.camera.azimuth_deg)
+        flat = torch.zeros(len(thing), 3, device=thing.device)
+        drawn = draw(self.memory, Recalled(thing, flat, flat[:, 0], Placement(turn, flat, flat)), photo.rays)
+        mine, true = box_of(drawn[:, 3:]), box_of(photo.picture[None, 3:])
+        errors = compare(drawn, photo.picture[None]) - DISBELIEF * belief[thing, side]
+        chosen: list[int] = []
+        for index in errors.argsort().tolist():
+            known = [one for one in chosen if thing[one] == thing[index]]
+            gaps = [int((side[one] - side[index]) % SIDES) for one in known]
+            if all(APART <= gap <= SIDES - APART for gap in gaps):
+                chosen.append(index)
+            if len(chosen) == hypotheses:
+                break
+        return [_placed(photo.camera, thing[i : i + 1], turn[i : i + 1], mine[i], true[0]) for i in chosen]
+
+
+def _placed(
+    camera: Cameras, thing: Tensor, turn: Float[Tensor, "1"], mine: Float[Tensor, "4"], true: Float[Tensor, "4"]
+) -> Recalled:
+    """A thing at the size and place at which its box becomes the true one."""
+    size = 0.5 * torch.log(true[2:] / mine[2:]).sum().clamp(-1.5, 1.5)
+    reach = camera.distance[0] * torch.tan(0.5 * camera.fov_y_rad[0])
+    aside = (true[:2] - torch.exp(size) * mine[:2]) * reach
+    x, y, z = (aside[0] * camera.c2w[0, :3, 0] - aside[1] * camera.c2w[0, :3, 1]).unbind()
+    cos, sin = torch.cos(turn[0]), torch.sin(turn[0])
+    shift = torch.stack([cos * x - sin * y, sin * x + cos * y, z])[None]
+    flat = torch.zeros_like(shift)
+    return Recalled(thing, flat, flat[:, 0], Placement(turn, size.expand(1, 3), shift))
+
+
+def compare(drawn: Float[Tensor, "B 4 S S"], photo: Float[Tensor, "1 4 S S"]) -> Float[Tensor, "B"]:
+    """How unlike a photo pictures are, whatever the size, the place, and to some degree the proportions."""
+    boxes, true = box_of(drawn[:, 3:]), box_of(photo[:, 3:])
+    one, other = (crop(each, box, COMPARED_SIDE) for each, box in ((drawn, boxes), (photo, true)))
+    weight = one.new_tensor([0.2] * 3 + [1.0]).view(4, 1, 1)
+    off = (weight * (one - other).square()).sum(dim=(1, 2, 3)) / other[:, 3].sum(dim=(1, 2))
+    shape = torch.log((boxes[:, 2] / boxes[:, 3]) / (true[:, 2] / true[:, 3]))
+    return off + SHAPE_WEIGHT * shape.square()
+
+
+def box_of(opacity: Float[Tensor, "B 1 H W"]) -> Float[Tensor, "B 4"]:
+    """Centre and half sides, x and y in [-1, 1] with y down, of what is opaque; all of a picture that is empty."""
+    found = []
+    for across in (1, 2):
+        solid = opacity[:, 0].amax(dim=across) > SOLID
+        count = solid.shape[1]
+        first, last = solid.int().argmax(dim=1), count - solid.int().flip(1).argmax(dim=1)
+        found.append((2.0 * first / count - 1.0, 2.0 * last / count - 1.0))
+    (left, right), (top, bottom) = found
+    return 0.5 * torch.stack([left + right, top + bottom, right - left, bottom - top], dim=1)
+
+
+def crop(planes: Float[Tensor, "B C H W"], box: Float[Tensor, "B 4"], side: int) -> Float[Tensor, "B C s s"]:
+    """What lies in boxes, each two samples wide where a pixel is one."""
+    affine = torch.cat([torch.diag_embed(box[:, 2:]), box[:, :2, None]], dim=2)
+    grid = torch.nn.functional.affine_grid(affine, [len(box), planes.shape[1], 2 * side, 2 * side], align_corners=False)
+    fine = torch.nn.functional.grid_sample(planes.expand(len(box), -1, -1, -1), grid, align_corners=False)
+    return torch.nn.functional.avg_pool2d(fine, 2)
+
+
+def crop_to_object(
+    planes: Float[Tensor, "B C H W"], opacity: Float[Tensor, "B 1 H W"], side: int
+) -> Float[Tensor, "B C s s"]:
+    """Pictures about their objects, which are centred, of one size and of their own proportions."""
+    box = box_of(opacity)
+    half = box[:, 2:].amax(dim=1, keepdim=True) / FILL
+    return crop(planes, torch.cat([box[:, :2], half, half], dim=1), side)

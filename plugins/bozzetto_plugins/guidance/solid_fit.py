@@ -1,0 +1,147 @@
+"""Stretch, turn, move and paint a remembered thing until it looks like a photo, by least squares."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from bozzetto.math.photos import resize_masked
+from bozzetto.types import Cameras, Rays, Reference
+from bozzetto_plugins.guidance.camera_unet import Recalled
+from bozzetto_plugins.guidance.solid_memory import Placement, SolidMemory
+
+SIDE = 40
+"""Pixels of the pictures that are compared."""
+STEPS = (0.05, 0.04, 0.04, 0.04, 0.03, 0.03, 0.03)
+"""Turn (radians), logarithms of stretch (3), shift (3): what is tried to see where it leads."""
+SPREAD = (0.15, 0.12, 0.12, 0.12, 0.12, 0.12, 0.12)
+"""How far each is expected to be from what was guessed; of stretch, from the mean of the three."""
+SIZE_SPREAD = 0.5
+"""Of the logarithm of size."""
+DOUBT = 0.06
+"""How much of a pixel's error is worth one of these."""
+MOST = 0.3
+"""The largest change of one number in one step."""
+BLURS = (5, 5, 5, 3, 3, 3, 3, 3)
+"""Pixels over which pictures are averaged, step by step: first where things are, then their edges."""
+COLOUR_WEIGHT = 0.6
+PROBE = 0.7
+"""A grey whose tones are not clamped."""
+WORTH_PAINT = 0.7
+"""A paint that leaves more than so much of the error is no paint."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A photo, small, and the rays of its pixels."""
+
+    picture: Float[Tensor, "4 S S"]
+    """Colour, multiplied by opacity, and opacity."""
+    rays: Rays
+    camera: Cameras
+
+    @classmethod
+    def of(cls, photo: Reference, camera: Cameras, device: torch.device, side: int = SIDE) -> Seen:
+        """A photo as if `camera` had taken it."""
+        image, mask = resize_masked(photo.image, photo.mask, (side, side))
+        small = Cameras(camera.c2w.to(device), camera.fov_y_rad.to(device), side, side)
+        picture = torch.cat([image * mask, mask], dim=-1).permute(2, 0, 1)
+        return cls(picture.to(device).float(), small.rays(), small)
+
+    @property
+    def area(self) -> Float[Tensor, ""]:
+        """Pixels that are object, at least one."""
+        return self.picture[3].sum().clamp(min=1.0)
+
+
+@dataclass(frozen=True)
+class Fit:
+    """How like a photo one thing can be made."""
+
+    recalled: Recalled
+    """Of one row."""
+    error: float
+    """What is left of the squared difference, in units of the object's area, and what the changes cost."""
+
+
+def draw(memory: SolidMemory, recalled: Recalled, rays: Rays) -> Float[Tensor, "B 4 S S"]:
+    """What each row looks like along the rays of one image: colour, multiplied by opacity, and opacity."""
+    count = len(recalled.thing)
+    _, height, width = rays.image_shape
+    same = Rays(rays.origin.repeat(count, 1), rays.direction.repeat(count, 1), (count, height, width))
+    drawn = memory.draw(recalled.thing, same, recalled.paint, recalled.painted, recalled.placement)
+    return torch.cat(list(drawn), dim=-1).permute(0, 3, 1, 2)
+
+
+def fit(memory: SolidMemory, photo: Seen, guess: Recalled) -> Fit:
+    """The thing of `guess`, of one row, where it looks most like the photo nearby.
+
+    Levenberg's and Marquardt's damped least squares (Marquardt 1963), slopes by differences: a march through occupied
+    cells has none.
+    """
+    start = numbers_of(guess)
+    now, damping = start, 0.1
+    blur = BLURS[0]
+    left = _residuals(memory, photo, guess, start[None], start, blur)[0]
+    for blur_next in BLURS:
+        if blur_next != blur:
+            blur, left = blur_next, _residuals(memory, photo, guess, now[None], start, blur_next)[0]
+        steps = torch.diag(now.new_tensor(STEPS))
+        slopes = ((_residuals(memory, photo, guess, now + steps, start, blur) - left) / steps.diagonal()[:, None]).T
+        normal = slopes.T @ slopes
+        for _ in range(2):
+            damped = normal + damping * torch.diag(normal.diagonal() + 1e-4)
+            change = torch.linalg.solve(damped, -slopes.T @ left).clamp(-MOST, MOST)
+            tried = _residuals(memory, photo, guess, (now + change)[None], start, blur)[0]
+            if tried.square().sum() < left.square().sum():
+                now, left, damping = now + change, tried, 0.3 * damping
+                break
+            damping = 5.0 * damping
+    return Fit(at(guess, now[None]), float(left.square().sum()))
+
+
+def numbers_of(recalled: Recalled) -> Float[Tensor, "7"]:
+    """Turn, stretch and shift of the first row."""
+    assert recalled.placement is not None
+    turn, stretch, shift = recalled.placement
+    return torch.cat([turn[:1], stretch[0], shift[0]])
+
+
+def at(recalled: Recalled, numbers: Float[Tensor, "B 7"]) -> Recalled:
+    """The first row's thing and paint, placed by each row of numbers."""
+    count = len(numbers)
+    place = Placement(numbers[:, 0], numbers[:, 1:4], numbers[:, 4:7])
+    thing, paint, painted = recalled.thing[:1], recalled.paint[:1], recalled.painted[:1]
+    return Recalled(thing.expand(count), paint.expand(count, -1), painted.expand(count), place)
+
+
+def with_paint(memory: SolidMemory, photo: Seen, recalled: Recalled) -> Recalled:
+    """One row, painted as the photo is if that explains it clearly better than its own colours."""
+    shade = torch.tensor([0.0, 0.0, PROBE], device=photo.picture.device)[:, None].expand(-1, 3)
+    three = at(recalled, numbers_of(recalled).expand(3, -1))
+    put = torch.tensor([0.0, 1.0, 1.0], device=photo.picture.device)
+    own, black, grey = draw(memory, three._replace(paint=shade, painted=put), photo.rays)[:, :3]
+    share, wanted = (grey - black) / PROBE, photo.picture[:3]
+    paint = (share * (wanted - black)).sum(dim=(1, 2)) / share.square().sum(dim=(1, 2)).clamp(min=1e-3)
+    paint = paint.clamp(0.0, 1.0)
+    errors = [(one - wanted).square().sum() for one in (own, black + share * paint[:, None, None])]
+    painted = float(errors[1] < WORTH_PAINT * errors[0])
+    return recalled._replace(paint=painted * paint[None], painted=recalled.painted.new_full((1,), painted))
+
+
+def _residuals(
+    memory: SolidMemory, photo: Seen, guess: Recalled, numbers: Float[Tensor, "B 7"], start: Float[Tensor, "7"],
+    blur: int,
+) -> Float[Tensor, "B N"]:  # fmt: skip
+    """What is wrong with each row of numbers: pixels, and how far it is from what is expected."""
+    off = draw(memory, at(guess, numbers), photo.rays) - photo.picture
+    off = torch.nn.functional.avg_pool2d(off, blur, stride=1, padding=blur // 2)
+    weight = off.new_tensor([COLOUR_WEIGHT] * 3 + [1.0]).view(4, 1, 1)
+    change = numbers - torch.cat([start[:1], torch.zeros_like(start[1:])])
+    size = numbers[:, 1:4].mean(dim=1, keepdim=True)
+    change = torch.cat([change[:, :1], change[:, 1:4] - size, change[:, 4:]], dim=1)
+    doubts = torch.cat([change / change.new_tensor(SPREAD), size / SIZE_SPREAD], dim=1)
+    return torch.cat([(off * weight).flatten(1) / photo.area.sqrt(), DOUBT * doubts], dim=1)

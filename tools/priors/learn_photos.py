@@ -1,0 +1,206 @@
+"""Learn to tell in a photo which piece it shows, and from which side: the image encoder of the photo prior.
+
+python learn_photos.py --views RUN/views --out RUN/photos --minutes 12
+
+The views are cropped to their objects once, and kept; every picture is lit, painted, stretched and moved anew. What is
+told exactly elsewhere, from how high and how far a photo was taken, is not learned.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int, UInt8
+from torch import Tensor, nn
+from transformers import ResNetConfig, ResNetForImageClassification
+
+from bozzetto_plugins.guidance.photo_recall import SIDES, crop_to_object
+from captions import COLORS
+from objects import PIECES
+from training import keep_memory_mapped, mixed_precision
+from views import HELD_OUT_EVERY, LUMA, TONES
+
+SIZE = 64
+"""Pixels of what the encoder sees."""
+BATCH, RATE = 64, 2e-3
+PAINTED = 0.4
+"""Share of pictures with another colour than the piece's own."""
+STRETCH, MOVE = 0.12, 0.05
+"""How far framing and proportions vary, as a share of the picture."""
+BRIGHTNESS, TINT = (0.75, 1.2), 0.1
+
+
+@dataclass(frozen=True)
+class Crops:
+    """Views of N pieces, V of each, cropped to their objects; in 255ths."""
+
+    surface: UInt8[np.ndarray, "N V S S 8"]
+    """Albedo (3), opacity, normal (3) from -1 to 1, and whether it takes paint; all but opacity times opacity."""
+    azimuth_deg: Float[Tensor, "N V"]
+    main_luma: Float[Tensor, "N"]
+
+
+def read_crops(paths: list[Path], kept: Path) -> Crops:
+    """The crops of all pieces in `paths`, made where `kept` does not hold them yet."""
+    file, facts = kept.with_suffix(".npy"), kept.with_suffix(".npz")
+    if not facts.exists():
+        count = min(len(np.load(path)["camera"]) for path in paths)
+        surface = np.lib.format.open_memmap(file, "w+", np.uint8, (len(paths), count, SIZE, SIZE, 8))
+        azimuth, luma = np.zeros((len(paths), count), "f4"), np.zeros(len(paths), "f4")
+        for row, path in enumerate(paths):
+            with np.load(path) as arrays:
+                surface[row] = crops_of(arrays["albedo"][:count], arrays["normal"][:count])
+                azimuth[row], luma[row] = arrays["camera"][:count, 0], arrays["main_luma"]
+        surface.flush()
+        np.savez(facts, azimuth=azimuth, luma=luma)
+    with np.load(facts) as arrays:
+        azimuth, luma = torch.from_numpy(arrays["azimuth"]), torch.from_numpy(arrays["luma"])
+    return Crops(np.load(file, mmap_mode="r"), azimuth, luma)
+
+
+def crops_of(albedo: UInt8[np.ndarray, "V H W 4"], normal: UInt8[np.ndarray, "V H W 4"]) -> np.ndarray:
+    """`Crops.surface` of one piece."""
+    planes = torch.cat([torch.from_numpy(each).float() / 255.0 for each in (albedo, normal)], dim=-1)
+    opacity = planes[..., 3:4]
+    planes = torch.cat([planes[..., :3] * opacity, opacity, planes[..., 4:] * opacity], dim=-1)
+    cropped = crop_to_object(planes.permute(0, 3, 1, 2), opacity.permute(0, 3, 1, 2), SIZE)
+    return (255.0 * cropped.permute(0, 2, 3, 1)).round().to(torch.uint8).numpy()
+
+
+def draw_pictures(
+    surface: Float[Tensor, "B S S 8"], main_luma: Float[Tensor, "B"], generator: torch.Generator
+) -> Float[Tensor, "B 3 S S"]:
+    """Pictures over white in [-1, 1] of what was cropped: under a random light, in a random colour, moved a little."""
+    count = len(surface)
+
+    def uniform(low: float, high: float, *shape: int) -> Tensor:
+        return low + (high - low) * torch.rand(count, *shape, generator=generator)
+
+    albedo, opacity, normal, takes = surface.split([3, 1, 3, 1], dim=-1)
+    towards = torch.randn(count, 3, generator=generator)
+    towards[:, 2] = towards[:, 2].abs() + 0.2
+    light = nn.functional.normalize(towards, dim=1)[:, None, None]
+    ambient = uniform(0.5, 0.9, 1, 1, 1)
+    lit = ambient + (1.0 - ambient) * ((2.0 * normal - opacity) * light).sum(-1, keepdim=True).clamp(min=0.0)
+    palette = torch.tensor(list(COLORS.values()))
+    paint = palette[torch.randint(len(palette), (count,), generator=generator)] + uniform(-0.1, 0.1, 3)
+    put = (torch.rand(count, generator=generator) < PAINTED).float()[:, None, None, None]
+    tone = ((albedo @ torch.tensor(LUMA) + 0.1) / (main_luma[:, None, None] + 0.1)).clamp(*TONES)[..., None]
+    share = put * takes / opacity.clamp(min=1e-3)
+    colour = torch.lerp(albedo, tone * paint.clamp(0.0, 1.0)[:, None, None] * opacity, share.clamp(0.0, 1.0))
+    gain = uniform(*BRIGHTNESS, 1, 1, 1) * uniform(1.0 - TINT, 1.0 + TINT, 1, 1, 3)
+    shown = torch.cat([(colour * lit * gain).minimum(opacity), opacity], dim=-1).permute(0, 3, 1, 2)
+    scale, move = torch.exp(uniform(-STRETCH, STRETCH, 2)), uniform(-MOVE, MOVE, 2)
+    affine = torch.cat([torch.diag_embed(scale), 2.0 * move[..., None]], dim=-1)
+    grid = nn.functional.affine_grid(affine, list(shown.shape), align_corners=False)
+    moved = nn.functional.grid_sample(shown, grid, align_corners=False)
+    return 2.0 * (moved[:, :3] + 1.0 - moved[:, 3:]) - 1.0
+
+
+def build_encoder(things: int) -> ResNetForImageClassification:
+    """An untrained network with a score for every side of every thing."""
+    config = ResNetConfig(
+        embedding_size=32, hidden_sizes=[32, 64, 128, 256], depths=[1, 1, 1, 1], layer_type="basic",
+        num_labels=things * SIDES, image_size=SIZE, projection_dim=things * SIDES,
+    )  # fmt: skip
+    return ResNetForImageClassification(config)
+
+
+def loss_of(
+    logits: Float[Tensor, "B L"], thing: Int[Tensor, "B"], azimuth_deg: Float[Tensor, "B"]
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The loss; and of each picture, whether the thing was told right, and whether the side was to a neighbour."""
+    scores = logits.unflatten(1, (-1, SIDES))
+    of_thing = scores.logsumexp(dim=2)
+    place = azimuth_deg / (360.0 / SIDES)
+    low, share = place.floor().long(), (place - place.floor())[:, None]
+    mine = scores[torch.arange(len(thing)), thing]
+    sides = mine.log_softmax(dim=1)
+    near, next_one = (sides.gather(1, (at % SIDES)[:, None]) for at in (low, low + 1))
+    loss = nn.functional.cross_entropy(of_thing, thing, label_smoothing=0.05)
+    loss = loss - 0.5 * ((1.0 - share) * near + share * next_one).mean()
+    off = (mine.argmax(dim=1) - low) % SIDES
+    return loss, of_thing.argmax(dim=1) == thing, (off <= 2) | (off == SIDES - 1)
+
+
+@torch.no_grad()
+def held_out_scores(
+    encoder: ResNetForImageClassification, crops: Crops, generator: torch.Generator
+) -> dict[str, float]:
+    """Shares told right of the views that were not learned from."""
+    encoder.eval()
+    rights, sides = [], []
+    for view in range(HELD_OUT_EVERY // 2, crops.surface.shape[1], HELD_OUT_EVERY):
+        surface = torch.from_numpy(crops.surface[:, view].astype("f4")) / 255.0
+        logits = encoder(pixel_values=draw_pictures(surface, crops.main_luma, generator)).logits
+        _, right, side = loss_of(logits, torch.arange(len(logits)), crops.azimuth_deg[:, view])
+        rights.append(right)
+        sides.append(side)
+    encoder.train()
+    return {
+        name: round(float(torch.cat(each).float().mean()), 3) for name, each in (("thing", rights), ("side", sides))
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--views", type=Path, required=True, help="made by views.py")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--minutes", type=float, default=12.0)
+    args = parser.parse_args()
+    keep_memory_mapped()
+    args.out.mkdir(parents=True, exist_ok=True)
+    torch.manual_seed(0)
+    torch.set_num_threads(1)
+    stems = [piece.key.replace("/", "__") for piece in PIECES.values()]
+    paths = [path for path in (args.views / f"{stem}.npz" for stem in stems) if path.exists()]
+    listed = args.out / "pieces.json"
+    if listed.exists():
+        paths = [args.views / f"{stem}.npz" for stem in json.loads(listed.read_text(encoding="utf-8"))]
+    else:
+        listed.write_text(json.dumps([path.stem for path in paths]), encoding="utf-8")
+    crops = read_crops(paths, args.out / "crops")
+    train(crops, args.out / "encoder", args.minutes)
+
+
+def train(crops: Crops, folder: Path, minutes: float) -> None:
+    """Write the encoder that has learned from all crops but the held-out ones."""
+    generator = torch.Generator().manual_seed(0)
+    encoder = build_encoder(len(crops.surface))
+    adam = torch.optim.AdamW(encoder.parameters(), RATE, betas=(0.9, 0.99), weight_decay=0.02)
+    views = [v for v in range(crops.surface.shape[1]) if v % HELD_OUT_EVERY != HELD_OUT_EVERY // 2]
+    start, step, done, shares = time.monotonic(), 0, 0.0, []
+    while done < 1.0:
+        done = min(1.0, (time.monotonic() - start) / (60.0 * minutes))
+        for group in adam.param_groups:
+            group["lr"] = RATE * min(1.0, (step + 1) / 100) * (0.01 + 0.99 * (1.0 - done))
+        thing = torch.randint(len(crops.surface), (BATCH,), generator=generator)
+        view = torch.tensor(views)[torch.randint(len(views), (BATCH,), generator=generator)]
+        surface = torch.from_numpy(crops.surface[thing.numpy(), view.numpy()].astype("f4")) / 255.0
+        pictures = draw_pictures(surface, crops.main_luma[thing], generator)
+        with mixed_precision():
+            logits = encoder(pixel_values=pictures).logits
+        loss, *right = loss_of(logits.float(), thing, crops.azimuth_deg[thing, view])
+        adam.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(encoder.parameters(), 1.0)
+        adam.step()
+        step += 1
+        shares.append([float(loss.detach()), *(float(each.float().mean()) for each in right)])
+        if step % 100 == 0 or done >= 1.0:
+            loss_mean, thing_mean, side_mean = np.mean(shares, axis=0).round(3).tolist()
+            told = {"step": step, "loss": loss_mean, "thing": thing_mean, "side": side_mean}
+            print(json.dumps(told | {"minutes": round(done * minutes, 1)}), flush=True)
+            shares = []
+    print(json.dumps({"held_out": held_out_scores(encoder, crops, generator)}), flush=True)
+    encoder.eval().save_pretrained(folder)
+
+
+if __name__ == "__main__":
+    main()
