@@ -40,7 +40,8 @@ def test_a_run_is_found_where_it_was_started(tmp_path: Path) -> None:
     home = tmp_path / "runs" / "a-red-chair-2" / "dreamfusion-sd" / "a-red-chair-1a2b3c"
     home.mkdir(parents=True)
     stages = {"main": {"finished": False}}
-    (home / "manifest.json").write_text(json.dumps({"stages": stages}))
+    (home / "recipe.yaml").write_text("summary: a run")
+    (home / "manifest.json").write_text(json.dumps({"profile": "cpu", "stages": stages}))
     folder = run.folder(tmp_path)
     assert folder.path == home and not quality.is_finished(folder)
 

@@ -131,7 +131,7 @@ def test_noise_and_velocity_models_that_agree_give_the_same_gradient(tiny_folder
     assert velocity.denoiser.prediction == "v_prediction"
     predict = epsilon.denoiser.predict
 
-    def as_velocity(noisy: Tensor, timestep: Tensor, text: Tensor) -> Tensor:
+    def as_velocity(noisy: Tensor, timestep: Tensor, text: Tensor, cameras: None = None) -> Tensor:
         alpha_bar = velocity.denoiser.alpha_bar(timestep)[:, None, None, None]
         return (predict(noisy, timestep, text) - (1.0 - alpha_bar).sqrt() * noisy) / alpha_bar.sqrt()
 
@@ -277,7 +277,7 @@ def test_denoising_fully_with_a_perfect_denoiser_finds_the_image(tiny_folder: Fo
     denoiser = guidance.denoiser
     clean = torch.randn(2, 4, 8, 8, generator=torch.Generator().manual_seed(3))
 
-    def perfect(noisy: Tensor, timestep: Tensor, text: Tensor) -> Tensor:
+    def perfect(noisy: Tensor, timestep: Tensor, text: Tensor, cameras: None = None) -> Tensor:
         alpha_bar = denoiser.alpha_bar(timestep)
         signal, noise = signal_and_noise(alpha_bar)
         truth = clean.repeat(len(noisy) // 2, 1, 1, 1)
