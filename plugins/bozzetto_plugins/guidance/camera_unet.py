@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -83,7 +84,7 @@ class CameraUNet(ModelMixin, ConfigMixin):
         self,
         in_channels: int = 48, out_channels: int = 48, sample_size: int = 32, cross_attention_dim: int = 128,
         class_embed_type: str = "projection", projection_class_embeddings_input_dim: int = CAMERA_NUMBERS,
-        block_out_channels: tuple[int, ...] = (32, 64), norm_num_groups: int = 8, things: int = 1,
+        block_out_channels: Sequence[int] = (32, 64), norm_num_groups: int = 8, things: int = 1,
         grid_levels: int = 5, grid_features: int = 2, grid_base_resolution: int = 10, grid_finest_resolution: int = 80,
         grid_log2_table_size: int = 13, hidden_width: int = 32, occupancy_cells: int = 32, step_size: float = 0.02,
         draft_deviation: float = 0.05, told: Literal["text", "photo"] = "text", time_cond_proj_dim: None = None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -42,7 +43,7 @@ class PatchCodec(ModelMixin, ConfigMixin):
 
     @register_to_config
     def __init__(
-        self, latent_channels: int = 48, block_out_channels: tuple[int, ...] = (48, 48, 48), scaling_factor: float = 1.0
+        self, latent_channels: int = 48, block_out_channels: Sequence[int] = (48, 48, 48), scaling_factor: float = 1.0
     ) -> None:
         super().__init__()
         self.factor = 2 ** (len(block_out_channels) - 1)
