@@ -25,13 +25,13 @@ from bozzetto.cli import main as bozzetto
 
 PHOTO = Path(__file__).parents[1] / "configs" / "photos" / "hamburger.png"
 MESH = "v -0.4 -0.4 -0.4\nv 0.4 -0.4 -0.4\nv 0 0.4 -0.4\nv 0 0 0.4\nf 1 3 2\nf 1 2 4\nf 2 3 4\nf 3 1 4\n"
-"""In place of a mesh that a recipe names and nobody has: a tetrahedron."""
+"""A tetrahedron in place of a mesh that a recipe names and nobody has."""
 SIZES = {"views.height": 16, "views.width": 16, "views.eval_height": 16, "views.eval_width": 16, "views.batch_size": 1}
 
 
 @dataclass(frozen=True)
 class Result:
-    """What became of one recipe."""
+    """The outcome of one recipe."""
 
     path: Path
     converted: str
@@ -70,7 +70,7 @@ def call(*words: str) -> tuple[int, str]:
 
 
 def given(values: dict, photo: Path, folder: Path) -> list[str]:
-    """What a recipe leaves to its user, and files of theirs that are not here."""
+    """Overrides for what a recipe leaves to its user, and for files of theirs that are not here."""
     words = [f"image={photo}"] if "image" in values else []
     words += ["prompt=a red chair"] if values.get("prompt") == "???" or "image" in values else []
     mesh = folder / "mesh.obj"

@@ -146,7 +146,7 @@ def drop_rows_after(path: Path, step: int) -> None:
 
 
 FIRST_PICTURE_S = 2.0
-"""So long after a run's first step begins its first picture is drawn, whatever `image_every` says."""
+"""Seconds from the beginning of a run's first step to its first picture, whatever `image_every` says."""
 
 
 class Pictures(lightning.Callback):
@@ -161,7 +161,7 @@ class Pictures(lightning.Callback):
     ) -> None:
         self.folder, self.stage, self.config, self.now = folder, stage, config, now
         self.first_due = math.inf
-        """When the first picture is to be drawn."""
+        """The time at which the first picture is due."""
 
     def on_train_start(self, trainer: lightning.Trainer, system: System) -> None:
         if self.config.image_every and not any(self.folder.glob("*-[0-9]*.png")):

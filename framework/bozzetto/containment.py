@@ -19,16 +19,16 @@ from typing import Any, Generic, TypeVar
 T = TypeVar("T")
 
 LIMIT_S = 10.0
-"""How long listing a plugin, or importing a config of it, may take."""
+"""The time, in seconds, that listing a plugin, or importing a config of it, may take."""
 STRIKES = 5
 """A plugin that catches so many alarms, `ALARM_S` apart, ends the process."""
 ALARM_S = 0.5
 NATIVE_GRACE_S = 50.0
-"""How much longer native code may take, which an alarm cannot interrupt, before the process ends."""
+"""The further seconds given to native code, which an alarm cannot interrupt, before the process ends."""
 
 
 class Outcome(Generic[T]):
-    """What contained code returned, or why it did not."""
+    """The result of contained code, or the reason why there is none."""
 
     def __init__(self, value: T | None = None, fault: BaseException | None = None) -> None:
         self.value, self.fault = value, fault
@@ -153,7 +153,7 @@ def _too_long(limit_s: float) -> TimeoutError:
 
 
 def _end_process(owner: str) -> None:
-    """For a plugin that nothing else stops."""
+    """End the process, with a message, because of a plugin that nothing else stops."""
     dist = owner.partition(":")[0]
     text = f"error: the plugin {owner} cannot be stopped. Leave it out: BOZZETTO_DISABLE={dist}\n"
     os.write(2, text.encode("utf-8", "replace"))

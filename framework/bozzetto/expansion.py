@@ -1,4 +1,4 @@
-"""How large the values of a recipe become once their interpolations are followed, told without following them."""
+"""Size of the values of a recipe once their interpolations are followed, told without following them."""
 
 from __future__ import annotations
 

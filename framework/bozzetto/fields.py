@@ -1,4 +1,4 @@
-"""What a config says of its fields beside their type: ranges of numbers, and which texts name files. No torch here.
+"""Marks that a config puts on its fields beside their type: ranges of numbers, texts that name files. No torch here.
 
 `Annotated[float, Range(above=0.0, most=10.0)]` is checked when a recipe is read, and shown by `bozzetto plugins
 show` and the JSON schema. It is checked on direct construction too where `__post_init__` calls `check_fields(self)`.
@@ -45,7 +45,7 @@ class Range:
         return over and (number <= self.most if self.most is not None else number < typing.cast("Number", self.below))
 
     def __str__(self) -> str:
-        """As an interval: `[0, 1]`, `(0, 180)`."""
+        """The range as an interval: `[0, 1]`, `(0, 180)`."""
         low = f"[{_number(self.least)}" if self.least is not None else f"({_number(self.above)}"
         high = f"{_number(self.most)}]" if self.most is not None else f"{_number(self.below)})"
         return f"{low}, {high}"
@@ -72,9 +72,9 @@ class FilePath:
 
 
 FLOAT = Range(least=-LARGEST, most=LARGEST)
-"""What a float may be whose field says nothing: finite in 32 bits."""
+"""Range of a float whose field says nothing: finite in 32 bits."""
 INT = Range(least=-(2**63), most=2**63 - 1)
-"""What a whole number may be whose field says nothing: 64 bits."""
+"""Range of a whole number whose field says nothing: 64 bits."""
 
 Share = Annotated[float, Range(least=0.0, most=1.0)]
 """A probability or a part of a whole."""

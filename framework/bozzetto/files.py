@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 UNFINISHED = ".writing-"
-"""How the name of a file begins that is being written; one that stays was left by a killed process."""
+"""Beginning of the name of a file that is being written; one that stays was left by a killed process."""
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> Path:

@@ -30,17 +30,17 @@ class Accelerator:
 
 @dataclass(frozen=True)
 class CudaDriver:
-    """What the driver of NVIDIA's GPUs says."""
+    """Answers of the driver of NVIDIA's GPUs."""
 
     devices: int
-    """How many GPUs this process may use."""
+    """Number of GPUs that this process may use."""
     cuda: tuple[int, int]
     """The newest CUDA it can run, (major, minor)."""
 
 
 @dataclass(frozen=True)
 class TorchBuild:
-    """What the installed torch was built for."""
+    """The installed torch: what it was built for."""
 
     version: str
     cuda: tuple[int, int] | None
@@ -107,7 +107,7 @@ def _constants(tree: ast.Module) -> dict[str, object]:
 
 
 def cuda_device_count() -> int:
-    """How many GPUs the CUDA driver lets this process use; 0 without a driver."""
+    """Number of GPUs that the CUDA driver lets this process use; 0 without a driver."""
     driver = cuda_driver()
     return driver.devices if driver else 0
 

@@ -68,7 +68,7 @@ def overlay(base: Mapping[str, Any], top: Mapping[str, Any], keep_null: bool = F
 
 
 def same_type(one: object, two: object) -> bool:
-    """Whether two types can be one: equal, or equal but for the distribution, which only one of them names."""
+    """Tell if two types can be one: equal, or equal but for the distribution, which only one of them names."""
     if not isinstance(one, str) or not isinstance(two, str):
         return one == two
     (dist, _, name), (other_dist, _, other_name) = one.rpartition("/"), two.rpartition("/")
@@ -107,12 +107,12 @@ def parse_overrides(items: Iterable[str]) -> dict[str, Any]:
 
 
 def _reason(error: Exception) -> str:
-    """What is wrong with a value, without the place."""
+    """The fault of a value, without its place."""
     return str(error).split(": ", 1)[-1].rstrip(".") if isinstance(error, ConfigError) else "it is more than one"
 
 
 def _is_text(item: str) -> bool:
-    """Whether bytes of the command line could be decoded; Python keeps those that could not as lone surrogates."""
+    """Tell if bytes of the command line could be decoded; Python keeps those that could not as lone surrogates."""
     try:
         item.encode()
     except UnicodeEncodeError:

@@ -1,4 +1,4 @@
-"""What a recipe asks of this machine, checked before a run: files that are there, memory that is there. No torch here.
+"""Checks, before a run, that this machine has the files and the memory that a recipe asks for. No torch here.
 
 Beside `bozzetto.fields.FilePath`, a config may say what it takes at the very least, by methods without arguments:
 `least_bytes()`, main memory by the field that decides it; of a view source `pixels_per_step()`; of a renderer
@@ -9,6 +9,7 @@ Beside `bozzetto.fields.FilePath`, a config may say what it takes at the very le
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import replace
@@ -23,6 +24,8 @@ from bozzetto.recipe import Component, Recipe, Stage
 
 TRAINED_BYTES, LOCKED_BYTES = 16, 4
 """Per number: the parameter, its gradient and Adam's two moments; or itself alone."""
+LONGEST_NAME = 255
+"""Bytes in the name of a file, on every common file system."""
 GB = 1e9
 CGROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
@@ -52,6 +55,27 @@ def check_machine(
     for component in exporters:
         check_files(component)
         _check_least(component, memory_bytes)
+
+
+def check_output(recipe: Recipe) -> None:
+    """Raises `ConfigError` if a new run cannot make its folder in `output`."""
+    place = Path(recipe.output)
+    cure = "Choose another folder: output=FOLDER."
+    if any(len(os.fsencode(part)) > LONGEST_NAME for part in place.parts):
+        raise ConfigError(f"output: {shown(str(place), 300)} has a name of more than {LONGEST_NAME} bytes. {cure}")
+    for folder in (place, *place.parents):
+        try:
+            mode = folder.stat().st_mode
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except (OSError, ValueError) as error:
+            told = getattr(error, "strerror", None) or str(error)
+            raise ConfigError(f"output: {shown(str(place), 300)} cannot be used: {told}. {cure}") from error
+        if not stat.S_ISDIR(mode):
+            raise ConfigError(f"output: {shown(str(folder), 300)} is a file, and a folder is needed. {cure}")
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise ConfigError(f"output: nothing may be written in {shown(str(folder), 300)}. {cure}")
+        return
 
 
 def check_files(component: Component) -> None:

@@ -17,16 +17,16 @@ CLASSES = {
     "vae": ("AutoencoderKL", "PatchCodec"),
     "text_encoder": ("CLIPTextModel", "CLIPTextModelWithProjection"),
 }
-"""What the settings of a part may call their class."""
+"""Class names that the settings of a part may give, by part."""
 LARGEST_HEADER = 100_000_000
 """Bytes: the limit of the safetensors library."""
 LARGEST_NUMBER = 10_000_000
-"""Of the whole numbers in settings: sizes, counts and tokens stay far below."""
+"""The largest whole number in settings: sizes, counts and tokens stay far below."""
 MOST_LAYERS = 512
 MOST_NOISE_LEVELS = 100_000
 BYTES_OF = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "F8_E4M3": 1, "F8_E5M2": 1, "I64": 8, "I32": 4, "I16": 2, "I8": 1}
 BYTES_OF |= {"U64": 8, "U32": 4, "U16": 2, "U8": 1, "BOOL": 1}
-"""Of an element, by the names that headers use."""
+"""Bytes of an element, by the names that headers use for its type."""
 
 
 def check_folder(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""What a model folder in diffusers' format holds: its parts, and which of several weight files is read. No torch."""
+"""Contents of a model folder in diffusers' format: its parts, and the weight file that is read of several. No torch."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PARTS = ("unet", "vae", "text_encoder")
 POSED_PARTS = ("unet", "vae", "image_encoder")
 """The folders of a model that is given an image and a pose (Zero123), besides one of `PROJECTIONS`."""
 PROJECTIONS = ("clip_camera_projection", "cc_projection")
-"""What the two layouts of such models call the layer that joins image and pose."""
+"""Names of the layer that joins image and pose, one for each of the two layouts of such models."""
 CONFIGS = ("*.json", "*/*.json", "tokenizer/*")
 """Everything else that is read."""
 LARGEST_JSON = 1 << 26
@@ -50,7 +50,7 @@ def weights_in(part: Path, file_format: str = "safetensors") -> list[Path]:
 
 
 def missing_parts(folder: Path) -> list[str]:
-    """What a model folder lacks, in words; empty if it is whole."""
+    """The parts that a model folder lacks, in words; empty if it is whole."""
     lacking = [] if (folder / "model_index.json").is_file() else ["model_index.json is missing"]
     parts = parts_in(folder)
     for part in parts:
@@ -70,7 +70,7 @@ def pickled_parts(folder: Path) -> list[str]:
 
 
 def files_wanted(files: Sequence[str]) -> list[str]:
-    """Of a repository's files those to download: for each part one variant of its weights, in half precision if it has
+    """The files of a repository to download: for each part one variant of its weights, in half precision if it has
     them so, as safetensors if it has them so.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Which distribution a bare name in a recipe means, where several provide it."""
+"""Choice of the distribution that a bare name in a recipe means, where several provide it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bozzetto.spec import KINDS
 
 
 class Names:
-    """What names mean in one recipe: to a shipped recipe, first of all what its own distribution ships.
+    """Meanings of the names in one recipe: in a shipped recipe, first of all what its own distribution ships.
 
     Args:
         overrides: what the command line says, as nested values.
@@ -49,7 +49,7 @@ class Names:
         return self.registry.find(kind, name, place, prefer)
 
     def _shippers(self, place: str) -> list[str]:
-        """Who ships the file that says the name.
+        """The distributions that ship the file that says the name.
 
         A `type` is said by the value that won. Where the key is the name, as of a loss, it means what it meant to
         the first who said it, however many others have changed its weight.

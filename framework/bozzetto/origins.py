@@ -1,4 +1,4 @@
-"""Where a value of a recipe was given, file and line or command line, and which file a relative path means there."""
+"""Places where the values of a recipe were given, file and line or command line, and what relative paths mean there."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ class Origins:
     file: RecipeFile
     profile: str
     overrides: Sequence[str]
-    """As on the command line: `key=value`."""
+    """The overrides as on the command line: `key=value`."""
 
     def overridden(self, key: str, stage: str = "") -> bool:
-        """Whether an override gave the value of a dotted key, by itself or as a part of a larger one."""
+        """Tell if an override gave the value of a dotted key, by itself or as a part of a larger one."""
         keys = (key, f"stages.{stage}.{key}") if stage else (key,)
         names = [item.partition("=")[0] for item in self.overrides]
         return any(key == name or key.startswith((f"{name}.", f"{name}[")) for name in names for key in keys)
 
     def place_of(self, error: UserError) -> str:
-        """Where the value that an error is about was given: `path:line` or `command line`."""
+        """Place where the value that an error is about was given: `path:line` or `command line`."""
         key = first_key(error)
         if self.overridden(key, error.stage):
             return "command line"

@@ -1,4 +1,4 @@
-"""What overrides on the command line reach, and what they do not."""
+"""Reach of the overrides on the command line: the stages they act on, and those they do not."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which parameters a component will have, as data: so `bozzetto check` knows them without torch.
+"""The parameters that a component will have, as data: so `bozzetto check` knows them without torch.
 
 A config may have a method `parameter_specs`, which gets what the component's constructor gets after the config (a
 material: the geometry's `feature_count`; a renderer: its `radius`; others: nothing) and returns a `ParameterSpec` by
@@ -52,7 +52,7 @@ def under(prefix: str, specs: Specs) -> dict[str, ParameterSpec]:
 
 
 def specs_of(component: Component, arguments: tuple[Any, ...]) -> dict[str, ParameterSpec] | None:
-    """What a component declares; None if it declares nothing, or an argument is not known either.
+    """The parameters a component declares; None if it declares nothing, or an argument is not known either.
 
     Raises:
         PluginError: its `parameter_specs` failed.
@@ -68,23 +68,23 @@ def specs_of(component: Component, arguments: tuple[Any, ...]) -> dict[str, Para
 
 
 def arguments_of(part: str, stage: Stage) -> tuple[Any, ...]:
-    """What the constructor of a part gets after its config; None within it for what the geometry does not tell."""
+    """Arguments of the constructor of a part after its config; None for those that the geometry does not tell."""
     read = {"material": ("feature_count",), "renderer": ("radius",)}
     return tuple(getattr(stage.geometry.config, name, None) for name in read.get(part, ()))
 
 
 def stage_specs(stage: Stage) -> dict[str, dict[str, ParameterSpec] | None]:
-    """What each part of a stage declares."""
+    """The parameters that each part of a stage declares."""
     return {part: specs_of(getattr(stage, part), arguments_of(part, stage)) for part in PARTS}
 
 
 def matches(name: str, prefix: str) -> bool:
-    """Whether `prefix` is a parameter's name or one of its parents."""
+    """Tell if `prefix` is a parameter's name or one of its parents."""
     return name == prefix or name.startswith(prefix + ".")
 
 
 def check_rates(prefixes: Iterable[str], trained: Iterable[str], unknown: Iterable[str] = ()) -> None:
-    """Each prefix in `lr_of` must match a parameter, or be a whole part: a background may be exchanged for one without.
+    """Check that each prefix in `lr_of` matches a parameter, or is a whole part, which may be exchanged.
 
     Args:
         trained: the names of all parameters that the optimiser gets.
@@ -103,7 +103,7 @@ def check_rates(prefixes: Iterable[str], trained: Iterable[str], unknown: Iterab
 
 
 def check_stage_rates(stage: Stage) -> None:
-    """The same for a stage, as far as its components declare their parameters."""
+    """The same check of a stage, as far as its components declare their parameters."""
     declared = stage_specs(stage)
     trained = [
         f"{part}.{name}" for part, specs in declared.items() for name, spec in (specs or {}).items() if spec.trained
@@ -115,7 +115,7 @@ def check_stage_rates(stage: Stage) -> None:
 
 
 def differences(part: str, stage: Stage, before: Stage) -> str:
-    """Why a part of one type in both stages cannot share its parameters, in words; empty if it can, or nobody knows."""
+    """The reason why a part of one type in both stages cannot share its parameters; empty if it can or is unknown."""
     ours, theirs = getattr(stage, part), getattr(before, part)
     arguments = arguments_of(part, stage)
     our_specs, their_specs = specs_of(ours, arguments), specs_of(theirs, arguments_of(part, before))
@@ -148,7 +148,7 @@ def unlike_fields(ours: Any, theirs: Any, prefix: str = "") -> list[tuple[str, A
 
 
 def _decides(component: Component, arguments: tuple[Any, ...], path: str, value: Any, shapes: object) -> bool:
-    """Whether the shapes of parameters change with one field."""
+    """Tell if the shapes of parameters change with one field."""
     try:
         changed = replace(component, config=_with(component.config, path, value))
         specs = specs_of(changed, arguments)

@@ -1,4 +1,4 @@
-"""Whether a recipe reads the photo it was given. Imports no torch."""
+"""A check that a recipe reads the photo it was given. Imports no torch."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from bozzetto.errors import ConfigError
 from bozzetto.recipe import Recipe
 
 READS = "reference"
-"""What a view source that holds a photo says in its manifest's `provides`."""
+"""The word in `provides` of the manifest of a view source that holds a photo."""
 
 
 def require_reader(recipe: Recipe) -> None:

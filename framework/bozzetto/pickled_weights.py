@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import tempfile
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -14,10 +17,11 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from bozzetto.errors import ModelError
+from bozzetto.files import UNFINISHED, write_atomically, write_text
 from bozzetto.model_folder import CONFIGS, parts_in, weights_in
 
 STAMP = "converted.json"
-"""What a converted folder was made of: name, size and time of each file of weights."""
+"""File that says what a converted folder was made of: name, size and time of each file of weights."""
 
 
 def with_safetensors(folder: Path) -> Path:
@@ -28,21 +32,17 @@ def with_safetensors(folder: Path) -> Path:
     """
     folder = folder.resolve()
     target, stamp = folder.with_name(f"{folder.name}-safetensors"), _stamp(folder)
-    if target.is_dir() and _read_stamp(target) == stamp:
+    if _is_made(target, stamp):
         return target
     try:
-        temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=folder.parent))
-        try:
-            _write(folder, temporary, stamp)
-            if _read_stamp(target) is not None:
-                shutil.rmtree(target)  # of weights that have changed since
-            temporary.chmod(0o755)
-            temporary.replace(target)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+        with _held(folder) as alone:
+            if alone:
+                _remove_unfinished(target)
+            if not _is_made(target, stamp):  # another process was faster
+                _make(folder, target, stamp)
     except OSError as error:
-        if target.is_dir() and _read_stamp(target) == stamp:
-            return target  # another process was faster
+        if _is_made(target, stamp):
+            return target
         raise ModelError(
             f"The weights in {folder} are .bin files, to be converted to safetensors once, and {target} cannot be "
             f"written: {error.strerror or error}. Copy the model to where you may write, or convert it elsewhere."
@@ -79,6 +79,46 @@ def read_pickle(path: Path) -> dict[str, Tensor]:
     return values
 
 
+@contextmanager
+def _held(folder: Path) -> Iterator[bool]:
+    """Wait until no other process converts a folder and keep others waiting; False where folders cannot be locked."""
+    handle = None
+    try:
+        import fcntl
+
+        handle = os.open(folder, os.O_RDONLY)
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        alone = True
+    except (ImportError, OSError):  # not on Windows, nor on every network's disk
+        alone = False
+    try:
+        yield alone
+    finally:
+        if handle is not None:
+            os.close(handle)
+
+
+def _remove_unfinished(target: Path) -> None:
+    """Remove what killed conversions to `target` have left beside it."""
+    named = re.compile(rf"{re.escape(UNFINISHED)}[^-]+-{re.escape(target.name)}")
+    for path in target.parent.iterdir():
+        if named.fullmatch(path.name):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _make(folder: Path, target: Path, stamp: object) -> None:
+    """Convert into a folder beside `target`, then give it that name."""
+    temporary = Path(tempfile.mkdtemp(prefix=UNFINISHED, suffix=f"-{target.name}", dir=folder.parent))
+    try:
+        _write(folder, temporary, stamp)
+        if _read_stamp(target) is not None:
+            shutil.rmtree(target)  # of weights that have changed since
+        temporary.chmod(0o755)
+        temporary.replace(target)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
 def _write(folder: Path, target: Path, stamp: object) -> None:
     """Fill `target`: settings are copied, safetensors linked or copied, pickles converted."""
     for path in sorted({path for pattern in CONFIGS for path in folder.glob(pattern) if path.is_file()}):
@@ -93,11 +133,11 @@ def _write(folder: Path, target: Path, stamp: object) -> None:
             tensors = {name: tensor for path in pickles for name, tensor in read_pickle(path).items()}
             base = "model" if pickles[0].name.startswith("pytorch_model") else "diffusion_pytorch_model"
             _save(tensors, target / part / f"{base}.safetensors")
-    (target / STAMP).write_text(json.dumps(stamp, indent=2), encoding="utf-8")
+    write_text(target / STAMP, json.dumps(stamp, indent=2))
 
 
 def _save(tensors: dict[str, Tensor], path: Path) -> None:
-    """As safetensors, which take no two names for one memory."""
+    """Write tensors as safetensors, which take no two names for one memory."""
     seen: set[int] = set()
     own = {}
     for name, tensor in tensors.items():
@@ -105,7 +145,7 @@ def _save(tensors: dict[str, Tensor], path: Path) -> None:
         own[name] = tensor.clone().contiguous() if place in seen else tensor.contiguous()
         seen.add(place)
     path.parent.mkdir(exist_ok=True)
-    save_file(own, path, metadata={"format": "pt"})
+    write_atomically(path, lambda temporary: save_file(own, temporary, metadata={"format": "pt"}))
 
 
 def _copy(path: Path, target: Path) -> None:
@@ -125,6 +165,10 @@ def _stamp(folder: Path) -> dict[str, list[int]]:
     files = [path for part in parts_in(folder) for path in weights_in(folder / part, "bin")]
     facts = {path: path.stat() for path in files}
     return {f"{path.parent.name}/{path.name}": [fact.st_size, fact.st_mtime_ns] for path, fact in facts.items()}
+
+
+def _is_made(target: Path, stamp: object) -> bool:
+    return target.is_dir() and _read_stamp(target) == stamp
 
 
 def _read_stamp(target: Path) -> object:

@@ -14,13 +14,13 @@ from bozzetto.math.schedules import LAST_STEP, Schedule
 from bozzetto.registry import Entry
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
-"""Where a recipe may train; `cuda:1` is the second GPU."""
+"""Devices that a recipe may train on; `cuda:1` is the second GPU."""
 DEVICE_PATTERN = r"auto|cpu|mps|cuda(:[0-9]{1,2})?"
-"""A regular expression of the same."""
+"""The devices that a recipe may train on, as a regular expression."""
 Seed = Annotated[int, Range(least=0, most=2**63 - 1)]
-"""What torch's generators take, on every device."""
+"""A seed that torch's generators take on every device."""
 Weight = Annotated[Schedule, Range(least=-1e9, most=1e9)]
-"""Of a loss."""
+"""The weight of a loss."""
 LearningRate = Annotated[Schedule, Range(least=0.0, most=10.0)]
 Decay = Annotated[float, Range(least=0.0, most=0.999999)]
 Every = Annotated[int, Range(least=1, most=LAST_STEP)]
@@ -250,9 +250,9 @@ class Recipe:
     image: str = ""
     """Absolute path of a photo of what to make; empty: none."""
     notices: tuple[str, ...] = ()
-    """What whoever runs it should be told: overrides that do not reach every stage."""
+    """Notices for the person who runs it: overrides that do not reach every stage."""
     stand_ins: tuple[str, ...] = ()
-    """What only stands in for a part that is wanted, in words."""
+    """Parts that only stand in for one that is wanted, in words."""
 
     @property
     def subject(self) -> str:

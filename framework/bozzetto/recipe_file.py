@@ -62,7 +62,7 @@ class RecipeFile:
         return None
 
     def shippers(self, key: str, profile: str, stage: str, exact: bool = False) -> list[str]:
-        """Who ships the files that say something at a dotted key, the winning one first; `""` for a file of nobody's.
+        """Distributions that ship the files with a value at a dotted key, the winning first; `""` for nobody's file.
 
         Args:
             exact: not of the key above it either, which may lead to the value as `views: ${...}` does.
@@ -74,7 +74,7 @@ class RecipeFile:
             key = key.rpartition(".")[0]
 
     def says(self, key: str, profile: str, stage: str) -> bool:
-        """Whether this file itself has a value at a dotted key, in the profile or not, of the stage or of all."""
+        """Tell if this file itself has a value at a dotted key, in the profile or not, of the stage or of all."""
         parts = (self.values, self.profiles.get(profile, {}))
         return any(says(values, place) for values in parts for place in (key, f"stages.{stage}.{key}"))
 
@@ -141,7 +141,7 @@ def find_recipe(name: str, registry: Registry, prefer: str = "") -> Path:
 
 
 def says(values: Mapping[str, Any], key: str) -> bool:
-    """Whether nested values have something at a dotted key; text in place of a component is its `type`."""
+    """Tell if nested values have something at a dotted key; text in place of a component is its `type`."""
     value: Any = values
     for part in key.split("."):
         if isinstance(value, str) and part == "type":

@@ -70,7 +70,7 @@ class Registry:
     recipe_folders: list[tuple[str, Path]] = field(default_factory=list)
     """`(distribution, folder)` of every recipe folder a plugin ships."""
     limit_s: float = LIMIT_S
-    """How long listing a plugin, or importing a config of it, may take."""
+    """The time, in seconds, that listing a plugin, or importing a config of it, may take."""
     unimportable: dict[str, str] = field(default_factory=dict)
     """Why, by each path that could not be imported: it is not tried again."""
 
@@ -101,7 +101,7 @@ class Registry:
         return registry
 
     def _declared(self, source: Source) -> tuple[list[ComponentSpec], list[Path]]:
-        """What a plugin offers. Everything that runs its code is here, nothing that lasts but the registration."""
+        """Components and recipe folders of a plugin. All that runs its code is here; only its registration lasts."""
         plugin = import_source(source)
         self.manager.register(plugin, name=source.key)
         self.manager.check_pending()  # a misspelt hook name is an error, not a no-op
@@ -201,7 +201,7 @@ class Registry:
         return schema
 
     def configured(self, entry: Entry, bind: Callable[[], Any], where: str) -> Any:
-        """What `bind` makes of a component's config, whose own checks may raise anything.
+        """The result of `bind`, which makes a component's config, whose own checks may raise anything.
 
         Raises:
             UserError: as `bind` does.

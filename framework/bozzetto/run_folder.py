@@ -122,7 +122,7 @@ class RunFolder:
 
     @property
     def manifest(self) -> dict[str, Any]:
-        """What has been recorded so far.
+        """The record of the run so far.
 
         Raises:
             RunFolderError: it is damaged.
@@ -217,7 +217,7 @@ class RunFolder:
         self.record_stage(stage, {"finished": False, "steps": 0})
 
     def finished(self, stage: str, steps: int) -> bool:
-        """Whether a stage has trained at least so many steps to its end and its checkpoint is still there."""
+        """Tell if a stage has trained at least so many steps to its end and its checkpoint is still there."""
         done = bool(self.manifest.get("stages", {}).get(stage, {}).get("finished"))
         return done and self.steps_of(stage) >= steps and self.checkpoint(stage).is_file()
 

@@ -45,7 +45,7 @@ def installed_sources(environment: Mapping[str, str]) -> list[Source]:
 
 
 def import_limit_s(environment: Mapping[str, str]) -> float:
-    """How long listing one plugin may take, by `BOZZETTO_PLUGIN_SECONDS`.
+    """The time, in seconds, that listing one plugin may take, by `BOZZETTO_PLUGIN_SECONDS`.
 
     Raises:
         PluginError: that is no number of seconds.
@@ -112,7 +112,7 @@ def fault_of(path: str, dataclass_wanted: bool = False) -> str:
 
 
 def _spec_of(module: str) -> tuple[importlib.machinery.ModuleSpec | None, str]:
-    """Where a module lies, and the first module on its path that is nowhere; neither if only running it would tell."""
+    """Find a module, and the first module on its path that is nowhere; neither if only running it would tell."""
     full, *rest = module.split(".")
     spec = importlib.util.find_spec(full)  # which imports nothing for a name without dots
     for name in rest:

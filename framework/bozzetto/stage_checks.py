@@ -1,4 +1,4 @@
-"""What a stage cannot do although each of its parts is right: told before a run. Imports no torch.
+"""Checks of a stage as a whole, each of whose parts is right by itself: made before a run. Imports no torch.
 
 A component whose settings ask something of its neighbours says so in a method of its config,
 `check_neighbours(stage, task)`, which raises `ValueError("field: must ...")`; `task` is None for a part of the scene.
@@ -14,7 +14,7 @@ from bozzetto.recipe import Component, Stage, Task
 from bozzetto.spec import ComponentSpec
 
 PHOTO = "reference"
-"""What a view source that has a photo provides."""
+"""The word that a view source with a photo has in `provides`."""
 
 
 def check_stage(stage: Stage) -> None:

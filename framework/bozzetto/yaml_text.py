@@ -84,11 +84,11 @@ class _Open:
     size: int = 1
     items: int = 0
     lines: dict[str, int] = field(default_factory=dict)
-    """Of a mapping's keys."""
+    """The lines of a mapping's keys."""
 
     @property
     def at_key(self) -> bool:
-        """Whether the next item is a key."""
+        """Tell if the next item is a key."""
         return self.is_mapping and self.items % 2 == 0
 
 
@@ -143,7 +143,7 @@ class _Scan:
             self._refuse(line, f"more than {MOST_VALUES} values, aliases counted each time")
 
     def _check_key(self, key: str | None, line: int) -> None:
-        """What stands where a key must be is text, and stands there once; `<<` may be repeated."""
+        """Require that a key is text and stands there once; `<<` may be repeated."""
         if not self.stack or not self.stack[-1].at_key:
             return
         lines = self.stack[-1].lines

@@ -1,6 +1,7 @@
 """`ok` from `bozzetto check` means that the first step runs: what it refuses, in one line and with exit code 2."""
 
 import itertools
+import os
 from pathlib import Path
 
 import pytest
@@ -128,6 +129,36 @@ def test_colours_are_taken_over_from_a_grid_that_is_alike(tmp_path, capsys, chan
     )
     assert main(["check", str(path), "--profile", "cpu"]) == (2 if message else 0)
     assert message is None or message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("command", "output", "message"),
+    [
+        (["check"], "a-file", "/a-file' is a file, and a folder is needed. Choose another folder: output=FOLDER."),
+        (["run", "--config"], "a-file/below", "/a-file' is a file, and a folder is needed."),
+        (["check"], "new/" + "x" * 300, "has a name of more than 255 bytes."),
+        (["check"], "new/" + "\u00e4" * 128, "has a name of more than 255 bytes."),
+        (["check"], "round/below", "/round/below' cannot be used: Too many levels of symbolic links."),
+        (["run", "--dry-run", "--config"], "closed/below", "nothing may be written in "),
+    ],
+)
+def test_a_run_folder_that_cannot_be_made(tmp_path, monkeypatch, capsys, command, output, message):
+    monkeypatch.chdir(tmp_path)
+    Path("a-file").touch()
+    Path("round").symlink_to("round")
+    Path("closed").mkdir()
+    may = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path).name != "closed" and may(path, mode))
+    assert main([*command, "dreamfusion-sd", "--profile", "cpu", "prompt=a chair", f"output={output}"]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: output: ") and message in error and error.count("\n") == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a-file", "closed", "round"]
+
+
+def test_a_run_folder_that_can_be_made(tmp_path, capsys):
+    for output in (tmp_path, tmp_path / "new" / "folder", tmp_path / ("x" * 255)):
+        assert main(["check", "dreamfusion-sd", "--profile", "cpu", "prompt=a chair", f"output={output}"]) == 0
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_overrides_one_after_the_other_never_end_in_a_traceback(capsys):

@@ -1,4 +1,4 @@
-"""Which device a run takes, by what the driver and the installed torch say; no GPU is needed to ask."""
+"""The device that a run takes, by what the driver and the installed torch say; no GPU is needed to ask."""
 
 from __future__ import annotations
 

@@ -15,6 +15,7 @@ from bozzetto.recipe_file import find_recipe
 from bozzetto.registry import Registry, installed_sources
 from bozzetto.run_folder import RunFolder
 from bozzetto.spec import KINDS
+from bozzetto.testing.fakes import cameras_around
 
 EXAMPLES = sorted(path.parent for path in (Path(__file__).parents[2] / "examples").glob("*/pyproject.toml"))
 VIEWS = "system.tasks.random.views"
@@ -79,6 +80,7 @@ def test_the_generated_guidance_says_what_the_built_in_one_says(tmp_path, monkey
     from bozzetto.models import plan
     from bozzetto_plugins.guidance.clip_text import ClipText
     from bozzetto_plugins.guidance.denoiser import Denoiser
+    from bozzetto_plugins.guidance.families import camera_labels
 
     package = write_package(tmp_path, "my-score", "guidance")
     monkeypatch.syspath_prepend(package / "src")
@@ -90,6 +92,10 @@ def test_the_generated_guidance_says_what_the_built_in_one_says(tmp_path, monkey
     torch.testing.assert_close(text, ClipText(folder, device, torch.float32).encode(["a red chair", ""]))
     noisy = torch.randn(2, ours.latent_channels, *ours.latent_size, generator=torch.Generator().manual_seed(0))
     timestep = torch.tensor([500, 20])
-    torch.testing.assert_close(theirs.predict(noisy, timestep, text), ours.predict(noisy, timestep, text))
+    cameras = cameras_around([0.0, 90.0])
+    expected = ours.predict(noisy, timestep, text, camera_labels(ours.unet, cameras))
+    torch.testing.assert_close(theirs.predict(noisy, timestep, text, cameras), expected)
+    twice = theirs.predict(noisy.repeat(2, 1, 1, 1), timestep.repeat(2), text.repeat(2, 1, 1), cameras)
+    torch.testing.assert_close(twice, expected.repeat(2, 1, 1, 1))
     image = torch.rand(1, *ours.image_size, 3, generator=torch.Generator().manual_seed(1))
     torch.testing.assert_close(theirs.latents(image), ours.encode(image.permute(0, 3, 1, 2), None))

@@ -51,9 +51,6 @@ def test_the_readme_gives_one_command_to_run_and_one_to_test():
     assert "launch.py" in run and "configs/dreamfusion-sd.yaml" in run and "pytest" in test
 
 
-MAY_PASS_KEYWORDS_ON = {"draft_unet.py": ["__init__"]}  # a model of diffusers is made from its config, by keyword
-
-
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_house_rules(path):
     text = path.read_text(encoding="utf-8")
@@ -61,8 +58,7 @@ def test_house_rules(path):
     tree = ast.parse(text)
     functions = [node for node in ast.walk(tree) if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))]
     assert [node.name for node in functions if (node.end_lineno or 0) - node.lineno >= 60] == []
-    passing_on = [node.name for node in functions if node.args.kwarg is not None]
-    assert passing_on == MAY_PASS_KEYWORDS_ON.get(path.name, [])
+    assert [node.name for node in functions if node.args.kwarg is not None] == []
     assert path.name == "__init__.py" or ast.get_docstring(tree)
     for word in ("nan_to_num(", "NotImplementedError", "TODO", "FIXME"):
         assert word not in text

@@ -6,6 +6,9 @@ import os
 import pickle
 import re
 import shutil
+import signal
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -156,3 +159,56 @@ def test_no_room_beside_the_folder_is_told(model: Path, monkeypatch: pytest.Monk
     with pytest.raises(ModelError, match=r"some-zero123-safetensors cannot be written: No space left on device"):
         fetch(plan(str(model)))
     assert [path.name for path in model.parent.iterdir()] == ["some-zero123"]
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from bozzetto import pickled_weights
+read, seen = pickled_weights.read_pickle, []
+def deadly(path):
+    seen.append(path)
+    if len(seen) == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return read(path)
+pickled_weights.read_pickle = deadly
+pickled_weights.with_safetensors(Path(sys.argv[1]))
+"""
+
+
+def test_what_a_killed_conversion_has_left_is_removed_by_the_next(model: Path) -> None:
+    expected = contents(model)
+    pickled(model)
+    others = [f".writing-ab12_cd3-other-{model.name}-safetensors", f"{model.name}-safetensors-mine"]
+    for name in others:
+        model.with_name(name).mkdir()
+    done = subprocess.run([sys.executable, "-c", KILLED, str(model)], capture_output=True, text=True)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    assert len(list(model.parent.glob(".writing-*"))) == 2
+    torch.testing.assert_close(contents(with_safetensors(model)), expected, rtol=0.0, atol=0.0)
+    assert {path.name for path in model.parent.iterdir()} == {model.name, f"{model.name}-safetensors", *others}
+
+
+def test_two_conversions_at_a_time_make_one_folder(model: Path) -> None:
+    pickled(model)
+    code = "import sys; from pathlib import Path; from bozzetto.pickled_weights import with_safetensors as w; print(w(Path(sys.argv[1])))"
+    both = [
+        subprocess.Popen([sys.executable, "-c", code, str(model)], stdout=subprocess.PIPE, text=True) for _ in range(2)
+    ]
+    target = model.with_name(f"{model.name}-safetensors")
+    assert [process.communicate(timeout=120)[0].strip() for process in both] == [str(target)] * 2
+    assert {path.name for path in model.parent.iterdir()} == {model.name, target.name}
+
+
+def test_where_folders_cannot_be_locked_they_are_converted_all_the_same(
+    model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fcntl = pytest.importorskip("fcntl")
+
+    def refused(*arguments: object) -> None:
+        raise OSError(95, "Operation not supported")
+
+    pickled(model)
+    model.with_name(f".writing-ab12_cd3-{model.name}-safetensors").mkdir()  # it may be another process's
+    monkeypatch.setattr(fcntl, "flock", refused)
+    assert with_safetensors(model).is_dir() and len(list(model.parent.iterdir())) == 3

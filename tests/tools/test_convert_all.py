@@ -1,4 +1,4 @@
-"""What the tool does with a folder of recipes."""
+"""The tool converts and checks a folder of recipes."""
 
 import runpy
 import sys

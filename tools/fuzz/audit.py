@@ -17,15 +17,15 @@ CHANGES = {
 NETWORK = ("socket.connect", "socket.getaddrinfo", "socket.gethostbyname", "socket.sendto", "urllib.Request")
 STARTS = ("subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.spawn")
 PROGRAMS = ("ffmpeg", "uname")
-"""What may be started: the encoder of the turntable's video; what Python's `platform` asks."""
+"""Programs that may be started: the encoder of the turntable's video; what Python's `platform` asks."""
 WRITE_FLAGS = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 SYSTEM = ("/proc", "/sys", "/dev", "/etc", "/usr", "/lib", "/lib64", "/bin", "/sbin", "/opt", "/var/lib")
-"""What every program reads."""
+"""Folders that every program reads."""
 
 
 @dataclass(frozen=True)
 class Sandbox:
-    """Where a command may write and read."""
+    """The folders in which a command may write and read."""
 
     writable: tuple[str, ...]
     readable: tuple[str, ...]
@@ -89,11 +89,11 @@ def real(path: Any, folder: object) -> str:
 
 
 def inside(place: str, roots: tuple[str, ...]) -> bool:
-    """Whether a path is one of `roots` or below one."""
+    """Tell if a path is one of `roots` or below one."""
     return any(place == root or place.startswith(f"{root}/") for root in roots)
 
 
 def installation() -> tuple[str, ...]:
-    """What belongs to Python, to the installed packages and to the system."""
+    """The folders of Python, of the installed packages and of the system."""
     python = {sys.prefix, sys.base_prefix, *sysconfig.get_paths().values(), *sys.path}
     return (*SYSTEM, *sorted({str(Path(path).resolve()) for path in python if path and Path(path).is_absolute()}))

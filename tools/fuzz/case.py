@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 START = "{start}"
-"""In a command: `--resume` of the run folder that an earlier command has made, else `--config recipe.yaml`."""
+"""A word that stands for `--resume` of the run folder that an earlier command has made, else `--config recipe.yaml`."""
 
 Reads = Literal["checked", "free"]
 """`checked`: reading outside the sandbox is a fault. `free`: the input names paths itself, as a recipe may."""
@@ -59,7 +59,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Result:
-    """What one command did."""
+    """The outcome of one command."""
 
     command: Command
     code: int
@@ -81,7 +81,7 @@ class Fault:
     """A broken invariant."""
 
     kind: str
-    """What was broken, equal for equal causes: faults are counted by it."""
+    """The rule that was broken and the place, equal for equal causes: faults are counted by it."""
     detail: str
     """The last lines of what was said."""
     words: tuple[str, ...]
@@ -100,7 +100,7 @@ class Verdict:
 
     @property
     def seconds(self) -> float:
-        """How long its commands took together."""
+        """Duration of its commands together."""
         return sum(item.seconds for item in self.results)
 
     @property

@@ -1,9 +1,10 @@
-"""What happens in the process of one command: limits, capture, watching, the program's `main`."""
+"""The process of one command: limits, capture, watching, the program's `main`."""
 
 from __future__ import annotations
 
 import contextlib
 import faulthandler
+import math
 import os
 import resource
 import signal
@@ -21,7 +22,7 @@ MEMORY_BYTES = 2_000_000_000
 """Resident memory of one command at most."""
 OUT, ERR, FORBIDDEN = "stdout.txt", "stderr.txt", "forbidden.txt"
 CALLS, SENT = "calls.txt", "sent.txt"
-"""In the sandbox: how many calls a command made that was watched for an interruption, and where its steps began; there once it was interrupted."""
+"""Files in the sandbox: the number of calls of a command watched for an interruption, with those at which its steps began; a mark that it was interrupted."""
 WORK = "sandbox"
 """The sandbox below a case's folder; what stands beside it is outside."""
 
@@ -40,21 +41,21 @@ def environment(home: Path) -> dict[str, str]:
     }
 
 
-def become_command(command: Command, folder: Path, stock: Path, reads_checked: bool, seconds: float) -> NoReturn:
+def become_command(command: Command, folder: Path, stock: Path, reads_checked: bool) -> NoReturn:
     """Turn this forked process into the command; never returns.
 
     Args:
-        seconds: after this long it writes to stderr where it is.
         folder: of the case; the command runs in its subfolder `sandbox`, and its output is written beside it.
         stock: files that all cases may read.
     """
     code = 1
     try:
-        _capture(folder, seconds)
+        _capture(folder)
         _settle(folder / WORK)
         log = os.open(folder / FORBIDDEN, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         _limit_memory()
         _limit_steps(command.most_steps)
+        _leave_out_the_clock()
         written = (str((folder / WORK).resolve()), "/dev", "/proc/self")
         readable = (*written, str(stock.resolve()), str(PROJECT), *installation())
         words = [word for given in command.words for word in started(given, folder / WORK)]
@@ -114,12 +115,8 @@ class Counter:
                 os.kill(os.getpid(), self.interruption.signal)
 
 
-def _capture(folder: Path, seconds: float) -> None:
-    """Descriptors 0, 1, 2: nothing in, files out; a session of its own, so that what it starts ends with it.
-
-    Args:
-        seconds: after this long it says where it is.
-    """
+def _capture(folder: Path) -> None:
+    """Descriptors 0, 1, 2: nothing in, files out; a session of its own, so that what it starts ends with it."""
     os.setsid()
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -128,8 +125,7 @@ def _capture(folder: Path, seconds: float) -> None:
         opened = os.open(path, how, 0o600)
         os.dup2(opened, number)
         os.close(opened)
-    faulthandler.enable(file=2)
-    faulthandler.dump_traceback_later(seconds, file=2)  # a thread's: signals are taken and given back by others
+    faulthandler.enable(file=2)  # at SIGABRT, too, it writes where it is
 
 
 def _settle(sandbox: Path) -> None:
@@ -163,3 +159,10 @@ def _limit_steps(most: int) -> None:
         return made(pipeline, replace(stage, trainer=replace(stage.trainer, steps=steps)))
 
     Pipeline._trainer = shortened  # type: ignore[method-assign]
+
+
+def _leave_out_the_clock() -> None:
+    """A run's first picture comes by the clock: without it runs draw the same pictures on machines of any speed."""
+    from bozzetto import callbacks
+
+    callbacks.FIRST_PICTURE_S = math.inf

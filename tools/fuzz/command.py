@@ -43,7 +43,9 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--first", type=int, default=0, metavar="N", help="begin with this case")
     made.add_argument("--jobs", type=int, default=1, metavar="N", help="cases at a time")
     made.add_argument("--minutes", type=float, metavar="M", help="stop after this long, whatever the count")
-    made.add_argument("--seconds", type=float, default=60.0, metavar="S", help="how long a command may take")
+    made.add_argument(
+        "--seconds", type=float, default=60.0, metavar="S", help="processor time of a command; or how long it may wait"
+    )
     made.add_argument("--keep-going", action="store_true", help="do not stop at 20 different faults")
     made.add_argument("--keep", type=Path, metavar="FOLDER", help="leave the files of the cases there")
     made.add_argument("--report", type=Path, metavar="FILE", help="write the faults there as Markdown, while it runs")

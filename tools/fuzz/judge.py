@@ -1,4 +1,4 @@
-"""What must hold of every command, and how equal faults are told to be equal."""
+"""The rules that hold of every command, and names of faults that are equal for equal causes."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from pathlib import Path
 from fuzz.case import Case, Fault, Result, Verdict
 from fuzz.child import MEMORY_BYTES, PROJECT
 
-ERROR_LINE = re.compile(r"(?:^|\r)(?:bozzetto[ \w-]*: )?error: .*\S", re.MULTILINE)
+ERROR_LINE = re.compile(r"(?:^|\r)error: .*\S", re.MULTILINE)
 NOT_FINITE = re.compile(r"not finite|non-finite|nan\b|infinit", re.IGNORECASE)
 DONE = re.compile(r"^done in ", re.MULTILINE)
 LEARNT = re.compile(r"vanished|no surface|no clear surface|export\.\S+: ", re.IGNORECASE)
-"""What no check can know: it depends on the scene that was trained."""
+"""Errors that no check can know before: they depend on the scene that was trained."""
 MEMORY = re.compile(r"memory of this machine|this machine has|out of memory", re.IGNORECASE)
 SAVED_LOG = re.compile(r"/\S+\.(?:log|txt)\b")
 TRACEBACK = "Traceback (most recent call last)"
@@ -38,7 +38,7 @@ def judge(case: Case, results: Sequence[Result], stray: Sequence[str], wrong: Se
 
 
 def outcome_of(result: Result) -> str:
-    """How a command without faults ended, in a word."""
+    """The end of a command without faults, in a word."""
     if result.code == 2:
         return "memory" if result.command.may_run_out and MEMORY.search(error_of(result)) else "refused"
     return {0: "ok", 1: "not finite"}.get(result.code, "stopped")
@@ -57,7 +57,7 @@ def faults_of(result: Result) -> list[Fault]:
 
 
 def _about_end(result: Result) -> list[str]:
-    """How the command ended, and what was said with it."""
+    """Faults of how the command ended and of what it said with it."""
     said = result.out + "\n" + result.err
     if result.timed_out:
         return [f"hang: {place_of(result.err.rpartition('most recent call first')[2], newest_first=True)}"]
@@ -127,7 +127,7 @@ def _relative(path: str) -> str:
 
 
 def _reported(err: str) -> str:
-    """Where a bug was raised that the program itself reports, by the log it has saved."""
+    """Place where a bug was raised that the program itself reports, by the log it has saved."""
     for name in SAVED_LOG.findall(err):
         log = Path(name)
         if log.is_file() and TRACEBACK in (text := log.read_text(encoding="utf-8", errors="replace")):

@@ -35,7 +35,7 @@ def _moment(stock: Stock, source: random.Random) -> Interruption:
 
 
 def differences(unbroken: Path, sandbox: Path) -> list[str]:
-    """What the resumed run left that the unbroken one did not; empty if they are equal."""
+    """Differences between what the resumed run left and the unbroken one; empty if they are equal."""
     import torch
 
     found = sorted(sandbox.glob("outputs/*/*/manifest.json"))

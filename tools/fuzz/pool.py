@@ -14,10 +14,11 @@ from pathlib import Path
 from fuzz.case import Case, Command, Fault, Result, Verdict
 from fuzz.child import ERR, FORBIDDEN, OUT, SENT, WORK, become_command
 from fuzz.judge import judge
+from fuzz.patience import Patience
 
 POLL_S = 0.01
-DUMP_S = 1.0
-"""A command that is out of time has said where it is after this long, and is killed."""
+DUMP_S = 5.0
+"""A command that is out of time is asked where it is, and is killed after this long."""
 MOST_TEXT = 200_000
 """Characters of output that are looked at, from the end."""
 
@@ -34,7 +35,7 @@ class Pool:
     stock: Path
     jobs: int
     seconds: float
-    """How long a command may take."""
+    """The time that a command has; see `Patience`."""
     keep: bool = False
     """Leave the folders of the cases."""
     running: list[_Running] = field(default_factory=list)
@@ -89,10 +90,13 @@ class _Running:
     pid: int = 0
     started: float = 0.0
     before: frozenset[str] = frozenset()
-    """What stood beside the sandbox at the start."""
+    """Names of what stood beside the sandbox at the start."""
     seconds: float = 60.0
-    """How long a command may take."""
+    """The time that a command has; see `Patience`."""
+    patience: Patience | None = None
     timed_out: bool = False
+    asked: float = 0.0
+    """The time at which it was asked where it is."""
 
     def start(self) -> None:
         """Fork the process of the command that is next."""
@@ -104,9 +108,9 @@ class _Running:
         if pid == 0:
             if self.at < len(self.case.commands):
                 checked = self.case.reads == "checked"
-                become_command(self.command, self.folder, self.stock, checked, self.seconds)
+                become_command(self.command, self.folder, self.stock, checked)
             self._verify()
-        self.pid = pid
+        self.pid, self.patience = pid, Patience(pid, self.seconds, self.started)
 
     @property
     def command(self) -> Command:
@@ -117,9 +121,12 @@ class _Running:
         pid, status, usage = os.wait4(self.pid, os.WNOHANG)
         now = time.monotonic()
         if pid == 0:
-            if now - self.started > self.seconds + DUMP_S:
-                self.timed_out = True
-                self.kill()
+            if self.timed_out:
+                if now - self.asked > DUMP_S:
+                    self.kill()
+            elif self.patience is not None and self.patience.is_over(now):
+                self.timed_out, self.asked = True, now
+                os.kill(self.pid, signal.SIGABRT)  # it writes where it is, and ends
             return False
         self.kill_group()
         if self.at >= len(self.case.commands):

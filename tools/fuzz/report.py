@@ -17,7 +17,7 @@ EVERY_S = 30.0
 
 @dataclass
 class Report:
-    """What has been found so far."""
+    """Counts and faults that have been found so far."""
 
     seed: int
     file: Path | None
@@ -29,7 +29,7 @@ class Report:
 
     @property
     def distinct(self) -> int:
-        """How many kinds of faults there are."""
+        """Number of kinds of faults."""
         return len(self.faults)
 
     def add(self, verdict: Verdict) -> None:
@@ -92,5 +92,5 @@ class Report:
 
 
 def shown(text: str) -> str:
-    """What a terminal can show of a text, cut."""
+    """The part of a text that a terminal can show, cut."""
     return text.encode("utf-8", "backslashreplace").decode()[:300].replace("\n", "\\n").replace("\x1b", "\\e")

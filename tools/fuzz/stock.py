@@ -1,4 +1,4 @@
-"""What cases are made from: tiny models, small recipes with every field written out, run folders, a photo, a mesh."""
+"""Sources of the cases: tiny models, small recipes with every field written out, run folders, a photo, a mesh."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from fuzz.child import CALLS, ERR, PROJECT, WORK, become_command
 
 STEPS = 3
 LONG_STEPS = 8
-"""Of the run that is interrupted."""
+"""The steps of the run that is interrupted."""
 EXPORTS: dict[str, dict[str, Any]] = {
     "mesh": {"threshold": 1.0, "resolution": 24, "texture_size": 64},
     "turntable": {"frames": 4, "size": 16, "sides": 2},
@@ -61,7 +61,7 @@ class Stock:
 
     @cached_property
     def calls(self) -> tuple[int, int, int]:
-        """How many calls the unbroken run made, and at which the first and the last training step began."""
+        """Number of calls the unbroken run made, and the calls at which the first and the last training step began."""
         total, first, last = map(int, (self.folder / WORK / CALLS).read_text(encoding="utf-8").split())
         return total, first, last
 
@@ -96,7 +96,7 @@ class Stock:
         command = Command(("run", "--config", "recipe.yaml"), most_steps=steps, interruption=never)
         pid = os.fork()
         if pid == 0:
-            become_command(command, self.folder, self.folder, reads_checked=False, seconds=300.0)
+            become_command(command, self.folder, self.folder, reads_checked=False)
         _, status = os.waitpid(pid, 0)
         if status:
             raise RuntimeError((self.folder / ERR).read_text(encoding="utf-8", errors="replace"))

@@ -18,10 +18,11 @@ HEAD = """# Models the prior was trained on
 
 Those with an author come from the furniture catalogues of [Sweet Home 3D](https://www.sweethome3d.com), converted to
 OBJ by Emmanuel Puybaret / eTeks (Blend Swap models: https://www.blendswap.com); the others were made in code for this
-project (`tools/priors/models_*.py`). They were changed for training: turned, scaled, rendered to 64 px views, and in
-part recoloured. No mesh or texture is contained in this folder.
+project (`tools/priors/models_*.py`). They were changed: turned, scaled, rendered to views of 128 pixels, and in part
+recoloured; the weights hold a small radiance field of each, fitted to those views. No mesh or texture file is here.
 
-CC-BY 3.0: https://creativecommons.org/licenses/by/3.0/ (Kator Legaz: the United States version, /by/3.0/us/).
+CC-BY 3.0: https://creativecommons.org/licenses/by/3.0/ (Kator Legaz, Reallusion: the United States version,
+/by/3.0/us/).
 CC0: https://creativecommons.org/publicdomain/zero/1.0/.
 
 | Prompt | Model | Author | Licence | Catalogue |
@@ -29,6 +30,7 @@ CC0: https://creativecommons.org/publicdomain/zero/1.0/.
 """
 RIGHTS = {
     "KatorLegaz": "Copyright 2003-2008 Andrew Kator & Jennifer Legaz",
+    "Reallusion": "Copyright 2008-2016 Reallusion",
     "Scopia": "Copyright Emmanuel Puybaret / eTeks and Scopia Visual Interfaces Systems",
 }
 
@@ -51,30 +53,29 @@ OURS = "made in code by this project"
 
 
 def table(furniture: Path, cache: Path) -> str:
-    """The rows of the table: one per piece of a catalogue, one for all of a name that were made in code."""
+    """The rows of the table: one per piece."""
     entries = {entry.key: entry for entry in catalogue.read_entries(furniture)}
     rows = []
     for thing in THINGS:
-        made = sum(key.startswith(f"{OWN}/") for key in thing.keys)
-        if made:
-            rows.append(f"| {thing.name} | {made} of its own | {OURS} | that of this repository | |\n")
-        for key in thing.keys[: len(thing.keys) - made]:
-            entry = entries[key]
+        for piece in thing.pieces:
+            if piece.key.startswith(f"{OWN}/"):
+                rows.append(f"| {piece.words} | | {OURS} | that of this repository | |\n")
+                continue
+            entry = entries[piece.key]
             licence = licence_of(entry.licence, enclosed_text(catalogue.unpack(entry, furniture, cache)))
             author = entry.creator + (f" ({RIGHTS[entry.catalogue]})" if entry.catalogue in RIGHTS else "")
-            rows.append(f"| {thing.name} | {entry.name} | {author} | {licence} | {entry.catalogue} |\n")
+            rows.append(f"| {piece.words} | {entry.name} | {author} | {licence} | {entry.catalogue} |\n")
     return "".join(rows)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder the Debian package is unpacked in")
-    parser.add_argument("--renders", type=Path, required=True, help="folder of render.py; holds the unpacked models")
     parser.add_argument("--prior", type=Path, required=True, help="the exported prior's folder")
     args = parser.parse_args()
     furniture = catalogue.ensure_catalogues(args.data)
     scratch = args.prior / "ATTRIBUTION.md.tmp"
-    scratch.write_text(HEAD + table(furniture, args.renders / "models"), encoding="utf-8")
+    scratch.write_text(HEAD + table(furniture, args.data / "models"), encoding="utf-8")
     scratch.replace(args.prior / "ATTRIBUTION.md")
 
 

@@ -43,11 +43,13 @@ SUFFIXES = (
     "front view", "side view", "back view", "overhead view", "left side view", "right side view", "high quality",
     "highly detailed", "3d model", "white background", "studio lighting", "8k",
 )  # fmt: skip
-FILLERS = (
+_EMPTY_WORDS = (
     "big", "small", "tiny", "large", "old", "new", "cute", "funny", "shiny", "nice", "realistic", "detailed", "highly",
     "beautiful", "simple", "delicious", "modern", "high", "quality", "style", "standing", "isolated", "single",
     "famous", "tasty", "matte", "colorful", "of", "with", "on", "in", "and", "the", "at", "for",
 )  # fmt: skip
+_MEANT = {word for name in (*NAMES, *COLORS) for word in name.split()}
+FILLERS = tuple(word for word in _EMPTY_WORDS if word not in _MEANT)
 """Words of prompts that say nothing this prior knows; a share of the captions has some, so that it passes over them."""
 SOUNDS = ("bcdfghjklmnprstvwz", "aeiouy")
 

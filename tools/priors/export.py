@@ -17,7 +17,7 @@ from diffusers import DDIMScheduler
 from safetensors.torch import load_file
 from transformers import CLIPTextModel, CLIPTokenizer
 
-from bozzetto_plugins.guidance.camera_unet import CameraUNet
+from bozzetto_plugins.guidance.camera_unet import BETAS, CameraUNet
 from bozzetto_plugins.guidance.patch_codec import PatchCodec
 from captions import COLORS
 from objects import PIECES, SYNONYMS
@@ -55,9 +55,9 @@ def card() -> dict[str, object]:
 
 
 def noise_schedule() -> DDIMScheduler:
-    """Stable Diffusion's betas, down to nothing but noise (Lin et al. 2023, arXiv:2305.08891)."""
+    """The one that `CameraUNet` knows, for diffusers."""
     return DDIMScheduler(
-        num_train_timesteps=1000, beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear",
+        num_train_timesteps=1000, beta_start=BETAS[0], beta_end=BETAS[1], beta_schedule="scaled_linear",
         prediction_type="v_prediction", rescale_betas_zero_snr=True, timestep_spacing="trailing", clip_sample=False,
         set_alpha_to_one=False, steps_offset=1,
     )  # fmt: skip
@@ -76,7 +76,6 @@ def assemble(things: Path, words: Path, details: Path | None) -> CameraUNet:
         torch.nn.init.zeros_(unet.refine.conv_out.bias)
     else:
         unet.refine.load_state_dict(load_file(details / "refine.safetensors"))
-    unet.alpha_bars.copy_(noise_schedule().alphas_cumprod)
     return unet
 
 

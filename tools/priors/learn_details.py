@@ -24,12 +24,12 @@ from bozzetto.math.posterior import clean_deviation
 from bozzetto.math.score import add_noise
 from bozzetto.types import Cameras
 from bozzetto_plugins.guidance.camera_unet import NOTHING, PAGE_DEVIATION, CameraUNet, Recalled, camera_numbers
-from bozzetto_plugins.guidance.solid_memory import MOST_TONE, Drawing
+from bozzetto_plugins.guidance.solid_memory import Drawing
 from captions import COLORS
 from export import assemble
 from objects import PIECES
 from training import keep_memory_mapped
-from views import Views, load_views
+from views import load_views, painted
 
 VIEWS_OF_EACH = 20
 BATCH, RATE, AVERAGE = 8, 4e-4, 0.999
@@ -49,13 +49,6 @@ class Pairs:
         return len(self.picture)
 
 
-def painted(views: Views, chosen: Int[Tensor, "V"], paint: Float[Tensor, "V 3"], put: Float[Tensor, "V"]) -> Tensor:
-    """Pictures "V S S 4" of a piece with paint on what takes it, where `put` is 1."""
-    own, opacity, takes, under, tone = (views.targets[chosen].float() / 255.0).split([3, 1, 1, 3, 1], dim=-1)
-    over = (MOST_TONE * tone * paint[:, None, None]).minimum(takes)
-    return torch.cat([own + put[:, None, None, None] * (over - under), opacity], dim=-1)
-
-
 @torch.no_grad()
 def make_pairs(unet: CameraUNet, folder: Path, generator: torch.Generator) -> Pairs:
     """Some views of every piece that was rendered, half of them painted."""
@@ -69,7 +62,7 @@ def make_pairs(unet: CameraUNet, folder: Path, generator: torch.Generator) -> Pa
         size = views.targets.shape[1]
         cameras = Cameras(views.c2w[chosen], views.fov_y_rad[chosen], size, size)
         drawn = unet.draw(Recalled(torch.full((len(chosen),), row), paint, put), camera_numbers(cameras))
-        pictures.append(in_bytes(painted(views, chosen, paint, put)))
+        pictures.append(in_bytes(painted(views.targets[chosen], paint, put)))
         drafts.append(in_bytes(torch.cat([drawn.colour, drawn.opacity], dim=-1)))
     return Pairs(torch.cat(pictures), torch.cat(drafts))
 
@@ -95,7 +88,7 @@ def loss_of(unet: CameraUNet, pairs: Pairs, chosen: Int[Tensor, "B"], generator:
     thing = (torch.rand(count, generator=generator) >= WITHOUT_DRAFT).long()
     draft = draft * (thing != NOTHING)[:, None, None, None]
     times = torch.randint(len(unet.alpha_bars), (count,), generator=generator)
-    alpha_bar = unet.alpha_bars[times]
+    alpha_bar = unet.alpha_bar(times)
     noisy = add_noise(latents, torch.randn(latents.shape, generator=generator), alpha_bar)
     recalled = Recalled(thing, torch.zeros(count, 3), torch.zeros(count))
     clean = unet.clean(noisy, times, recalled, Drawing(draft[..., :3], draft[..., 3:]))

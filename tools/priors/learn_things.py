@@ -9,6 +9,7 @@ Every piece is fitted alone, in some twenty seconds of one core, and saved; what
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import math
 import time
@@ -59,10 +60,7 @@ class Solid:
     def new(cls, box: Float[Tensor, "2 3"], generator: torch.Generator) -> Solid:
         """A field of fog in the box of a piece, low corner first."""
         widths = (SPEC.feature_count, WIDTH, WIDTH, CHANNELS)
-        layers = [
-            torch.randn(o, i, generator=generator) * math.sqrt(2.0 / i)
-            for i, o in zip(widths[:-1], widths[1:], strict=True)
-        ]
+        layers = [torch.randn(o, i, generator=generator) * math.sqrt(2.0 / i) for i, o in itertools.pairwise(widths)]
         table = (torch.rand(SPEC.entry_count, SPEC.features, generator=generator) - 0.5) * 0.02
         for parameter in (table, *layers):
             parameter.requires_grad_()

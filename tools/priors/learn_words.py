@@ -57,7 +57,7 @@ def loss_of(words: Words, tokenizer: CLIPTokenizer, captions: list[Caption]) -> 
     said, colour = words(tokens_of(tokenizer, [one.text for one in captions]))
     wrong = (torch.sigmoid(colour[:, :3]) - paint).square().mean(dim=1)
     put_on = nn.functional.binary_cross_entropy_with_logits(colour[:, 3], painted)
-    return nn.functional.cross_entropy(said, thing) + put_on + 5.0 * (wrong * painted).mean()
+    return nn.functional.cross_entropy(said, thing) + put_on + 20.0 * (wrong * painted).mean()
 
 
 @torch.no_grad()

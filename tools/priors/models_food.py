@@ -10,22 +10,6 @@ LEAF, STEM, CRUST = (0.25, 0.55, 0.15), (0.40, 0.26, 0.12), (0.80, 0.52, 0.22)
 SPRINKLES = ((0.95, 0.85, 0.15), (0.2, 0.55, 0.9), (1.0, 1.0, 1.0), (0.3, 0.75, 0.3))
 
 
-def hamburger(pick: Pick) -> Model:
-    model, bun = Model(), pick.of((0.85, 0.55, 0.22), (0.78, 0.45, 0.16))
-    model.add(bun, turned([(0.85, 0.0), (1.0, 0.12), (1.0, 0.3)]))
-    model.add((0.35, 0.18, 0.08), turned([(0.95, 0.3), (1.06, 0.42), (0.95, 0.56)]))
-    model.add((0.98, 0.75, 0.12), box(1.6, 1.6, 0.06), (0, 0, 0.58), (0, 0, 45.0 + pick.between(-15, 15)))
-    model.add((0.82, 0.15, 0.10), cylinder(0.98, 0.1), (0, 0, 0.62))
-    for x, y, a in around(14, 0.98):
-        model.add((0.35, 0.70, 0.18), ball(0.22, 0.24, 0.05), (x, y, 0.76), (0, 12 * (-1) ** int(a / 26), a))
-    model.add(bun, turned([(1.0, 0.8), (1.02, 0.95), (0.85, 1.25), (0.5, 1.45), (0.0, 1.52)]))
-    for _ in range(26):
-        a, r = pick.between(0, 360), 0.75 * np.sqrt(pick.between(0, 1))
-        place = (r * np.cos(np.radians(a)), r * np.sin(np.radians(a)), 1.53 - 0.42 * r**2)
-        model.add((0.98, 0.92, 0.75), ball(0.055, 0.035, 0.03), place, (0, 0, a))
-    return model
-
-
 def cupcake(pick: Pick) -> Model:
     model = Model()
     paper, cream = pick.of(((0.75, 0.2, 0.2), (1.0, 0.85, 0.88)), ((0.25, 0.65, 0.6), (0.55, 0.3, 0.16)))
@@ -256,7 +240,7 @@ def mushroom(pick: Pick) -> Model:
 
 
 BUILDERS = {
-    "hamburger": hamburger, "cupcake": cupcake, "birthday-cake": birthday_cake, "donut": donut,
+    "cupcake": cupcake, "birthday-cake": birthday_cake, "donut": donut,
     "ice-cream-cone": ice_cream_cone, "pizza": pizza, "cheese": cheese, "apple": apple, "pear": pear, "banana": banana,
     "strawberry": strawberry, "pineapple": pineapple, "watermelon": watermelon, "carrot": carrot, "pumpkin": pumpkin,
     "mushroom": mushroom,

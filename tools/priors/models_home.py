@@ -1,55 +1,12 @@
-"""Furniture and crockery, made in code."""
+"""Lamps and crockery, made in code."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from shapes import Model, Pick, around, ball, box, curve, cylinder, lathe, plate, ring, tube, turned
+from shapes import Model, Pick, around, ball, curve, cylinder, lathe, plate, ring, tube, turned
 
-OAK, WALNUT, WHITE, STEEL, BRASS = (
-    (0.72, 0.5, 0.28),
-    (0.42, 0.25, 0.13),
-    (0.95, 0.95, 0.94),
-    (0.6, 0.62, 0.65),
-    (0.85, 0.66, 0.25),
-)
-
-
-def chair(pick: Pick) -> Model:
-    model = Model()
-    wood, seat = pick.of((OAK, (0.75, 0.2, 0.18)), (WALNUT, WALNUT), (WHITE, (0.25, 0.5, 0.75)))
-    for x, y in ((0.4, 0.4), (0.4, -0.4), (-0.4, 0.4), (-0.4, -0.4)):
-        model.add(wood, box(0.12, 0.12, 0.85), (x, y, 0.43))
-    model.add(wood, box(1.0, 1.0, 0.1), (0, 0, 0.9))
-    model.add(seat, box(0.88, 0.88, 0.09), (0.02, 0, 0.98))
-    for side in (-1, 1):
-        model.add(wood, box(0.12, 0.12, 1.15), (-0.48, side * 0.42, 1.5), (0, -7, 0))
-        model.add(wood, box(0.8, 0.07, 0.08), (0, side * 0.4, 0.4))
-    model.add(wood, box(0.1, 0.96, 0.16), (-0.54, 0, 1.98), (0, -7, 0))
-    if pick.number == 0:
-        model.add(seat, box(0.1, 0.74, 0.6), (-0.47, 0, 1.55), (0, -7, 0))
-    elif pick.number == 1:
-        for y in (-0.26, -0.09, 0.09, 0.26):
-            model.add(wood, box(0.05, 0.07, 1.0), (-0.48, y, 1.45), (0, -7, 0))
-    else:
-        for z in (1.3, 1.65):
-            model.add(seat, box(0.07, 0.84, 0.2), (-0.46 - 0.12 * (z - 1.3), 0, z), (0, -7, 0))
-    return model
-
-
-def table(pick: Pick) -> Model:
-    model = Model()
-    if pick.number:
-        model.add(WALNUT, lathe([(1.1, 1.02), (1.15, 1.06), (1.15, 1.12), (1.1, 1.16)]))
-        model.add(WALNUT, turned([(0.14, 0.1), (0.22, 0.4), (0.12, 0.65), (0.25, 1.02)]))
-        for _, _, a in around(3, 0.3):
-            model.add(WALNUT, tube(curve([(0.05, 0, 0.3), (0.35, 0, 0.2), (0.62, 0, 0.04)]), 0.08), turn=(0, 0, a))
-        return model
-    model.add(OAK, box(1.3, 2.1, 0.12), (0, 0, 1.1))
-    model.add(WHITE, box(1.1, 1.85, 0.16), (0, 0, 0.97))
-    for x, y in ((0.5, 0.88), (0.5, -0.88), (-0.5, 0.88), (-0.5, -0.88)):
-        model.add(WHITE, cylinder(0.06, 1.0, 0.1), (x, y, 0))
-    return model
+WHITE, BRASS = (0.95, 0.95, 0.94), (0.85, 0.66, 0.25)
 
 
 def lamp(pick: Pick) -> Model:
@@ -154,6 +111,6 @@ def watering_can(pick: Pick) -> Model:
 
 
 BUILDERS = {
-    "chair": chair, "table": table, "lamp": lamp, "vase": vase, "teapot": teapot, "mug": mug, "candle": candle,
+    "lamp": lamp, "vase": vase, "teapot": teapot, "mug": mug, "candle": candle,
     "watering-can": watering_can,
 }  # fmt: skip

@@ -17,12 +17,14 @@ class Piece:
     """One model of a thing.
 
     `key` is `catalogue/model` for a catalogue's piece, `own/NAME-N` for one that `models.build` makes. `words` is the
-    phrase that means this piece. `yaw_deg` turns it about the vertical so that its front faces world +x.
+    phrase that means this piece. `yaw_deg` turns it about the vertical so that its front faces world +x. Materials of
+    an opacity below `min_alpha` are left out, so that a clock's face is seen through its glass.
     """
 
     key: str
     words: str
     yaw_deg: float = 0.0
+    min_alpha: float = 0.3
 
 
 @dataclass(frozen=True)
@@ -48,9 +50,9 @@ def read_things(text: str) -> tuple[Thing, ...]:
         words, *rest = (part.strip() for part in line.split("|"))
         name, *synonyms = (word.strip() for word in words.split(","))
         further = line[0].isspace()
-        if len(rest) not in (1, 2) or not name or (further and (synonyms or not things)):
-            raise ValueError(f"line {number} of the things is not `words | key` or `words | key | degrees`: {line!r}")
-        piece = Piece(rest[0], name, float(rest[1]) if len(rest) == 2 else 0.0)
+        if not 1 <= len(rest) <= 3 or not name or (further and (synonyms or not things)):
+            raise ValueError(f"line {number} of the things is not `words | key | degrees | opacity`: {line!r}")
+        piece = Piece(rest[0], name, *map(float, rest[1:]))
         if further:
             things[-1] = replace(things[-1], pieces=(*things[-1].pieces, piece))
         else:

@@ -16,6 +16,7 @@ uniform mat4 mvp;
 out vec3 pos; out vec3 normal; out vec2 uv;
 void main() { gl_Position = mvp * vec4(in_pos, 1); pos = in_pos; normal = in_normal; uv = in_uv; }
 """
+CURE = "pip install moderngl, and install Mesa's EGL: libegl1, libgl1-mesa-dri"
 NUMBERED = 254
 """Parts that `draw_numbers` tells apart."""
 FRAGMENT = """#version 330
@@ -49,13 +50,19 @@ class Shown:
 
 
 class Rasteriser:
-    """An offscreen OpenGL context that draws one model at a time, supersampled."""
+    """An offscreen OpenGL context that draws one model at a time, supersampled; one in a process.
+
+    Raises SystemExit where there is no EGL.
+    """
 
     def __init__(self, size: int = 64, supersample: int = 3):
-        import moderngl
+        try:
+            import moderngl
 
+            self.gl = moderngl.create_standalone_context(backend="egl")
+        except Exception as error:  # whatever the driver throws
+            raise SystemExit(f"no offscreen OpenGL ({error}); {CURE}") from None
         self.size, self.supersample = size, supersample
-        self.gl = moderngl.create_standalone_context(backend="egl")
         self.gl.enable(moderngl.DEPTH_TEST)
         self.program = self.gl.program(vertex_shader=VERTEX, fragment_shader=FRAGMENT)
         full = (size * supersample,) * 2

@@ -50,7 +50,7 @@ def tokens_of(tokenizer: CLIPTokenizer, captions: list[str]) -> torch.Tensor:
 def build_text_encoder(tokenizer: CLIPTokenizer) -> CLIPTextModel:
     """An untrained CLIPTextModel, three layers of 128.
 
-    Its tokens start as far apart as the last layer's norm allows: at CLIP's own deviation of 0.02 the layers drown them.
+    Its tokens start as far apart as the last layer's norm allows: at CLIP's deviation of 0.02 the layers drown them.
     """
     ids = tokenizer.get_vocab()
     encoder = CLIPTextModel(

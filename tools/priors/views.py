@@ -68,34 +68,55 @@ class Views:
 def load_views(path: Path) -> Views:
     """Read what `main` wrote of a piece."""
     with np.load(path) as arrays:
-        albedo, normal, camera, box, main = (
-            torch.from_numpy(arrays[name]) for name in ("albedo", "normal", "camera", "box", "main_luma")
-        )
-    opacity, takes = albedo[..., 3:].float() / 255.0, normal[..., 3:].float() / 255.0
-    colour = albedo[..., :3].float() / 255.0
-    light = AMBIENT + DIFFUSE * ((normal[..., :3].float() / 127.5 - 1.0) @ torch.tensor(LIGHT)).clamp(-1.0, 1.0)
+        camera = torch.from_numpy(arrays["camera"])
+        pose = look_at_origin(spherical_position(camera[:, 0], camera[:, 1], camera[:, 2]))
+        fov = torch.deg2rad(torch.full((len(pose),), cameras.FOV_Y_DEG))
+        targets = targets_of(arrays["albedo"], arrays["normal"], float(arrays["main_luma"]))
+        return Views(targets, pose, fov, torch.from_numpy(arrays["box"]))
+
+
+def targets_of(
+    albedo: UInt8[np.ndarray, "V S S 4"], normal: UInt8[np.ndarray, "V S S 4"], main_luma: float
+) -> UInt8[Tensor, "V S S 9"]:
+    """`Views.targets` of what `draw_views` gives."""
+    surface, direction = (torch.from_numpy(each).float() for each in (albedo, normal))
+    colour, opacity, takes = surface[..., :3] / 255.0, surface[..., 3:] / 255.0, direction[..., 3:] / 255.0
+    light = AMBIENT + DIFFUSE * ((direction[..., :3] / 127.5 - 1.0) @ torch.tensor(LIGHT)).clamp(-1.0, 1.0)
     lit = colour * light[..., None]
-    tone = ((colour @ torch.tensor(LUMA) + 0.1) / (main.float() + 0.1)).clamp(*TONES) * light / MOST_TONE
+    tone = ((colour @ torch.tensor(LUMA) + 0.1) / (main_luma + 0.1)).clamp(*TONES) * light / MOST_TONE
     channels = torch.cat([lit, torch.ones_like(takes), takes, lit * takes, tone[..., None] * takes], dim=-1) * opacity
-    pose = look_at_origin(spherical_position(camera[:, 0], camera[:, 1], camera[:, 2]))
-    fov = torch.deg2rad(torch.full((len(pose),), cameras.FOV_Y_DEG))
-    return Views((channels * 255.0).round().clamp(0, 255).to(torch.uint8), pose, fov, box)
+    return (channels * 255.0).round().clamp(0, 255).to(torch.uint8)
 
 
-def draw_views(rasteriser: Rasteriser, paint: Sequence[float], count: int, seed: int) -> dict[str, np.ndarray]:
-    """Pictures of the loaded model by `count` cameras: azimuths all round, half of the elevations low, half by area."""
+def painted(
+    targets: UInt8[Tensor, "V S S 9"], paint: Float[Tensor, "V 3"], put: Float[Tensor, "V"]
+) -> Float[Tensor, "V S S 4"]:
+    """Pictures in [0, 1], multiplied by opacity, which follows, with paint on what takes it where `put` is 1."""
+    own, opacity, takes, under, tone = (targets.float() / 255.0).split([3, 1, 1, 3, 1], dim=-1)
+    over = (MOST_TONE * tone * paint[:, None, None]).minimum(takes)
+    return torch.cat([own + put[:, None, None, None] * (over - under), opacity], dim=-1)
+
+
+def draw_cameras(count: int, seed: int) -> Float[np.ndarray, "V 3"]:
+    """Azimuths all round, elevations, half of them low and half by area (degrees), and distances."""
     rng = np.random.default_rng(seed)
-    rows, colour, surface = [], [], []
+    rows = []
     for number in range(count):
         azimuth = number * GOLDEN_RATIO % 1.0 * 360.0 - 180.0
         sine = rng.uniform(*np.sin(np.radians(ELEVATION_DEG)))
         elevation = np.degrees(np.arcsin(sine)) if number % 2 else rng.uniform(ELEVATION_DEG[0], 50.0)
-        distance = rng.uniform(*DISTANCE)
-        shown = rasteriser.draw(cameras.position(azimuth, elevation, distance), paint)
-        rows.append((azimuth, elevation, distance))
-        colour.append(np.concatenate([shown.albedo, shown.alpha], axis=-1))
-        surface.append(np.concatenate([0.5 * shown.normal + 0.5, shown.paint], axis=-1))
-    return {"albedo": in_bytes(colour), "normal": in_bytes(surface), "camera": np.asarray(rows, "f4")}
+        rows.append((azimuth, elevation, rng.uniform(*DISTANCE)))
+    return np.asarray(rows, "f4")
+
+
+def draw_views(
+    rasteriser: Rasteriser, paint: Sequence[float], eyes: Sequence[np.ndarray], fov_y_deg: float = cameras.FOV_Y_DEG
+) -> dict[str, np.ndarray]:
+    """The loaded model seen from `eyes`: albedo and coverage, normals and paint, "V S S 4" in 255ths."""
+    drawn = [rasteriser.draw(eye, paint, fov_y_deg) for eye in eyes]
+    colour = [np.concatenate([shown.albedo, shown.alpha], axis=-1) for shown in drawn]
+    surface = [np.concatenate([0.5 * shown.normal + 0.5, shown.paint], axis=-1) for shown in drawn]
+    return {"albedo": in_bytes(colour), "normal": in_bytes(surface)}
 
 
 def in_bytes(pictures: Sequence[np.ndarray]) -> np.ndarray:
@@ -128,11 +149,11 @@ def what_to_paint(rasteriser: Rasteriser, parts: int) -> Paint:
     light = colour @ np.asarray(LUMA)
     hue = colour - light[:, None]
     place = np.concatenate([0.6 * light[:, None], 0.9 * hue], axis=1)
-    groups = [visible & (np.linalg.norm(place - place[i], axis=1) < LIKE) for i in np.argsort(-area)[:6]]
-    strength = [0.5 if light[i] < BLACK else 1.0 for i in np.argsort(-area)[:6]]
-    strength = [s * (1.0 + 0.6 * min(4.0 * np.linalg.norm(hue[i]), 1.0)) for s, i in zip(strength, np.argsort(-area))]
-    best = max(range(len(groups)), key=lambda k: area[groups[k]].sum() * strength[k])
-    chosen = groups[best]
+    first = np.argsort(-area)[:6]
+    groups = [visible & (np.linalg.norm(place - place[i], axis=1) < LIKE) for i in first]
+    likely = (0.5 if light[i] < BLACK else 1.0 for i in first)
+    strength = [s * (1.0 + 0.6 * min(4.0 * np.linalg.norm(hue[i]), 1.0)) for s, i in zip(likely, first, strict=True)]
+    chosen = groups[max(range(len(groups)), key=lambda k: area[groups[k]].sum() * strength[k])]
     luma = float((light * area)[chosen].sum() / max(area[chosen].sum(), 1e-6))
     return Paint(tuple(chosen.astype(float)), luma)
 
@@ -140,9 +161,10 @@ def what_to_paint(rasteriser: Rasteriser, parts: int) -> Paint:
 def load_piece(piece: Piece, entries: dict[str, catalogue.Entry], furniture: Path, cache: Path) -> list[catalogue.Part]:
     """The parts of a piece, its front toward world +x."""
     if piece.key.startswith(f"{OWN}/"):
-        return models.build(piece.key.removeprefix(f"{OWN}/"))
-    entry = entries[piece.key]
-    parts = catalogue.load_model(catalogue.unpack(entry, furniture, cache), entry.rotation)
+        parts = models.build(piece.key.removeprefix(f"{OWN}/"))
+    else:
+        entry = entries[piece.key]
+        parts = catalogue.load_model(catalogue.unpack(entry, furniture, cache), entry.rotation, piece.min_alpha)
     angle = np.radians(piece.yaw_deg)
     turn = np.array([[np.cos(angle), -np.sin(angle), 0], [np.sin(angle), np.cos(angle), 0], [0, 0, 1]], "f4")
     return joined([replace(p, points=p.points @ turn.T, normals=p.normals @ turn.T) for p in parts])
@@ -181,10 +203,11 @@ def main() -> None:
         parts = load_piece(piece, entries, furniture, args.data / "models")
         rasteriser.load(parts)
         paint = what_to_paint(rasteriser, len(parts))
-        shown = draw_views(rasteriser, paint.of_part, COUNT, seed=zlib.crc32(piece.key.encode()))
+        rows = draw_cameras(COUNT, seed=zlib.crc32(piece.key.encode()))
+        shown = draw_views(rasteriser, paint.of_part, [cameras.position(*map(float, row)) for row in rows])
         corners = [np.min([p.points.min(0) for p in parts], 0), np.max([p.points.max(0) for p in parts], 0)]
         fresh = path.with_suffix(".tmp.npz")
-        np.savez_compressed(fresh, **shown, main_luma=paint.luma, box=np.asarray(corners, "f4"))
+        np.savez_compressed(fresh, **shown, camera=rows, main_luma=paint.luma, box=np.asarray(corners, "f4"))
         fresh.replace(path)
         told = {"piece": piece.key, "words": words, "triangles": sum(len(part.points) for part in parts) // 3}
         print(json.dumps(told), flush=True)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from bozzetto import hardware
+from bozzetto.cli.options import Options
 from bozzetto.errors import UserError
 from bozzetto.files import write_text
 from bozzetto.recipe import Recipe
@@ -23,9 +24,9 @@ PEERS = Path(__file__).parents[3] / "tools" / "bench" / "peers"
 """Other people's forms of the kernels, in a checkout."""
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> Options:
     """Options of `bench`."""
-    options = argparse.ArgumentParser("bozzetto bench", description="How fast kernels and training steps are here.")
+    options = Options("bozzetto bench", description="How fast kernels and training steps are here.")
     options.add_argument(
         "--only", action="append", default=[], choices=(*KERNELS, *OTHERS), metavar="WHAT",
         help=f"measure only this; may be repeated. Kernels: {', '.join(KERNELS)}. Also: step (a recipe's training "

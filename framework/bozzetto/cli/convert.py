@@ -7,6 +7,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from bozzetto.cli.options import Options
 from bozzetto.config import REQUIRED
 from bozzetto.convert.draft import Draft
 from bozzetto.convert.profiles import PROFILES
@@ -21,9 +22,9 @@ from bozzetto.load import load_recipe
 from bozzetto.registry import Registry
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> Options:
     """Options of `convert`."""
-    made = argparse.ArgumentParser(
+    made = Options(
         "bozzetto convert", description="Turn a threestudio recipe into one of ours, and say what could not be."
     )
     made.add_argument(

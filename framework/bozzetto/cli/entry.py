@@ -12,7 +12,8 @@ from pathlib import Path
 from bozzetto import __version__
 from bozzetto.cli.console import lasting_streams
 from bozzetto.cli.failures import own_message, system_message
-from bozzetto.errors import NonFiniteError, UserError, did_you_mean
+from bozzetto.cli.options import Options, UsageError
+from bozzetto.errors import NonFiniteError, UserError, did_you_mean, shown
 from bozzetto.registry import Registry, installed_sources
 from bozzetto.sources import import_limit_s
 from bozzetto.stopping import Stopped, StopSignals, exit_code
@@ -37,9 +38,9 @@ e.g. system.geometry.levels=12 trainer.steps=600 export.mesh.max_faces=5000.
 """
 
 
-def run_parser() -> argparse.ArgumentParser:
+def run_parser() -> Options:
     """Options of `run`."""
-    parser = argparse.ArgumentParser("bozzetto run", description="Train a recipe and export the result.")
+    parser = Options("bozzetto run", description="Train a recipe and export the result.")
     start = parser.add_mutually_exclusive_group(required=True)
     start.add_argument("--config", metavar="RECIPE", help="a YAML file, or the name of a recipe that a plugin ships")
     start.add_argument("--resume", metavar="RUN_FOLDER", help="go on with an interrupted run")
@@ -56,59 +57,59 @@ def run_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def check_parser() -> argparse.ArgumentParser:
+def check_parser() -> Options:
     """Options of `check`."""
-    parser = argparse.ArgumentParser("bozzetto check", description="Validate a recipe without loading any model.")
+    parser = Options("bozzetto check", description="Validate a recipe without loading any model.")
     parser.add_argument("config", metavar="RECIPE", help="a YAML file, or the name of a recipe that a plugin ships")
     add_profile(parser)
     add_common(parser)
     return parser
 
 
-def export_parser() -> argparse.ArgumentParser:
+def export_parser() -> Options:
     """Options of `export`."""
     from bozzetto.cli.export import parser
 
     return parser()
 
 
-def plugins_parser() -> argparse.ArgumentParser:
+def plugins_parser() -> Options:
     """Options of `plugins`."""
     from bozzetto.cli.plugins import parser
 
     return parser()
 
 
-def bench_parser() -> argparse.ArgumentParser:
+def bench_parser() -> Options:
     """Options of `bench`."""
     from bozzetto.cli.bench import parser
 
     return parser()
 
 
-def convert_parser() -> argparse.ArgumentParser:
+def convert_parser() -> Options:
     """Options of `convert`."""
     from bozzetto.cli.convert import parser
 
     return parser()
 
 
-def schema_parser() -> argparse.ArgumentParser:
+def schema_parser() -> Options:
     """Options of `schema`."""
-    parser = argparse.ArgumentParser("bozzetto schema", description="Print the JSON schema of recipes, for editors.")
+    parser = Options("bozzetto schema", description="Print the JSON schema of recipes, for editors.")
     parser.add_argument("--output", type=Path, metavar="FILE", help="write it there instead")
     parser.add_argument("--traceback", action="store_true", help="show where an error comes from")
     return parser
 
 
-def doctor_parser() -> argparse.ArgumentParser:
+def doctor_parser() -> Options:
     """Options of `doctor`."""
-    parser = argparse.ArgumentParser("bozzetto doctor", description="What this machine has, and what of it is used.")
+    parser = Options("bozzetto doctor", description="What this machine has, and what of it is used.")
     parser.add_argument("--traceback", action="store_true", help="show where an error comes from")
     return parser
 
 
-def add_profile(parser: argparse.ArgumentParser) -> None:
+def add_profile(parser: Options) -> None:
     """`--profile`."""
     parser.add_argument(
         "--profile",
@@ -118,7 +119,7 @@ def add_profile(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_common(parser: argparse.ArgumentParser) -> None:
+def add_common(parser: Options) -> None:
     """Overrides and `--traceback`."""
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="set a field of the recipe")
     parser.add_argument("--traceback", action="store_true", help="show where an error comes from")
@@ -156,11 +157,13 @@ def _dispatch(words: list[str], stop: StopSignals) -> int:
         return 0
     if words[0] not in COMMANDS and not words[0].startswith("-") and "=" not in words[0]:
         known = ", ".join(COMMANDS)
-        return _say(f"There is no command {words[0]!r}.{did_you_mean(words[0], COMMANDS)} Commands: {known}.", 2)
+        return _say(f"There is no command {shown(words[0])}.{did_you_mean(words[0], COMMANDS)} Commands: {known}.", 2)
     name = words.pop(0) if words[0] in COMMANDS else "run"
     make_parser, command = COMMANDS[name]
-    parser = make_parser()  # overrides may stand between options; a parser with actions of its own has none
-    options = parser.parse_args(words) if name == "plugins" else parser.parse_intermixed_args(words)
+    try:
+        options = make_parser().parse(words)
+    except UsageError as error:
+        return _say(str(error), 2)
     return _guarded(options, command, stop)
 
 
@@ -260,7 +263,7 @@ def _doctor(options: argparse.Namespace, registry: Registry, stop: StopSignals) 
     return doctor(registry)
 
 
-COMMANDS: Mapping[str, tuple[Callable[[], argparse.ArgumentParser], Command]] = {
+COMMANDS: Mapping[str, tuple[Callable[[], Options], Command]] = {
     "run": (run_parser, _run),
     "check": (check_parser, _check),
     "export": (export_parser, _export),

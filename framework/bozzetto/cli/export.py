@@ -8,6 +8,7 @@ from pathlib import Path
 
 from bozzetto import hardware
 from bozzetto.amendments import load_amended
+from bozzetto.cli.options import Options
 from bozzetto.cli.run import import_heavy, open_device, say
 from bozzetto.errors import ConfigError
 from bozzetto.load import load_recipe
@@ -19,9 +20,9 @@ from bozzetto.run_lock import locked
 from bozzetto.stopping import StopSignals
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> Options:
     """Options of `export`."""
-    made = argparse.ArgumentParser("bozzetto export", description="Export a finished run again.")
+    made = Options("bozzetto export", description="Export a finished run again.")
     made.add_argument("run_folder", metavar="RUN_FOLDER", help="a folder under outputs/")
     made.add_argument(
         "--format",

@@ -8,6 +8,7 @@ import shutil
 import sys
 from pathlib import Path
 
+from bozzetto.cli.options import Options
 from bozzetto.errors import PluginError, did_you_mean
 from bozzetto.registry import Registry
 from bozzetto.spec import KINDS
@@ -21,9 +22,9 @@ environment:
 """
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> Options:
     """Options of `plugins`."""
-    top = argparse.ArgumentParser(
+    top = Options(
         "bozzetto plugins",
         description="What is installed, and writing your own.",
         epilog=ENVIRONMENT,

@@ -17,7 +17,7 @@ from bozzetto.cli.report import header, notices, plan_report
 from bozzetto.errors import ConfigError, UserError
 from bozzetto.kernels.startup import growing, tune_allocator
 from bozzetto.load import find_recipe, load_recipe
-from bozzetto.machine_checks import check_machine
+from bozzetto.machine_checks import check_machine, check_output
 from bozzetto.models import ModelPlan, fetch, plan
 from bozzetto.photos import require_reader
 from bozzetto.recipe import Component, Recipe
@@ -84,6 +84,7 @@ def check(options: argparse.Namespace, registry: Registry) -> int:
     )
     require_photo(recipe)
     check_machine(recipe)
+    check_output(recipe)
     print(plan_report(recipe, plans_for(recipe)))
     count = len(recipe.stand_ins)
     print("ok: the recipe is valid" + (f"; {count} of its parts only stand in, see the notices" if count else ""))
@@ -100,6 +101,7 @@ def run(options: argparse.Namespace, registry: Registry, stop: StopSignals) -> i
     recipe = load_recipe(find_recipe(options.config, registry), registry, options.overrides, options.profile, found)
     require_photo(recipe)
     check_machine(recipe)
+    check_output(recipe)
     plans = plans_for(recipe)
     if options.dry_run:
         print(plan_report(recipe, plans))

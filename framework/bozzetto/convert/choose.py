@@ -16,7 +16,7 @@ from bozzetto.math.schedules import Schedule
 from bozzetto.registry import Entry, Registry
 
 BUILT_IN = "bozzetto"
-"""Whose components the rules mean, where others provide the same names."""
+"""The distribution whose components the rules mean, where others provide the same names."""
 
 
 @dataclass(frozen=True)

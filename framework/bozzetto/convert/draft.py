@@ -22,16 +22,16 @@ class Draft:
     """A recipe of ours in the making."""
 
     title: str
-    """Which recipe of theirs it comes from."""
+    """The recipe of theirs that it comes from."""
     system: str
     """Their `system_type`."""
     lines: dict[str, Line] = field(default_factory=dict)
-    """By dotted path."""
+    """The values, by dotted path."""
     notes: list[Note] = field(default_factory=list)
     converts: bool = False
     """Its geometry can start from one of another type."""
     stand_ins: list[str] = field(default_factory=list)
-    """What stands in for a part of theirs that has no equal: kept in the recipe, and said by every check and run."""
+    """Parts that stand in for one of theirs that has no equal: kept in the recipe, and said by every check and run."""
 
     def of(self, severity: str) -> list[Note]:
         """The notes of one severity, each once."""

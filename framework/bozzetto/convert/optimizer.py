@@ -87,7 +87,7 @@ def _module(
 
 
 def _place(module: str, parameters: Mapping[str, Specs | None]) -> str | None:
-    """Where the parameters of their module are here: under its name, or, on a surface, among the features."""
+    """Place of the parameters of their module here: under its name, or, on a surface, among the features."""
     part, _, rest = module.partition(".")
     specs = parameters.get(part)
     if specs is None:
@@ -100,7 +100,7 @@ def _place(module: str, parameters: Mapping[str, Specs | None]) -> str | None:
 
 
 def declared(chosen: Mapping[str, Chosen], lines: Mapping[str, Any]) -> dict[str, Specs | None]:
-    """What the parts of the scene that have been translated so far declare, by part; None for what is not known."""
+    """Declared parameters of the scene's parts that have been translated so far, by part; None where not known."""
     found: dict[str, Specs | None] = {}
     for part in ("geometry", "material", "background"):
         prefix, values = f"system.{part}.", {}
@@ -117,7 +117,7 @@ def declared(chosen: Mapping[str, Chosen], lines: Mapping[str, Any]) -> dict[str
 
 
 def _feature_count(lines: Mapping[str, Any]) -> int:
-    """Of the geometry, as far as it matters here: which names a material's parameters have."""
+    """The geometry's feature count, as far as it matters here: for the names of a material's parameters."""
     counts = [line.value for path, line in lines.items() if path.endswith(".feature_count")]
     return counts[0] if counts and isinstance(counts[0], int) else 3
 

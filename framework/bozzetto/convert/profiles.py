@@ -44,9 +44,9 @@ SMALL: Mapping[str, Mapping[str, Any]] = {
     "turntable": {"size": 192},
     "mesh": {"texture_size": 512, "resolution": 128},
 }  # fmt: skip
-"""By slot: the fields that a CPU has otherwise."""
+"""The fields that a CPU has otherwise, by slot."""
 GUIDANCE = {"as_latent_until_step": 0, "weighting": "one-minus-alpha-bar", "dtype": "auto", "cpu_offload": "none"}
-"""What the bundled priors cannot do, or need not."""
+"""Settings that the bundled priors cannot follow, or do not need, with the values they get."""
 
 
 def profile_lines(chosen: Mapping[str, Chosen], lines: Mapping[str, Line]) -> dict[str, Line]:

@@ -17,7 +17,7 @@ SHAPES = (
     "type", "levels", "features_per_level", "log2_table_size", "base_resolution", "finest_resolution", "frequencies",
     "hidden_width", "hidden_layers", "width", "depth", "feature_count", "normal",
 )  # fmt: skip
-"""What must be equal where parameters are copied."""
+"""Fields that must be equal where parameters are copied."""
 FROM_BEFORE = "system.geometry_convert_from"
 
 
@@ -49,7 +49,7 @@ def as_stages(drafts: Sequence[Draft]) -> Draft:
 
 
 def _cannot_start(draft: Draft, before: Draft) -> str:
-    """Why a stage's geometry cannot start from that of the stage before; empty if it can."""
+    """The reason why a stage's geometry cannot start from that of the stage before; empty if it can."""
     if draft.converts:
         return ""
     for field in SHAPES:

@@ -58,7 +58,7 @@ class GivenMesh(MeshGeometry, Protocol):
     """A surface whose triangles are the user's own: an exporter keeps them as they are unless it is asked not to."""
 
     triangles_are_given: bool
-    """True."""
+    """True where an exporter shall keep them."""
 
 
 @runtime_checkable

@@ -39,7 +39,8 @@ def plain_colour(
     """E[c | x_t] of the one colour c that the pixels with weight `empty`, in [0, 1], share.
 
     c is Gaussian about `mean` with `deviation` s before anything is seen; with n the sum of weights and z the weighted
-    sum of noisy pixels, `(mean / s^2 + sqrt(abar) z / sigma^2) / (1 / s^2 + n abar / sigma^2)` (Bishop 2006, eq. 2.141).
+    sum of noisy pixels: `(mean / s^2 + sqrt(abar) z / sigma^2) / (1 / s^2 + n abar / sigma^2)`
+    (Bishop 2006, eq. 2.141).
     """
     signal, noise = (one.flatten(1) for one in signal_and_noise(alpha_bar))
     count, total = empty.sum(dim=(2, 3)), (empty * noisy).sum(dim=(2, 3))

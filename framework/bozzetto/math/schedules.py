@@ -12,7 +12,7 @@ Curve = Literal["linear", "exponential", "sqrt", "cosine"]
 LARGEST = 3.0e38
 """The largest size of a number that 32 bits still hold."""
 LAST_STEP = 10**9
-"""No run has more optimiser steps."""
+"""The most optimiser steps of a run."""
 LEAST_EXPONENTIAL = 1e-30
 """The least end of an exponential curve, so that the ratio of its ends is finite."""
 

@@ -73,7 +73,7 @@ def assert_survives_saving(saved: nn.Module, fresh: nn.Module) -> None:
 
 
 def assert_declared_parameters_are_the_real_ones(module: nn.Module, *arguments: object) -> None:
-    """What the config's `parameter_specs` says, if it says anything, is what the module has: names, shapes, locks.
+    """Compare what the config's `parameter_specs` says, if anything, with what the module has: names, shapes, locks.
 
     Args:
         module: keeps its config as `config`.

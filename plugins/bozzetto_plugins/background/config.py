@@ -22,7 +22,7 @@ class SolidConfig:
         check_fields(self)
 
     def parameter_specs(self) -> Specs:
-        """None."""
+        """No parameters."""
         return {}
 
 
@@ -37,7 +37,7 @@ class RandomSolidConfig:
         check_fields(self)
 
     def parameter_specs(self) -> Specs:
-        """None."""
+        """No parameters."""
         return {}
 
 

@@ -15,7 +15,7 @@ LARGEST_RESOLUTION = 1024
 MOST_FACES = 16_000_000
 """Triangle numbers of the rasteriser end at 2^24."""
 FIELD_FACES, FIELD_COMPONENT_SHARE = 20_000, 0.01
-"""What null means for a surface that is not the user's own mesh."""
+"""The values that null stands for where the surface is not the user's own mesh."""
 
 
 @dataclass(frozen=True)

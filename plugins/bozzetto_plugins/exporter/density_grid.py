@@ -100,7 +100,7 @@ def silhouette_threshold(grid: DensityGrid) -> float:
 
 
 def _count_from(values: Float[np.ndarray, "P"], least: Float[np.ndarray, "C"]) -> Int[np.ndarray, "C"]:
-    """How many values are at least so large, for each of `least`."""
+    """Number of values that are at least so large, for each of `least`."""
     return len(values) - np.searchsorted(np.sort(values), least, side="left")
 
 

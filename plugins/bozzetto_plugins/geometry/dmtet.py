@@ -69,7 +69,7 @@ class Dmtet(nn.Module):
 
     @classmethod
     def from_saved(cls, config: DmtetConfig, state: Mapping[str, Tensor]) -> Dmtet:
-        """To be filled from a checkpoint: the mesh it started from is not read again."""
+        """A geometry to be filled from a checkpoint: the mesh it started from is not read again."""
         return cls(replace(config, start="sphere"))
 
     def _first_shape(self) -> Float[Tensor, "P"]:

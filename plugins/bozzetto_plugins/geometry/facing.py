@@ -1,4 +1,4 @@
-"""Which side of a mesh's faces is the outer one, and turning those that look inward."""
+"""Finding the outer side of a mesh's faces, and turning those that look inward."""
 
 from __future__ import annotations
 
@@ -63,13 +63,13 @@ def patches(faces: Int[np.ndarray, "T 3"], vertex_count: int) -> tuple[Int[np.nd
 
 
 def _volumes(mesh: Mesh) -> Float[np.ndarray, "T"]:
-    """What each face adds to six times the signed volume."""
+    """The share of each face in six times the signed volume."""
     a, b, c = mesh.vertices.double()[mesh.faces].unbind(1)
     return (a * torch.linalg.cross(b, c)).sum(-1).numpy()
 
 
 def _mostly_backs(mesh: Mesh, patch: Int[np.ndarray, "T"], count: int) -> Bool[np.ndarray, "P"]:
-    """Which patches show mostly their backs."""
+    """Mark the patches that show mostly their backs."""
     front, back = np.zeros(count), np.zeros(count)
     corners = mesh.vertices[mesh.faces]
     normal = torch.linalg.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])

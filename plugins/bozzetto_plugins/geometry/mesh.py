@@ -36,7 +36,7 @@ class Mesh(nn.Module):
 
     @classmethod
     def from_saved(cls, config: MeshConfig, state: Mapping[str, Tensor]) -> Mesh:
-        """With the triangles of a checkpoint: the file may be gone, or have changed."""
+        """A geometry with the triangles of a checkpoint: the file may be gone, or have changed."""
         return cls(config, Asset(types.Mesh(state["vertices"], state["faces"]), closed=False, notices=()))
 
     def extract_mesh(self) -> types.Mesh:

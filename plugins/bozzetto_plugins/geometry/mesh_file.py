@@ -22,9 +22,9 @@ class Asset:
     mesh: Mesh
     """World units, equal vertices joined, faces outward."""
     closed: bool
-    """Whether it encloses a solid."""
+    """True if it encloses a solid."""
     notices: tuple[str, ...]
-    """What was changed on reading."""
+    """Changes that were made on reading, a sentence each."""
 
 
 def read_asset(config: AssetConfig, radius: float) -> Asset:

@@ -57,7 +57,7 @@ class SurfaceFeaturesConfig:
         return grid_specs(self.grid(), self.hidden_width, self.hidden_layers, {"feature_network": self.feature_count})
 
     def unlike(self, field: HashGridConfig) -> list[str]:
-        """In what a density field differs, so that features cannot be taken over from it; a phrase for each."""
+        """Differences to a density field for which features cannot be taken over from it; a phrase for each."""
         names = [item.name for item in fields(self) if item.name != "compute_dtype"]
         pairs = [(name, getattr(field, name), getattr(self, name)) for name in names]
         return [f"{name} is {theirs} there and {ours} here" for name, theirs, ours in pairs if theirs != ours]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
 import torch
-from diffusers import ConfigMixin, ModelMixin, UNet2DModel
+from diffusers import ConfigMixin, DDPMScheduler, ModelMixin, UNet2DModel
 from diffusers.configuration_utils import register_to_config
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionOutput
 from jaxtyping import Float, Int, Num
@@ -21,14 +21,15 @@ from bozzetto.types import Cameras
 from bozzetto_plugins.guidance.solid_memory import Drawing, Placement, SolidMemory
 
 CAMERA_NUMBERS = 17
-"""A camera-to-world matrix row by row (MVDream, Shi et al. 2023, sec. 3.1), and the tangent of half the field of view."""
+"""A camera-to-world matrix row by row (MVDream, Shi et al. 2023, sec. 3.1), and the tangent of half the view angle."""
 RECALLED_NUMBERS = 12
 """Of what a photo brings to mind: row, paint (3), how far it is put on, turn, stretch (3), shift (3)."""
 NOTHING = 0
 """The thing that is no thing: what the empty text means."""
 PAGE_MEAN, PAGE_DEVIATION = 1.0, 0.7
 """A plain background before it is seen: about white, of pictures in [-1, 1]."""
-ALPHA_BARS = 1000
+BETAS = (0.00085, 0.012)
+"""Stable Diffusion's, the first and the last; their roots lie on a line."""
 FRONT = (0.0, 15.0, 3.2, 40.0)
 """Azimuth, elevation, distance and vertical field of view (degrees, world units) where no camera is given."""
 
@@ -106,7 +107,7 @@ class CameraUNet(ModelMixin, ConfigMixin):
             down_block_types=("DownBlock2D",) * blocks, up_block_types=("UpBlock2D",) * blocks,
             resnet_time_scale_shift="scale_shift",
         )  # fmt: skip
-        self.register_buffer("alpha_bars", torch.linspace(0.999, 0.0, ALPHA_BARS))
+        self.alpha_bars = zero_snr_alpha_bars()  # no buffer: half precision takes the lowest noise for none
 
     def recall(self, text: Float[Tensor, "B N E"]) -> Recalled:
         """The thing that a text most likely means and its colour, or what was recognised in a photo."""
@@ -121,6 +122,10 @@ class CameraUNet(ModelMixin, ConfigMixin):
         side = self.config.sample_size * self.factor
         views = cameras_of(camera.float(), side)
         return self.memory.draw(recalled.thing, views.rays(), recalled.paint, recalled.painted, recalled.placement)
+
+    def alpha_bar(self, times: Num[Tensor, "B"]) -> Float[Tensor, "B"]:
+        """abar at timesteps, in full precision."""
+        return self.alpha_bars.to(times.device)[times.long()]
 
     def draft(
         self, sample: Float[Tensor, "B C h w"], alpha_bar: Float[Tensor, "B"], drawing: Drawing
@@ -149,7 +154,7 @@ class CameraUNet(ModelMixin, ConfigMixin):
         camera = front_camera(sample.device).expand(len(sample), -1) if class_labels is None else class_labels
         recalled = self.recall(encoder_hidden_states)
         clean = self.clean(sample.float(), times, recalled, self.draw(recalled, camera))
-        alpha_bar = self.alpha_bars[times.long()].float()
+        alpha_bar = self.alpha_bar(times)
         signal, noise = alpha_bar.sqrt()[:, None, None, None], (1.0 - alpha_bar).sqrt()[:, None, None, None]
         velocity = v_from_epsilon(clean, (sample.float() - signal * clean) / noise, alpha_bar).to(sample.dtype)
         return UNet2DConditionOutput(sample=velocity) if return_dict else (velocity,)
@@ -158,7 +163,7 @@ class CameraUNet(ModelMixin, ConfigMixin):
         self, sample: Float[Tensor, "B C h w"], times: Num[Tensor, "B"], recalled: Recalled, drawing: Drawing
     ) -> Float[Tensor, "B C h w"]:
         """The clean latents: the posterior mean about the draft, and what the network adds to it."""
-        alpha_bar = self.alpha_bars[times.long()].float()
+        alpha_bar = self.alpha_bar(times)
         draft = self.draft(sample, alpha_bar, drawing)
         deviation = torch.where(recalled.thing == NOTHING, PAGE_DEVIATION, self.config.draft_deviation)
         mean = gaussian_posterior_mean(sample, draft, deviation, alpha_bar)
@@ -172,6 +177,14 @@ def recalled_of(numbers: Float[Tensor, "B N"], things: int) -> Recalled:
     row, paint, painted, turn, stretch, shift, _ = numbers.split([1, 3, 1, 1, 3, 3, numbers.shape[1] - 12], dim=1)
     thing = row[:, 0].round().long().clamp(0, things - 1)
     return Recalled(thing, paint, painted[:, 0], Placement(turn[:, 0], stretch, shift))
+
+
+def zero_snr_alpha_bars() -> Float[Tensor, "T"]:
+    """abar of Stable Diffusion's betas, rescaled to end in nothing but noise (Lin et al. 2023, arXiv:2305.08891)."""
+    first, last = BETAS
+    return DDPMScheduler(
+        beta_start=first, beta_end=last, beta_schedule="scaled_linear", rescale_betas_zero_snr=True
+    ).alphas_cumprod
 
 
 def camera_numbers(cameras: Cameras) -> Float[Tensor, "B 17"]:

@@ -27,7 +27,7 @@ class StableDiffusionConfig:
     """Score distillation from a latent diffusion model in diffusers' format: Stable Diffusion 1.x, 2.x and kin."""
 
     estimates_elevation: ClassVar[bool] = False
-    """It is no `bozzetto.kinds.guidance.ElevationEstimator`."""
+    """False: it is no `bozzetto.kinds.guidance.ElevationEstimator`."""
 
     model: Annotated[str, FilePath(or_name=True)] = "sd-1.5"
     """Which weights: an alias such as `bozzetto-mini` or `sd-1.5`, a hub repository `owner/name`, or a folder."""
@@ -93,7 +93,7 @@ class Zero123Config:
     """Score distillation from a model that is given a photo and a relative pose: Zero123, Stable Zero123 and kin."""
 
     estimates_elevation: ClassVar[bool] = True
-    """It can tell from how high a photo was taken: `bozzetto.kinds.guidance.ElevationEstimator`."""
+    """True: it tells from how high a photo was taken, as `bozzetto.kinds.guidance.ElevationEstimator`."""
 
     model: Annotated[str, FilePath(or_name=True)] = "zero123-xl"
     """Which weights: an alias such as `bozzetto-mini-zero123` or `zero123-xl`, a hub repository, or a folder."""

@@ -17,8 +17,7 @@ from bozzetto.errors import ModelError
 from bozzetto.kinds.guidance import folder_of
 from bozzetto.math.score import epsilon_from_v, x0_from_epsilon, x0_from_v
 from bozzetto.model_folder import read_settings
-from bozzetto_plugins.guidance.camera_unet import CAMERA_NUMBERS
-from bozzetto_plugins.guidance.families import family_of
+from bozzetto_plugins.guidance.families import family_of, reads_cameras
 from bozzetto_plugins.guidance.gradient_scale import scaled_backward
 from bozzetto_plugins.guidance.offload import Offload, place
 from bozzetto_plugins.guidance.weights import reading, require_size, require_whole, variant_of, without_bars
@@ -142,8 +141,7 @@ class Denoiser:
     @property
     def reads_cameras(self) -> bool:
         """Whether `predict` must be told the exact cameras."""
-        config = self.unet.config
-        return getattr(config, "projection_class_embeddings_input_dim", None) == CAMERA_NUMBERS
+        return reads_cameras(self.unet)
 
     @torch.no_grad()
     def predict(

@@ -1,4 +1,4 @@
-"""The classes of networks that a model folder may hold, by the name in their settings."""
+"""The classes of networks that a model folder may hold, by the name in their settings, and what they are told."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ import json
 from pathlib import Path
 
 from diffusers import AutoencoderKL, ModelMixin, UNet2DConditionModel
+from jaxtyping import Float
+from torch import Tensor
 
-from bozzetto_plugins.guidance.camera_unet import CameraUNet
+from bozzetto.types import Cameras
+from bozzetto_plugins.guidance.camera_unet import CAMERA_NUMBERS, CameraUNet, camera_numbers
 from bozzetto_plugins.guidance.patch_codec import PatchCodec
 
 OURS: tuple[type[ModelMixin], ...] = (CameraUNet, PatchCodec)
@@ -22,3 +25,13 @@ def family_of(part: Path) -> type[ModelMixin]:
     except (OSError, ValueError, AttributeError):
         named = None  # the usual class tells, being loaded, what is wrong
     return next((family for family in OURS if family.__name__ == named), USUAL[part.name])
+
+
+def reads_cameras(denoiser: ModelMixin) -> bool:
+    """Whether a denoiser is told exact cameras."""
+    return getattr(denoiser.config, "projection_class_embeddings_input_dim", None) == CAMERA_NUMBERS
+
+
+def camera_labels(denoiser: ModelMixin, cameras: Cameras) -> Float[Tensor, "B 17"] | None:
+    """The `class_labels` of a denoiser that is told exact cameras; None for another."""
+    return camera_numbers(cameras) if reads_cameras(denoiser) else None

@@ -16,7 +16,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Certain:
-    """A distribution that has all its mass at its mean, with the fields of diffusers' `DiagonalGaussianDistribution`."""
+    """A distribution with all its mass at its mean, and the fields of diffusers' `DiagonalGaussianDistribution`."""
 
     mean: Float[Tensor, "B C h w"]
 

@@ -20,8 +20,8 @@ SIDES = 24
 FILL = 0.85
 """Share of a cropped picture that the longer side of the object takes."""
 SOLID = 0.5
-SEARCH_SIDE, COMPARED_SIDE = 32, 20
-"""Pixels of what is drawn in a search, and of the crops that are compared."""
+SEARCH_SIDE, COMPARED_SIDE, FINE_SIDE = 32, 20, 64
+"""Pixels of what is drawn in a search, of the crops that are compared, and of the last fit."""
 PHOTO_SIDE = 128
 CANDIDATES, HYPOTHESES = 10, 5
 """Things that are drawn from all sides; things and sides that are fitted."""
@@ -54,7 +54,8 @@ class PhotoRecall:
     @torch.no_grad()
     def __call__(self, photo: Reference) -> Fit:
         """The best fit for a photo."""
-        seen, belief = Seen.of(photo, photo.camera, self.memory.table.device), self.belief(photo)
+        belief = self.belief(photo)
+        seen = Seen.of(photo, photo.camera, self.memory.table.device, FINE_SIDE)
         best = self._best(photo, photo.camera, belief, CANDIDATES, HYPOTHESES)
         again = [self._fitted(seen, turned(best.recalled, angle), belief, FINE) for angle in TURNS_RAD]
         return min(again, key=lambda found: found.error)

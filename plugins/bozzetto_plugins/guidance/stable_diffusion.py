@@ -13,11 +13,11 @@ from bozzetto.errors import ConfigError, ModelError
 from bozzetto.math.guidance import cfg, perp_neg, rescale
 from bozzetto.types import Cameras, Guided, Rendered, ViewCondition
 from bozzetto.vocabulary import Vocabulary
-from bozzetto_plugins.guidance.camera_unet import camera_numbers
 from bozzetto_plugins.guidance.clip_text import ClipText
 from bozzetto_plugins.guidance.config import StableDiffusionConfig
 from bozzetto_plugins.guidance.denoiser import Denoiser
 from bozzetto_plugins.guidance.distillation import Distillation, encode_image
+from bozzetto_plugins.guidance.families import camera_labels
 from bozzetto_plugins.guidance.latents import latents_of_latent, latents_of_normals
 from bozzetto_plugins.guidance.precision import choose_dtype
 
@@ -83,7 +83,7 @@ class StableDiffusion:
             NonFiniteError: the image, its latents or the gradient have a NaN or an infinity.
         """
 
-        told = camera_numbers(cameras) if self.denoiser.reads_cameras else None
+        told = camera_labels(self.denoiser.unet, cameras)
 
         def predict(noisy: Tensor, timestep: Tensor) -> Tensor:
             return self._predict(noisy, timestep, condition, told, step)

@@ -54,7 +54,7 @@ class PlaneLightDiffuseConfig:
         check_feature_count(stage)
 
     def parameter_specs(self, feature_count: int) -> Specs:
-        """None."""
+        """No parameters."""
         return {}
 
 
@@ -93,7 +93,7 @@ class PointLightDiffuseConfig:
         check_feature_count(stage)
 
     def parameter_specs(self, feature_count: int) -> Specs:
-        """None."""
+        """No parameters."""
         return {}
 
 

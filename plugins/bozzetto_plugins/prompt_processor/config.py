@@ -70,7 +70,7 @@ class ViewDependentConfig:
 
     @property
     def blends(self) -> bool:
-        """Whether a view's prompt is a blend of two directions."""
+        """Tell if a view's prompt is a blend of two directions."""
         return self.mode == "interpolate" or (self.mode == "auto" and self.negatives)
 
     def _check_template(self) -> None:

@@ -39,7 +39,7 @@ class VolumeConfig:
         return 64 + 2 * self.samples_per_ray
 
     def parameter_specs(self, radius: float) -> Specs:
-        """None."""
+        """No parameters."""
         return {}
 
 
@@ -49,7 +49,7 @@ class MeshConfig:
     """Normals interpolated between vertices, or one for each triangle."""
 
     def parameter_specs(self, radius: float) -> Specs:
-        """None."""
+        """No parameters."""
         return {}
 
     def bytes_per_pixel(self) -> int:

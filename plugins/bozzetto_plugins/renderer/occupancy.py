@@ -43,7 +43,7 @@ class OccupancyGrid(nn.Module):
         super().__init__()
         self.resolution, self.radius, self.threshold, self.decay = resolution, radius, threshold, decay
         self.vanished = False
-        """Whether nothing could be seen of the scene at the last update."""
+        """True if nothing could be seen of the scene at the last update."""
         cells = (resolution, resolution, resolution)
         self.register_buffer("density", torch.zeros(cells))
         self.register_buffer("occupied", torch.ones(cells, dtype=torch.bool))

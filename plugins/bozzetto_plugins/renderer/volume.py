@@ -155,7 +155,7 @@ class _Scene:
 
 
 def _some(rays: Rays, first: int, last: int) -> Rays:
-    """Those from `first` to before `last`."""
+    """The rays from `first` to before `last`."""
     if (first, last) == (0, len(rays)):
         return rays
     return Rays(rays.origin[first:last], rays.direction[first:last], (1, 1, last - first))

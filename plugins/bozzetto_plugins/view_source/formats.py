@@ -1,4 +1,4 @@
-"""Which picture formats are read, and the names of others by the first bytes of a file. No decoder runs."""
+"""The picture formats that are read, and the names of others by the first bytes of a file. No decoder runs."""
 
 from __future__ import annotations
 
@@ -60,12 +60,12 @@ SUFFIXES = {
 
 
 def is_heif(head: bytes) -> bool:
-    """Whether a file that starts like this is HEIC, or another picture in the HEIF container but AVIF."""
+    """Tell if a file that starts like this is HEIC, or another picture in the HEIF container but AVIF."""
     return head[4:8] == b"ftyp" and not _any(head, AVIF_BRANDS) and _any(head, HEIF_BRANDS)
 
 
 def not_read(head: bytes, path: Path) -> tuple[str, str] | None:
-    """What a file that is not read is, with its article, and what to do; None: unknown, or one of `READ`.
+    """Name, with its article, and cure of a file that is not read; None: unknown, or one of `READ`.
 
     Args:
         head: its first `SNIFFED` bytes.
@@ -85,7 +85,7 @@ def not_read(head: bytes, path: Path) -> tuple[str, str] | None:
 
 
 def _of_container(head: bytes) -> tuple[str, str]:
-    """Which of the ISO base media formats: its major brand stands first, compatible ones behind."""
+    """Name and cure of one of the ISO base media formats: its major brand stands first, compatible ones behind."""
     if _any(head, AVIF_BRANDS):
         return "an AVIF picture", PNG
     if is_heif(head):

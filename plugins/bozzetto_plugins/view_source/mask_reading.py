@@ -1,4 +1,4 @@
-"""What a photo's opacity is taken to mean, and notices where something else may have been meant."""
+"""Reading of a photo's opacity as a mask, with notices where something else may have been meant."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from jaxtyping import Bool, Int, Shaped, UInt8
 from scipy import ndimage
 
 OPAQUE = 128
-"""From this opacity of 255 on a pixel counts as object where the object's place is looked for."""
+"""The opacity, of 255, from which on a pixel counts as object where the object's place is looked for."""
 VISIBLE = 13
 """5 %: below it a pixel counts as clear."""
 SOLID = 242
@@ -24,7 +24,7 @@ PIECE_SHARE = 0.05
 FILLED_BORDER, FILLED_AREA = 0.5, 0.85
 """The background seems to be there still if it is opaque along this share of the border, or over this share of all."""
 ROUND_AREA = 0.7
-"""It may be there still if what is opaque reaches all four sides and fills this share: a circle fills 79 %."""
+"""The background may be there if what is opaque reaches all four sides and fills this share: a circle fills 79 %."""
 INVERTED_BORDER, HOLE_SHARE = 0.95, 0.02
 """The opacity seems inverted if nearly all of the border is opaque around holes with this share of all pixels."""
 TRANSLUCENT_SHARE = 0.1
@@ -110,7 +110,7 @@ def without_specks(alpha: UInt8[np.ndarray, "H W"]) -> tuple[UInt8[np.ndarray, "
 
 
 def _background(solid: Bool[np.ndarray, "H W"], box: Box) -> list[str]:
-    """Whether the background seems to be there still, or to be all there is."""
+    """A notice if the background seems to be there still, or to be all there is."""
     border, area = _border(solid).mean(), solid.mean()
     if border >= INVERTED_BORDER and _holes(solid) >= HOLE_SHARE:
         return [
@@ -151,7 +151,7 @@ def _cut_off(solid: Bool[np.ndarray, "H W"], box: Box) -> list[str]:
 
 
 def _translucency(alpha: UInt8[np.ndarray, "H W"]) -> list[str]:
-    """Whether the object, its rim aside, can be seen through."""
+    """A notice if the object, its rim aside, can be seen through."""
     visible = alpha >= VISIBLE + _background_opacity(alpha)
     rim = max(1, round(0.005 * box_around(visible).longer))
     inside = alpha[ndimage.binary_erosion(visible, iterations=rim)]
@@ -184,7 +184,7 @@ def _border(values: Shaped[np.ndarray, "H W"]) -> Shaped[np.ndarray, "B"]:
 
 
 def _pieces(solid: Bool[np.ndarray, "H W"]) -> list[str]:
-    """Whether what is opaque lies in several places."""
+    """A notice if what is opaque lies in several places."""
     step = -(-max(solid.shape) // POOLED_SIDE)
     height, width = (-(-side // step) for side in solid.shape)
     padded = np.zeros((height * step, width * step), dtype=bool)

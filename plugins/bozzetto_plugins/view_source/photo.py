@@ -23,7 +23,7 @@ what it would be made."""
 LEAST_MASK = 1e-4
 """Below this opacity a pixel that is an average has no colour."""
 ONE_COLOUR = 4
-"""Of 255: a photo whose object's channels span no more than this shows a silhouette."""
+"""The span, of 255, of an object's channels up to which a photo shows a silhouette."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Photo:
     normal: Float[np.ndarray, "S S 3"] | None
     """Unit, in the camera's frame."""
     notices: tuple[str, ...] = ()
-    """What was understood where something else may have been meant; each a sentence without its full stop."""
+    """Notices of what was understood where something else may have been meant; sentences without their full stop."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Window:
     side: int
 
     def cut(self, plane: Float[np.ndarray, "H W"], size: int) -> Float[np.ndarray, "S S"]:
-        """What is inside, zeros where there is nothing, averaged by area down to `size` pixels a side.
+        """The inside of a plane, zeros where there is nothing, averaged by area down to `size` pixels a side.
 
         Only what lies in the picture is ever held at full size, however large the window is.
         """
@@ -157,7 +157,7 @@ def _one_colour(rgb: UInt8[np.ndarray, "H W 3"], solid: Bool[np.ndarray, "H W"])
 
 
 def choose_window(box: Box, shape: tuple[int, ...], config: SingleImageConfig) -> Window:
-    """Which square of a picture of `shape` (height, width) is used, the object lying in `box`."""
+    """The square that is used of a picture of `shape` (height, width), the object lying in `box`."""
     height, width = shape
     middle_x, middle_y = (box.left + box.right) / 2, (box.top + box.bottom) / 2
     square = max(height, width)

@@ -30,9 +30,9 @@ TURNS = {
     5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }  # fmt: skip
-"""By orientation: what makes the picture upright."""
+"""The turn that makes a picture upright, by its orientation."""
 MODES = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "YCbCr")
-"""What can be converted to RGB without a colour profile."""
+"""Modes that can be converted to RGB without a colour profile."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Picture:
 
     @property
     def transparent(self) -> bool:
-        """Whether the file knows transparency; it may still be opaque everywhere."""
+        """Tell if the file knows transparency; it may still be opaque everywhere."""
         return self.image.mode == "RGBA"
 
 
@@ -163,7 +163,7 @@ def _check_header(picture: Image.Image, path: Path, field: str) -> None:
 
 
 def _turn(picture: Image.Image, path: Path, notices: list[str]) -> Image.Transpose | None:
-    """What makes the picture upright; None: it is."""
+    """The turn that makes the picture upright; None: it is."""
     try:
         return TURNS.get(picture.getexif().get(ORIENTATION))
     except Exception as error:  # the parser of EXIF data raises whatever it stumbles over

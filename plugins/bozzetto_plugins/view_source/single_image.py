@@ -30,7 +30,7 @@ class SingleImage:
         self.depth = None if photo.depth is None else torch.from_numpy(photo.depth)
         self.normal = None if photo.normal is None else torch.from_numpy(photo.normal)
         self.notices = photo.notices
-        """What was understood of the photo where something else may have been meant."""
+        """Notices of what was understood of the photo where something else may have been meant."""
 
     def reference(self, device: torch.device) -> Reference:
         """The photo and its camera."""

@@ -1,4 +1,4 @@
-"""What threestudio takes where a recipe is silent, against the facts read from its classes."""
+"""Values that threestudio takes where a recipe is silent, against the facts read from its classes."""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import shutil
 from collections.abc import Callable
@@ -14,17 +15,82 @@ from safetensors.torch import save_file
 from torch import Tensor
 from transformers import ResNetConfig, ResNetForImageClassification
 
-from bozzetto.testing.fakes import tiny_stable_diffusion, tiny_zero123
+from bozzetto.testing.fakes import TEXT_WIDTH, tiny_stable_diffusion, tiny_zero123
 from bozzetto.types import Cameras, Reference
 from bozzetto_plugins.guidance.camera_unet import CameraUNet, Recalled
 from bozzetto_plugins.guidance.patch_codec import PatchCodec
 from bozzetto_plugins.guidance.photo_recall import SIDES
 from bozzetto_plugins.guidance.solid_fit import draw
-from bozzetto_plugins.guidance.solid_memory import Placement, SolidMemory
+from bozzetto_plugins.guidance.solid_memory import BITS, LARGEST, Placement, SolidMemory
 
 BALLS = (((0.5, 0.1, -0.4), (0.9, 0.1, 0.1)), ((-0.3, -0.5, 0.0), (0.1, 0.7, 0.2)), ((-0.2, 0.4, 0.5), (0.1, 0.2, 0.9)))
 """Centre and colour of each; one is behind another from most sides."""
 BALL_RADIUS = 0.35
+BRICK, BRICK_COLOUR = ((2, 6), (1, 7), (3, 5)), (0.9, 0.6, 0.1)
+"""Cells of eight along x, y and z that a remembered brick fills, and its colour."""
+
+
+def remember(memory: SolidMemory, thing: int, colour: tuple[float, ...], takes: float, tone: float) -> None:
+    """Make a thing a `BRICK` of one colour all over, dense enough to hide what is behind.
+
+    Args:
+        takes: how far it takes paint, in (0, 1).
+        tone: logit of the tone that paint gets.
+    """
+    raw = torch.tensor([6.5, *torch.logit(torch.tensor([*colour, takes])).tolist(), tone])
+    width, features = memory.first.shape[1:]
+    memory.table[thing], memory.scale[thing] = int(LARGEST), 1.0  # every feature is 1 everywhere
+    memory.first[thing], memory.second[thing] = 1.0 / features, 1.0 / width
+    memory.last[thing] = raw[:, None].expand(-1, width) / width
+    memory.half_side[thing] = 0.5
+    solid = torch.zeros(memory.cells, memory.cells, memory.cells, dtype=torch.uint8)
+    solid[tuple(slice(*some) for some in BRICK)] = 1
+    memory.occupied[thing] = (solid.view(-1, BITS) << torch.arange(BITS)).sum(dim=1).to(torch.uint8)
+
+
+@pytest.fixture(scope="session")
+def brick() -> Callable[..., None]:
+    """`brick(memory, thing, colour, takes, tone)`: see `remember`."""
+    return remember
+
+
+@pytest.fixture
+def camera_unet() -> CameraUNet:
+    """Pictures of 16 pixels; thing 1 is a brick that takes no paint, thing 2 one that does. All texts mean thing 1."""
+    torch.manual_seed(0)
+    unet = CameraUNet(
+        in_channels=12, out_channels=12, sample_size=8, cross_attention_dim=TEXT_WIDTH, block_out_channels=(8, 8),
+        norm_num_groups=4, things=3, grid_levels=2, grid_base_resolution=2, grid_finest_resolution=4,
+        grid_log2_table_size=8, hidden_width=4, occupancy_cells=8,
+    ).eval()  # fmt: skip
+    for name, value in unet.named_parameters():
+        if name.startswith(("recall", "refine.conv_out")):
+            torch.nn.init.zeros_(value)
+    with torch.no_grad():
+        unet.recall_thing.bias.copy_(torch.tensor([0.0, 1.0, 0.0]))
+        unet.recall_paint.bias.copy_(torch.tensor([-4.0, 4.0, -4.0, -9.0]))  # green, and not put on
+    remember(unet.memory, 1, BRICK_COLOUR, takes=0.001, tone=0.0)
+    remember(unet.memory, 2, BRICK_COLOUR, takes=0.999, tone=1.3863)  # of 1.25 four fifths: a tone of 1
+    return unet
+
+
+@pytest.fixture
+def camera_folder(camera_unet: CameraUNet, tiny_folder: Callable[..., Path], tmp_path: Path) -> Path:
+    """A whole model in diffusers' format with `camera_unet` as its denoiser; a copy of its own."""
+    folder = Path(shutil.copytree(tiny_folder(prediction_type="v_prediction"), tmp_path / "camera"))
+    for part, network in (("unet", camera_unet), ("vae", PatchCodec(latent_channels=12, block_out_channels=(12, 12)))):
+        shutil.rmtree(folder / part)
+        network.half().save_pretrained(folder / part)
+    camera_unet.float()
+    index = json.loads((folder / "model_index.json").read_text())
+    index["unet"] = ["bozzetto_plugins.guidance.camera_unet", "CameraUNet"]
+    index["vae"] = ["bozzetto_plugins.guidance.patch_codec", "PatchCodec"]
+    (folder / "model_index.json").write_text(json.dumps(index))
+    settings = folder / "scheduler" / "scheduler_config.json"
+    zero_snr = {"rescale_betas_zero_snr": True, "beta_schedule": "scaled_linear", "timestep_spacing": "trailing"}
+    zero_snr |= {"_class_name": "DDIMScheduler", "beta_start": 0.00085, "beta_end": 0.012}
+    settings.write_text(json.dumps({**json.loads(settings.read_text()), **zero_snr}))
+    return folder
 
 
 @pytest.fixture(scope="session")
@@ -92,7 +158,6 @@ def solids_unet() -> CameraUNet:
     )  # fmt: skip
     torch.nn.init.zeros_(unet.refine.conv_out.weight)
     torch.nn.init.zeros_(unet.refine.conv_out.bias)
-    unet.alpha_bars.copy_(torch.linspace(0.999, 0.0, len(unet.alpha_bars)))
     step = torch.ones(8, 8, 8, dtype=torch.bool)
     step[4:, :, 4:] = False
     carved(unet.memory, 1, step, (0.5, 0.35, 0.5), (0.8, 0.1, 0.1))
@@ -144,5 +209,8 @@ def solids_folder(tmp_path_factory: pytest.TempPathFactory, solids_unet: CameraU
     encoder.save_pretrained(folder / "image_encoder")
     layer = {"proj.weight": torch.eye(16), "proj.bias": torch.zeros(16)}
     save_file(layer, folder / "clip_camera_projection" / "diffusion_pytorch_model.safetensors")
-    DDIMScheduler(prediction_type="v_prediction", rescale_betas_zero_snr=True).save_pretrained(folder / "scheduler")
+    DDIMScheduler(
+        beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", prediction_type="v_prediction",
+        rescale_betas_zero_snr=True,
+    ).save_pretrained(folder / "scheduler")  # fmt: skip
     return folder

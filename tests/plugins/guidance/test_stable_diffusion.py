@@ -17,6 +17,7 @@ from bozzetto.math.score import add_noise, signal_and_noise, v_from_epsilon
 from bozzetto.testing.fakes import cameras_around
 from bozzetto.testing.guidance import image_gradient
 from bozzetto.types import Guided, Rendered, ViewCondition
+from bozzetto_plugins.guidance.camera_unet import camera_numbers
 from bozzetto_plugins.guidance.config import StableDiffusionConfig
 from bozzetto_plugins.guidance.distillation import denoise
 from bozzetto_plugins.guidance.stable_diffusion import StableDiffusion
@@ -69,7 +70,8 @@ def test_a_scale_of_one_is_the_conditional_prediction(tiny_folder: Folders) -> N
     seen: list[Tensor] = []
     predict = guidance.denoiser.predict
 
-    def spy(noisy: Tensor, timestep: Tensor, text: Tensor) -> Tensor:
+    def spy(noisy: Tensor, timestep: Tensor, text: Tensor, cameras: Tensor | None) -> Tensor:
+        assert cameras is None, "which this model cannot read"
         seen.append(text)
         return predict(noisy, timestep, text)
 
@@ -77,6 +79,22 @@ def test_a_scale_of_one_is_the_conditional_prediction(tiny_folder: Folders) -> N
     guidance(pictures(), condition, cameras_around([0.0, 90.0]), 0, torch.Generator().manual_seed(0))
     (text,) = seen
     torch.testing.assert_close(text, condition.text)
+
+
+def test_a_model_that_reads_cameras_is_told_the_exact_ones(camera_folder: Path) -> None:
+    guidance = StableDiffusion(BASE, camera_folder, CPU)
+    cameras = cameras_around([0.0, 90.0])
+    seen: list[Tensor] = []
+    predict = guidance.denoiser.predict
+
+    def spy(noisy: Tensor, timestep: Tensor, text: Tensor, told: Tensor | None) -> Tensor:
+        seen.append(told)
+        return predict(noisy, timestep, text, told)
+
+    guidance.denoiser.predict = spy
+    guidance(pictures(), condition_of(guidance), cameras, 0, torch.Generator().manual_seed(0))
+    (told,) = seen
+    torch.testing.assert_close(told, camera_numbers(cameras).repeat(2, 1))  # with the text, and without
 
 
 @pytest.mark.parametrize("negatives", [False, True])
@@ -96,7 +114,7 @@ def test_the_guider_is_the_formula(tiny_folder: Folders, negatives: bool) -> Non
         expected = perp_neg(cond, uncond, others, condition.negative_weights, 7.5)
     else:
         expected = cfg(cond, uncond, 7.5)
-    torch.testing.assert_close(guidance._predict(noisy, timestep, condition, 0), expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(guidance._predict(noisy, timestep, condition, None, 0), expected, rtol=1e-4, atol=1e-5)
 
 
 def test_perp_neg_wants_negatives(tiny_folder: Folders) -> None:
@@ -228,7 +246,7 @@ def test_a_rescaled_prediction_has_the_conditional_spread(tiny_folder: Folders) 
     condition = condition_of(guidance)
     noisy = torch.randn(2, 4, 8, 8, generator=torch.Generator().manual_seed(0))
     timestep = torch.tensor([100, 800])
-    guided = guidance._predict(noisy, timestep, condition, 0)
+    guided = guidance._predict(noisy, timestep, condition, None, 0)
     cond = guidance.denoiser.predict(noisy, timestep, condition.text)
     torch.testing.assert_close(guided.std(dim=(1, 2, 3)), cond.std(dim=(1, 2, 3)), rtol=1e-4, atol=1e-5)
 
@@ -271,7 +289,7 @@ def test_denoising_fully_with_a_perfect_denoiser_finds_the_image(tiny_folder: Fo
     epsilon = torch.randn(2, 4, 8, 8, generator=torch.Generator().manual_seed(4))
     noisy = add_noise(clean, epsilon, denoiser.alpha_bar(timestep))
     condition = condition_of(guidance)
-    found = denoise(denoiser, lambda x, t: guidance._predict(x, t, condition, 0), noisy, timestep, 7)
+    found = denoise(denoiser, lambda x, t: guidance._predict(x, t, condition, None, 0), noisy, timestep, 7)
     torch.testing.assert_close(found, clean, rtol=1e-3, atol=1e-3)
     assert not found.requires_grad
 

@@ -1,4 +1,4 @@
-"""`stable-diffusion` fulfils the contract of a guidance, with a scalar loss and with a given gradient."""
+"""`stable-diffusion` fulfils the contract of a guidance, with a scalar loss, with a given gradient, and with exact cameras."""
 
 from __future__ import annotations
 
@@ -27,3 +27,9 @@ class TestTarget(GuidanceContract):
 
 class TestBackward(TestTarget):
     sds_form = "backward"
+
+
+class TestCameras(TestTarget):
+    @pytest.fixture(autouse=True)
+    def _folder(self, camera_folder: Path) -> None:
+        self.folder = camera_folder

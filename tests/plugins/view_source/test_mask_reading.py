@@ -1,4 +1,4 @@
-"""What a photo's opacity is taken to mean: a notice for each way to be misread, none for a plain photo."""
+"""The reading of a photo's opacity: a notice for each way to be misread, none for a plain photo."""
 
 from __future__ import annotations
 

@@ -74,7 +74,7 @@ def test_a_broken_rule_is_a_fault(result, kind):
     [
         (GOOD, "ok"),
         (changed(code=2, err="error: system.x: y"), "refused"),
-        (changed(code=2, err="usage: x\nbozzetto run: error: y"), "refused"),
+        (changed(code=2, err="notice: x\nerror: y"), "refused"),
         (changed(code=1, err="error: it is not finite", command=Command(("run",), may_diverge=True)), "not finite"),
         (changed(code=2, err="error: out of memory", command=Command(("run",), may_run_out=True)), "memory"),
         (changed(code=130, command=Command((), interruption=Interruption(signal.SIGINT, 1)), interrupted=True), "stopped"),

@@ -29,7 +29,7 @@ ADAPTER_OF = {"tinycudann": "tiny_cuda_nn", "nerfacc": "nerf_acc", "nvdiffrast.t
 """The module of this folder that wraps it."""
 
 LIMITS = {"nerfacc": " Version 0.5.3 builds with torch up to 2.11: later ones ask for C++20."}
-"""What is known of why a package may not be usable."""
+"""Known reasons why a package may not be usable, by package."""
 
 TERMS = {"nvdiffrast.torch": " Its licence allows research and evaluation only."}
 

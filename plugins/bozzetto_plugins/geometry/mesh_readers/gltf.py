@@ -90,10 +90,10 @@ class _Scene:
         self.document, self.data = document, data
         self.nodes, self.meshes = listed(document, "nodes"), listed(document, "meshes")
         self.face_count = 0
-        """Of all primitives read so far."""
+        """The faces of all primitives read so far."""
 
     def triangles(self) -> Triangles:
-        """Of every node's mesh, each primitive transformed once for all its nodes."""
+        """The triangles of every node's mesh, each primitive transformed once for all its nodes."""
         parts: dict[int, list[tuple[np.ndarray, np.ndarray]]] = {}
         placed: dict[int, list[np.ndarray]] = {}
         total = 0
@@ -209,7 +209,7 @@ def local_matrices(nodes: list[dict[str, Any]]) -> Float[np.ndarray, "N 4 4"]:
 
 
 def _rotations(quaternions: Float[np.ndarray, "N 4"]) -> Float[np.ndarray, "N 3 3"]:
-    """Of unit quaternions (x, y, z, w)."""
+    """The rotation matrices of unit quaternions (x, y, z, w)."""
     x, y, z, w = quaternions.T
     rows = [
         [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],

@@ -15,7 +15,7 @@ from bozzetto_plugins.geometry.mesh_readers.triangles import MOST_FACES, MeshFil
 COMPONENTS = {5120: "<i1", 5121: "<u1", 5122: "<i2", 5123: "<u2", 5125: "<u4", 5126: "<f4"}
 WIDTHS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4}
 MOST_BYTES = 500_000_000
-"""Of a buffer in a file of its own."""
+"""The most bytes of a buffer in a file of its own."""
 
 
 def listed(holder: Any, name: str) -> list[Any]:
@@ -42,7 +42,7 @@ def whole(value: Any, what: str) -> int:
 
 
 class GltfData:
-    """What accessors give.
+    """The arrays that accessors of a glTF document stand for.
 
     Args:
         document: the JSON.

@@ -37,7 +37,7 @@ class Property:
 
 @dataclass(frozen=True)
 class Element:
-    """So many rows with the same properties."""
+    """An element of the header: a number of rows with the same properties."""
 
     name: str
     count: int

@@ -1,4 +1,4 @@
-"""What every reader of a mesh file gives and raises, and polygons as triangles."""
+"""The record and the error of every reader of a mesh file, and polygons cut into triangles."""
 
 from __future__ import annotations
 

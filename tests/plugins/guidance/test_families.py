@@ -1,0 +1,49 @@
+"""Which class a folder's settings name."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from diffusers import AutoencoderKL, UNet2DConditionModel
+
+from bozzetto.model_faults import CLASSES
+from bozzetto_plugins.guidance.camera_unet import CameraUNet
+from bozzetto_plugins.guidance.families import OURS, USUAL, family_of
+from bozzetto_plugins.guidance.patch_codec import PatchCodec
+
+
+@pytest.mark.parametrize(
+    ("part", "named", "family"),
+    [
+        ("unet", "CameraUNet", CameraUNet),
+        ("vae", "PatchCodec", PatchCodec),
+        ("unet", "UNet2DConditionModel", UNet2DConditionModel),
+        ("unet", "AnotherUNet", UNet2DConditionModel),
+        ("vae", None, AutoencoderKL),
+    ],
+)
+def test_ours_are_known_by_their_names(tmp_path: Path, part: str, named: str | None, family: type) -> None:
+    (tmp_path / part).mkdir()
+    (tmp_path / part / "config.json").write_text(json.dumps({"_class_name": named}))
+    assert family_of(tmp_path / part) is family
+
+
+@pytest.mark.parametrize("text", [None, "{", "[1]", "\xff"])
+def test_of_unreadable_settings_the_usual_class_tells(tmp_path: Path, text: str | None) -> None:
+    (tmp_path / "unet").mkdir()
+    if text is not None:
+        (tmp_path / "unet" / "config.json").write_text(text, encoding="latin-1")
+    assert family_of(tmp_path / "unet") is UNet2DConditionModel
+
+
+def test_other_models_are_diffusers_own(tiny_folder: Callable[..., Path]) -> None:
+    assert family_of(tiny_folder() / "unet") is UNet2DConditionModel
+    assert family_of(tiny_folder() / "vae") is AutoencoderKL
+
+
+def test_the_host_lets_pass_what_can_be_loaded() -> None:
+    named = {family.__name__ for family in (*OURS, *USUAL.values())}
+    assert {*CLASSES["unet"], *CLASSES["vae"]} == named

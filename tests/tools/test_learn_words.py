@@ -1,0 +1,54 @@
+"""Which thing and colour a prompt means: targets, and that they are learned."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+import learn_words
+import text
+from captions import COLORS, NAMES, Caption
+from learn_words import Words
+
+CAPTIONS = [
+    Caption("", 0),
+    Caption("a red chair", NAMES["chair"], "red"),
+    Caption("a chair", NAMES["chair"]),
+    Caption("a blue car", NAMES["car"], "blue"),
+]
+
+
+def test_targets_are_thing_colour_and_whether_there_is_one() -> None:
+    thing, paint, painted = learn_words.targets_of(CAPTIONS)
+    assert thing.tolist() == [0, NAMES["chair"], NAMES["chair"], NAMES["car"]]
+    assert painted.tolist() == [0.0, 1.0, 0.0, 1.0]
+    torch.testing.assert_close(paint[[1, 3]], torch.tensor([COLORS["red"], COLORS["blue"]]))
+
+
+@pytest.fixture(scope="module")
+def words(tmp_path_factory: pytest.TempPathFactory) -> tuple[Words, object]:
+    torch.manual_seed(0)
+    tokenizer = text.write_tokenizer(tmp_path_factory.mktemp("words"))
+    return Words(text.build_text_encoder(tokenizer)), tokenizer
+
+
+def test_a_few_captions_are_learned(words: tuple[Words, object]) -> None:
+    network, tokenizer = words
+    before = learn_words.loss_of(network, tokenizer, CAPTIONS).item()
+    adam = torch.optim.AdamW(network.parameters(), 1e-3)
+    for _ in range(30):
+        adam.zero_grad()
+        loss = learn_words.loss_of(network, tokenizer, CAPTIONS)
+        loss.backward()
+        adam.step()
+    assert loss.item() < 0.1 * before
+    found = learn_words.check(network, tokenizer, CAPTIONS)
+    assert (found["thing"], found["painted"]) == (1.0, 1.0) and found["worst_colour"] < 0.2
+
+
+def test_the_two_layers_are_those_of_the_denoiser(words: tuple[Words, object], tmp_path: Path) -> None:
+    network, _ = words
+    assert network.thing.weight.shape == (len(set(NAMES.values())) + 1, text.WIDTH)
+    assert network.paint.weight.shape == (4, text.WIDTH)

@@ -1,0 +1,17 @@
+"""What the photograph judge is asked about the true models; nothing is drawn."""
+
+from __future__ import annotations
+
+import photo_truth
+from photo_judge import KNOWN
+
+
+def test_every_piece_of_a_known_thing_is_judged() -> None:
+    pieces = photo_truth.judged_pieces()
+    assert {name for name, _ in pieces} == set(KNOWN)
+    assert ("chair", "wooden chair") in [(name, piece.words) for name, piece in pieces]
+
+
+def test_means_are_over_plain_names() -> None:
+    rows = [{"words": "car", "top1": 1.0}, {"words": "toy car", "top1": 0.0}, {"words": "cat", "top1": 0.5}]
+    assert photo_truth.means(rows, ["car", "cat", "dog"]) == {"names": 2, "top1": 0.75}

@@ -1,0 +1,52 @@
+"""Ask the photograph judge about the true models: how much it names of each piece, from eight sides.
+
+python photo_truth.py --data RUN/debian --out RUN/truth_judge.json
+
+Writes a JSON file: `pieces` has, for each phrase whose thing the judge knows, its key and the shares of the sides named
+first and among the first five; `means` has the means over the things' plain names. A sample of the prior cannot be
+expected to be named more often than the model it was made of.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from objects import THINGS, Piece
+from photo_judge import KNOWN, SIZE, PhotoJudge
+from truth import Truth, over_white, ring
+
+
+def judged_pieces() -> list[tuple[str, Piece]]:
+    """Name and piece of everything that the judge knows."""
+    return [(thing.name, piece) for thing in THINGS if thing.name in KNOWN for piece in thing.pieces]
+
+
+def means(rows: Sequence[dict], names: Sequence[str]) -> dict[str, float]:
+    """Means of every share over the rows of the plain `names`, and their number."""
+    plain = [row for row in rows if row["words"] in names]
+    shares = [key for key in plain[0] if key.startswith("top")]
+    return {"names": len(plain), **{key: sum(row[key] for row in plain) / len(plain) for key in shares}}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="folder the Debian package is unpacked in")
+    parser.add_argument("--out", type=Path, required=True, help="the JSON file")
+    args = parser.parse_args()
+    judge, truth = PhotoJudge.load(), Truth(args.data, SIZE)
+    rows: list[dict] = []
+    for name, piece in judged_pieces():
+        first, five = judge.look(over_white(truth.pictures(piece, ring(SIZE))), name)
+        row = {"name": name, "words": piece.words, "key": piece.key}
+        rows.append(row | {"top1": first.float().mean().item(), "top5": five.float().mean().item()})
+        print(json.dumps(rows[-1]), flush=True)
+    report = {"means": means(rows, [thing.name for thing in THINGS]), "pieces": rows}
+    args.out.write_text(json.dumps(report, indent=1), encoding="utf-8")
+    print(json.dumps(report["means"]))
+
+
+if __name__ == "__main__":
+    main()

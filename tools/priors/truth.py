@@ -1,0 +1,68 @@
+"""Pictures of the true models, lit and painted as the prior learned them, from any cameras that look at the origin."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+import catalogue
+from bozzetto.math.cameras import look_at_origin, spherical_position
+from bozzetto.math.image_similarity import psnr_db
+from bozzetto.types import Cameras
+from cameras import FOV_Y_DEG
+from captions import COLORS
+from objects import Piece
+from raster import Rasteriser
+from views import draw_views, load_piece, painted, targets_of, what_to_paint
+
+RING_ELEVATION_DEG, RING_DISTANCE = 15.0, 3.2
+
+
+class Truth:
+    """Draws pieces at one size; the one OpenGL context of its process.
+
+    Args:
+        data: folder the Debian package is unpacked in, or will be.
+        size: pixels along each side.
+    """
+
+    def __init__(self, data: Path, size: int) -> None:
+        self.furniture, self.cache = catalogue.ensure_catalogues(data), data / "models"
+        self.entries = {entry.key: entry for entry in catalogue.read_entries(self.furniture)}
+        self.rasteriser = Rasteriser(size)
+
+    def pictures(self, piece: Piece, seen_by: Cameras, color: str | None = None) -> Float[Tensor, "V 4 S S"]:
+        """A piece in its own colours, or one of `COLORS`, in [0, 1] and multiplied by opacity, which follows."""
+        parts = load_piece(piece, self.entries, self.furniture, self.cache)
+        self.rasteriser.load(parts)
+        paint = what_to_paint(self.rasteriser, len(parts))
+        shown = [
+            draw_views(self.rasteriser, paint.of_part, [eye], float(np.degrees(fov)))
+            for eye, fov in zip(seen_by.position.double().numpy(), seen_by.fov_y_rad.numpy(), strict=True)
+        ]
+        albedo, normal = (np.concatenate([each[name] for each in shown]) for name in ("albedo", "normal"))
+        rgb = torch.tensor(COLORS[color] if color else (0.0, 0.0, 0.0)).expand(len(albedo), 3)
+        put = torch.full((len(albedo),), float(color is not None))
+        return painted(targets_of(albedo, normal, paint.luma), rgb, put).permute(0, 3, 1, 2)
+
+
+def over_white(picture: Float[Tensor, "V 4 S S"]) -> Float[Tensor, "V 3 S S"]:
+    """What `Truth.pictures` gives, on a white page."""
+    return picture[:, :3] + 1.0 - picture[:, 3:]
+
+
+def psnr(found: Float[Tensor, "V C S S"], true: Float[Tensor, "V C S S"]) -> float:
+    """Decibels of pictures in [0, 1]: each picture's own, averaged."""
+    return float(torch.stack([psnr_db(*pair) for pair in zip(found, true, strict=True)]).mean())
+
+
+def ring(size: int) -> Cameras:
+    """Eight square cameras around the object, the first at its front, a little above the horizon."""
+    azimuth = torch.arange(0.0, 360.0, 45.0)
+    elevation, distance = torch.full_like(azimuth, RING_ELEVATION_DEG), torch.full_like(azimuth, RING_DISTANCE)
+    pose = look_at_origin(spherical_position(azimuth, elevation, distance))
+    return Cameras(pose, torch.deg2rad(torch.full_like(azimuth, FOV_Y_DEG)), size, size)

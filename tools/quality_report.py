@@ -1,0 +1,201 @@
+"""What judges say of finished runs, and the page and sheets that show it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from bozzetto.math.silhouettes import SOLID, overlap
+from own_judge import OwnJudge, Seen
+from photo_judge import KNOWN, PhotoJudge
+from truth import over_white, psnr
+
+SIDES = 8
+BACK = SIDES // 2
+TILE = 96
+"""Pixels of a picture on the sheets."""
+SHOWN = slice(0, SIDES, 2)
+"""Of the sides: front, left, back, right."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What a prompt asks for."""
+
+    prompt: str
+    name: str
+    """Of `objects.THINGS`."""
+    phrase: str
+    """Of the piece that it means."""
+    color: str | None = None
+
+
+@dataclass(frozen=True)
+class Photos:
+    """Shares of the sides whose first, or one of whose first five, ImageNet classes is right."""
+
+    top1: float
+    top5: float
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What was seen of one run, of a sample of the prior, or of the truth, from eight sides."""
+
+    prompt: str
+    source: str
+    """`truth`, `sample` or `seed N`."""
+    seen: str
+    """What the own judge sees on most sides, and `votes` on how many."""
+    votes: int
+    named: bool
+    front_at_front: bool
+    front_at_back: bool
+    photos: Photos | None
+    """None: the photograph judge has no class for this name."""
+    psnr_db: float
+    """Over white, against the truth."""
+    overlap: float
+    """Of silhouettes, against the truth: intersection over union, mean over the sides."""
+
+
+@dataclass(frozen=True)
+class Judges:
+    """Both, ready to be asked."""
+
+    own: OwnJudge
+    photo: PhotoJudge
+
+    def judge(
+        self, subject: Subject, source: str, picture: Float[Tensor, "8 4 S S"], truth: Float[Tensor, "8 4 S S"]
+    ) -> Verdict:
+        """What is seen in pictures of the object, multiplied by opacity, which follows."""
+        shown, opacity = over_white(picture).clamp(0.0, 1.0), picture[:, 3:].clamp(0.0, 1.0)
+        seen: list[Seen] = self.own.look(shown, opacity)
+        name, votes = Counter(each.name for each in seen).most_common(1)[0]
+        photos = None
+        if subject.name in KNOWN:
+            first, five = self.photo.look(shown, subject.name)
+            photos = Photos(float(first.float().mean()), float(five.float().mean()))
+        shapes = zip(picture[:, 3] > SOLID, truth[:, 3] > SOLID, strict=True)
+        return Verdict(
+            subject.prompt, source, name, votes, name == subject.name, seen[0].is_front, seen[BACK].is_front, photos,
+            psnr(shown, over_white(truth)), sum(overlap(*pair) for pair in shapes) / SIDES,
+        )  # fmt: skip
+
+
+def second_fronts(verdicts: Sequence[Verdict]) -> list[bool]:
+    """Of each run, whether its back is taken for a front; only of things whose true sides are told apart."""
+    apart = {v.prompt for v in verdicts if v.source == "truth" and v.front_at_front and not v.front_at_back}
+    return [v.front_at_back for v in verdicts if is_run(v) and v.prompt in apart]
+
+
+def is_run(verdict: Verdict) -> bool:
+    """Whether it is of a run."""
+    return verdict.source.startswith("seed")
+
+
+def photo_shares(verdicts: Sequence[Verdict]) -> dict[str, Photos]:
+    """Means of the photograph judge's shares over the prompts that it knows: `truth`, `sample` and `runs`."""
+    groups = {"truth": [], "sample": [], "runs": []}
+    for verdict in verdicts:
+        if verdict.photos is not None:
+            groups["runs" if is_run(verdict) else verdict.source].append(verdict.photos)
+    return {
+        name: Photos(*(sum(getattr(one, key) for one in some) / len(some) for key in ("top1", "top5")))
+        for name, some in groups.items()
+        if some
+    }
+
+
+def percent(flags: Sequence[bool]) -> str:
+    """Share of true ones, and their number."""
+    return f"{100 * sum(flags) / len(flags):.0f} % of {len(flags)}" if flags else "none yet"
+
+
+def _photo_lines(verdicts: Sequence[Verdict]) -> str:
+    shares = photo_shares(verdicts)
+    if "truth" not in shares or "runs" not in shares:
+        return "- photograph judge: nothing that it knows has finished\n"
+    truth, runs = shares["truth"], shares["runs"]
+    sampled = shares.get("sample", Photos(0.0, 0.0))
+    lines = ""
+    for label, of_runs, of_truth, of_sample in (
+        ("the first class is right", runs.top1, truth.top1, sampled.top1),
+        ("one of the first five is", runs.top5, truth.top5, sampled.top5),
+    ):
+        lines += (
+            f"- photograph judge, {label}: on **{100 * of_runs:.0f} %** of the sides; of the true models' "
+            f"{100 * of_truth:.0f} %, of samples' {100 * of_sample:.0f} %: the truth's share times "
+            f"**{of_runs / max(of_truth, 1e-6):.2f}**\n"
+        )
+    return lines
+
+
+def _row(subject: Subject, verdicts: Sequence[Verdict]) -> str:
+    of = {v.source: v for v in verdicts if v.prompt == subject.prompt}
+    runs = [v for v in of.values() if is_run(v)]
+    named = " ".join(f"{v.seen} ({v.votes}/{SIDES}){'' if v.named else ' **wrong**'};" for v in runs).rstrip(";")
+
+    def photos(some: Sequence[Verdict]) -> str:
+        known = [v.photos for v in some if v.photos is not None]
+        return ", ".join(f"{100 * p.top1:.0f}/{100 * p.top5:.0f}" for p in known) or "unknown"
+
+    truth = [of["truth"]] if "truth" in of else []
+    near = ", ".join(f"{v.psnr_db:.1f}" for v in runs)
+    shape = ", ".join(f"{v.overlap:.2f}" for v in runs)
+    return f"| {subject.prompt} | {named} | {photos(truth)} | {photos(runs)} | {near} | {shape} |\n"
+
+
+def page(subjects: Sequence[Subject], verdicts: Sequence[Verdict]) -> str:
+    """`docs/quality.md`."""
+    runs = [v for v in verdicts if is_run(v)]
+    wrong = sorted({f"{v.prompt} ({v.source}: {v.seen})" for v in runs if not v.named})
+    unseen = sorted({v.prompt for v in runs if v.photos is not None and v.photos.top5 == 0.0})
+    bad = [
+        f"Named wrongly: {', '.join(wrong) or 'nothing'}.",
+        f"Of these no side of a run is among the photograph judge's five guesses: {', '.join(unseen) or 'none'}.",
+    ]
+    return (
+        "# What the default recipe makes\n\n"
+        f"`python tools/quality.py` ran the README's recipe with the bundled prior on a CPU: {len(subjects)} prompts, "
+        f"{len(runs)} runs. The prior is a memory of its things, not a model of the world: what it makes of a "
+        "name is one model that it has learned by heart, and the runs are held beside that model.\n\n"
+        f"Two judges look at each result from {SIDES} sides at 192 pixels. The *photograph judge* is an ImageNet "
+        "classifier that others trained on photographs; it is strict with renders, so the true models' share stands "
+        "beside. The *own judge* is the photo prior's image encoder, which learned from renders of these very models "
+        "and is kind.\n\n"
+        f"{_photo_lines(verdicts)}"
+        f"- own judge, named rightly by most sides: **{percent([v.named for v in runs])}**\n"
+        f"- a second front, seen at the back (Janus): **{percent(second_fronts(verdicts))}**, among things whose true "
+        "front and back it tells apart\n\n"
+        f"What is bad: {' '.join(bad)}\n\n"
+        "![plain prompts](quality/plain.png)\n\n![coloured prompts](quality/coloured.png)\n\n"
+        "Rows: prompts in the table's order. Columns: front, left, back and right of the truth, of a sample of the "
+        "prior, and of each seed's run.\n\n"
+        "| prompt | own judge: seen as, and on how many sides, per seed | photograph judge, truth: first/five, % | "
+        "runs | PSNR against the truth, dB | overlap of silhouettes |\n|---|---|---|---|---|---|\n"
+        + "".join(_row(subject, verdicts) for subject in subjects)
+    )
+
+
+def sheet(
+    subjects: Sequence[Subject], sources: Sequence[str], pictures: Mapping[tuple[str, str], Tensor]
+) -> Float[Tensor, "H W 3"]:
+    """A row per prompt, four sides of each source beside each other, in [0, 1]; white where one is missing."""
+    missing, rows = torch.ones(SIDES, 3, TILE, TILE), []
+    for subject in subjects:
+        found = [pictures.get((subject.prompt, source)) for source in sources]
+        tiles = [missing if one is None else _tiles(one) for one in found]
+        rows.append(torch.cat(list(torch.cat([some[SHOWN] for some in tiles])), dim=2))
+    return torch.cat(rows, dim=1).permute(1, 2, 0)
+
+
+def _tiles(picture: Float[Tensor, "8 4 S S"]) -> Float[Tensor, "8 3 T T"]:
+    shown = over_white(picture)
+    return torch.nn.functional.interpolate(shown, (TILE, TILE), mode="bilinear", antialias=True).clamp(0.0, 1.0)
