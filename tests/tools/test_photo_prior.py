@@ -62,7 +62,9 @@ def test_the_loss_is_least_for_the_right_side_of_the_right_thing() -> None:
 
 def test_training_leaves_an_encoder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     crops = learn_photos.Crops(
-        (255 * surface(24).view(2, 12, SIZE, SIZE, 8)).to(torch.uint8).numpy(), torch.zeros(2, 12), torch.full((2,), 0.5)
+        (255 * surface(24).view(2, 12, SIZE, SIZE, 8)).to(torch.uint8).numpy(),
+        torch.zeros(2, 12),
+        torch.full((2,), 0.5),
     )
     learn_photos.train(crops, tmp_path / "encoder", 1e-6)
     assert "held_out" in json.loads(capsys.readouterr().out.splitlines()[-1])

@@ -116,7 +116,10 @@ def measure_run(prior: Path, photo: Path, truth: Tensor, out: Path) -> dict[str,
 
     (task,) = [task for task in recipe.stages[-1].tasks if task.name == "reference"]
     source = make(registry, task.views)
-    reference, cameras = source.reference(scene.device), source.sample(recipe.stages[-1].trainer.steps, torch.Generator())
+    reference, cameras = (
+        source.reference(scene.device),
+        source.sample(recipe.stages[-1].trainer.steps, torch.Generator()),
+    )
     image, mask = resize_masked(reference.image, reference.mask, (cameras.height, cameras.width))
     like = float(psnr_db(draw_both(cameras)[0][0], over(image, mask, 1.0)))
     outlines = overlaps(lambda cameras: draw_both(cameras)[1], truth)

@@ -130,7 +130,9 @@ def loss_of(
 
 
 @torch.no_grad()
-def held_out_scores(encoder: ResNetForImageClassification, crops: Crops, generator: torch.Generator) -> dict[str, float]:
+def held_out_scores(
+    encoder: ResNetForImageClassification, crops: Crops, generator: torch.Generator
+) -> dict[str, float]:
     """Shares told right of the views that were not learned from."""
     encoder.eval()
     rights, sides = [], []

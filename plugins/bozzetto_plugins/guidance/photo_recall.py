@@ -88,9 +88,7 @@ class PhotoRecall:
         seen = Seen.of(photo, camera, device)
         return min((self._fitted(seen, guess, belief, ROUGH) for guess in guesses), key=lambda found: found.error)
 
-    def _fitted(
-        self, photo: Seen, guess: Recalled, belief: Float[Tensor, "N K"], blurs: Sequence[int]
-    ) -> Fit:
+    def _fitted(self, photo: Seen, guess: Recalled, belief: Float[Tensor, "N K"], blurs: Sequence[int]) -> Fit:
         found = fit(self.memory, photo, with_paint(self.memory, photo, guess), blurs)
         known = float(belief[int(guess.thing)].logsumexp(dim=0))
         return Fit(with_paint(self.memory, photo, found.recalled), found.error - DISBELIEF * known)

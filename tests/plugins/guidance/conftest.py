@@ -133,7 +133,9 @@ def photograph_balls() -> Callable[[Cameras], Tensor]:
     return pictures
 
 
-def carved(memory: SolidMemory, row: int, solid: Tensor, half_side: tuple[float, ...], colour: tuple[float, ...]) -> None:
+def carved(
+    memory: SolidMemory, row: int, solid: Tensor, half_side: tuple[float, ...], colour: tuple[float, ...]
+) -> None:
     """Make a thing of a memory: the voxels of "G G G" that are solid, all of one colour, which take paint."""
     features = memory.spec.feature_count
     raw = torch.tensor([6.0, *torch.logit(torch.tensor(colour), eps=1e-3).tolist(), 6.0, 0.0])

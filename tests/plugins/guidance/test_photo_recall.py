@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from tests.plugins.guidance.conftest import placed
 from torch import Tensor
 
 from bozzetto.testing.fakes import cameras_around
@@ -15,7 +16,6 @@ from bozzetto.types import Reference
 from bozzetto_plugins.guidance.camera_unet import CameraUNet
 from bozzetto_plugins.guidance.photo_recall import FILL, SIDES, PhotoRecall, box_of, crop, crop_to_object
 from bozzetto_plugins.guidance.solid_fit import draw
-from tests.plugins.guidance.conftest import placed
 
 Photograph = Callable[..., Reference]
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from tests.plugins.guidance.conftest import placed
 from torch import Tensor
 
 from bozzetto.errors import ModelError
@@ -22,7 +23,6 @@ from bozzetto_plugins.guidance.camera_unet import NOTHING, CameraUNet, camera_nu
 from bozzetto_plugins.guidance.config import Zero123Config
 from bozzetto_plugins.guidance.solid_fit import numbers_of
 from bozzetto_plugins.guidance.zero123 import Zero123
-from tests.plugins.guidance.conftest import placed
 
 CPU = torch.device("cpu")
 BASE = Zero123Config(model="tiny", dtype="float32", cfg_scale=Schedule.constant(1.0))
