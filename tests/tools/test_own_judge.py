@@ -5,10 +5,10 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import torch
-from bozzetto_plugins.guidance.photo_recall import SIDES
 from torch import nn
 
 import objects
+from bozzetto_plugins.guidance.photo_recall import SIDES
 from own_judge import OwnJudge, Seen
 
 

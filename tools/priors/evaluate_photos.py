@@ -132,7 +132,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder the Debian package is unpacked in")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--run", action="store_true", help="make the objects, too")
-    parser.add_argument("pieces", nargs="*", metavar="CATALOGUE/MODEL", help="instead of the sixteen")
+    parser.add_argument("--pieces", nargs="+", metavar="CATALOGUE/MODEL", help="instead of the sixteen")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     studio = Studio(args.data, 2 * SIZE)

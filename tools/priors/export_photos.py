@@ -61,7 +61,8 @@ def told_of_photos(text: CameraUNet) -> CameraUNet:
     """The same memory, told what a photo brings to mind."""
     width = RECALLED_NUMBERS + POSE_WIDTH
     changed = {"told": "photo", "in_channels": 2 * text.config.out_channels, "cross_attention_dim": width}
-    unet = CameraUNet.from_config({**text.config, **changed})
+    settings = {name: value for name, value in text.config.items() if not name.startswith("_")}
+    unet = CameraUNet(**{**settings, **changed})
     kept = {name: value for name, value in text.state_dict().items() if not name.startswith("recall_")}
     unet.load_state_dict(kept)
     return unet

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from bozzetto_plugins.guidance.photo_recall import SIDES, crop_to_object
 from jaxtyping import Float
 from torch import Tensor, nn
 from transformers import ResNetForImageClassification
 
+from bozzetto_plugins.guidance.photo_recall import SIDES, crop_to_object
 from objects import THINGS
 
 PHOTO_PRIOR = Path(__file__).parents[2] / "plugins" / "bozzetto_plugins" / "priors" / "bozzetto-mini-zero123"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from jaxtyping import Float
@@ -12,7 +12,7 @@ from bozzetto.math.cameras import look_at_origin, spherical_position
 from bozzetto.math.photos import resize_masked
 from bozzetto.types import Cameras, Reference
 from bozzetto_plugins.guidance.camera_unet import Recalled
-from bozzetto_plugins.guidance.solid_fit import Fit, Seen, draw, fit, with_paint
+from bozzetto_plugins.guidance.solid_fit import FINE, ROUGH, Fit, Seen, draw, fit, with_paint
 from bozzetto_plugins.guidance.solid_memory import Placement, SolidMemory
 
 SIDES = 24
@@ -20,13 +20,19 @@ SIDES = 24
 FILL = 0.85
 """Share of a cropped picture that the longer side of the object takes."""
 SOLID = 0.5
-SEARCH_SIDE, COMPARED_SIDE = 32, 20
-"""Pixels of what is drawn in a search, and of the crops that are compared."""
+SEARCH_SIDE, COMPARED_SIDE, FINE_SIDE = 32, 20, 64
+"""Pixels of what is drawn in a search, of the crops that are compared, and of the last fit."""
 PHOTO_SIDE = 128
-CANDIDATES, HYPOTHESES = 10, 6
+CANDIDATES, HYPOTHESES = 10, 5
 """Things that are drawn from all sides; things and sides that are fitted."""
+ROUGH_CANDIDATES, ROUGH_HYPOTHESES = 3, 2
+"""Likewise, for each elevation that is tried."""
+TURNS_RAD = (0.0, -0.15, 0.15)
+"""What the best fit is turned by before it is fitted once more: sides are far apart."""
 APART = 2
 """Sides nearer than this lead to one fit."""
+AS_LEARNED = 0.1
+"""A thing whose size (logarithm) and place are so near to what was learned is tried as it was learned."""
 SHAPE_WEIGHT, DISBELIEF = 0.3, 0.01
 """Of the square of how far proportions are apart (logarithm), and of the encoder's log-probabilities."""
 
@@ -46,20 +52,24 @@ class PhotoRecall:
         self.memory, self.encode = memory, encode
 
     @torch.no_grad()
-    def __call__(
-        self, photo: Reference, camera: Cameras | None = None, candidates: int = CANDIDATES,
-        hypotheses: int = HYPOTHESES,
-    ) -> Fit:  # fmt: skip
-        """The best fit for a photo.
-
-        Args:
-            camera: that took it, if not the photo's own.
-        """
-        device, camera = self.memory.table.device, camera or photo.camera
+    def __call__(self, photo: Reference) -> Fit:
+        """The best fit for a photo."""
         belief = self.belief(photo)
-        guesses = self._search(Seen.of(photo, camera, device, SEARCH_SIDE), belief, candidates, hypotheses)
-        seen = Seen.of(photo, camera, device)
-        return min((self._fitted(seen, guess, belief) for guess in guesses), key=lambda found: found.error)
+        seen = Seen.of(photo, photo.camera, self.memory.table.device, FINE_SIDE)
+        best = self._best(photo, photo.camera, belief, CANDIDATES, HYPOTHESES)
+        again = [self._fitted(seen, turned(best.recalled, angle), belief, FINE) for angle in TURNS_RAD]
+        return min(again, key=lambda found: found.error)
+
+    @torch.no_grad()
+    def errors_of_elevations(self, photo: Reference, candidates_deg: Sequence[float]) -> Float[Tensor, "N"]:
+        """What is left of the error of a rough fit if the photo was taken from each elevation."""
+        home, belief = photo.camera, self.belief(photo)
+        errors = []
+        for elevation in candidates_deg:
+            angles = (home.azimuth_deg, torch.full_like(home.azimuth_deg, elevation), home.distance)
+            camera = Cameras(look_at_origin(spherical_position(*angles)), home.fov_y_rad, home.height, home.width)
+            errors.append(self._best(photo, camera, belief, ROUGH_CANDIDATES, ROUGH_HYPOTHESES).error)
+        return torch.tensor(errors)
 
     def belief(self, photo: Reference) -> Float[Tensor, "N K"]:
         """Log-probabilities of the sides of all things."""
@@ -69,18 +79,17 @@ class PhotoRecall:
         scores = self.encode(cropped[:, :3] + 1.0 - cropped[:, 3:])
         return scores[0].log_softmax(dim=0).unflatten(0, (-1, SIDES))
 
-    def errors_of_elevations(self, photo: Reference, candidates_deg: tuple[float, ...]) -> Float[Tensor, "N"]:
-        """What is left of the error if the photo was taken from each elevation."""
-        home = photo.camera
-        errors = []
-        for elevation in candidates_deg:
-            angles = (home.azimuth_deg, torch.full_like(home.azimuth_deg, elevation), home.distance)
-            camera = Cameras(look_at_origin(spherical_position(*angles)), home.fov_y_rad, home.height, home.width)
-            errors.append(self(photo, camera, candidates=3, hypotheses=2).error)
-        return torch.tensor(errors)
+    def _best(
+        self, photo: Reference, camera: Cameras, belief: Float[Tensor, "N K"], candidates: int, hypotheses: int
+    ) -> Fit:
+        """The best of rough fits, if `camera` took the photo."""
+        device = self.memory.table.device
+        guesses = self._search(Seen.of(photo, camera, device, SEARCH_SIDE), belief, candidates, hypotheses)
+        seen = Seen.of(photo, camera, device)
+        return min((self._fitted(seen, guess, belief, ROUGH) for guess in guesses), key=lambda found: found.error)
 
-    def _fitted(self, photo: Seen, guess: Recalled, belief: Float[Tensor, "N K"]) -> Fit:
-        found = fit(self.memory, photo, with_paint(self.memory, photo, guess))
+    def _fitted(self, photo: Seen, guess: Recalled, belief: Float[Tensor, "N K"], blurs: Sequence[int]) -> Fit:
+        found = fit(self.memory, photo, with_paint(self.memory, photo, guess), blurs)
         known = float(belief[int(guess.thing)].logsumexp(dim=0))
         return Fit(with_paint(self.memory, photo, found.recalled), found.error - DISBELIEF * known)
 
@@ -105,6 +114,12 @@ class PhotoRecall:
         return [_placed(photo.camera, thing[i : i + 1], turn[i : i + 1], mine[i], true[0]) for i in chosen]
 
 
+def turned(recalled: Recalled, angle_rad: float) -> Recalled:
+    """The same, a little more to one side."""
+    assert recalled.placement is not None
+    return recalled._replace(placement=recalled.placement._replace(turn_rad=recalled.placement.turn_rad + angle_rad))
+
+
 def _placed(
     camera: Cameras, thing: Tensor, turn: Float[Tensor, "1"], mine: Float[Tensor, "4"], true: Float[Tensor, "4"]
 ) -> Recalled:
@@ -115,6 +130,8 @@ def _placed(
     x, y, z = (aside[0] * camera.c2w[0, :3, 0] - aside[1] * camera.c2w[0, :3, 1]).unbind()
     cos, sin = torch.cos(turn[0]), torch.sin(turn[0])
     shift = torch.stack([cos * x - sin * y, sin * x + cos * y, z])[None]
+    if size.abs() < AS_LEARNED and shift.norm() < AS_LEARNED:
+        size, shift = torch.zeros_like(size), torch.zeros_like(shift)
     flat = torch.zeros_like(shift)
     return Recalled(thing, flat, flat[:, 0], Placement(turn, size.expand(1, 3), shift))
 

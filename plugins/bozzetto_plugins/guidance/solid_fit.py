@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -19,13 +20,13 @@ STEPS = (0.05, 0.04, 0.04, 0.04, 0.03, 0.03, 0.03)
 """Turn (radians), logarithms of stretch (3), shift (3): what is tried to see where it leads."""
 SPREAD = (0.15, 0.12, 0.12, 0.12, 0.12, 0.12, 0.12)
 """How far each is expected to be from what was guessed; of stretch, from the mean of the three."""
-SIZE_SPREAD = 0.5
-"""Of the logarithm of size."""
+SIZE_SPREAD, DEPTH_SPREAD = 0.5, 0.05
+"""Of the logarithm of size, and of the shift toward the camera, which looks almost like another size."""
 DOUBT = 0.06
 """How much of a pixel's error is worth one of these."""
 MOST = 0.3
 """The largest change of one number in one step."""
-BLURS = (5, 5, 5, 3, 3, 3, 3, 3)
+ROUGH, FINE = (5, 5, 3), (3, 3, 3, 3, 3)
 """Pixels over which pictures are averaged, step by step: first where things are, then their edges."""
 COLOUR_WEIGHT = 0.6
 PROBE = 0.7
@@ -76,19 +77,18 @@ def draw(memory: SolidMemory, recalled: Recalled, rays: Rays) -> Float[Tensor, "
     return torch.cat(list(drawn), dim=-1).permute(0, 3, 1, 2)
 
 
-def fit(memory: SolidMemory, photo: Seen, guess: Recalled) -> Fit:
-    """The thing of `guess`, of one row, where it looks most like the photo nearby.
+def fit(memory: SolidMemory, photo: Seen, guess: Recalled, blurs: Sequence[int] = ROUGH + FINE) -> Fit:
+    """The thing of `guess`, of one row, where it looks most like the photo nearby; a step for each of `blurs`.
 
     Levenberg's and Marquardt's damped least squares (Marquardt 1963), slopes by differences: a march through occupied
     cells has none.
     """
     start = numbers_of(guess)
     now, damping = start, 0.1
-    blur = BLURS[0]
-    left = _residuals(memory, photo, guess, start[None], start, blur)[0]
-    for blur_next in BLURS:
-        if blur_next != blur:
-            blur, left = blur_next, _residuals(memory, photo, guess, now[None], start, blur_next)[0]
+    left = _residuals(memory, photo, guess, now[None], start, blurs[0] if blurs else 1)[0]
+    for number, blur in enumerate(blurs):
+        if number > 0 and blur != blurs[number - 1]:
+            left = _residuals(memory, photo, guess, now[None], start, blur)[0]
         steps = torch.diag(now.new_tensor(STEPS))
         slopes = ((_residuals(memory, photo, guess, now + steps, start, blur) - left) / steps.diagonal()[:, None]).T
         normal = slopes.T @ slopes
@@ -142,6 +142,9 @@ def _residuals(
     weight = off.new_tensor([COLOUR_WEIGHT] * 3 + [1.0]).view(4, 1, 1)
     change = numbers - torch.cat([start[:1], torch.zeros_like(start[1:])])
     size = numbers[:, 1:4].mean(dim=1, keepdim=True)
+    x, y, z = photo.camera.c2w[0, :3, 2].unbind()
+    cos, sin = torch.cos(numbers[:, 0]), torch.sin(numbers[:, 0])
+    depth = ((cos * x - sin * y) * numbers[:, 4] + (sin * x + cos * y) * numbers[:, 5] + z * numbers[:, 6])[:, None]
     change = torch.cat([change[:, :1], change[:, 1:4] - size, change[:, 4:]], dim=1)
-    doubts = torch.cat([change / change.new_tensor(SPREAD), size / SIZE_SPREAD], dim=1)
+    doubts = torch.cat([change / change.new_tensor(SPREAD), size / SIZE_SPREAD, depth / DEPTH_SPREAD], dim=1)
     return torch.cat([(off * weight).flatten(1) / photo.area.sqrt(), DOUBT * doubts], dim=1)

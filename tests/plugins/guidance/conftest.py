@@ -160,7 +160,6 @@ def solids_unet() -> CameraUNet:
     )  # fmt: skip
     torch.nn.init.zeros_(unet.refine.conv_out.weight)
     torch.nn.init.zeros_(unet.refine.conv_out.bias)
-    unet.alpha_bars.copy_(torch.linspace(0.999, 0.0, len(unet.alpha_bars)))
     step = torch.ones(8, 8, 8, dtype=torch.bool)
     step[4:, :, 4:] = False
     carved(unet.memory, 1, step, (0.5, 0.35, 0.5), (0.8, 0.1, 0.1))
@@ -212,5 +211,8 @@ def solids_folder(tmp_path_factory: pytest.TempPathFactory, solids_unet: CameraU
     encoder.save_pretrained(folder / "image_encoder")
     layer = {"proj.weight": torch.eye(16), "proj.bias": torch.zeros(16)}
     save_file(layer, folder / "clip_camera_projection" / "diffusion_pytorch_model.safetensors")
-    DDIMScheduler(prediction_type="v_prediction", rescale_betas_zero_snr=True).save_pretrained(folder / "scheduler")
+    DDIMScheduler(
+        beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", prediction_type="v_prediction",
+        rescale_betas_zero_snr=True,
+    ).save_pretrained(folder / "scheduler")  # fmt: skip
     return folder

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
+from tests.plugins.guidance.conftest import placed
 from torch import Tensor
 
 from bozzetto.testing.fakes import cameras_around
@@ -14,7 +16,6 @@ from bozzetto.types import Reference
 from bozzetto_plugins.guidance.camera_unet import CameraUNet
 from bozzetto_plugins.guidance.photo_recall import FILL, SIDES, PhotoRecall, box_of, crop, crop_to_object
 from bozzetto_plugins.guidance.solid_fit import draw
-from tests.plugins.guidance.conftest import placed
 
 Photograph = Callable[..., Reference]
 
@@ -32,7 +33,7 @@ def test_an_encoder_without_an_idea_is_made_up_for_by_drawing(
 ) -> None:
     true = placed(row, turn_deg, (1.1, 1.1, 1.1), (0.0, 0.05, -0.05))
     photo = photograph(true, cameras_around([0.0], 20.0))
-    found = PhotoRecall(solids_unet.memory, no_idea)(photo, hypotheses=3)
+    found = PhotoRecall(solids_unet.memory, no_idea)(photo)
     assert int(found.recalled.thing) == row
     views = cameras_around([130.0], 30.0, 32).rays()
     ours, theirs = (draw(solids_unet.memory, one, views)[0, 3] > 0.5 for one in (found.recalled, true))
@@ -45,7 +46,8 @@ def test_the_photos_azimuth_counts(solids_unet: CameraUNet, photograph: Photogra
     recall = PhotoRecall(solids_unet.memory, no_idea)
     front, left = cameras_around([0.0], 20.0), cameras_around([90.0], 20.0)
     photo = photograph(true, front)
-    one, other = (recall(photo, camera, hypotheses=2).recalled.placement for camera in (front, left))
+    moved = replace(photo, camera=replace(left, height=64, width=64))
+    one, other = (recall(each).recalled.placement for each in (photo, moved))
     gap = math.degrees(float(one.turn_rad - other.turn_rad)) % 360.0
     assert gap == pytest.approx(90.0, abs=3.0)
 
