@@ -49,7 +49,7 @@ def test_what_reaches_every_stage_is_not(item):
 
 def test_the_recipe_tells(registry):
     recipe = load_recipe(CONFIGS / "magic3d.yaml", registry, ["trainer.steps=5"], "cpu")
-    assert [stage.trainer.steps for stage in recipe.stages] == [5, 300]
+    assert [stage.trainer.steps for stage in recipe.stages] == [5, 100]
     assert recipe.notices[0].startswith("trainer.steps does not reach stage refine")
 
 
