@@ -172,7 +172,8 @@ class CameraUNet(ModelMixin, ConfigMixin):
         mean = gaussian_posterior_mean(sample, draft, deviation, alpha_bar)
         told = torch.cat([sample, draft], dim=1).to(self.refine.dtype)
         added = self.refine(told, times, return_dict=False)[0].float()
-        return mean + clean_deviation(alpha_bar, deviation)[:, None, None, None] * added
+        share = alpha_bar.sqrt() * clean_deviation(alpha_bar, deviation)  # where all is noise, the draft is all
+        return mean + share[:, None, None, None] * added
 
 
 def zero_snr_alpha_bars() -> Float[Tensor, "T"]:
