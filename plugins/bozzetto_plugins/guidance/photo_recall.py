@@ -19,12 +19,14 @@ SIDES = 24
 """Azimuths that are told apart: the first of a thing is its front, the next lies 15 degrees toward its left."""
 FILL = 0.85
 """Share of a cropped picture that the longer side of the object takes."""
-SOLID = 0.5
-SEARCH_SIDE, COMPARED_SIDE, FINE_SIDE = 32, 20, 64
-"""Pixels of what is drawn in a search, of the crops that are compared, and of the last fit."""
+SOLID, FAINT = 0.5, 0.25
+"""Opacities that count in a picture, and in a small one, where thin legs are faint."""
+SEARCH_SIDE, COMPARED_SIDE, FINE_SIDE = 48, 20, 64
+"""Pixels of what is drawn in a search, which are then averaged two by two, of the crops that are compared, and of the
+last fit."""
 PHOTO_SIDE = 128
-CANDIDATES, HYPOTHESES = 10, 5
-"""Things that are drawn from all sides; things and sides that are fitted."""
+CANDIDATES, HYPOTHESES, BELIEVED = 16, 10, 3
+"""Things that are drawn from all sides; things and sides that are fitted, and how many of them at the encoder's word."""
 ROUGH_CANDIDATES, ROUGH_HYPOTHESES = 3, 2
 """Likewise, for each elevation that is tried."""
 TURNS_RAD = (0.0, -0.15, 0.15)
@@ -57,7 +59,8 @@ class PhotoRecall:
         belief = self.belief(photo)
         seen = Seen.of(photo, photo.camera, self.memory.table.device, FINE_SIDE)
         best = self._best(photo, photo.camera, belief, CANDIDATES, HYPOTHESES)
-        again = [self._fitted(seen, turned(best.recalled, angle), belief, FINE) for angle in TURNS_RAD]
+        starts = [turned(best.recalled, angle) for angle in TURNS_RAD] + [as_learned(best.recalled)]
+        again = [self._fitted(seen, start, belief, FINE) for start in starts]
         return min(again, key=lambda found: found.error)
 
     @torch.no_grad()
@@ -101,10 +104,11 @@ class PhotoRecall:
         turn = torch.deg2rad(side * (360.0 / SIDES) - photo.camera.azimuth_deg)
         flat = torch.zeros(len(thing), 3, device=thing.device)
         drawn = draw(self.memory, Recalled(thing, flat, flat[:, 0], Placement(turn, flat, flat)), photo.rays)
-        mine, true = box_of(drawn[:, 3:]), box_of(photo.picture[None, 3:])
-        errors = compare(drawn, photo.picture[None]) - DISBELIEF * belief[thing, side]
+        drawn, picture = (torch.nn.functional.avg_pool2d(each, 2) for each in (drawn, photo.picture[None]))
+        mine, true = box_of(drawn[:, 3:], FAINT), box_of(picture[:, 3:], FAINT)
+        errors = compare(drawn, picture) - DISBELIEF * belief[thing, side]
         chosen: list[int] = []
-        for index in errors.argsort().tolist():
+        for index in (*belief[thing, side].topk(BELIEVED).indices.tolist(), *errors.argsort().tolist()):
             known = [one for one in chosen if thing[one] == thing[index]]
             gaps = [int((side[one] - side[index]) % SIDES) for one in known]
             if all(APART <= gap <= SIDES - APART for gap in gaps):
@@ -118,6 +122,13 @@ def turned(recalled: Recalled, angle_rad: float) -> Recalled:
     """The same, a little more to one side."""
     assert recalled.placement is not None
     return recalled._replace(placement=recalled.placement._replace(turn_rad=recalled.placement.turn_rad + angle_rad))
+
+
+def as_learned(recalled: Recalled) -> Recalled:
+    """The same, neither stretched nor moved."""
+    assert recalled.placement is not None
+    turn, stretch, shift = recalled.placement
+    return recalled._replace(placement=Placement(turn, torch.zeros_like(stretch), torch.zeros_like(shift)))
 
 
 def _placed(
@@ -138,7 +149,7 @@ def _placed(
 
 def compare(drawn: Float[Tensor, "B 4 S S"], photo: Float[Tensor, "1 4 S S"]) -> Float[Tensor, "B"]:
     """How unlike a photo pictures are, whatever the size, the place, and to some degree the proportions."""
-    boxes, true = box_of(drawn[:, 3:]), box_of(photo[:, 3:])
+    boxes, true = box_of(drawn[:, 3:], FAINT), box_of(photo[:, 3:], FAINT)
     one, other = (crop(each, box, COMPARED_SIDE) for each, box in ((drawn, boxes), (photo, true)))
     weight = one.new_tensor([0.2] * 3 + [1.0]).view(4, 1, 1)
     off = (weight * (one - other).square()).sum(dim=(1, 2, 3)) / other[:, 3].sum(dim=(1, 2))
@@ -146,11 +157,11 @@ def compare(drawn: Float[Tensor, "B 4 S S"], photo: Float[Tensor, "1 4 S S"]) ->
     return off + SHAPE_WEIGHT * shape.square()
 
 
-def box_of(opacity: Float[Tensor, "B 1 H W"]) -> Float[Tensor, "B 4"]:
+def box_of(opacity: Float[Tensor, "B 1 H W"], least: float = SOLID) -> Float[Tensor, "B 4"]:
     """Centre and half sides, x and y in [-1, 1] with y down, of what is opaque; all of a picture that is empty."""
     found = []
     for across in (1, 2):
-        solid = opacity[:, 0].amax(dim=across) > SOLID
+        solid = opacity[:, 0].amax(dim=across) > least
         count = solid.shape[1]
         first, last = solid.int().argmax(dim=1), count - solid.int().flip(1).argmax(dim=1)
         found.append((2.0 * first / count - 1.0, 2.0 * last / count - 1.0))
