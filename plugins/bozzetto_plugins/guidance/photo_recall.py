@@ -26,10 +26,12 @@ SEARCH_SIDE, COMPARED_SIDE, FINE_SIDE = 48, 20, 64
 last fit."""
 PHOTO_SIDE = 128
 CANDIDATES, HYPOTHESES, BELIEVED = 16, 10, 3
-"""Things that are drawn from all sides; things and sides that are fitted, and how many of them at the encoder's word."""
+"""Things that are drawn from all sides; things and sides that are fitted, some of them at the encoder's word."""
 ROUGH_CANDIDATES, ROUGH_HYPOTHESES = 3, 2
 """Likewise, for each elevation that is tried."""
-TURNS_RAD = (0.0, -0.15, 0.15)
+FINALISTS = 4
+"""Rough fits that are fitted finely."""
+TURNS_RAD = (-0.15, 0.15)
 """What the best fit is turned by before it is fitted once more: sides are far apart."""
 APART = 2
 """Sides nearer than this lead to one fit."""
@@ -58,10 +60,12 @@ class PhotoRecall:
         """The best fit for a photo."""
         belief = self.belief(photo)
         seen = Seen.of(photo, photo.camera, self.memory.table.device, FINE_SIDE)
-        best = self._best(photo, photo.camera, belief, CANDIDATES, HYPOTHESES)
+        rough = self._rough(photo, photo.camera, belief, CANDIDATES, HYPOTHESES)[:FINALISTS]
+        finals = [self._fitted(seen, found.recalled, belief, FINE) for found in rough]
+        best = min(finals, key=lambda found: found.error)
         starts = [turned(best.recalled, angle) for angle in TURNS_RAD] + [as_learned(best.recalled)]
         again = [self._fitted(seen, start, belief, FINE) for start in starts]
-        return min(again, key=lambda found: found.error)
+        return min((best, *again), key=lambda found: found.error)
 
     @torch.no_grad()
     def errors_of_elevations(self, photo: Reference, candidates_deg: Sequence[float]) -> Float[Tensor, "N"]:
@@ -71,7 +75,7 @@ class PhotoRecall:
         for elevation in candidates_deg:
             angles = (home.azimuth_deg, torch.full_like(home.azimuth_deg, elevation), home.distance)
             camera = Cameras(look_at_origin(spherical_position(*angles)), home.fov_y_rad, home.height, home.width)
-            errors.append(self._best(photo, camera, belief, ROUGH_CANDIDATES, ROUGH_HYPOTHESES).error)
+            errors.append(self._rough(photo, camera, belief, ROUGH_CANDIDATES, ROUGH_HYPOTHESES)[0].error)
         return torch.tensor(errors)
 
     def belief(self, photo: Reference) -> Float[Tensor, "N K"]:
@@ -82,14 +86,14 @@ class PhotoRecall:
         scores = self.encode(cropped[:, :3] + 1.0 - cropped[:, 3:])
         return scores[0].log_softmax(dim=0).unflatten(0, (-1, SIDES))
 
-    def _best(
+    def _rough(
         self, photo: Reference, camera: Cameras, belief: Float[Tensor, "N K"], candidates: int, hypotheses: int
-    ) -> Fit:
-        """The best of rough fits, if `camera` took the photo."""
+    ) -> list[Fit]:
+        """Rough fits, best first, if `camera` took the photo."""
         device = self.memory.table.device
         guesses = self._search(Seen.of(photo, camera, device, SEARCH_SIDE), belief, candidates, hypotheses)
         seen = Seen.of(photo, camera, device)
-        return min((self._fitted(seen, guess, belief, ROUGH) for guess in guesses), key=lambda found: found.error)
+        return sorted((self._fitted(seen, guess, belief, ROUGH) for guess in guesses), key=lambda found: found.error)
 
     def _fitted(self, photo: Seen, guess: Recalled, belief: Float[Tensor, "N K"], blurs: Sequence[int]) -> Fit:
         found = fit(self.memory, photo, with_paint(self.memory, photo, guess), blurs)

@@ -32,7 +32,7 @@ Photograph = Callable[..., Reference]
 @pytest.fixture
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """Photos are hardly fitted: for tests to which it is the same what is recalled."""
-    for name, value in (("ROUGH", ()), ("FINE", ()), ("TURNS_RAD", (0.0,)), ("SEARCH_SIDE", 8)):
+    for name, value in (("ROUGH", ()), ("FINE", ()), ("TURNS_RAD", ()), ("SEARCH_SIDE", 8), ("HYPOTHESES", 1)):
         monkeypatch.setattr(photo_recall, name, value)
 
 
