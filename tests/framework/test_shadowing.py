@@ -122,7 +122,7 @@ def test_a_recipe_may_say_what_names_mean(shadowed, mine):
 def test_a_run_goes_on_with_what_it_began_with(shadowed, tmp_path, registry):
     """Its recipe.yaml is no shipped one; a package may have come since."""
     for begun_with in (registry, shadowed):
-        recipe = load_recipe(find_recipe("bozzetto/magic3d", begun_with), begun_with, [f"output={tmp_path}"])
+        recipe = load_recipe(find_recipe("bozzetto/magic3d", begun_with), begun_with, [f"output={tmp_path}"], "cuda")
         folder = RunFolder.create(recipe, ["test"], {})
         again = load_recipe(folder.recipe_file, shadowed, ["system.tasks.random.losses.sparsity=2"], recipe.profile)
         assert set(again.distributions) == {"bozzetto"}

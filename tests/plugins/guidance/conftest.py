@@ -76,7 +76,11 @@ def camera_unet() -> CameraUNet:
 
 @pytest.fixture
 def camera_folder(camera_unet: CameraUNet, tiny_folder: Callable[..., Path], tmp_path: Path) -> Path:
-    """A whole model in diffusers' format with `camera_unet` as its denoiser; a copy of its own."""
+    """A whole model in diffusers' format with `camera_unet` as its denoiser, a copy of its own; texts mean colours."""
+    with torch.no_grad():
+        camera_unet.recall_thing.bias.copy_(torch.tensor([0.0, 0.0, 1.0]))
+        torch.nn.init.normal_(camera_unet.recall_paint.weight, std=3.0)
+        camera_unet.recall_paint.bias.zero_()
     folder = Path(shutil.copytree(tiny_folder(prediction_type="v_prediction"), tmp_path / "camera"))
     for part, network in (("unet", camera_unet), ("vae", PatchCodec(latent_channels=12, block_out_channels=(12, 12)))):
         shutil.rmtree(folder / part)
