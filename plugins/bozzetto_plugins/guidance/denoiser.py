@@ -58,7 +58,7 @@ class Denoiser:
         self.prediction: str = scheduler.config.prediction_type
         self.alpha_bars: Float[Tensor, "T"] = scheduler.alphas_cumprod.to(device=device, dtype=torch.float32)
         self._check(folder, image_conditioned)
-        if attention_slicing:
+        if attention_slicing and hasattr(self.unet, "set_attention_slice"):  # one without attention needs none
             self.unet.set_attention_slice("auto")
         if channels_last:
             self.unet.to(memory_format=torch.channels_last)

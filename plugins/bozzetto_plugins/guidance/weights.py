@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
+from diffusers.utils import logging as diffusers_logging
 from torch import nn
 from transformers.utils import logging
 
@@ -76,8 +77,10 @@ def without_bars() -> Iterator[None]:
     """No progress bars while files of this machine are read: they take a second, and hide what a run has to say."""
     shown = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
+    diffusers_logging.disable_progress_bar()
     try:
         yield
     finally:
         if shown:
             logging.enable_progress_bar()
+            diffusers_logging.enable_progress_bar()
