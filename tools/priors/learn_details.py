@@ -68,6 +68,7 @@ def make_pairs(unet: CameraUNet, folder: Path, generator: torch.Generator) -> Pa
 
 
 def in_bytes(picture: Tensor) -> Tensor:
+    """Numbers in [0, 1], in 255ths."""
     return (255.0 * picture.clamp(0.0, 1.0)).round().to(torch.uint8)
 
 

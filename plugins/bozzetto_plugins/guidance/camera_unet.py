@@ -16,14 +16,14 @@ from torch import Tensor, nn
 from bozzetto.kernels.grid_spec import GridSpec
 from bozzetto.math.cameras import look_at_origin, spherical_position
 from bozzetto.math.posterior import clean_deviation, gaussian_posterior_mean, plain_colour
-from bozzetto.math.score import v_from_epsilon
+from bozzetto.math.score import signal_and_noise, v_from_epsilon
 from bozzetto.types import Cameras
 from bozzetto_plugins.guidance.solid_memory import Drawing, Placement, SolidMemory
 
 CAMERA_NUMBERS = 17
 """A camera-to-world matrix row by row (MVDream, Shi et al. 2023, sec. 3.1), and the tangent of half the view angle."""
 RECALLED_NUMBERS = 12
-"""Of what a photo brings to mind: row, paint (3), how far it is put on, turn, stretch (3), shift (3)."""
+"""Length of `Recalled.numbers`: row, paint (3), its strength, turn, stretch (3), shift (3)."""
 NOTHING = 0
 """The thing that is no thing: what the empty text means."""
 PAGE_MEAN, PAGE_DEVIATION, PAGE_USUAL = 1.0, 0.7, 0.95
@@ -37,14 +37,14 @@ FRONT = (0.0, 15.0, 3.2, 40.0)
 
 
 class Recalled(NamedTuple):
-    """What texts or photos bring to mind."""
+    """Things of the memory that texts or photos refer to, with their colours and placements."""
 
     thing: Int[Tensor, "B"]
     """Rows of the memory."""
     paint: Float[Tensor, "B 3"]
     """Colour in [0, 1]."""
     painted: Float[Tensor, "B"]
-    """How far the paint is put on, in [0, 1]."""
+    """Strength of the paint, in [0, 1]; 0: a thing keeps its own colours."""
     placement: Placement | None = None
     """None: as learned."""
 
@@ -120,7 +120,7 @@ class CameraUNet(ModelMixin, ConfigMixin):
         return Recalled(self.recall_thing(last).argmax(dim=1), torch.stack(paint, dim=1), painted)
 
     def draw(self, recalled: Recalled, camera: Float[Tensor, "B 17"]) -> Drawing:
-        """What is recalled, as the cameras see it."""
+        """The recalled things as the cameras see them."""
         side = self.config.sample_size * self.factor
         views = cameras_of(camera.float(), side)
         return self.memory.draw(recalled.thing, views.rays(), recalled.paint, recalled.painted, recalled.placement)
@@ -158,7 +158,7 @@ class CameraUNet(ModelMixin, ConfigMixin):
         recalled = self.recall(encoder_hidden_states)
         clean = self.clean(sample.float(), times, recalled, self.draw(recalled, camera))
         alpha_bar = self.alpha_bar(times)
-        signal, noise = alpha_bar.sqrt()[:, None, None, None], (1.0 - alpha_bar).sqrt()[:, None, None, None]
+        signal, noise = signal_and_noise(alpha_bar)
         velocity = v_from_epsilon(clean, (sample.float() - signal * clean) / noise, alpha_bar).to(sample.dtype)
         return UNet2DConditionOutput(sample=velocity) if return_dict else (velocity,)
 
@@ -185,14 +185,14 @@ def zero_snr_alpha_bars() -> Float[Tensor, "T"]:
 
 
 def recalled_of(numbers: Float[Tensor, "B N"], things: int) -> Recalled:
-    """What `Recalled.numbers` told of; numbers after the first twelve are not read."""
+    """Inverse of `Recalled.numbers`; numbers after the first twelve are not read."""
     row, paint, painted, turn, stretch, shift, _ = numbers.split([1, 3, 1, 1, 3, 3, numbers.shape[1] - 12], dim=1)
     thing = row[:, 0].round().long().clamp(0, things - 1)
     return Recalled(thing, paint, painted[:, 0], Placement(turn[:, 0], stretch, shift))
 
 
 def camera_numbers(cameras: Cameras) -> Float[Tensor, "B 17"]:
-    """What `CameraUNet` is told of cameras."""
+    """The cameras as the class labels of `CameraUNet`."""
     return torch.cat([cameras.c2w.flatten(1), torch.tan(0.5 * cameras.fov_y_rad)[:, None]], dim=1)
 
 

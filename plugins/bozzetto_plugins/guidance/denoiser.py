@@ -140,7 +140,7 @@ class Denoiser:
 
     @property
     def reads_cameras(self) -> bool:
-        """Whether `predict` must be told the exact cameras."""
+        """True if `predict` needs the exact cameras."""
         return reads_cameras(self.unet)
 
     @torch.no_grad()

@@ -15,7 +15,7 @@ from bozzetto_plugins.guidance.patch_codec import PatchCodec
 
 OURS: tuple[type[ModelMixin], ...] = (CameraUNet, PatchCodec)
 USUAL: dict[str, type[ModelMixin]] = {"unet": UNet2DConditionModel, "vae": AutoencoderKL}
-"""Of diffusers, by the part of the model."""
+"""Classes of diffusers, by the part of the model."""
 
 
 def family_of(part: Path) -> type[ModelMixin]:
@@ -28,7 +28,7 @@ def family_of(part: Path) -> type[ModelMixin]:
 
 
 def reads_cameras(denoiser: ModelMixin) -> bool:
-    """Whether a denoiser is told exact cameras."""
+    """True for a denoiser whose class labels are exact cameras."""
     return getattr(denoiser.config, "projection_class_embeddings_input_dim", None) == CAMERA_NUMBERS
 
 

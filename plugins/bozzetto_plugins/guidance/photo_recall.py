@@ -1,4 +1,4 @@
-"""Which remembered thing a photo shows, and how it lies: recognised, then drawn, compared and fitted."""
+"""Recognition of the remembered thing in a photo and of its placement: candidates are drawn, compared and fitted."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ ROUGH_CANDIDATES, ROUGH_HYPOTHESES = 3, 2
 FINALISTS = 4
 """Rough fits that are fitted finely."""
 TURNS_RAD = (-0.15, 0.15)
-"""What the best fit is turned by before it is fitted once more: sides are far apart."""
+"""Turns of the best fit, radians, from which it is fitted once more: sides are far apart."""
 APART = 2
 """Sides nearer than this lead to one fit."""
 AS_LEARNED = 0.1
 """A thing whose size (logarithm) and place are so near to what was learned is tried as it was learned."""
 SHAPE_WEIGHT, DISBELIEF = 0.3, 0.01
-"""Of the square of how far proportions are apart (logarithm), and of the encoder's log-probabilities."""
+"""Weights of the squared difference of proportions (logarithms) and of the encoder's log-probabilities."""
 
 Encode = Callable[[Float[Tensor, "B 3 H W"]], Float[Tensor, "B L"]]
 """From pictures in [0, 1] to a score for every side of every thing."""

@@ -75,12 +75,11 @@ def require_whole(loaded: Mapping[str, object], what: str, path: Path) -> None:
 @contextmanager
 def without_bars() -> Iterator[None]:
     """No progress bars while files of this machine are read: they take a second, and hide what a run has to say."""
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    diffusers_logging.disable_progress_bar()
+    shown = [library for library in (logging, diffusers_logging) if library.is_progress_bar_enabled()]
+    for library in shown:
+        library.disable_progress_bar()
     try:
         yield
     finally:
-        if shown:
-            logging.enable_progress_bar()
-            diffusers_logging.enable_progress_bar()
+        for library in shown:
+            library.enable_progress_bar()
