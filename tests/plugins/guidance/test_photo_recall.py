@@ -52,10 +52,12 @@ def test_the_photos_azimuth_counts(solids_unet: CameraUNet, photograph: Photogra
     assert gap == pytest.approx(90.0, abs=3.0)
 
 
-def test_the_true_elevation_leaves_least(solids_unet: CameraUNet, photograph: Photograph) -> None:
-    photo = photograph(placed(2, 40.0), cameras_around([0.0], 40.0))
+@pytest.mark.parametrize("true_deg", [10.0, 70.0])
+def test_the_true_elevation_leaves_least(solids_unet: CameraUNet, photograph: Photograph, true_deg: float) -> None:
+    """A step, whose sides differ in outline: a plate can be stretched to look like one seen from elsewhere."""
+    photo = photograph(placed(1, 40.0), cameras_around([0.0], true_deg))
     errors = PhotoRecall(solids_unet.memory, no_idea).errors_of_elevations(photo, (10.0, 40.0, 70.0))
-    assert int(errors.argmin()) == 1
+    assert int(errors.argmin()) == (0 if true_deg == 10.0 else 2)
 
 
 def test_boxes_and_crops() -> None:
