@@ -6,31 +6,22 @@ python tools/gallery.py docs/gallery/gallery.png outputs/dreamfusion-sd/a-hambur
 from __future__ import annotations
 
 import argparse
-import os
 from pathlib import Path
 
 import torch
 
-from bozzetto import hardware
 from bozzetto.callbacks import save_picture
-from bozzetto.load import load_recipe
-from bozzetto.pipeline import load_scene
-from bozzetto.registry import Registry, installed_sources
+from bozzetto.registry import Registry
 from bozzetto.run_folder import RunFolder
+from finished_runs import evaluation_cameras, installed, load_run, look
 
 SIDES = 4
 
 
-@torch.no_grad()
 def row_of(folder: RunFolder, registry: Registry, size: int) -> torch.Tensor:
     """The four sides of a run's scene beside each other, "size 4*size 3" in [0, 1], over white."""
-    recipe = load_recipe(folder.recipe_file, registry, [], folder.manifest["profile"], hardware.detect())
-    scene = load_scene(recipe, registry, folder, torch.device("cpu"))
-    cameras = scene.views.eval_cameras(SIDES, scene.device)
-    cameras = type(cameras)(cameras.c2w, cameras.fov_y_rad, size, size)
-    shading = scene.material.eval_shading(cameras)
-    rendered = scene.renderer(cameras, scene.geometry, scene.material, scene.background, shading)
-    return torch.cat(list(rendered.image), dim=1)
+    _, scene = load_run(folder, registry)
+    return torch.cat(list(look(scene, evaluation_cameras(scene, SIDES, size)).image), dim=1)
 
 
 def main() -> None:
@@ -39,7 +30,7 @@ def main() -> None:
     parser.add_argument("runs", type=Path, nargs="+")
     parser.add_argument("--size", type=int, default=192)
     args = parser.parse_args()
-    registry = Registry.discover(installed_sources(os.environ))
+    registry = installed()
     rows = [row_of(RunFolder.existing(run), registry, args.size) for run in args.runs]
     args.picture.parent.mkdir(parents=True, exist_ok=True)
     save_picture(args.picture, torch.cat(rows, dim=0))

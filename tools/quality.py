@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -27,15 +26,13 @@ from torch import Tensor
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT / "tools"), str(ROOT / "tools" / "priors")]
 
-from bozzetto import hardware  # noqa: E402
 from bozzetto.callbacks import save_picture  # noqa: E402
 from bozzetto.files import slug, write_text  # noqa: E402
-from bozzetto.load import load_recipe  # noqa: E402
-from bozzetto.pipeline import load_scene  # noqa: E402
-from bozzetto.registry import Registry, installed_sources  # noqa: E402
+from bozzetto.registry import Registry  # noqa: E402
 from bozzetto.run_folder import RunFolder  # noqa: E402
 from bozzetto.types import Cameras  # noqa: E402
 from captions import COLORS, NAMES, caption  # noqa: E402
+from finished_runs import evaluation_cameras, installed, load_run, look, look_at_mesh  # noqa: E402
 from objects import PIECES, THINGS  # noqa: E402
 from own_judge import OwnJudge  # noqa: E402
 from photo_judge import SIZE, PhotoJudge  # noqa: E402
@@ -64,6 +61,8 @@ class Run:
 
     prompt: str
     seed: int
+    mesh: bool
+    """Whether its mesh is exported too."""
 
     def home(self, out: Path) -> Path:
         """Where the run's folder is made."""
@@ -97,7 +96,8 @@ def make(run: Run, out: Path, overrides: Sequence[str]) -> None:
     if folder is not None:
         command = [*started, "--resume", str(folder.path)]
     else:
-        settings = [f"prompt={run.prompt}", f"seed={run.seed}", f"output={run.home(out)}", "export=null", *overrides]
+        written = ["export.turntable=null", "export.mesh.formats=[glb]"] if run.mesh else ["export=null"]
+        settings = [f"prompt={run.prompt}", f"seed={run.seed}", f"output={run.home(out)}", *written, *overrides]
         command = [*started, "--config", str(RECIPE), "--profile", "cpu", *settings]
     run.home(out).mkdir(parents=True, exist_ok=True)
     with (run.home(out) / "log.txt").open("a", encoding="utf-8") as log:
@@ -111,15 +111,11 @@ def is_finished(folder: RunFolder) -> bool:
     return bool(stages) and all(facts.get("finished") for facts in stages.values())
 
 
-@torch.no_grad()
 def render(folder: RunFolder, registry: Registry) -> tuple[Float[Tensor, "8 4 S S"], Cameras]:
     """The scene from eight sides, the front first, in [0, 1] and multiplied by opacity, which follows; cameras."""
-    recipe = load_recipe(folder.recipe_file, registry, [], folder.manifest["profile"], hardware.detect())
-    scene = load_scene(recipe, registry, folder, torch.device("cpu"))
-    cameras = scene.views.eval_cameras(SIDES, scene.device)
-    cameras = Cameras(cameras.c2w, cameras.fov_y_rad, SIZE, SIZE)
-    shading = scene.material.eval_shading(cameras)
-    seen = scene.renderer(cameras, scene.geometry, scene.material, scene.background, shading)
+    _, scene = load_run(folder, registry)
+    cameras = evaluation_cameras(scene, SIDES, SIZE)
+    seen = look(scene, cameras)
     picture = torch.cat([seen.image - (1.0 - seen.opacity), seen.opacity], dim=-1)  # the background is white
     return picture.permute(0, 3, 1, 2), cameras
 
@@ -136,7 +132,7 @@ def sample(
 
 def report(runs: Sequence[Run], subjects: Sequence[Subject], out: Path, docs: Path, data: Path, prior: Path) -> None:
     """Judge what is finished and write the page, the sheets and `verdicts.json`."""
-    registry = Registry.discover(installed_sources(os.environ))
+    registry = installed()
     judges, truth, sampler = Judges(OwnJudge.load(), PhotoJudge.load()), Truth(data, SIZE), Sampler(prior)
     pictures: dict[tuple[str, str], Tensor] = {}
     verdicts: list[Verdict] = []
@@ -149,13 +145,16 @@ def report(runs: Sequence[Run], subjects: Sequence[Subject], out: Path, docs: Pa
         true = truth.pictures(PIECES[subject.phrase], cameras, subject.color)
         of = {"truth": true, "sample": sample(sampler, subject.prompt, cameras, true)}
         of |= {f"seed {run.seed}": picture for run, picture, _ in seen}
+        for run, folder in started:
+            mesh = look_at_mesh(folder, cameras) if folder and run.mesh else None
+            of |= {} if mesh is None else {"mesh": mesh}
         for source, picture in of.items():
             verdicts.append(judges.judge(subject, source, picture, true))
             pictures[subject.prompt, source] = picture
             print(json.dumps(asdict(verdicts[-1])), flush=True)
     write_text(out / "verdicts.json", json.dumps([asdict(verdict) for verdict in verdicts], indent=1))
     (docs / "quality").mkdir(parents=True, exist_ok=True)
-    sources = ["truth", "sample", *dict.fromkeys(f"seed {run.seed}" for run in runs)]
+    sources = ["truth", "sample", *dict.fromkeys(f"seed {run.seed}" for run in runs), "mesh"]
     coloured = [subject for subject in subjects if subject.color]
     for name, some in (("plain", [one for one in subjects if one not in coloured]), ("coloured", coloured)):
         if some:
@@ -179,7 +178,7 @@ def main() -> None:
     if args.prior:
         overrides.append(f"system.tasks.random.guidance.model={args.prior.absolute()}")
     subjects = [subject_of(prompt) for prompt in args.prompts]
-    runs = [Run(subject.prompt, seed) for subject in subjects for seed in args.seeds]
+    runs = [Run(subject.prompt, seed, seed == args.seeds[0]) for subject in subjects for seed in args.seeds]
     first, every = (int(number) for number in args.part.split("/"))
     for run in runs[first::every]:
         make(run, args.out, overrides)

@@ -49,7 +49,7 @@ class Verdict:
 
     prompt: str
     source: str
-    """`truth`, `sample` or `seed N`."""
+    """`truth`, `sample`, `seed N` or `mesh`."""
     seen: str
     """What the own judge sees on most sides, and `votes` on how many."""
     votes: int
@@ -101,8 +101,8 @@ def is_run(verdict: Verdict) -> bool:
 
 
 def photo_shares(verdicts: Sequence[Verdict]) -> dict[str, Photos]:
-    """Means of the photograph judge's shares over the prompts that it knows: `truth`, `sample` and `runs`."""
-    groups = {"truth": [], "sample": [], "runs": []}
+    """Means of the photograph judge's shares over the prompts that it knows: `truth`, `sample`, `runs`, `mesh`."""
+    groups: dict[str, list[Photos]] = {"truth": [], "sample": [], "runs": [], "mesh": []}
     for verdict in verdicts:
         if verdict.photos is not None:
             groups["runs" if is_run(verdict) else verdict.source].append(verdict.photos)
@@ -123,16 +123,16 @@ def _photo_lines(verdicts: Sequence[Verdict]) -> str:
     if "truth" not in shares or "runs" not in shares:
         return "- photograph judge: nothing that it knows has finished\n"
     truth, runs = shares["truth"], shares["runs"]
-    sampled = shares.get("sample", Photos(0.0, 0.0))
+    sampled, mesh = (shares.get(name, Photos(0.0, 0.0)) for name in ("sample", "mesh"))
     lines = ""
-    for label, of_runs, of_truth, of_sample in (
-        ("the first class is right", runs.top1, truth.top1, sampled.top1),
-        ("one of the first five is", runs.top5, truth.top5, sampled.top5),
+    for label, of_runs, of_truth, of_sample, of_mesh in (
+        ("the first class is right", runs.top1, truth.top1, sampled.top1, mesh.top1),
+        ("one of the first five is", runs.top5, truth.top5, sampled.top5, mesh.top5),
     ):
         lines += (
             f"- photograph judge, {label}: on **{100 * of_runs:.0f} %** of the sides; of the true models' "
-            f"{100 * of_truth:.0f} %, of samples' {100 * of_sample:.0f} %: the truth's share times "
-            f"**{of_runs / max(of_truth, 1e-6):.2f}**\n"
+            f"{100 * of_truth:.0f} %, of samples' {100 * of_sample:.0f} %, of exported meshes' {100 * of_mesh:.0f} %: "
+            f"the truth's share times **{of_runs / max(of_truth, 1e-6):.2f}**\n"
         )
     return lines
 
@@ -177,7 +177,7 @@ def page(subjects: Sequence[Subject], verdicts: Sequence[Verdict]) -> str:
         f"What is bad: {' '.join(bad)}\n\n"
         "![plain prompts](quality/plain.png)\n\n![coloured prompts](quality/coloured.png)\n\n"
         "Rows: prompts in the table's order. Columns: front, left, back and right of the truth, of a sample of the "
-        "prior, and of each seed's run.\n\n"
+        "prior, of each seed's run, and of the GLB of the first seed's, unlit.\n\n"
         "| prompt | own judge: seen as, and on how many sides, per seed | photograph judge, truth: first/five, % | "
         "runs | PSNR against the truth, dB | overlap of silhouettes |\n|---|---|---|---|---|---|\n"
         + "".join(_row(subject, verdicts) for subject in subjects)

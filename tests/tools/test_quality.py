@@ -35,7 +35,7 @@ def test_24_prompts_half_of_them_coloured_are_all_known() -> None:
 
 
 def test_a_run_is_found_where_it_was_started(tmp_path: Path) -> None:
-    run = quality.Run("a red chair", 2)
+    run = quality.Run("a red chair", 2, mesh=False)
     assert run.folder(tmp_path) is None
     home = tmp_path / "runs" / "a-red-chair-2" / "dreamfusion-sd" / "a-red-chair-1a2b3c"
     home.mkdir(parents=True)

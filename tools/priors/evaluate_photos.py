@@ -13,11 +13,10 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -25,21 +24,20 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from bozzetto import hardware
+sys.path.append(str(Path(__file__).parents[1]))
+
 from bozzetto.build import make
-from bozzetto.load import load_recipe
-from bozzetto.math.cameras import look_at_origin, spherical_position
 from bozzetto.math.image_similarity import psnr_db
 from bozzetto.math.photos import over, resize_masked
-from bozzetto.pipeline import load_scene
-from bozzetto.registry import Registry, installed_sources
 from bozzetto.run_folder import RunFolder
 from bozzetto.types import Cameras, Reference
 from bozzetto_plugins.guidance.config import Zero123Config
 from bozzetto_plugins.guidance.solid_fit import draw
 from bozzetto_plugins.guidance.zero123 import Zero123
 from example_photos import AZIMUTH_DEG, DISTANCE, ELEVATION_DEG, Studio
+from finished_runs import installed, load_run, look
 from objects import PIECES
+from truth import cameras_at
 
 ROOT = Path(__file__).parents[2]
 KNOWN = (
@@ -58,16 +56,9 @@ Draw = Callable[[Cameras], Tensor]
 """Opacities "B H W" of an object seen by cameras."""
 
 
-def cameras_at(azimuth_deg: Sequence[float], elevation_deg: float = ELEVATION_DEG, size: int = SIZE) -> Cameras:
-    """Cameras at the distance and with the lens of the photos."""
-    azimuth = torch.tensor(azimuth_deg)
-    position = spherical_position(azimuth, torch.full_like(azimuth, elevation_deg), torch.full_like(azimuth, DISTANCE))
-    return Cameras(look_at_origin(position), torch.full_like(azimuth, math.radians(40.0)), size, size)
-
-
 def overlaps(draw_opacity: Draw, truth: Tensor) -> list[float]:
     """Intersection over union of outlines from `SIDES_DEG` with true opacities "4 H W"."""
-    ours, true = draw_opacity(cameras_at(SIDES_DEG)) > SOLID, truth > SOLID
+    ours, true = draw_opacity(cameras_at(SIDES_DEG, ELEVATION_DEG, DISTANCE, SIZE)) > SOLID, truth > SOLID
     return ((ours & true).sum(dim=(1, 2)) / (ours | true).sum(dim=(1, 2)).clamp(min=1)).tolist()
 
 
@@ -75,7 +66,7 @@ def overlaps(draw_opacity: Draw, truth: Tensor) -> list[float]:
 def measure_recall(prior: Zero123, photo: Path, truth: Tensor) -> dict[str, object]:
     """What the photo brings to mind, and its outlines."""
     pixels = torch.from_numpy(np.asarray(Image.open(photo)).astype("f4") / 255.0)
-    seen = Reference(pixels[..., :3], pixels[..., 3:], cameras_at([AZIMUTH_DEG], size=len(pixels)))
+    seen = Reference(pixels[..., :3], pixels[..., 3:], cameras_at([AZIMUTH_DEG], ELEVATION_DEG, DISTANCE, len(pixels)))
     start = time.process_time()
     assert prior.recall is not None
     found = prior.recall(seen)
@@ -105,15 +96,8 @@ def measure_run(prior: Path, photo: Path, truth: Tensor, out: Path) -> dict[str,
     )  # fmt: skip
     seconds = time.monotonic() - start
     newest = max(out.glob("*/*/manifest.json"), key=lambda path: path.stat().st_mtime)
-    folder, registry = RunFolder.existing(newest.parent), Registry.discover(installed_sources(os.environ))
-    recipe = load_recipe(folder.recipe_file, registry, [], folder.manifest["profile"], hardware.detect())
-    scene = load_scene(recipe, registry, folder, torch.device("cpu"))
-
-    def draw_both(cameras: Cameras) -> tuple[Tensor, Tensor]:
-        shading = scene.material.eval_shading(cameras)
-        rendered = scene.renderer(cameras, scene.geometry, scene.material, scene.background, shading)
-        return rendered.image, rendered.opacity[..., 0]
-
+    registry = installed()
+    recipe, scene = load_run(RunFolder.existing(newest.parent), registry)
     (task,) = [task for task in recipe.stages[-1].tasks if task.name == "reference"]
     source = make(registry, task.views)
     reference, cameras = (
@@ -121,8 +105,8 @@ def measure_run(prior: Path, photo: Path, truth: Tensor, out: Path) -> dict[str,
         source.sample(recipe.stages[-1].trainer.steps, torch.Generator()),
     )
     image, mask = resize_masked(reference.image, reference.mask, (cameras.height, cameras.width))
-    like = float(psnr_db(draw_both(cameras)[0][0], over(image, mask, 1.0)))
-    outlines = overlaps(lambda cameras: draw_both(cameras)[1], truth)
+    like = float(psnr_db(look(scene, cameras).image[0], over(image, mask, 1.0)))
+    outlines = overlaps(lambda cameras: look(scene, cameras).opacity[..., 0], truth)
     return {"run_seconds": round(seconds), "photo_psnr_db": round(like, 2), "run_overlap": outlines}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -60,9 +61,14 @@ def psnr(found: Float[Tensor, "V C S S"], true: Float[Tensor, "V C S S"]) -> flo
     return float(torch.stack([psnr_db(*pair) for pair in zip(found, true, strict=True)]).mean())
 
 
-def ring(size: int) -> Cameras:
-    """Eight square cameras around the object, the first at its front, a little above the horizon."""
-    azimuth = torch.arange(0.0, 360.0, 45.0)
-    elevation, distance = torch.full_like(azimuth, RING_ELEVATION_DEG), torch.full_like(azimuth, RING_DISTANCE)
-    pose = look_at_origin(spherical_position(azimuth, elevation, distance))
+def cameras_at(azimuth_deg: Sequence[float], elevation_deg: float, distance: float, size: int) -> Cameras:
+    """Square cameras that look at the origin, with the lens of all that is learned."""
+    azimuth = torch.tensor(azimuth_deg)
+    elevation, away = torch.full_like(azimuth, elevation_deg), torch.full_like(azimuth, distance)
+    pose = look_at_origin(spherical_position(azimuth, elevation, away))
     return Cameras(pose, torch.deg2rad(torch.full_like(azimuth, FOV_Y_DEG)), size, size)
+
+
+def ring(size: int) -> Cameras:
+    """Eight cameras around the object, the first at its front, a little above the horizon."""
+    return cameras_at([45.0 * side for side in range(8)], RING_ELEVATION_DEG, RING_DISTANCE, size)

@@ -13,7 +13,7 @@ from bozzetto.convert.rules import UNSET
 PROFILES = ("cuda", "cpu")
 STEPS = 800
 """Most steps of a stage on a CPU."""
-PRIORS = {"stable-diffusion": ("bozzetto-mini", 5.0), "zero123": ("bozzetto-mini-zero123", 3.0)}
+PRIORS = {"stable-diffusion": ("bozzetto-mini", 1.0), "zero123": ("bozzetto-mini-zero123", 1.0)}
 """The bundled weights of a guidance, and the scale they want."""
 GRID = {
     "levels": 6,
@@ -22,7 +22,7 @@ GRID = {
     "finest_resolution": 48,
     "interpolation": "smoothstep",
 }
-"""Pictures of 64 pixels need no finer one."""
+"""Pictures of 64 pixels, which the bundled priors see enlarged, need no finer one."""
 CAMERA = {"distance": 3.2, "fov_y_deg": 40.0}
 """The one way of framing an object, of radius 1, that the bundled priors know."""
 SMALL: Mapping[str, Mapping[str, Any]] = {

@@ -32,11 +32,14 @@ class MeshConfig:
     box, `bottom` the middle of its floor, so that the object stands on the ground."""
     resolution: Annotated[int, Range(least=8, most=LARGEST_RESOLUTION)] = 128
     """Grid points along each side of the scene's cube at which the density is looked up, at most 1024; each of the
-    resolution^3 points takes 4 bytes. Not read for a geometry that is a mesh already, nor are `threshold` and
-    `smoothing_iterations`."""
+    resolution^3 points takes 4 bytes. Not read for a geometry that is a mesh already, nor are `threshold`,
+    `fill_reach` and `smoothing_iterations`."""
     threshold: Annotated[float, Range(least=1e-6, most=1e12)] | Literal["auto"] = "auto"
     """Density of the surface, per world unit; `auto` takes the one whose silhouette agrees best with what the volume
     shows."""
+    fill_reach: Annotated[int, Range(least=0, most=64)] = 1
+    """Pits and cracks at most twice so many cells of the grid wide are filled, and closed cavities, which no image
+    shows; 0 leaves the surface as it was trained."""
     min_component_share: Annotated[float, Range(least=0.0, below=1.0)] | None = None
     """Loose pieces with a smaller share of all faces than this are dropped; the largest piece always stays. null: 0.01,
     and for a mesh of one's own all pieces are kept."""

@@ -12,6 +12,7 @@ from bozzetto.errors import ExportError
 from bozzetto.kinds.exporter import Scene
 from bozzetto.kinds.geometry import GivenMesh, MeshGeometry
 from bozzetto.types import Mesh
+from bozzetto_plugins.exporter.cavities import fill_cavities
 from bozzetto_plugins.exporter.config import FIELD_COMPONENT_SHARE, FIELD_FACES, MeshConfig
 from bozzetto_plugins.exporter.density_grid import check_surface, sample_density, silhouette_threshold
 from bozzetto_plugins.exporter.marching_cubes import extract_surface
@@ -94,4 +95,4 @@ def _marching_cubes(scene: Scene, config: MeshConfig) -> tuple[Mesh, float]:
     grid = sample_density(scene.geometry, config.resolution, config.chunk_points, scene.device)
     threshold = silhouette_threshold(grid) if config.threshold == "auto" else config.threshold
     check_surface(grid, threshold)
-    return extract_surface(grid, threshold, density_at), threshold
+    return extract_surface(fill_cavities(grid, threshold, config.fill_reach), threshold, density_at), threshold

@@ -1,0 +1,58 @@
+"""Scenes of finished runs, from their folders, and pictures of them and of their meshes."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from bozzetto import hardware
+from bozzetto.kinds.exporter import Scene
+from bozzetto.load import load_recipe
+from bozzetto.pipeline import load_scene
+from bozzetto.recipe import Recipe
+from bozzetto.registry import Registry, installed_sources
+from bozzetto.run_folder import RunFolder
+from bozzetto.types import Cameras, Rendered
+from bozzetto_plugins.exporter.read_back import read_mesh
+from bozzetto_plugins.exporter.verify import draw
+
+
+def installed() -> Registry:
+    """All installed components."""
+    return Registry.discover(installed_sources(os.environ))
+
+
+def load_run(folder: RunFolder, registry: Registry) -> tuple[Recipe, Scene]:
+    """The recipe of a run and its last scene, on the CPU."""
+    recipe = load_recipe(folder.recipe_file, registry, [], folder.profile, hardware.detect())
+    return recipe, load_scene(recipe, registry, folder, torch.device("cpu"))
+
+
+def evaluation_cameras(scene: Scene, count: int, size: int) -> Cameras:
+    """The scene's own cameras for showing it, with square pictures of `size` pixels."""
+    return replace(scene.views.eval_cameras(count, scene.device), height=size, width=size)
+
+
+@torch.no_grad()
+def look(scene: Scene, cameras: Cameras) -> Rendered:
+    """A scene as it is shown, over the white of an evaluation."""
+    shading = scene.material.eval_shading(cameras)
+    return scene.renderer(cameras, scene.geometry, scene.material, scene.background, shading)
+
+
+def look_at_mesh(folder: RunFolder, cameras: Cameras) -> Float[Tensor, "V 4 S S"] | None:
+    """The exported GLB, unlit, in [0, 1] and multiplied by opacity, which follows; None if there is none.
+
+    It is in world units where `export.mesh` neither moves nor scales it, as by default.
+    """
+    path = folder.export / "mesh.glb"
+    if not path.exists():
+        return None
+    shown, solid, _ = draw(read_mesh(path), cameras)
+    assert shown is not None
+    opacity = solid[..., None].float()
+    return torch.cat([shown * opacity, opacity], dim=-1).permute(0, 3, 1, 2)
