@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import finished_runs
 import trimesh
 
+import finished_runs
 from bozzetto.run_folder import RunFolder
 from bozzetto.testing.fakes import cameras_around
 

@@ -21,7 +21,7 @@ CAPTIONS = [
 
 
 def test_targets_are_thing_colour_and_whether_there_is_one() -> None:
-    thing, paint, painted = learn_words.targets_of(CAPTIONS)
+    thing, paint, painted = learn_words.targets_of(CAPTIONS, torch.device("cpu"))
     assert thing.tolist() == [0, NAMES["chair"], NAMES["chair"], NAMES["car"]]
     assert painted.tolist() == [0.0, 1.0, 0.0, 1.0]
     torch.testing.assert_close(paint[[1, 3]], torch.tensor([COLORS["red"], COLORS["blue"]]))

@@ -52,16 +52,17 @@ class Pairs:
 @torch.no_grad()
 def make_pairs(unet: CameraUNet, folder: Path, generator: torch.Generator) -> Pairs:
     """Some views of every piece that was rendered, half of them painted."""
-    pictures, drafts = [], []
-    palette = torch.tensor(list(COLORS.values()))
+    pictures, drafts, device = [], [], generator.device
+    palette = torch.tensor(list(COLORS.values()), device=device)
     for row, piece in enumerate(PIECES.values(), start=1):
-        views = load_views(folder / f"{piece.key.replace('/', '__')}.npz")
-        chosen = views.trained[torch.randperm(len(views.trained), generator=generator)[:VIEWS_OF_EACH]]
-        paint = palette[torch.randint(len(palette), (len(chosen),), generator=generator)]
-        put = (torch.rand(len(chosen), generator=generator) < 0.5).float()
+        views = load_views(folder / f"{piece.key.replace('/', '__')}.npz").to(device)
+        order = torch.randperm(len(views.trained), generator=generator, device=device)
+        chosen = views.trained[order[:VIEWS_OF_EACH]]
+        paint = palette[torch.randint(len(palette), (len(chosen),), generator=generator, device=device)]
+        put = (torch.rand(len(chosen), generator=generator, device=device) < 0.5).float()
         size = views.targets.shape[1]
         cameras = Cameras(views.c2w[chosen], views.fov_y_rad[chosen], size, size)
-        drawn = unet.draw(Recalled(torch.full((len(chosen),), row), paint, put), camera_numbers(cameras))
+        drawn = unet.draw(Recalled(torch.full_like(chosen, row), paint, put), camera_numbers(cameras))
         pictures.append(in_bytes(painted(views.targets[chosen], paint, put)))
         drafts.append(in_bytes(torch.cat([drawn.colour, drawn.opacity], dim=-1)))
     return Pairs(torch.cat(pictures), torch.cat(drafts))
@@ -74,24 +75,25 @@ def in_bytes(picture: Tensor) -> Tensor:
 
 def draw_pages(count: int, generator: torch.Generator) -> Float[Tensor, "B 3"]:
     """Plain backgrounds in [0, 1]."""
-    colour = torch.rand(count, 3, generator=generator)
-    white = torch.rand(count, 1, generator=generator) < WHITE_PAGES
+    colour = torch.rand(count, 3, generator=generator, device=generator.device)
+    white = torch.rand(count, 1, generator=generator, device=generator.device) < WHITE_PAGES
     return torch.where(white, torch.ones_like(colour), colour)
 
 
 def loss_of(unet: CameraUNet, pairs: Pairs, chosen: Int[Tensor, "B"], generator: torch.Generator) -> Tensor:
     """Squared error of the clean latents, in units of what is uncertain about them: the page's colour, too."""
-    count = len(chosen)
+    count, device = len(chosen), chosen.device
     picture, draft = (each[chosen].float() / 255.0 for each in (pairs.picture, pairs.draft))
     page = draw_pages(count, generator)[:, None, None]
     shown = 2.0 * (picture[..., :3] + (1.0 - picture[..., 3:]) * page) - 1.0
     latents = torch.nn.functional.pixel_unshuffle(shown.permute(0, 3, 1, 2), unet.factor)
-    thing = (torch.rand(count, generator=generator) >= WITHOUT_DRAFT).long()
+    thing = (torch.rand(count, generator=generator, device=device) >= WITHOUT_DRAFT).long()
     draft = draft * (thing != NOTHING)[:, None, None, None]
-    times = torch.randint(len(unet.alpha_bars), (count,), generator=generator)
+    times = torch.randint(len(unet.alpha_bars), (count,), generator=generator, device=device)
     alpha_bar = unet.alpha_bar(times)
-    noisy = add_noise(latents, torch.randn(latents.shape, generator=generator), alpha_bar)
-    recalled = Recalled(thing, torch.zeros(count, 3), torch.zeros(count))
+    noisy = add_noise(latents, torch.randn(latents.shape, generator=generator, device=device), alpha_bar)
+    flat = latents.new_zeros(count, 3)
+    recalled = Recalled(thing, flat, flat[:, 0])
     clean = unet.clean(noisy, times, recalled, Drawing(draft[..., :3], draft[..., 3:]))
     deviation = torch.where(thing == NOTHING, PAGE_DEVIATION, unet.config.draft_deviation)
     opacity = draft[..., 3:].permute(0, 3, 1, 2)
@@ -106,17 +108,18 @@ def main() -> None:
     for name in ("views", "things", "words", "out"):
         parser.add_argument(f"--{name}", type=Path, required=True)
     parser.add_argument("--minutes", type=float, default=25.0)
+    parser.add_argument("--device", default="cpu", help="default: %(default)s")
     args = parser.parse_args()
     keep_memory_mapped()
     args.out.mkdir(parents=True, exist_ok=True)
-    generator = torch.Generator().manual_seed(0)
+    generator = torch.Generator(args.device).manual_seed(0)
     torch.manual_seed(0)
-    unet = assemble(args.things, args.words, None).requires_grad_(False).eval()
+    unet = assemble(args.things, args.words, None).requires_grad_(False).eval().to(args.device)
     kept = args.out / "pairs.safetensors"
     if not kept.exists():
         pairs = make_pairs(unet, args.views, generator)
-        save_file({"picture": pairs.picture, "draft": pairs.draft}, kept)
-    pairs = Pairs(**load_file(kept))
+        save_file({"picture": pairs.picture.cpu(), "draft": pairs.draft.cpu()}, kept)
+    pairs = Pairs(**load_file(kept, device=args.device))
     unet.refine.requires_grad_(True)
     average = copy.deepcopy(unet.refine)
     adam = torch.optim.AdamW(unet.refine.parameters(), RATE, weight_decay=0.01)
@@ -125,7 +128,7 @@ def main() -> None:
         done = min(1.0, (time.monotonic() - start) / (60.0 * args.minutes))
         for group in adam.param_groups:
             group["lr"] = RATE * min(1.0, (step + 1) / 200) * (1.0 - 0.95 * done)
-        chosen = torch.randint(len(pairs), (BATCH,), generator=generator)
+        chosen = torch.randint(len(pairs), (BATCH,), generator=generator, device=generator.device)
         loss = loss_of(unet, pairs, chosen, generator)
         adam.zero_grad()
         loss.backward()

@@ -59,14 +59,18 @@ class Solid:
     @classmethod
     def new(cls, box: Float[Tensor, "2 3"], generator: torch.Generator) -> Solid:
         """A field of fog in the box of a piece, low corner first."""
-        widths = (SPEC.feature_count, WIDTH, WIDTH, CHANNELS)
-        layers = [torch.randn(o, i, generator=generator) * math.sqrt(2.0 / i) for i, o in itertools.pairwise(widths)]
-        table = (torch.rand(SPEC.entry_count, SPEC.features, generator=generator) - 0.5) * 0.02
+        widths, device = (SPEC.feature_count, WIDTH, WIDTH, CHANNELS), box.device
+        layers = [
+            torch.randn(o, i, generator=generator, device=device) * math.sqrt(2.0 / i)
+            for i, o in itertools.pairwise(widths)
+        ]
+        table = (torch.rand(SPEC.entry_count, SPEC.features, generator=generator, device=device) - 0.5) * 0.02
         for parameter in (table, *layers):
             parameter.requires_grad_()
         cells = (CELLS, CELLS, CELLS)
         half = 0.5 * (box[1] - box[0]) + MARGIN
-        return cls(0.5 * (box[0] + box[1]), half, table, layers, torch.zeros(cells), torch.ones(cells).bool())
+        seen = torch.zeros(cells, device=device)
+        return cls(0.5 * (box[0] + box[1]), half, table, layers, seen, torch.ones_like(seen).bool())
 
     def inside(self, origin: Tensor, direction: Tensor) -> tuple[Tensor, Tensor]:
         """Rays in the coordinates of the box."""
@@ -86,9 +90,9 @@ class Solid:
     @torch.no_grad()
     def look_where_it_is(self, generator: torch.Generator) -> None:
         """Count as occupied the cells where density was lately above `EMPTY_BELOW`, and their neighbours."""
-        axis = torch.arange(CELLS)
+        axis = torch.arange(CELLS, device=self.seen.device)
         corner = torch.stack(torch.meshgrid(axis, axis, axis, indexing="ij"), dim=-1).view(-1, 3)
-        at = (corner + torch.rand(len(corner), 3, generator=generator)) / CELLS
+        at = (corner + torch.rand(len(corner), 3, generator=generator, device=corner.device)) / CELLS
         density = split_field(mlp(hash_encode(at, self.table, SPEC), self.layers))[0]
         self.seen = torch.maximum(0.9 * self.seen, density.view_as(self.seen))
         self.occupied = grown(self.seen > EMPTY_BELOW)
@@ -96,7 +100,7 @@ class Solid:
     @torch.no_grad()
     def keep_what_is_seen(self, rays: tuple[Tensor, Tensor]) -> None:
         """Leave out the cells that hide nothing and are hidden: all but a shell."""
-        most = torch.zeros(CELLS**3)
+        most = self.seen.new_zeros(CELLS**3)
         for origin, direction in zip(*(one.split(16384) for one in rays), strict=True):
             rendering = self.render(origin, direction)
             cell = ((0.5 * rendering.points + 0.5) * CELLS).long().clamp(0, CELLS - 1)
@@ -105,17 +109,18 @@ class Solid:
         self.occupied &= grown((most > UNSEEN_BELOW).view_as(self.occupied))
 
     def state(self) -> dict[str, Tensor]:
-        """What `SolidMemory` keeps of it, by its names."""
+        """What `SolidMemory` keeps of it, by its names, in main memory."""
         sizes = [level.size for level in SPEC.table]
         levels = self.table.detach().split(sizes)
         scale = torch.stack([level.abs().amax() for level in levels])
         table = torch.cat([(level / s * LARGEST).round() for level, s in zip(levels, scale, strict=True)])
-        bits = self.occupied.view(-1, BITS).to(torch.uint8) << torch.arange(BITS, dtype=torch.uint8)
+        bits = self.occupied.cpu().view(-1, BITS).to(torch.uint8) << torch.arange(BITS, dtype=torch.uint8)
         first, second, last = (layer.detach().half() for layer in self.layers)
-        return {
+        kept = {
             "table": table.to(torch.int8), "scale": scale, "first": first, "second": second, "last": last,
             "centre": self.centre, "half_side": self.half_side, "occupied": bits.sum(dim=1).to(torch.uint8),
         }  # fmt: skip
+        return {name: value.cpu() for name, value in kept.items()}
 
 
 @dataclass(frozen=True)
@@ -156,8 +161,9 @@ def rate_at(step: int) -> float:
 
 
 def fit(views: Views, seed: int) -> Solid:
-    """The solid that looks like the views."""
-    generator = torch.Generator().manual_seed(seed)
+    """The solid that looks like the views, on their device."""
+    device = views.box.device
+    generator = torch.Generator(device).manual_seed(seed)
     solid = Solid.new(views.box, generator)
     origin, direction = rays_of(views, views.trained)
     true = views.targets[views.trained].view(-1, len(WEIGHTS))
@@ -172,16 +178,21 @@ def fit(views: Views, seed: int) -> Solid:
             group["lr"] = peak * rate_at(step)
         count = RAYS // 4 if step < FIRST_STEPS else RAYS
         chosen = torch.cat(
-            [some[torch.randint(len(some), (count // 2,), generator=generator)] for some in (meets, hits)]
+            [
+                some[torch.randint(len(some), (count // 2,), generator=generator, device=device)]
+                for some in (meets, hits)
+            ]
         )
-        seen = solid.render(origin[chosen], direction[chosen], torch.rand(count, generator=generator)).channels
-        page = torch.rand(count, 3, generator=generator)
+        seen = solid.render(
+            origin[chosen], direction[chosen], torch.rand(count, generator=generator, device=device)
+        ).channels
+        page = torch.rand(count, 3, generator=generator, device=device)
         adam.zero_grad()
         loss_of(seen, true[chosen].float() / 255.0, 1e-3 * step / STEPS, page).backward()
         adam.step()
         if step >= FIRST_STEPS and step % 16 == 0:
             solid.look_where_it_is(generator)
-    every = torch.arange(0, len(meets), 8)
+    every = torch.arange(0, len(meets), 8, device=device)
     solid.keep_what_is_seen((origin[meets[every]], direction[meets[every]]))
     return solid
 
@@ -200,9 +211,10 @@ def psnr(solid: Solid, views: Views) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--views", type=Path, required=True, help="made by views.py")
+    parser.add_argument("--views", type=Path, required=True, help="made by views.py, or packed by pack.py")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--part", default="0/1", help="i/n: every n-th piece from the i-th")
+    parser.add_argument("--device", default="cpu", help="default: %(default)s")
     args = parser.parse_args()
     keep_memory_mapped()
     args.out.mkdir(parents=True, exist_ok=True)
@@ -214,7 +226,7 @@ def main() -> None:
         if target.exists():
             continue
         start = time.perf_counter()
-        views = load_views(path)
+        views = load_views(path).to(torch.device(args.device))
         solid = fit(views, seed=0)
         fresh = target.with_suffix(".tmp")
         save_file(solid.state(), fresh, {"psnr": f"{psnr(solid, views):.2f}"})

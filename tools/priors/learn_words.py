@@ -40,20 +40,22 @@ class Words(nn.Module):
 
     def forward(self, tokens: Int[Tensor, "B N"]) -> tuple[Float[Tensor, "B T"], Float[Tensor, "B 4"]]:
         """Logits of things, the first of which is none; and of red, green, blue, and whether paint is meant."""
-        last = self.encoder(tokens).last_hidden_state[:, -1]
+        last = self.encoder(tokens.to(self.thing.weight.device)).last_hidden_state[:, -1]
         return self.thing(last), self.paint(last)
 
 
-def targets_of(captions: list[Caption]) -> tuple[Int[Tensor, "B"], Float[Tensor, "B 3"], Float[Tensor, "B"]]:
+def targets_of(
+    captions: list[Caption], device: torch.device
+) -> tuple[Int[Tensor, "B"], Float[Tensor, "B 3"], Float[Tensor, "B"]]:
     """Thing, paint, and whether there is any."""
     paint = torch.tensor([COLORS[one.color] if one.color else (0.5, 0.5, 0.5) for one in captions])
     painted = torch.tensor([float(one.color is not None) for one in captions])
-    return torch.tensor([one.thing for one in captions]), paint, painted
+    return torch.tensor([one.thing for one in captions], device=device), paint.to(device), painted.to(device)
 
 
 def loss_of(words: Words, tokenizer: CLIPTokenizer, captions: list[Caption]) -> Tensor:
     """Cross entropies of thing and paint, and the squared error of the colour where one is named."""
-    thing, paint, painted = targets_of(captions)
+    thing, paint, painted = targets_of(captions, words.thing.weight.device)
     said, colour = words(tokens_of(tokenizer, [one.text for one in captions]))
     wrong = (torch.sigmoid(colour[:, :3]) - paint).square().mean(dim=1)
     put_on = nn.functional.binary_cross_entropy_with_logits(colour[:, 3], painted)
@@ -63,7 +65,7 @@ def loss_of(words: Words, tokenizer: CLIPTokenizer, captions: list[Caption]) -> 
 @torch.no_grad()
 def check(words: Words, tokenizer: CLIPTokenizer, captions: list[Caption]) -> dict[str, float]:
     """Shares of captions whose thing, and whose paint, is understood; the largest error of a colour."""
-    thing, paint, painted = targets_of(captions)
+    thing, paint, painted = targets_of(captions, words.thing.weight.device)
     answers = [
         words(tokens_of(tokenizer, [c.text for c in captions[i : i + 256]])) for i in range(0, len(captions), 256)
     ]
@@ -78,12 +80,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--minutes", type=float, default=4.0)
+    parser.add_argument("--device", default="cpu", help="default: %(default)s")
     args = parser.parse_args()
     keep_memory_mapped()
     torch.manual_seed(0)
     rng = random.Random(0)
     tokenizer = write_tokenizer(args.out / "tokenizer")
-    words = Words(build_text_encoder(tokenizer))
+    words = Words(build_text_encoder(tokenizer)).to(args.device)
     adam = torch.optim.AdamW(words.parameters(), RATE, weight_decay=0.01)
     start, step, done = time.monotonic(), 0, 0.0
     while done < 1.0:
@@ -98,7 +101,7 @@ def main() -> None:
         step += 1
         if step % 50 == 0:
             print(json.dumps({"step": step, "loss": round(loss.item(), 4)}), flush=True)
-    words.eval()
+    words.cpu().eval()
     words.encoder.save_pretrained(args.out / "text_encoder")
     heads = {
         f"recall_{name}.{key}": value

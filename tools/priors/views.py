@@ -25,6 +25,7 @@ import models
 from bozzetto.math.cameras import look_at_origin, spherical_position
 from bozzetto_plugins.guidance.solid_memory import MOST_TONE
 from objects import OWN, PIECES, Piece
+from packed import unpacked
 from raster import Rasteriser
 
 COUNT, SIZE = 120, 128
@@ -55,24 +56,30 @@ class Views:
     box: Float[Tensor, "2 3"]
     """Low and high corner, world units."""
 
+    def to(self, device: torch.device) -> Views:
+        """The same on a device."""
+        return Views(self.targets.to(device), self.c2w.to(device), self.fov_y_rad.to(device), self.box.to(device))
+
     @property
     def held_out(self) -> Int[Tensor, "_"]:
-        return torch.arange(HELD_OUT_EVERY // 2, len(self.c2w), HELD_OUT_EVERY)
+        return torch.arange(HELD_OUT_EVERY // 2, len(self.c2w), HELD_OUT_EVERY, device=self.c2w.device)
 
     @property
     def trained(self) -> Int[Tensor, "_"]:
-        every = torch.arange(len(self.c2w))
+        every = torch.arange(len(self.c2w), device=self.c2w.device)
         return every[every % HELD_OUT_EVERY != HELD_OUT_EVERY // 2]
 
 
 def load_views(path: Path) -> Views:
-    """Read what `main` wrote of a piece."""
+    """Read what `main`, or `pack.py`, wrote of a piece."""
     with np.load(path) as arrays:
         camera = torch.from_numpy(arrays["camera"])
         pose = look_at_origin(spherical_position(camera[:, 0], camera[:, 1], camera[:, 2]))
         fov = torch.deg2rad(torch.full((len(pose),), cameras.FOV_Y_DEG))
-        targets = targets_of(arrays["albedo"], arrays["normal"], float(arrays["main_luma"]))
-        return Views(targets, pose, fov, torch.from_numpy(arrays["box"]))
+        box = torch.from_numpy(arrays["box"])
+        if "lit" in arrays:
+            return Views(unpacked(arrays["lit"].tobytes(), arrays["tone"].tobytes()), pose, fov, box)
+        return Views(targets_of(arrays["albedo"], arrays["normal"], float(arrays["main_luma"])), pose, fov, box)
 
 
 def targets_of(

@@ -1,0 +1,45 @@
+"""Pack rendered views into less than 60 MB, to be learned from on another machine.
+
+python pack.py --views RUN/views --out RUN/pack
+
+Writes a file for each piece, which `learn_things.py` and `learn_details.py` read like the views themselves.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+
+from packed import ACROSS, packed
+from views import load_views
+
+ROWS = 8
+"""Rows of `ACROSS` views that are kept of each piece."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--views", type=Path, required=True, help="made by views.py")
+    parser.add_argument("--out", type=Path, required=True)
+    args = parser.parse_args()
+    args.out.mkdir(parents=True, exist_ok=True)
+    count = ROWS * ACROSS
+    for path in sorted(args.views.glob("*.npz")):
+        target = args.out / path.name
+        if target.exists():
+            continue
+        with np.load(path) as arrays:
+            facts = {name: arrays[name] for name in ("main_luma", "box")} | {"camera": arrays["camera"][:count]}
+        lit, tone = (np.frombuffer(file, dtype=np.uint8) for file in packed(load_views(path).targets[:count]))
+        fresh = target.with_suffix(".tmp")
+        with fresh.open("wb") as file:
+            np.savez(file, lit=lit, tone=tone, **facts)
+        fresh.replace(target)
+    size = sum(path.stat().st_size for path in args.out.glob("*.npz"))
+    print(f"{len(list(args.out.glob('*.npz')))} pieces, {size / 1e6:.1f} MB: {args.out}")
+
+
+if __name__ == "__main__":
+    main()
