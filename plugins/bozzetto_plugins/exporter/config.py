@@ -38,8 +38,7 @@ class MeshConfig:
     """Density of the surface, per world unit; `auto` takes the one whose silhouette agrees best with what the volume
     shows."""
     fill_reach: Annotated[int, Range(least=0, most=64)] = 1
-    """Pits and cracks at most twice so many cells of the grid wide are filled, and closed cavities, which no image
-    shows; 0 leaves the surface as it was trained."""
+    """Pits and cracks of a density field, at most twice so many grid points wide, are filled; 0 fills none."""
     min_component_share: Annotated[float, Range(least=0.0, below=1.0)] | None = None
     """Loose pieces with a smaller share of all faces than this are dropped; the largest piece always stays. null: 0.01,
     and for a mesh of one's own all pieces are kept."""

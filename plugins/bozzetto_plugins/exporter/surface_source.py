@@ -12,11 +12,11 @@ from bozzetto.errors import ExportError
 from bozzetto.kinds.exporter import Scene
 from bozzetto.kinds.geometry import GivenMesh, MeshGeometry
 from bozzetto.types import Mesh
-from bozzetto_plugins.exporter.cavities import fill_cavities
 from bozzetto_plugins.exporter.config import FIELD_COMPONENT_SHARE, FIELD_FACES, MeshConfig
 from bozzetto_plugins.exporter.density_grid import check_surface, sample_density, silhouette_threshold
 from bozzetto_plugins.exporter.marching_cubes import extract_surface
 from bozzetto_plugins.exporter.mesh_cleanup import keep_large_components, simplify, smooth
+from bozzetto_plugins.exporter.pits import fill_pits
 
 
 @dataclass(frozen=True)
@@ -95,4 +95,5 @@ def _marching_cubes(scene: Scene, config: MeshConfig) -> tuple[Mesh, float]:
     grid = sample_density(scene.geometry, config.resolution, config.chunk_points, scene.device)
     threshold = silhouette_threshold(grid) if config.threshold == "auto" else config.threshold
     check_surface(grid, threshold)
-    return extract_surface(fill_cavities(grid, threshold, config.fill_reach), threshold, density_at), threshold
+    fill_pits(grid, threshold, config.fill_reach)
+    return extract_surface(grid, threshold, density_at), threshold
