@@ -4,8 +4,8 @@ python tools/golden.py record GOLDEN.json --out RUN/golden
 python tools/golden.py check GOLDEN.json --out RUN/golden-after
 
 Both profiles of every recipe train with the bundled priors on one CPU thread from seed 0. The record holds the SHA-256
-of the trained tensors of every stage, and of two recipes that of the exported GLB: a refactoring must not change them. It
-is valid on one machine with one torch, for other processors round differently.
+of the trained tensors of every stage, and of two recipes that of the exported GLB: a refactoring must not change them.
+It is valid on one machine with one torch, for other processors round differently.
 """
 
 from __future__ import annotations
