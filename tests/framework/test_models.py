@@ -1,4 +1,4 @@
-"""Where weights come from: aliases, folders, the cache, mirrors; no network."""
+"""Tests of the sources of weights: aliases, folders, the cache, mirrors; no network."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def put_in_cache(cache: Path, repository: str, without: str = "") -> Path:
 
 
 class FakeHub:
-    """Answers for the repositories it has; refuses the others."""
+    """Hub that has some repositories and refuses others."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, folder: Path, has: dict[str, list[str]]) -> None:
         self.asked: list[str] = []

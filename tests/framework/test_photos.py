@@ -1,4 +1,4 @@
-"""A recipe's photo: somebody must read it, and what was read is told and shown."""
+"""Tests of a recipe's photo: a component must read it, and its interpretation is reported and saved."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ REFERENCE = {
 
 @pytest.fixture
 def photo(tmp_path: Path) -> Path:
-    """A square cut off at the left."""
+    """Write a photo of a square that is cut off at the left."""
     pixels = np.zeros((64, 64, 4), np.uint8)
     pixels[16:48, 0:32] = (200, 30, 30, 255)
     pixels[20:30, 5:15, :3] = 90

@@ -1,4 +1,4 @@
-"""Models whose weights are torch's pickles: read without running their code, converted once."""
+"""Tests of models with pickled weights: read without executing code, converted once."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ UNET, ENCODER = "unet/diffusion_pytorch_model", "image_encoder/model"
 
 
 def pickled(folder: Path, variant: str = "") -> Path:
-    """The same model with `.bin` weights alone, as diffusers and transformers call them."""
+    """Return the same model with `.bin` weights only, named as by diffusers and transformers."""
     for path in folder.glob("*/*.safetensors"):
         name = path.stem.replace("model", "pytorch_model") if path.stem == "model" else path.stem
         torch.save(load_file(path), path.with_name(f"{name}{variant}.bin"))
@@ -110,7 +110,7 @@ def _bare(path: Path) -> None:
 
 
 def _endless(path: Path) -> None:
-    """A tensor of 4 numbers that says it has 10^12."""
+    """Return a tensor of 4 numbers whose header claims 10^12."""
     tensor = torch.zeros(4).as_strided((10**12,), (0,))
     torch.save({"a.weight": tensor}, path)
 
@@ -209,6 +209,6 @@ def test_where_folders_cannot_be_locked_they_are_converted_all_the_same(
         raise OSError(95, "Operation not supported")
 
     pickled(model)
-    model.with_name(f".writing-ab12_cd3-{model.name}-safetensors").mkdir()  # it may be another process's
+    model.with_name(f".writing-ab12_cd3-{model.name}-safetensors").mkdir()  # may belong to another process
     monkeypatch.setattr(fcntl, "flock", refused)
     assert with_safetensors(model).is_dir() and len(list(model.parent.iterdir())) == 3

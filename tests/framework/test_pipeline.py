@@ -1,4 +1,4 @@
-"""A whole run in miniature: train, stop, resume, export."""
+"""Tests of a complete small run: train, stop, resume, export."""
 
 import csv
 import json

@@ -1,4 +1,4 @@
-"""Recipes that extend others and require plugins: what wins, and where an error is said to stand."""
+"""Tests of recipes that extend others and require plugins: precedence, and the location in errors."""
 
 import sys
 import types
@@ -50,7 +50,7 @@ def registry():
 
 @pytest.fixture
 def write(tmp_path):
-    """Write files; the parent is there already."""
+    """Write files; the parent exists already."""
 
     def make(**files):
         (tmp_path / "parent.yaml").write_text(BASE)
@@ -154,7 +154,7 @@ def test_longer_circles_are_told(write, registry):
 
 @pytest.fixture
 def shipping(tmp_path, monkeypatch):
-    """A registry whose plugin `bozzetto-blocky` ships a folder of recipes, beside the built-ins."""
+    """Return a registry whose plugin `bozzetto-blocky` ships a folder of recipes, beside the built-ins."""
 
     def make(dist="bozzetto-blocky", **files):
         folder = tmp_path / dist

@@ -1,4 +1,4 @@
-"""Closed vocabularies."""
+"""Tests of closed vocabularies."""
 
 from __future__ import annotations
 

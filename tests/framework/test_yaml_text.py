@@ -1,4 +1,4 @@
-"""YAML within bounds: each text that could crash, stall or mislead is one line."""
+"""Tests of YAML limits: each text that could crash, stall or mislead the parser gives one line."""
 
 import pytest
 

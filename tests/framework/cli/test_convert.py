@@ -1,4 +1,4 @@
-"""`bozzetto convert` as people type it."""
+"""Tests of the command `bozzetto convert`."""
 
 from __future__ import annotations
 

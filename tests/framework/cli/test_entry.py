@@ -1,4 +1,4 @@
-"""What a person types, and what they are told."""
+"""Tests of the command line: arguments, messages and exit codes."""
 
 import os
 import signal
@@ -92,7 +92,7 @@ def test_a_run_from_the_command_line_and_its_second_export(capsys, tiny):
 
 
 def started(*arguments):
-    """A run in a process of its own that answers Ctrl-C, as a shell's background jobs do not."""
+    """Start a run in a process that receives Ctrl-C, unlike background jobs of a shell."""
     return subprocess.Popen(
         [sys.executable, str(ROOT / "launch.py"), *map(str, arguments)],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env={**os.environ, "COLUMNS": "80"},

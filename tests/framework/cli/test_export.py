@@ -1,4 +1,4 @@
-"""`bozzetto export`: formats by name, everything else left alone."""
+"""Tests of `bozzetto export`: formats by name; other settings unchanged."""
 
 import json
 import shutil

@@ -1,4 +1,4 @@
-"""Errors of the system are one line with exit code 2; our own are one line with a saved log and exit code 1."""
+"""System errors are one line with exit code 2; internal errors are one line with a saved log and exit code 1."""
 
 import errno
 import os
@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[3]
 
 
 class OutOfMemoryError(RuntimeError):
-    """Named as torch's."""
+    """Exception with the name of torch's."""
 
 
 @pytest.mark.parametrize(

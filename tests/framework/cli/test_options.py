@@ -1,4 +1,4 @@
-"""A command line that is wrong: one line with the way out, exit code 2."""
+"""An invalid command line gives one line with the fix, and exit code 2."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Interpolations, resolvers, overrides, and what is no recipe of theirs."""
+"""Tests of interpolations, resolvers, overrides, and files that are not threestudio recipes."""
 
 from __future__ import annotations
 

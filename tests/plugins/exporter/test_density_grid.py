@@ -1,4 +1,4 @@
-"""The density grid and the threshold chosen from it."""
+"""Tests of the density grid and the automatic threshold."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ RADIUS = np.sqrt(AXIS[:, None, None] ** 2 + AXIS[None, :, None] ** 2 + AXIS[None
 
 
 def silhouette_radius(density: np.ndarray) -> float:
-    """Radius of the ball that the chosen threshold cuts out of a field that falls with the radius."""
+    """Return the radius of the ball extracted at the chosen threshold from a radially decreasing field."""
     threshold = silhouette_threshold(DensityGrid(density, 1.0))
     return float(RADIUS[density >= threshold].max())
 
 
 def visible_radius(density: np.ndarray) -> float:
-    """Distance from the axis at which a ray along z absorbs half of what the most opaque one absorbs."""
+    """Return the distance from the axis at which a ray along z absorbs half of the maximum."""
     opacity = 1.0 - np.exp(-density.sum(2) * (2.0 / (SIZE - 1)))
     return float(RADIUS[:, :, SIZE // 2][opacity >= 0.5 * opacity.max()].max())
 

@@ -1,4 +1,4 @@
-"""Mesh files: every format beside another library, and every way to be no use, refused with a reason."""
+"""Tests of mesh files: every format against another library, and every unusable file, refused with a reason."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ XYZ = "property float x\nproperty float y\nproperty float z\n"
 
 
 def glb(binary: bytes = DATA, **changes: object) -> bytes:
-    """A box as GLB, some entries of its document replaced."""
+    """Return a box as GLB, with some entries of its JSON chunk replaced."""
     document = {
         "asset": {"version": "2.0"},
         "scene": 0,
@@ -49,7 +49,7 @@ def accessor(view: int, component: int, count: object, kind: str) -> dict[str, o
 
 
 def gltf(uri: str) -> bytes:
-    """The same as JSON, its numbers elsewhere."""
+    """Return the same box as JSON, with its buffer at `uri`."""
     whole = glb(buffers=[{"byteLength": 168, "uri": uri}])
     return whole[20 : 20 + struct.unpack_from("<I", whole, 12)[0]]
 
@@ -159,7 +159,7 @@ def test_damaged_bytes_give_a_mesh_or_one_line(tmp_path: Path, suffix: str, seed
 
 
 def same(path: Path) -> None:
-    """Read here as by another library."""
+    """Compare the result with that of another library."""
     found, expected = read_triangles(path), trimesh.load(path, force="mesh", process=False)
     np.testing.assert_allclose(found.vertices[found.faces], expected.triangles, atol=1e-6)
 

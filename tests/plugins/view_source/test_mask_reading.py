@@ -1,4 +1,4 @@
-"""The reading of a photo's opacity: a notice for each way to be misread, none for a plain photo."""
+"""Tests of photo masks: a notice for each ambiguity, none for a plain photo."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SIDE = 128
 
 
 def disc(y: float = 63.5, x: float = 63.5, radius: float = 40.0, opacity: int = 255) -> np.ndarray:
-    """Opacity of an antialiased disc."""
+    """Return the opacity of an antialiased disc."""
     rows, columns = np.mgrid[0:SIDE, 0:SIDE]
     inside = np.clip(radius + 0.5 - np.hypot(rows - y, columns - x), 0.0, 1.0)
     return (inside * opacity).astype(np.uint8)
@@ -38,7 +38,7 @@ def with_pixel(alpha: np.ndarray, *places: tuple[int, int]) -> np.ndarray:
 
 
 def strip(alpha: np.ndarray) -> np.ndarray:
-    """A cut-off handle: it reaches the left side."""
+    """Draw a cut-off handle that reaches the left side."""
     changed = alpha.copy()
     changed[55:72, :63] = 255
     return changed
