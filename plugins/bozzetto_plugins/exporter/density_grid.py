@@ -20,6 +20,8 @@ FULL_SHARE = 0.5
 """A scene with more than this share of its border solid is filled to the border."""
 CANDIDATES = 256
 """Thresholds tried, evenly spaced in log density."""
+THIN = 0.01
+"""Optical thickness of a cell below which it is never solid."""
 AGREEMENT = 0.99
 """Thresholds within this factor of the best overlap are taken as equally good."""
 
@@ -91,7 +93,8 @@ def silhouette_threshold(grid: DensityGrid) -> float:
             f"is {peak.max():.3g}. Train longer, or with a weaker sparsity loss or a stronger initial density."
         )
     visible = opacity >= VISIBLE_OPACITY * opacity.max()
-    candidates = np.geomspace(1e-4, 1.0, CANDIDATES, endpoint=False) * peak.max()
+    lowest = min(1e-4 * peak.max(), THIN / grid.cell)  # the peak of an exponential density may be anything
+    candidates = np.geomspace(lowest, peak.max(), CANDIDATES, endpoint=False)
     covered = _count_from(peak, candidates)
     both = _count_from(peak[visible], candidates)
     overlap = both / (covered + visible.sum() - both)

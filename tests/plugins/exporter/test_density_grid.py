@@ -54,6 +54,7 @@ def test_the_grid_is_the_field_at_its_points_in_chunks_or_whole() -> None:
         ("a blob at the start of training", 10.0 * np.clip(1.0 - RADIUS / 0.5, 0.0, None)),
         ("translucent", 0.3 * (RADIUS < 0.6)),
         ("in thin fog", 50.0 * (RADIUS < 0.5) + 0.05),
+        ("opaque, with a spot a million times as dense", 50.0 * (RADIUS < 0.5) + 5e7 * (RADIUS < 0.1)),
     ],
 )
 def test_the_threshold_keeps_what_is_visible(name: str, density: np.ndarray) -> None:
