@@ -1,4 +1,4 @@
-"""Where the triangles come from: the geometry's own mesh, or marching cubes over its density."""
+"""Source of the exported triangles: the geometry's own mesh, or marching cubes on its density."""
 
 from __future__ import annotations
 
@@ -21,19 +21,21 @@ from bozzetto_plugins.exporter.pits import fill_pits
 
 @dataclass(frozen=True)
 class Surface:
-    """A mesh ready for UVs, and how it came about."""
+    """Mesh ready for UV unwrapping, with its provenance."""
 
     mesh: Mesh
     dropped: int
-    """Loose pieces left out."""
+    """Number of connected components dropped."""
     threshold: float | None
-    """Density at which marching cubes cut; None for a geometry that is a mesh."""
+    """Density threshold of marching cubes; None for a mesh geometry."""
     simplified_from: int | None
-    """Triangles before simplification; None: there was none."""
+    """Triangle count before simplification; None if not simplified."""
 
 
 def surface_of(scene: Scene, config: MeshConfig) -> Surface:
-    """The scene's surface without loose pieces, at most `max_faces` triangles; a mesh of the user's own as it is.
+    """Return the scene's surface without small components and with at most `max_faces` triangles.
+
+    A mesh of the user's own is unchanged by default.
 
     Raises:
         ExportError: there is no surface, it fills the scene, or a number is not finite.
@@ -59,10 +61,10 @@ def surface_of(scene: Scene, config: MeshConfig) -> Surface:
 
 
 def own_mesh(geometry: MeshGeometry) -> Mesh:
-    """The mesh that a geometry gives itself, in main memory, checked.
+    """Return the mesh of a mesh geometry, validated and on the CPU.
 
     Raises:
-        ExportError: it has no faces, a vertex is not finite, or a face names a vertex that is not there.
+        ExportError: it has no faces, a vertex is not finite, or a vertex index is out of range.
     """
     name, mesh = type(geometry).__name__, geometry.extract_mesh()
     vertices, faces = mesh.vertices.detach().cpu().float(), mesh.faces.cpu().long()
@@ -86,7 +88,7 @@ def own_mesh(geometry: MeshGeometry) -> Mesh:
 
 
 def _marching_cubes(scene: Scene, config: MeshConfig) -> tuple[Mesh, float]:
-    """The surface of a density field, and the threshold at which it was cut."""
+    """Return the surface of a density field, and the threshold at which it was extracted."""
 
     def density_at(points: Float[Tensor, "S 3"]) -> Float[Tensor, "S"]:
         chunks = points.split(config.chunk_points)
