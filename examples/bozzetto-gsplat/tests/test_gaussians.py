@@ -1,4 +1,4 @@
-"""`gaussians` fulfils the contract of a geometry; as a density it hides what its splats hide."""
+"""`gaussians` fulfils the geometry contract; its density has the opacity of its splats."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class TestGaussians(GeometryContract):
 
 
 def one_gaussian(size: float = 0.1, opacity: float = 0.6) -> Gaussians:
-    """Round, at the origin; a second one is invisible."""
+    """Return one isotropic Gaussian at the origin; a second one is invisible."""
     geometry = Gaussians(GaussiansConfig(count=2, size=size))
     with torch.no_grad():
         geometry.position.zero_()
@@ -65,7 +65,7 @@ def test_many_points_are_looked_at_in_parts(monkeypatch: pytest.MonkeyPatch) -> 
 
 class TestRelocation:
     def dead_and_alive(self) -> Gaussians:
-        """Two visible Gaussians and six that are not."""
+        """Return two visible and six invisible Gaussians."""
         torch.manual_seed(0)
         geometry = Gaussians(GaussiansConfig(count=8, size=0.01))
         with torch.no_grad():

@@ -1,4 +1,4 @@
-"""The package is whole: it lists without torch, its components keep their contracts, its recipes train."""
+"""The package is complete: it lists without torch, its components conform, its recipes train."""
 
 from bozzetto.testing.plugin import PluginContract
 

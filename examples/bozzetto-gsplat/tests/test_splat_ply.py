@@ -1,4 +1,4 @@
-"""`splat-ply` fulfils the contract of an exporter; its numbers come back as they were."""
+"""`splat-ply` fulfils the exporter contract; its numbers survive the round trip."""
 
 from __future__ import annotations
 

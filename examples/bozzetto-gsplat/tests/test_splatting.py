@@ -1,4 +1,4 @@
-"""`splatting` fulfils the contract of a renderer, and learns."""
+"""`splatting` fulfils the renderer contract, and learns."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`silhouettes` fulfils the contract of an exporter; what it writes, the loss reads."""
+"""`silhouettes` fulfils the exporter contract; the loss can read its files."""
 
 from __future__ import annotations
 

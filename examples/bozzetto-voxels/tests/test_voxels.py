@@ -1,4 +1,4 @@
-"""`voxels` fulfils the contract of a geometry, and blends as it says."""
+"""`voxels` fulfils the geometry contract, and interpolates as documented."""
 
 import pytest
 import torch
@@ -14,7 +14,7 @@ class TestVoxels(GeometryContract):
 
 
 def linear_in_space(config: VoxelsConfig) -> tuple[Voxels, torch.Tensor]:
-    """A field whose first feature is x + 2 y + 4 z at every voxel, in voxels from the first; and points inside."""
+    """Return a field whose first feature is x + 2 y + 4 z, in voxels from the first; and points inside the cube."""
     geometry = Voxels(config)
     side = torch.arange(config.resolution, dtype=torch.float32)
     z, y, x = torch.meshgrid(side, side, side, indexing="ij")
