@@ -34,8 +34,7 @@ class Placement:
 
     @classmethod
     def of(cls, mesh: Mesh, origin: Origin, scale: float) -> Placement:
-        """Place the origin at the world's (`none`), the centre of the bounding box (`center`) or of its floor
-        (`bottom`)."""
+        """Place the origin at the world's (`none`), the bounding box's centre (`center`) or floor (`bottom`)."""
         low, high = mesh.vertices.amin(0), mesh.vertices.amax(0)
         middle = 0.5 * (low + high)
         choices = {"none": torch.zeros_like(middle), "center": middle, "bottom": torch.cat([middle[:2], low[2:]])}
