@@ -49,7 +49,7 @@ LABELS: dict[int, str] = {
     933: "cheeseburger", 934: "hotdog", 947: "mushroom", 948: "Granny Smith", 949: "strawberry", 953: "pineapple",
     954: "banana", 963: "pizza", 968: "cup", 992: "agaric", 997: "bolete",
 }  # fmt: skip
-"""The classes that are right for some name, by their index in ImageNet's 1000; the breeds of dogs besides."""
+"""Labels of the ImageNet classes that are correct for some name, by index; dog breeds are omitted."""
 KNOWN: dict[str, tuple[int, ...]] = {
     "chair": (423, 559, 765, 857), "deck chair": (559,), "sofa": (831,), "table": (532,), "desk": (526,),
     "bed": (564, 831), "crib": (520,), "bench": (703,), "bookcase": (453,), "lamp": (619, 846), "vase": (883,),

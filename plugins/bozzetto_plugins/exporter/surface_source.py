@@ -56,7 +56,7 @@ def surface_of(scene: Scene, config: MeshConfig) -> Surface:
     mesh = simplify(mesh, most)
     if len(mesh.faces) == 0:
         cure = "Train longer." if threshold is None else "Raise export.mesh.resolution, or lower export.mesh.threshold."
-        raise ExportError(f"There is no surface left: every triangle is smaller than can be told apart. {cure}")
+        raise ExportError(f"There is no surface left: no triangle has a measurable area. {cure}")
     return Surface(mesh, dropped, threshold, before if before > most else None)
 
 
@@ -71,7 +71,7 @@ def own_mesh(geometry: MeshGeometry) -> Mesh:
     if len(faces) == 0:
         raise ExportError(
             f"The mesh of {name} is empty. Start from a coarse stage that shows something (stages.NAME.inherit), or "
-            "train with a lower learning rate: what has vanished does not come back."
+            "train with a lower learning rate: a vanished surface cannot recover."
         )
     broken = int((~torch.isfinite(vertices)).any(-1).sum())
     if broken:

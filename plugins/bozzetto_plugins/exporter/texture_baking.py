@@ -41,7 +41,7 @@ def unwrap(mesh: Mesh, texture_size: int) -> Mesh:
     source, faces, uvs = atlas.get_mesh(0)
     if atlas.chart_count == 0 or not np.isfinite(uvs).all():
         raise ExportError(
-            f"No texture can be laid on this surface: its {len(mesh.faces)} triangles have next to no area. Raise "
+            f"This surface cannot be unwrapped: its {len(mesh.faces)} triangles have next to no area. Raise "
             "export.mesh.resolution or export.mesh.max_faces, or train longer."
         )
     return Mesh(

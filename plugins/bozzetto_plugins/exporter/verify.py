@@ -49,7 +49,7 @@ class Likeness:
     def __str__(self) -> str:
         silhouette = f"silhouette overlap {self.silhouette_overlap:.3f}"
         if self.back_faces is not None:
-            silhouette += f", {self.back_faces:.0%} of what should be seen are backs of faces, which viewers leave out"
+            silhouette += f", {self.back_faces:.0%} of the foreground shows back-faces, which viewers cull"
         if self.psnr_db is None:
             return silhouette
         return f"PSNR {self.psnr_db:.1f} dB (object alone {self.object_psnr_db:.1f} dB), {silhouette}"

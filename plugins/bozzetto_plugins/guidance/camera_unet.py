@@ -27,7 +27,7 @@ RECALLED_NUMBERS = 12
 NOTHING = 0
 """Row of the empty thing, which the empty text means."""
 PAGE_MEAN, PAGE_DEVIATION, PAGE_USUAL = 1.0, 0.7, 0.95
-"""Prior of a plain background: mean, standard deviation, and probability of near white, for images in [-1, 1]."""
+"""Prior of a plain background in [-1, 1]: usual value, standard deviation of others, probability of the usual."""
 EMPTY = 0.01
 """Opacity below which a pixel counts as background."""
 BETAS = (0.00085, 0.012)
@@ -51,7 +51,7 @@ class Recalled(NamedTuple):
     def numbers(self) -> Float[Tensor, "B 12"]:
         """Return one vector per row, the inverse of `recalled_of`. Raises `ValueError` without a placement."""
         if self.placement is None:
-            raise ValueError("what is recalled without its place cannot be told in numbers")
+            raise ValueError("numbers() requires a placement, and this record has none")
         turn, stretch, shift = self.placement
         row = self.thing.to(self.paint)
         return torch.cat([row[:, None], self.paint, self.painted[:, None], turn[:, None], stretch, shift], dim=1)

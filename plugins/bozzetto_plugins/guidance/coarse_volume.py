@@ -32,7 +32,7 @@ def least_errors(
     """Return the mean squared error that remains after fitting a volume to images: low for correct cameras.
 
     K volumes of density and colour are fitted at once by volume rendering, each to the same V images over white and to
-    its own V cameras. A volume fills the largest cube at the origin that is fully visible in the first camera.
+    its own V cameras. A volume is a cube at the origin whose side is the height of the first camera's frame there.
 
     Args:
         cameras: K sets of V cameras of the images' size that look at the origin.

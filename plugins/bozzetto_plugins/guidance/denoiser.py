@@ -68,7 +68,7 @@ class Denoiser:
         scale = self.vae.config.scaling_factor
         for name, number in (("scaling_factor", scale), *(("sample_size", side) for side in self.latent_size)):
             if not isinstance(number, (int, float)) or not 0.0 < number < math.inf:
-                raise ModelError(f"{folder}: the settings say {name}: {number!r:.80}, which is no size.")
+                raise ModelError(f"{folder}: the settings say {name}: {number!r:.80}, which is not a valid size.")
         if self.prediction not in PREDICTIONS:
             known = " and ".join(PREDICTIONS)
             raise ModelError(f"{folder}: the model predicts {self.prediction!r}; this guidance knows {known}.")

@@ -19,7 +19,7 @@ SIDE = 40
 STEPS = (0.05, 0.04, 0.04, 0.04, 0.03, 0.03, 0.03)
 """Finite-difference steps of turn (radians), log stretch (3) and shift (3)."""
 SPREAD = (0.15, 0.12, 0.12, 0.12, 0.12, 0.12, 0.12)
-"""Prior standard deviations from the initial guess, in the same order; stretch relative to the mean of the three."""
+"""Prior standard deviations in the same order: turn from the guess, stretch from its mean over axes, shift from 0."""
 SIZE_SPREAD, DEPTH_SPREAD = 0.5, 0.05
 """Prior standard deviations of log size, and of the shift toward the camera, which resembles a change of size."""
 DOUBT = 0.06

@@ -42,7 +42,7 @@ def reading(what: str, path: Path) -> Iterator[None]:
         why = " ".join(str(error).split())[:LONGEST] or type(error).__name__
         raise ModelError(
             f"{what} in {path} cannot be loaded: {why.removesuffix('.')}. The folder is damaged or of another kind of "
-            "model: get it anew, or choose another model."
+            "model: download it again, or choose another model."
         ) from error
 
 
@@ -71,7 +71,7 @@ def require_whole(loaded: Mapping[str, object], what: str, path: Path) -> None:
             more = f" and {len(names) - 1} more" if len(names) > 1 else ""
             raise ModelError(
                 f"{what} in {path} cannot be loaded: the file {verb} {names[0]}{more} of what its config.json "
-                "describes. The folder is damaged, or its parts are of different models: get it anew."
+                "describes. The folder is damaged, or its parts are of different models: download it again."
             )
 
 

@@ -37,7 +37,7 @@ class OpacityEntropyConfig:
     def check_neighbours(self, stage: Stage, task: Task | None) -> None:
         """Raise `ValueError` if `of` is `samples` and the renderer has no samples along rays."""
         if self.of == "samples" and "volume" not in stage.renderer.entry.spec.provides:
-            raise ValueError(f"of: samples are those along rays, and renderer {stage.renderer.name!r} has none")
+            raise ValueError(f"of: 'samples' needs samples along rays, and renderer {stage.renderer.name!r} has none")
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ class ViewDependentConfig:
     """Settings of view-dependent prompts (DreamFusion, sec. 3.2) with optional Perp-Neg negatives."""
 
     front_deg: Annotated[float, Range(above=0.0, most=180.0)] = 90.0
-    """Width of the front and back sectors in degrees: front if |azimuth| < front_deg / 2, back mirrors it."""
+    """Width of the front and back sectors, degrees: |azimuth| below front_deg / 2 or above 180 - front_deg / 2."""
     overhead_deg: Annotated[float, Range(least=0.0, most=90.0)] = 60.0
     """Elevation above which a view is `overhead`, degrees."""
     mode: Literal["auto", "hard", "interpolate"] = "auto"

@@ -75,9 +75,9 @@ class Mesh(nn.Module):
         check_finite(mesh.vertices, "geometry", geometry, "vertex")
         if generator is not None and len(mesh.faces) == 0:
             raise ConfigError(
-                f"The surface of geometry {type(geometry).__name__} has vanished: no triangle is left, and nothing can "
-                "bring one back. Lower system.optimizer.lr_of for geometry.sdf, weaken the losses that shrink it "
-                "(edge-length, sparsity), or start larger."
+                f"The surface of geometry {type(geometry).__name__} has vanished: no triangle is left, and an empty "
+                "surface cannot recover. Lower system.optimizer.lr_of for geometry.sdf, weaken the losses that shrink "
+                "it (edge-length, sparsity), or start larger."
             )
         scene = _Scene(geometry, material, mesh, self._corner_normals(mesh))
         views = [slice(None)] if generator is not None else [slice(i, i + 1) for i in range(len(cameras))]

@@ -25,7 +25,7 @@ from bozzetto_plugins.renderer.occupancy import OccupancyGrid
 log = logging.getLogger(__name__)
 
 VANISHED = (
-    "The scene has vanished at step %d: its densest place lets all light through, and little can bring it back. Lower "
+    "The scene has vanished at step %d: its largest density is negligible, and it is unlikely to recover. Lower "
     "the weight of the losses that thin it (sparsity, opaque), or system.optimizer.lr, or start denser "
     "(system.geometry.density_bias)."
 )

@@ -149,7 +149,7 @@ class SingleImageConfig:
         """Raise `ValueError` if the elevation is to be estimated and no guidance of the stage supports it."""
         guidances = [task.guidance.config for task in stage.tasks if task.guidance]
         if self.elevation_deg == "estimate" and not any(getattr(g, "estimates_elevation", True) for g in guidances):
-            raise ValueError("elevation_deg: is to be estimated, and no guidance of this stage can. Give a number")
+            raise ValueError("elevation_deg: cannot be estimated by any guidance of this stage. Give a number")
 
     def pixels_per_step(self) -> int:
         """Return the maximum number of pixels per step."""

@@ -78,7 +78,7 @@ def read_mask(alpha: UInt8[np.ndarray, "H W"]) -> Reading:
     notices += [*_translucency(clean), *_haze(clean), *_pieces(solid)]
     if box.longer < SMALL:
         size = f"{box.right - box.left} x {box.bottom - box.top}"
-        notices.append(f"the object is only {size} pixels large: nothing finer can be made of it")
+        notices.append(f"the object is only {size} pixels large: finer detail cannot be reconstructed")
     return Reading(clean, box, tuple(notices))
 
 
@@ -147,7 +147,7 @@ def _cut_off(solid: Bool[np.ndarray, "H W"], box: Box) -> list[str]:
     if not cut:
         return []
     where = cut[0] if len(cut) == 1 else f"{', '.join(cut[:-1])} and {cut[-1]}"
-    return [f"the object reaches the border of the picture ({where}): if it is cut off there, so is what is made of it"]
+    return [f"the object reaches the border of the picture ({where}): if it is cut off there, so is the result"]
 
 
 def _translucency(alpha: UInt8[np.ndarray, "H W"]) -> list[str]:
@@ -159,9 +159,9 @@ def _translucency(alpha: UInt8[np.ndarray, "H W"]) -> list[str]:
         return []
     typical, share = float(np.median(inside)) / 255.0, float((inside < SOLID).mean())
     if typical < SOLID / 255.0:
-        return [f"the object is only {typical:.0%} opaque: it is made as translucent as that"]
+        return [f"the object is only {typical:.0%} opaque: it is reconstructed as translucent"]
     if share > TRANSLUCENT_SHARE:
-        return [f"{share:.0%} of the object is translucent, and is made so"]
+        return [f"{share:.0%} of the object is translucent, and is reconstructed so"]
     return []
 
 
@@ -175,7 +175,7 @@ def _haze(alpha: UInt8[np.ndarray, "H W"]) -> list[str]:
     typical = _background_opacity(alpha)
     if typical < VISIBLE:
         return []
-    return [f"the background is {typical / 255.0:.0%} opaque, not clear: it is made as haze"]
+    return [f"the background is {typical / 255.0:.0%} opaque, not clear: it is reconstructed as haze"]
 
 
 def _border(values: Shaped[np.ndarray, "H W"]) -> Shaped[np.ndarray, "B"]:

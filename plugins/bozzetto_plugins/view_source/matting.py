@@ -25,8 +25,8 @@ def matte(picture: Image.Image, name: str, why: str) -> Image.Image:
     """
     if importlib.util.find_spec("rembg") is None:
         raise ConfigError(
-            f"image: {name} {why}, so nothing tells object from background, and rembg, which could cut it out, is not "
-            f"installed. {CURE} run: pip install 'bozzetto[matting]'."
+            f"image: {name} {why}, so object and background cannot be separated, and rembg, which could cut it out, is "
+            f"not installed. {CURE} run: pip install 'bozzetto[matting]'."
         )
     from rembg import new_session, remove
     from rembg.sessions.u2net import U2netSession

@@ -92,7 +92,7 @@ def load_photo(config: SingleImageConfig) -> Photo:
     reading = read_mask(rgba[..., 3])
     notices = [*picture.notices, *(f"{path.name}: {notice}" for notice in reading.notices)]
     if _one_colour(rgba[..., :3], reading.alpha >= OPAQUE):
-        notices.append(f"{path.name}: the object is of one colour, a silhouette: its inside tells nothing")
+        notices.append(f"{path.name}: the object is of one colour, a silhouette: its interior has no detail")
     window = choose_window(reading.box, reading.alpha.shape, config)
     size = min(window.side, config.max_side)
     weight = reading.alpha.astype(np.float32) / np.float32(255.0)
@@ -101,7 +101,7 @@ def load_photo(config: SingleImageConfig) -> Photo:
     if config.depth is not None:
         depth = _depth(path.parent / config.depth, config, picture.size)
         if np.ptp(depth[reading.alpha >= OPAQUE]) == 0.0:
-            notices.append(f"{config.depth}: the depth map is the same all over the object: it tells nothing")
+            notices.append(f"{config.depth}: the depth map is the same all over the object: it has no information")
         depth = _cut_weighted([depth], weight, mask, window)
     if config.normal is not None:
         channels = _normals(path.parent / config.normal, picture.size)
@@ -137,8 +137,8 @@ def _with_alpha(image: Image.Image, config: SingleImageConfig) -> UInt8[np.ndarr
             why = f"has transparency that cuts nothing out: every pixel is at least {100 * least // 255} % opaque"
         if config.matting == "off":
             raise ConfigError(
-                f"image: {config.image} {why}, so nothing tells object from background. Cut the object out and save it "
-                f"as PNG, or let matting do it: matting=auto."
+                f"image: {config.image} {why}, so object and background cannot be separated. Cut the object out and "
+                f"save it as PNG, or let matting do it: matting=auto."
             )
         image = matte(image.convert("RGB"), config.image, why)
         most = image.getextrema()[3][1]

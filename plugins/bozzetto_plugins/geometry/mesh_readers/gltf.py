@@ -61,7 +61,7 @@ def _container(data: bytes) -> tuple[dict[str, Any], bytes | None]:
             at += 8 + size + (-size % 4)
         text, binary = chunks.get(JSON_CHUNK, b""), chunks.get(BINARY_CHUNK)
     elif data.lstrip()[:1] != b"{":
-        raise MeshFileError("it begins neither as GLB nor as glTF does")
+        raise MeshFileError("its first bytes are neither those of GLB nor of glTF")
     try:
         document = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -131,7 +131,7 @@ class _Scene:
             number, parent = waiting.pop()
             node = self._item(self.nodes, number, "node")
             if seen[number]:
-                raise MeshFileError(f"node {number} has two parents, or is below itself")
+                raise MeshFileError(f"node {number} has two parents, or is its own ancestor")
             seen[number] = True
             if "EXT_mesh_gpu_instancing" in (node.get("extensions") or {}):
                 raise MeshFileError("it needs the extension 'EXT_mesh_gpu_instancing', which is not read")
@@ -178,7 +178,7 @@ class _Scene:
 
     def _item(self, items: list[Any], number: int, what: str) -> dict[str, Any]:
         if not 0 <= number < len(items) or not isinstance(items[number], dict):
-            raise MeshFileError(f"it names {what} {number}, which is not there")
+            raise MeshFileError(f"it refers to {what} {number}, which does not exist")
         return items[number]
 
 

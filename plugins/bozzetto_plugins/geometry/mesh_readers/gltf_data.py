@@ -85,7 +85,7 @@ class GltfData:
             raise MeshFileError("a sparse accessor's indices are of no known type")
         at = self._view(indices, COMPONENTS[indices["componentType"]], count, 1)[:, 0].astype(np.int64)
         if count and not 0 <= at.min() <= at.max() < len(values):
-            raise MeshFileError("a sparse accessor replaces entries that are not there")
+            raise MeshFileError("a sparse accessor replaces entries that do not exist")
         changed = values.copy()
         changed[at] = self._view(replaced, component, count, values.shape[1])
         return changed
@@ -110,7 +110,7 @@ class GltfData:
     def _record(self, name: str, number: int) -> dict[str, Any]:
         items = listed(self.document, name)
         if number >= len(items) or not isinstance(items[number], dict):
-            raise MeshFileError(f"it names entry {number} of {name}, which is not there")
+            raise MeshFileError(f"it refers to entry {number} of {name}, which does not exist")
         return items[number]
 
     def _buffer(self, number: int) -> bytes:

@@ -46,7 +46,7 @@ def read_off(data: bytes) -> Triangles:
             count = int(row[0])
             face = list(map(int, row[1 : 1 + count]))
             if count < 0 or len(face) != count:
-                raise MeshFileError("a face has fewer corners than it says")
+                raise MeshFileError("a face has fewer corners than it declares")
             counts.append(count)
             corners.extend(face)
     except StopIteration as error:

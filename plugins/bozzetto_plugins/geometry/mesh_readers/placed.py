@@ -68,7 +68,7 @@ def _checked(found: Triangles, name: str) -> Triangles:
     elif not np.isfinite(size):
         problem = "its coordinates are too large for numbers of 64 bits. Scale it down"
     elif not size > float(np.finfo(np.float32).tiny):
-        problem = "it has no size: all its vertices lie in one place. Export it again"
+        problem = "it has no size: all its vertices coincide. Export it again"
     if problem:
         raise ConfigError(f"{name} cannot be read as a mesh: {problem}.")
     return Triangles(vertices, compact.reshape(-1, 3))

@@ -163,7 +163,7 @@ class _Ascii:
             except (ValueError, IndexError) as error:
                 raise MeshFileError(f"face {number} cannot be understood") from error
             if len(face) != count:
-                raise MeshFileError(f"face {number} has fewer corners than it says")
+                raise MeshFileError(f"face {number} has fewer corners than it declares")
             counts.append(count)
             corners += face
         return np.array(counts, dtype=np.int64), np.array(corners, dtype=np.int64)
