@@ -80,7 +80,7 @@ def test_one_gaussian_is_its_closed_form(scenes) -> None:
 
 
 def test_of_two_gaussians_the_nearer_hides_the_farther(scenes) -> None:
-    """Through both centres: a1 v1 + (1 - a1) a2 v2, in either order of the list."""
+    """Check the pixel through both centres: a1 v1 + (1 - a1) a2 v2, in either order of the list."""
     near, far = [0.5, 0.0, 0.0], [-0.5, 0.0, 0.0]
     for position, opacity, values in (([near, far], [0.6, 0.5], [1.0, 10.0]), ([far, near], [0.5, 0.6], [10.0, 1.0])):
         cloud = scenes.round_cloud(position, [0.2, 0.2], opacity)
@@ -90,7 +90,7 @@ def test_of_two_gaussians_the_nearer_hides_the_farther(scenes) -> None:
 
 
 def test_many_gaussians_equal_the_dense_picture_in_opencv_conventions(scenes) -> None:
-    """The dense renderer receives gsplat's inputs, which also checks matrices, intrinsics and pixel centres."""
+    """Check against a dense renderer with gsplat's inputs, which covers matrices, intrinsics and pixel centres."""
     cloud, cameras = scenes.cloud(), around(scenes)
     values = torch.randn(3, len(cloud), 5, generator=torch.Generator().manual_seed(1))
     seen = rasterize(cloud, values, cameras)
@@ -103,7 +103,7 @@ def test_many_gaussians_equal_the_dense_picture_in_opencv_conventions(scenes) ->
 
 
 def test_gradients_are_those_of_finite_differences(scenes) -> None:
-    """Checks every field of the cloud and the values; opaque enough that no pair appears or disappears."""
+    """Check every field of the cloud and the values; opaque enough that no pair appears or disappears."""
     cloud = scenes.round_cloud([[0.0, 0.05, -0.1], [-0.4, -0.1, 0.1]], [0.4, 0.5], [0.6, 0.7])
     camera = scenes.camera(height=3, width=3, fov_y_rad=0.05)
     weight = torch.linspace(-1.0, 1.0, 18).view(1, 3, 3, 2)
@@ -146,7 +146,7 @@ def test_depth_is_measured_along_the_view_axis(scenes) -> None:
 
 
 def test_gsplat_gets_what_it_wants(scenes, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A stand-in with gsplat's signature that renders densely gives the torch rasteriser's image."""
+    """Check that a stand-in with gsplat's signature that renders densely gives the torch rasteriser's image."""
 
     def rasterization(
         means, quats, scales, opacities, colors, viewmats, Ks, width, height, near_plane=0.01, far_plane=1e10,

@@ -9,7 +9,7 @@ from bozzetto.kernels.api import GridSpec
 
 
 def grid_variation(table: Float[Tensor, "P F"], grid: GridSpec) -> Float[Tensor, ""]:
-    """Mean squared difference between neighbouring vertices, over the densely stored levels of `grid`.
+    """Return the mean squared difference between neighbouring vertices, over the densely stored levels of `grid`.
 
     Hashed levels are excluded: unrelated vertices share their rows, so smoothing would mix them.
     """

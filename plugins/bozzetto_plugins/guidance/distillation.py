@@ -22,8 +22,10 @@ Predict = Callable[[Tensor, Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Distillation:
-    """SDS loss (DreamFusion, Poole et al. 2022, eq. 3). Random numbers are drawn from the given generator in the order
-    timesteps, noise."""
+    """SDS loss (DreamFusion, Poole et al. 2022, eq. 3).
+
+    Random numbers are drawn from the given generator in the order: timesteps, noise.
+    """
 
     denoiser: Denoiser
     config: StableDiffusionConfig | Zero123Config

@@ -28,7 +28,7 @@ def check_feature_count(material: str, feature_count: int) -> None:
 
 
 def albedo(features: Float[Tensor, "S F"]) -> Float[Tensor, "S 3"]:
-    """Albedo in (0, 1): the sigmoid of the first three features."""
+    """Return the albedo in (0, 1): the sigmoid of the first three features."""
     return torch.sigmoid(features[:, :3])
 
 

@@ -35,7 +35,7 @@ class VolumeConfig:
         check_fields(self)
 
     def bytes_per_pixel(self) -> int:
-        """Bytes per ray; a sixteenth of its samples is assumed to lie in occupied cells and to need gradients."""
+        """Return the bytes per ray, assuming that a sixteenth of its samples in occupied cells."""
         return 64 + 2 * self.samples_per_ray
 
     def parameter_specs(self, radius: float) -> Specs:
@@ -53,5 +53,5 @@ class MeshConfig:
         return {}
 
     def bytes_per_pixel(self) -> int:
-        """Bytes per pixel of colour, normal, depth, opacity and their gradients."""
+        """Return the bytes per pixel of colour, normal, depth, opacity and their gradients."""
         return 64
