@@ -58,11 +58,11 @@ class StableDiffusionConfig:
     attention_slicing: bool = False
     """Compute attention in slices; needs less memory, is slower."""
     cpu_offload: Literal["none", "model", "sequential"] = "none"
-    """Keep weights in main memory until used: of the denoiser as a whole (`model`), or of all layers (`sequential`)."""
+    """Keep weights in main memory until used; `model` loads the whole denoiser, `sequential` one layer at a time."""
     channels_last: bool = False
     """Store convolution weights channels-last; faster on GPUs with tensor cores."""
     debug: bool = True
-    """Provide debug images of the guidance's inputs; free until `trainer.debug_every` draws them."""
+    """Provide debug images (reconstructed, noisy, denoised); free until `trainer.debug_every` draws them."""
     debug_steps: Count = 20
     """Denoising steps of the fully denoised debug image; each costs a training step. 0: no such image."""
 
@@ -123,11 +123,11 @@ class Zero123Config:
     attention_slicing: bool = False
     """Compute attention in slices; needs less memory, is slower."""
     cpu_offload: Literal["none", "model", "sequential"] = "none"
-    """Keep weights in main memory until used: of the denoiser as a whole (`model`), or of all layers (`sequential`)."""
+    """Keep weights in main memory until used; `model` loads the whole denoiser, `sequential` one layer at a time."""
     channels_last: bool = False
     """Store convolution weights channels-last; faster on GPUs with tensor cores."""
     debug: bool = True
-    """Provide debug images of the guidance's inputs; free until `trainer.debug_every` draws them."""
+    """Provide debug images (reconstructed, noisy, denoised); free until `trainer.debug_every` draws them."""
     debug_steps: Count = 20
     """Denoising steps of the fully denoised debug image; each costs a training step. 0: no such image."""
 
