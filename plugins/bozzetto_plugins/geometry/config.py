@@ -33,7 +33,7 @@ class HashGridConfig:
     radius: Length = 1.0
     """Half side of the cube [-radius, radius]^3 that contains the field, world units."""
     levels: Levels = 16
-    """Number of resolution levels of the grid."""
+    """Number of resolutions of the grid."""
     features_per_level: FeaturesPerLevel = 2
     """Features stored per grid vertex and level."""
     log2_table_size: Log2TableSize = 19

@@ -28,7 +28,7 @@ class SurfaceFeaturesConfig:
     """Settings of the hash grid and MLP that provide features on a surface; fields are those of `hash-grid`."""
 
     levels: Levels = 16
-    """Number of resolution levels of the grid."""
+    """Number of resolutions of the grid."""
     features_per_level: FeaturesPerLevel = 2
     """Features stored per grid vertex and level."""
     log2_table_size: Log2TableSize = 19

@@ -51,7 +51,7 @@ class SingleImage:
 
     def _cameras(self, height: int, width: int, device: torch.device) -> Cameras:
         if self.elevation_deg is None:
-            raise RuntimeError("the photo's elevation was requested before it was estimated")
+            raise RuntimeError("the photo's elevation is requested before it has been estimated")
         azimuth_deg = torch.tensor([self.config.azimuth_deg], device=device, dtype=torch.float32)
         return self._look(azimuth_deg, self.elevation_deg, height, width)
 

@@ -210,7 +210,7 @@ def test_own_triangles_are_kept_unless_asked_otherwise(tmp_path: Path) -> None:
 
 def test_a_mesh_of_points_is_an_error(tmp_path: Path) -> None:
     scene = replace(sphere_scene(), geometry=Ball(Mesh(torch.zeros(3, 3), torch.tensor([[0, 1, 2]]))))
-    with pytest.raises(ExportError, match="There is no surface left: every triangle is smaller"):
+    with pytest.raises(ExportError, match="There is no surface left: no triangle has a measurable area"):
         MeshExporter(SMALL).export(scene, tmp_path, lambda line: None)
 
 
