@@ -1,4 +1,4 @@
-"""Scenes shared by several tests."""
+"""Scenes shared by the tests."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Scenes:
         half_way = torch.stack([1.0 + outward[:, 2], -outward[:, 1], outward[:, 0], torch.zeros(count)], dim=-1)
         with torch.no_grad():
             geometry.position.copy_(0.5 * outward)
-            geometry.quaternion.copy_(normalize(half_way, dim=-1))  # the shortest rotation from z to `outward`
+            geometry.quaternion.copy_(normalize(half_way, dim=-1))  # shortest rotation from z to `outward`
             geometry.log_scale.copy_(torch.tensor([width, width, thickness]).log().expand(count, 3))
             geometry.opacity_logit.fill_(math.log(opacity / (1.0 - opacity)))
             geometry.feature.copy_(torch.tensor([1.0, 0.0, -1.0]).expand(count, 3))
@@ -63,7 +63,7 @@ class Scenes:
 
     @staticmethod
     def camera(distance: float = 4.0, height: int = 21, width: int = 21, fov_y_rad: float = 0.5) -> Cameras:
-        """Return a camera on +x that looks at the origin: image right is +y, image up is +z."""
+        """Return a camera on +x that looks at the origin: +y is right in the image, +z is up."""
         position = torch.tensor([[distance, 0.0, 0.0]])
         c2w = look_at_origin(position)
         return Cameras(c2w, torch.tensor([fov_y_rad]), height, width)

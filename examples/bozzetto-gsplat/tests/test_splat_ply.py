@@ -1,4 +1,4 @@
-"""`splat-ply` fulfils the exporter contract; its numbers survive the round trip."""
+"""Tests of `splat-ply`: the contract of an exporter, and a round trip of its values."""
 
 from __future__ import annotations
 

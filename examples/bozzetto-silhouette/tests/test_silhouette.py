@@ -1,4 +1,4 @@
-"""`silhouette` fulfils the loss contract, and shapes a scene."""
+"""Tests of `silhouette`: the contract of a loss, and a fit."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_a_picture_that_is_not_there_or_is_none_says_so(tmp_path: Path) -> None:
 
 
 def test_it_fits_a_ball_to_a_disc(tmp_path: Path) -> None:
-    """Check that the ball's opacity, seen from the front, grows to fill a disc of its own size."""
+    """The ball's opacity from the front converges to a disc of the same size."""
     cameras = cameras_around()
     with torch.no_grad():
         wanted = render_plainly(SoftSphere(), cameras).opacity[0, ..., 0]

@@ -1,4 +1,4 @@
-"""`silhouettes` fulfils the exporter contract; the loss can read its files."""
+"""Tests of `silhouettes`: the contract of an exporter, and reading its files with the loss."""
 
 from __future__ import annotations
 
