@@ -1,4 +1,4 @@
-"""Draw one picture of several runs: each scene from the front, both sides and the back.
+"""Draw one image of several runs: each scene from the front, both sides and the back.
 
 python tools/gallery.py docs/gallery/gallery.png outputs/dreamfusion-sd/a-hamburger-1a2b3c outputs/...
 """
@@ -19,7 +19,7 @@ SIDES = 4
 
 
 def row_of(folder: RunFolder, registry: Registry, size: int) -> torch.Tensor:
-    """The four sides of a run's scene beside each other, "size 4*size 3" in [0, 1], over white."""
+    """Return four views of a run's scene side by side, "size 4*size 3" in [0, 1], over white."""
     _, scene = load_run(folder, registry)
     return torch.cat(list(look(scene, evaluation_cameras(scene, SIDES, size)).image), dim=1)
 

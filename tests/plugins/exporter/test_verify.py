@@ -123,7 +123,7 @@ def test_faces_that_look_inward_are_seen_as_viewers_show_them() -> None:
     assert backs == 1.0 and (inner[0, 32, 32] == green).all()
     likeness = compare(inside_out, Views(cameras, picture, covered))
     assert likeness.back_faces == 1.0 and likeness.object_psnr_db < 10.0
-    assert "100% of what should be seen are backs of faces" in str(likeness)
+    assert "100% of the foreground shows back-faces" in str(likeness)
     sheet = Mesh(shape.vertices, shape.faces[:0])
     assert not draw(ReadBack(sheet, colors), cameras)[1].any()
 
@@ -210,7 +210,7 @@ def test_own_triangles_are_kept_unless_asked_otherwise(tmp_path: Path) -> None:
 
 def test_a_mesh_of_points_is_an_error(tmp_path: Path) -> None:
     scene = replace(sphere_scene(), geometry=Ball(Mesh(torch.zeros(3, 3), torch.tensor([[0, 1, 2]]))))
-    with pytest.raises(ExportError, match="There is no surface left: every triangle is smaller"):
+    with pytest.raises(ExportError, match="There is no surface left: no triangle has a measurable area"):
         MeshExporter(SMALL).export(scene, tmp_path, lambda line: None)
 
 

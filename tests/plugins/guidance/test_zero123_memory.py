@@ -111,7 +111,7 @@ def test_numbers_tell_all(solids_unet: CameraUNet) -> None:
     back = recalled_of(told.numbers(), 4)
     for one, other in zip((*told[:3], *told.placement), (*back[:3], *back.placement), strict=True):
         torch.testing.assert_close(one, other)
-    with pytest.raises(ValueError, match="without its place"):
+    with pytest.raises(ValueError, match="requires a placement"):
         told._replace(placement=None).numbers()
 
 

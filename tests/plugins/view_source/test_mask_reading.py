@@ -79,7 +79,7 @@ def test_a_plain_object_needs_no_word(alpha: np.ndarray) -> None:
 def test_a_glass_part_is_told() -> None:
     alpha = disc()
     alpha[60:80, 40:90] = 120
-    assert read_mask(alpha).notices == ("21% of the object is translucent, and is made so",)
+    assert read_mask(alpha).notices == ("21% of the object is translucent, and is reconstructed so",)
 
 
 @pytest.mark.parametrize("photo", ["configs/photos/hamburger.png", "docs/photos/chair.png", "docs/photos/dog.png"])
@@ -128,6 +128,6 @@ def test_a_silhouette_and_a_flat_depth_map_are_told(tmp_path: Path) -> None:
     Image.fromarray(np.full((SIDE, SIDE), 90, np.uint8)).save(tmp_path / "depth.png")
     found = load_photo(SingleImageConfig(str(tmp_path / "a.png"), depth="depth.png"))
     assert found.notices == (
-        "a.png: the object is of one colour, a silhouette: its inside tells nothing",
-        "depth.png: the depth map is the same all over the object: it tells nothing",
+        "a.png: the object is of one colour, a silhouette: its interior has no detail",
+        "depth.png: the depth map is the same all over the object: it has no information",
     )
