@@ -12,6 +12,7 @@ from bozzetto import hardware
 from bozzetto.amendments import load_amended
 from bozzetto.finished_run import Run
 from bozzetto.hookspecs import hookimpl
+from bozzetto.layers import LETTERS
 from bozzetto.machine_checks import check_machine
 from bozzetto.recipe import Recipe
 from bozzetto.registry import Registry, installed_sources
@@ -107,8 +108,11 @@ def recipes() -> tuple[str, ...]:
 
 
 def as_settings(overrides: Mapping[str, Any] | None) -> list[str]:
-    """Return overrides as the command line has them, `key=value` with values in JSON, which is YAML too."""
-    return [f"{key}={json.dumps(value)}" for key, value in (overrides or {}).items()]
+    """Return overrides as the command line takes them: `key=value`, values in JSON, a subset of YAML; letters as is."""
+    return [
+        f"{key}={value if key in LETTERS and isinstance(value, str) else json.dumps(value)}"
+        for key, value in (overrides or {}).items()
+    ]
 
 
 class _Listener:
