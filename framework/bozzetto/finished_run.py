@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from bozzetto.kinds.exporter import Scene
     from bozzetto.types import Cameras
 
+Number = int | float
 Shown = Literal["color", "normal", "opacity"]
 
 
@@ -111,8 +112,8 @@ class Run:
         return trimesh.load(path, force="mesh", process=False)
 
     def render(
-        self, azimuth_deg: float | Sequence[float] = 0.0, elevation_deg: float = 15.0, size: int = 256,
-        show: Shown = "color", distance: float | None = None, fov_y_deg: float | None = None,
+        self, azimuth_deg: Number | Sequence[Number] = 0, elevation_deg: Number = 15, size: int = 256,
+        show: Shown = "color", distance: Number | None = None, fov_y_deg: Number | None = None,
     ) -> UInt8[np.ndarray, "H W 3"] | UInt8[np.ndarray, "B H W 3"]:  # fmt: skip
         """Render the last stage's scene as validation images show it.
 
@@ -189,8 +190,8 @@ class Run:
 
 
 def _cameras(
-    scene: Scene, azimuth_deg: Sequence[float], elevation_deg: float, size: int, distance: float | None,
-    fov_y_deg: float | None,
+    scene: Scene, azimuth_deg: Sequence[Number], elevation_deg: Number, size: int, distance: Number | None,
+    fov_y_deg: Number | None,
 ) -> Cameras:  # fmt: skip
     """Return square cameras that look at the origin; what is None is taken from the evaluation cameras."""
     import torch
