@@ -11,9 +11,9 @@ import torch
 
 from bozzetto import ComponentSpec, hookimpl
 from bozzetto.cli.report import header, plan_report
-from bozzetto.cli.run import plans_for
 from bozzetto.recipe import Component
 from bozzetto.registry import Registry, Source, installed_sources
+from bozzetto.running import plans_for
 from bozzetto.testing.fakes import FakeTextEncoder
 from bozzetto.types import Guided
 

@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 import torch
 
-from bozzetto.cli.run import plans_for
 from bozzetto.cli.scaffold import write_package
 from bozzetto.load import load_recipe
 from bozzetto.models import fetch
@@ -14,6 +13,7 @@ from bozzetto.pipeline import Pipeline
 from bozzetto.recipe_file import find_recipe
 from bozzetto.registry import Registry, installed_sources
 from bozzetto.run_folder import RunFolder
+from bozzetto.running import plans_for
 from bozzetto.spec import KINDS
 from bozzetto.testing.fakes import cameras_around
 

@@ -115,8 +115,8 @@ def _steps(options: argparse.Namespace, registry: Registry, how: Any) -> dict[st
     from bozzetto.bench.measure import LARGE_GRID, RECIPE, SHADED, recipe_step
     from bozzetto.bench.report import shaded_line, step_table, step_values
     from bozzetto.bench.steps import system_without_prior, time_steps
-    from bozzetto.cli.run import open_device, plans_for
     from bozzetto.models import fetch
+    from bozzetto.running import open_device, plans_for
 
     recipe = load(options, registry, options.config)
     device = torch.device(open_device(recipe, hardware.detect()))
@@ -139,7 +139,7 @@ def _fitting(options: argparse.Namespace, registry: Registry) -> dict[str, Any]:
 
     from bozzetto.bench.fitting import CHANGES, RECIPE, fit_objects, fitting_rows
     from bozzetto.bench.report import table
-    from bozzetto.cli.run import open_device
+    from bozzetto.running import open_device
     from bozzetto.testing.mesh_fitting import QUICK, FittingSettings
 
     recipe = load(options, registry, RECIPE, CHANGES)
@@ -155,7 +155,7 @@ def _sweep(options: argparse.Namespace, registry: Registry, how: Any) -> dict[st
     from bozzetto.bench.measure import sweep
     from bozzetto.bench.report import sweep_line
     from bozzetto.bench.sweep import fit, picture
-    from bozzetto.cli.run import open_device
+    from bozzetto.running import open_device
 
     recipe = load(options, registry, options.config)
     device = torch.device(open_device(recipe, hardware.detect()))

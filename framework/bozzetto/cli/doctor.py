@@ -19,12 +19,12 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 from bozzetto import __version__, hardware
-from bozzetto.cli.run import cache_folder, offline, plans_for
 from bozzetto.errors import UserError
 from bozzetto.load import load_recipe
 from bozzetto.models import ModelPlan
 from bozzetto.recipe_file import shipped_recipes
 from bozzetto.registry import Registry
+from bozzetto.running import cache_folder, offline, plans_for
 from bozzetto.spec import installed
 
 REACH_S = 1.0

@@ -9,7 +9,7 @@ from pathlib import Path
 from bozzetto import hardware
 from bozzetto.amendments import load_amended
 from bozzetto.cli.options import Options
-from bozzetto.cli.run import import_heavy, open_device, say
+from bozzetto.cli.run import say
 from bozzetto.errors import ConfigError
 from bozzetto.load import load_recipe
 from bozzetto.machine_checks import check_machine
@@ -17,6 +17,7 @@ from bozzetto.recipe import Recipe
 from bozzetto.registry import Registry
 from bozzetto.run_folder import RunFolder
 from bozzetto.run_lock import locked
+from bozzetto.running import import_heavy, open_device
 from bozzetto.stopping import StopSignals
 
 
