@@ -182,7 +182,7 @@ def _parent_path(path: Path, wanted: object, registry: Registry, trail: tuple[Pa
         raise ConfigError(f"extends: there is no recipe {found}.{did_you_mean(found.name, near)}")
     if found.resolve() in trail:
         names = " -> ".join(item.name for item in (*trail, found))
-        raise ConfigError(f"extends: {names} goes in a circle.")
+        raise ConfigError(f"extends: {names} is circular.")
     return found
 
 

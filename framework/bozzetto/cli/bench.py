@@ -1,4 +1,4 @@
-"""`bozzetto bench`: measures kernels and training steps. torch is imported only when it runs."""
+"""`bozzetto bench`: measures kernels and training steps. Imports torch only when it runs."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from bozzetto.registry import Registry
 KERNELS = ("hash_encode", "hash_field", "mlp", "march", "composite", "rasterize", "interpolate", "texture", "antialias")
 OTHERS = ("step", "sweep", "fitting")
 PEERS = Path(__file__).parents[3] / "tools" / "bench" / "peers"
-"""Other people's forms of the kernels, in a checkout."""
+"""Folder of third-party kernel implementations, present in a checkout only."""
 
 
 def parser() -> Options:
-    """Options of `bench`."""
+    """Return the options of `bench`."""
     options = Options("bozzetto bench", description="How fast kernels and training steps are here.")
     options.add_argument(
         "--only", action="append", default=[], choices=(*KERNELS, *OTHERS), metavar="WHAT",
@@ -51,7 +51,7 @@ def parser() -> Options:
 
 
 def bench(options: argparse.Namespace, registry: Registry) -> int:
-    """Measure, print as it goes, write what was asked for."""
+    """Run the selected benchmarks, print results as they arrive and write the requested files."""
     import torch
 
     from bozzetto.bench.candidates import find_peers
@@ -66,7 +66,7 @@ def bench(options: argparse.Namespace, registry: Registry) -> int:
     how = QUICK if options.quick else Thoroughness()
     clock, now = ("processor", time.process_time) if options.cpu_time else ("wall", time.perf_counter)
     how = replace(how, now=now)
-    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)  # it advertises; what matters it raises
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)  # it logs advertisements; errors are raised
     print(tune_allocator())
     torch.set_num_threads(options.threads)
     results: dict[str, Any] = {"machine": {**machine(), "threads": options.threads, "clock": clock}}
@@ -97,12 +97,12 @@ def bench(options: argparse.Namespace, registry: Registry) -> int:
 
 
 def say(*lines: str) -> None:
-    """A block of output, shown at once."""
+    """Print a block of output at once."""
     print("\n" + "\n".join(lines) + "\n", flush=True)
 
 
 def load(options: argparse.Namespace, registry: Registry, config: str, changes: Iterable[str] = ()) -> Recipe:
-    """A recipe with changes below the user's own."""
+    """Load a recipe with `changes` applied before the user's overrides."""
     from bozzetto.load import find_recipe, load_recipe
 
     overrides = [*changes, *options.overrides]

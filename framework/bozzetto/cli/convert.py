@@ -1,4 +1,4 @@
-"""`bozzetto convert`: threestudio recipes become one of ours. No torch."""
+"""`bozzetto convert`: converts threestudio recipes. No torch."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from bozzetto.registry import Registry
 
 
 def parser() -> Options:
-    """Options of `convert`."""
+    """Return the options of `convert`."""
     made = Options(
         "bozzetto convert", description="Turn a threestudio recipe into one of ours, and say what could not be."
     )
@@ -43,7 +43,7 @@ def convert(options: argparse.Namespace, registry: Registry) -> int:
     """Convert recipes: YAML to the file or standard output, the report to standard error.
 
     Raises:
-        ConfigError: no recipe of theirs.
+        ConfigError: no threestudio recipe is given.
     """
     if options.table:
         print(markdown(registry), end="")
@@ -69,7 +69,7 @@ def convert(options: argparse.Namespace, registry: Registry) -> int:
 
 
 def require_loadable(text: str, draft: Draft, registry: Registry) -> None:
-    """Raises `ConfigError` unless our own loader takes the recipe, with anything in place of what must be given."""
+    """Raise `ConfigError` unless the recipe loads, with placeholders for the values that the user must give."""
     given = [f"{path}=given later" for path, line in draft.lines.items() if line.value == REQUIRED]
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "recipe.yaml"
@@ -82,7 +82,7 @@ def require_loadable(text: str, draft: Draft, registry: Registry) -> None:
 
 
 def _open(draft: Draft) -> str:
-    """What the next command must give."""
+    """Return the arguments that the user must add to the next command."""
     names = {"prompt": '"..."', "image": "photo.png"}
     open_ = [name for name in names if name in draft.lines and draft.lines[name].value == REQUIRED]
     return "".join(f" {name}={names[name]}" for name in open_)

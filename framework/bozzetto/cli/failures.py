@@ -1,4 +1,4 @@
-"""Errors of the system and our own as one message: what happened, to which file, and the cure. Imports no torch."""
+"""Messages for system errors and internal errors: what happened, to which file, and the cure. Imports no torch."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ CURES: Mapping[str, str] = {
     "ENOENT": "It is not there, or has just been removed.",
     "EMFILE": "Close other programs, or raise the limit: ulimit -n 4096.",
 }
-"""Cure of an error of the system, by its errno name."""
+"""Cures of system errors by errno name."""
 
 MEMORY = (
     "The memory of this machine does not suffice. What saves it: a smaller height and width or batch_size in "
@@ -39,7 +39,7 @@ MEMORY = (
 
 
 def system_message(error: BaseException) -> str | None:
-    """The message of an error of the system: files, memory, encodings; None for any other error."""
+    """Return the message of a system error (files, memory, encodings); None for any other error."""
     if is_out_of_memory(error):
         return f"{MEMORY} ({_one_line(error)})"
     if isinstance(error, UnicodeError):
@@ -53,7 +53,7 @@ def system_message(error: BaseException) -> str | None:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Tell if memory has run out: Python's, torch's on a GPU, or torch's on a CPU, which has no type of its own."""
+    """Return whether memory ran out, in Python or torch; torch on a CPU raises a plain `RuntimeError`."""
     told = str(error)
     return (
         isinstance(error, MemoryError)
@@ -64,7 +64,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def own_message(error: BaseException) -> str:
-    """The message of a mistake of ours, with the file its traceback was saved in, or the traceback itself."""
+    """Return the message of an internal error, with the file that holds its traceback, or the traceback itself."""
     report = "".join(
         [
             f"bozzetto {__version__}, Python {platform.python_version()}, {platform.platform()}\n",

@@ -1,4 +1,4 @@
-"""`run` and `check`."""
+"""The commands `run` and `check`."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ RESUME = "python launch.py --resume {folder}"
 
 
 def say(line: str) -> None:
-    """One line for the person in front of the screen, shown at once, out of the way of the progress bar."""
+    """Print one line at once, without disturbing the progress bar."""
     from tqdm import tqdm
 
     tqdm.write(line, file=sys.stdout)
@@ -38,12 +38,12 @@ def say(line: str) -> None:
 
 
 def offline() -> bool:
-    """Whether the user has forbidden downloads, the way the hub's own tools read it."""
+    """Return whether downloads are disabled by `HF_HUB_OFFLINE`, parsed as the hub's own tools do."""
     return os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "TRUE", "YES", "ON")
 
 
 def plans_for(recipe: Recipe) -> dict[str, ModelPlan]:
-    """Where each model of a recipe would come from, by the name the recipe gives it."""
+    """Return the source of each model of a recipe, by the name used in the recipe."""
     found = {}
     for stage in recipe.stages:
         for task in stage.tasks:
@@ -54,7 +54,7 @@ def plans_for(recipe: Recipe) -> dict[str, ModelPlan]:
 
 
 def require_weights(guidance: Component, folder: Path | None) -> None:
-    """Let a guidance look at its weights, where they are here already; raises `UserError` if it cannot use them."""
+    """Let a guidance check its weights if they are on this machine; raises `UserError` if it cannot use them."""
     check = getattr(guidance.config, "require_weights", None)
     if check is None or folder is None:
         return
@@ -65,20 +65,20 @@ def require_weights(guidance: Component, folder: Path | None) -> None:
 
 
 def require_photo(recipe: Recipe) -> None:
-    """Raises `ConfigError` if nothing reads the recipe's photo, or it is not there; when it is read, it is checked."""
+    """Raise `ConfigError` if the recipe's photo is unused or does not exist; its content is checked on reading."""
     require_reader(recipe)
     if recipe.image and not Path(recipe.image).is_file():
         raise ConfigError(f"image: there is no file {recipe.image}. Give a photo of what to make: image=photo.png.")
 
 
 def cache_folder() -> Path:
-    """Where text embeddings are kept between runs."""
+    """Return the folder in which text embeddings are cached between runs."""
     root = os.environ.get("BOZZETTO_CACHE") or os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
     return Path(root) / "bozzetto" / "text-embeddings"
 
 
 def check(options: argparse.Namespace, registry: Registry) -> int:
-    """Validate a recipe: plugins, names, fields, needs, packages, weights."""
+    """Validate a recipe: plugins, names, fields, required capabilities, packages, weights."""
     recipe = load_recipe(
         find_recipe(options.config, registry), registry, options.overrides, options.profile, hardware.detect()
     )
@@ -112,7 +112,7 @@ def run(options: argparse.Namespace, registry: Registry, stop: StopSignals) -> i
 
 
 def resume(options: argparse.Namespace, registry: Registry, stop: StopSignals, found: hardware.Accelerator) -> int:
-    """Go on with a run, perhaps with overrides, which are checked against what it has done and kept in its folder."""
+    """Resume a run; overrides are checked against the finished training and kept in its run folder."""
     folder = RunFolder.existing(Path(options.resume).expanduser())
     if options.profile not in ("auto", folder.profile):
         raise ConfigError(
@@ -138,7 +138,7 @@ def resume(options: argparse.Namespace, registry: Registry, stop: StopSignals, f
 
 
 def still_read(state: State, component: Component) -> bool:
-    """Tell if a part reads its files when a run is resumed: a checkpoint holds what a geometry has read."""
+    """Return whether a part reads its files on resume; the checkpoint already holds what a geometry has read."""
     return state == "fresh" or (state == "begun" and component.kind != "geometry")
 
 
@@ -151,12 +151,12 @@ def train_and_export(
     stop: StopSignals,
     from_stage: str | None = None,
 ) -> int:
-    """The heavy part: from here on torch is imported."""
+    """Train and export. Imports torch."""
     import_heavy(stop)
     import torch
 
     tune_allocator()
-    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)  # it advertises; what matters it raises
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)  # it logs advertisements; errors are raised
     device = torch.device(open_device(recipe, found))
     weights = {name: fetch(item) for name, item in plans.items()}
     if folder is not None:
@@ -170,7 +170,9 @@ def train_and_export(
 
 
 def import_heavy(stop: StopSignals) -> None:
-    """Import torch and what stands on it. A signal is answered afterwards: in the middle it would abort the process."""
+    """Import torch and the modules that depend on it. Signals are deferred, since an interrupted import aborts the
+    process.
+    """
     with growing(), stop.deferred():
         import bozzetto.pipeline  # noqa: F401
     stop.answer()
@@ -180,7 +182,7 @@ def _in_folder(
     recipe: Recipe, registry: Registry, weights: Mapping[str, Path], folder: RunFolder, device: Any,
     stop: StopSignals, from_stage: str | None,
 ) -> int:  # fmt: skip
-    """Train and export in a run folder that is locked."""
+    """Train and export in a locked run folder."""
     import torch
 
     from bozzetto.pipeline import Interrupted, Pipeline
@@ -206,7 +208,7 @@ def _in_folder(
 
 
 def short(path: Path) -> Path:
-    """A path as one would type it: relative to the working folder where it lies below."""
+    """Return the path relative to the working folder if it is below it."""
     try:
         return path.relative_to(Path.cwd())
     except (ValueError, FileNotFoundError):
@@ -214,9 +216,9 @@ def short(path: Path) -> Path:
 
 
 def open_device(recipe: Recipe, found: hardware.Accelerator) -> str:
-    """The torch device of a run.
+    """Return the torch device of a run.
 
     Raises:
-        ConfigError: the recipe names one that this torch cannot use.
+        ConfigError: the recipe names a device that torch cannot use.
     """
     return hardware.torch_device(recipe.device, recipe.profile, found)

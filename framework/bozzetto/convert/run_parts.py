@@ -1,4 +1,4 @@
-"""threestudio's systems, trainer, checkpoints and exporter, the slots of a recipe, and every rule by its type."""
+"""Rules for threestudio's systems, trainer, checkpoints and exporter; the slots of a recipe; all rules by type."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ SLOTS = (
     Slot("mesh", "exporter", "system.exporter", "system.exporter_type", "export.mesh", None),
     Slot("turntable", "exporter", "", "", "export.turntable", None),
 )
-"""In the order they are chosen: what provides comes before what needs."""
+"""Slots in the order of choice: providers precede the parts that need them."""
 
 FORMATS = {"obj-mtl": ["obj"], "obj": ["obj"]}
 
@@ -202,7 +202,7 @@ TOP: tuple[Key, ...] = (
 )
 
 BLOCKS = (("", TOP), ("trainer", LENGTH), ("checkpoint", CHECKPOINT))
-"""Keys without a type, and where they are."""
+"""Keys outside of typed parts, with their base paths."""
 
 MODULES = (*GEOMETRIES, *MATERIALS, *BACKGROUNDS, *RENDERERS)
 WEIGHTS = lost("weights", None, "weights of theirs cannot be read")
@@ -218,12 +218,12 @@ PARTS: tuple[Part, ...] = (
 
 
 def part_for(slot: str, type_name: str) -> Part | None:
-    """The rule for one of their types; None for a type of an extension."""
+    """Return the rule of a threestudio type; None for a type of an extension."""
     return next((part for part in PARTS if (part.slot, part.type) == (slot, type_name)), None)
 
 
 def bare(type_name: str) -> str:
-    """A type's name without what says its kind twice: `my-prior-guidance` is `my-prior`."""
+    """Remove the kind from the end of a type's name: `my-prior-guidance` becomes `my-prior`."""
     for ending in (
         "-guidance",
         "-material",

@@ -45,7 +45,7 @@ def test_interpolations_keep_their_type(theirs, expression, value):
     [
         ("${nowhere.to.be}", "there is no key 'nowhere.to.be'"),
         ("${my_resolver:1}", "the function 'my_resolver' is not one of threestudio's"),
-        ("${x}", "x -> x goes in a circle"),
+        ("${x}", "x -> x is circular"),
         ("${div:1,0}", "division"),
         ("${missing}", "missing must still be given"),
     ],
