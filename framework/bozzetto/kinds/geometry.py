@@ -31,8 +31,7 @@ class Geometry(Protocol):
         """Return the density only; cheaper than `__call__`, for occupancy grids and mesh extraction."""
 
     def set_step(self, step: int) -> None:
-        """Update schedules, such as the number of active levels. Called before each training step and after a resume.
-        """
+        """Update schedules, such as the number of active levels. Called before each step and after a resume."""
 
     def total_variation(self) -> Float[Tensor, ""]:
         """Return the mean squared difference between neighbouring grid parameters; 0 without a grid."""

@@ -12,8 +12,7 @@ from bozzetto.types import LossInputs
 
 @runtime_checkable
 class Loss(Protocol):
-    """Loss term. Constructor: `Loss(config)`. Manifest `needs`: `{"normal"}` for normals, `{"volume"}` for ray samples.
-    """
+    """Loss term. Constructor: `Loss(config)`. Manifest `needs`: `{"normal"}` for normals, `{"volume"}` for samples."""
 
     def __call__(self, inputs: LossInputs) -> Float[Tensor, ""]:
         """Return the loss value; finite even if no ray hits anything."""

@@ -24,9 +24,7 @@ class Material(Protocol):
     def __call__(
         self, field: FieldOutput, points: Float[Tensor, "S 3"], view: Int[Tensor, "S"], shading: Shading
     ) -> Float[Tensor, "S 3"]:
-        """Return RGB in [0, 1] at points, each lit by the light of its view. Reads `field.normal` if the mode requires
-        it.
-        """
+        """Return RGB in [0, 1] at points, lit by their view's light. Reads `field.normal` if the mode needs it."""
 
     def albedo(self, features: Float[Tensor, "S F"]) -> Float[Tensor, "S 3"]:
         """Return the base colour, RGB in [0, 1], as baked into textures."""

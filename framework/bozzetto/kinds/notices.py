@@ -7,8 +7,7 @@ from typing import Protocol, runtime_checkable
 
 @runtime_checkable
 class HasNotices(Protocol):
-    """Component that may have interpreted a file differently than intended. The host prints its notices before step 0.
-    """
+    """Component that may interpret a file differently than intended. The host prints its notices before training."""
 
     notices: tuple[str, ...]
     """Sentences without full stop that name the file; empty if there is nothing to report."""

@@ -10,9 +10,7 @@ from torch import Tensor
 def spherical_position(
     azimuth_deg: Float[Tensor, "B"], elevation_deg: Float[Tensor, "B"], distance: Float[Tensor, "B"]
 ) -> Float[Tensor, "B 3"]:
-    """Compute world positions from angles in degrees: d (cos e cos a, cos e sin a, sin e). Inverse of the functions
-    below.
-    """
+    """Compute world positions, d (cos e cos a, cos e sin a, sin e), from angles in degrees; inverse of the below."""
     azimuth, elevation = torch.deg2rad(azimuth_deg), torch.deg2rad(elevation_deg)
     direction = torch.stack(
         [

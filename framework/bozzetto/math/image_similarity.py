@@ -10,6 +10,5 @@ LEAST_ERROR = 1e-10
 
 
 def psnr_db(first: Float[Tensor, "*any"], second: Float[Tensor, "*any"]) -> Float[Tensor, ""]:
-    """Compute the peak signal-to-noise ratio of values in [0, 1]: -10 log10 of the mean squared error, at most 100 dB.
-    """
+    """Compute the PSNR of values in [0, 1]: -10 log10 of the mean squared error, at most 100 dB."""
     return -10.0 * (first - second).square().mean().clamp(min=LEAST_ERROR).log10()

@@ -43,9 +43,7 @@ def v_from_epsilon(
 def epsilon_from_v(
     v: Float[Tensor, "B C H W"], noisy: Float[Tensor, "B C H W"], alpha_bar: Float[Tensor, "B"]
 ) -> Float[Tensor, "B C H W"]:
-    """Compute `eps = sqrt(abar) v + sqrt(1 - abar) x_t` (Salimans & Ho 2022, appendix D); defined at every abar in [0,
-    1].
-    """
+    """Compute `eps = sqrt(abar) v + sqrt(1 - abar) x_t` for abar in [0, 1] (Salimans & Ho 2022, appendix D)."""
     signal, noise = signal_and_noise(alpha_bar)
     return signal * v + noise * noisy
 
@@ -61,8 +59,7 @@ def x0_from_v(
 def x0_from_epsilon(
     epsilon: Float[Tensor, "B C H W"], noisy: Float[Tensor, "B C H W"], alpha_bar: Float[Tensor, "B"]
 ) -> Float[Tensor, "B C H W"]:
-    """Compute `x0 = (x_t - sqrt(1 - abar) eps) / sqrt(abar)`: eq. 4 of Ho et al. 2020 solved for x0. Requires abar > 0.
-    """
+    """Compute `x0 = (x_t - sqrt(1 - abar) eps) / sqrt(abar)` for abar > 0 (from Ho et al. 2020, eq. 4)."""
     signal, noise = signal_and_noise(alpha_bar)
     return (noisy - noise * epsilon) / signal
 

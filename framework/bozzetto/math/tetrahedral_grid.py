@@ -48,9 +48,7 @@ class TetrahedralGrid:
         return torch.cat([torch.cartesian_prod(axis, axis, axis) for axis in self.axes(device)])
 
     def outermost(self, device: torch.device) -> Bool[Tensor, "P"]:
-        """Mark the corners on the cube's faces and the centres of the cells behind them, which a closed surface cannot
-        contain.
-        """
+        """Mark the corners on the cube's faces and the cell centres behind them; no closed surface contains them."""
         masks = []
         for side in (self.cells + 1, self.cells):
             mask = torch.ones((side, side, side), dtype=torch.bool, device=device)
@@ -80,9 +78,7 @@ class TetrahedralGrid:
         return torch.cat([torch.stack([near, far, a, b], dim=1) for a, b in zip(side, following, strict=True)])
 
     def _around_squares(self, values: Tensor, axis: int) -> list[Tensor]:
-        """Return, for each square across `axis`, the values at the centres before and behind it and at its four
-        corners.
-        """
+        """Return the values at the centres before and behind each square across `axis`, and at its four corners."""
         order = (axis, (axis + 1) % 3, (axis + 2) % 3)
         side = self.cells + 1
         corners = values[: self.corner_count].view(side, side, side).permute(order)[1:-1]

@@ -60,8 +60,7 @@ def interpolation_weights(
 
 
 def split_sides(weights: Float[Tensor, "B 4"], azimuth_deg: Float[Tensor, "B"]) -> Float[Tensor, "B 6"]:
-    """Return weights over `(*DIRECTIONS, *SIDES)`: the weight of `side` moves to the visible side, left for [0, 180).
-    """
+    """Return weights over `(*DIRECTIONS, *SIDES)`: that of `side` moves to the visible side, left for [0, 180)."""
     left = torch.remainder(azimuth_deg, 360.0) < 180.0
     column = DIRECTIONS.index("side")
     side = weights[:, column]

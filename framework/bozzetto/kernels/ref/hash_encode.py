@@ -1,4 +1,4 @@
-"""Torch reference of multiresolution hash encoding (Mueller et al. 2022, Instant Neural Graphics Primitives, sec. 3)."""
+"""Torch reference of the hash encoding (Mueller et al. 2022, Instant Neural Graphics Primitives, sec. 3)."""
 
 from __future__ import annotations
 
