@@ -66,7 +66,7 @@ class FilePath:
     """
 
     or_name: bool = False
-    """Whether the string may also be a name, e.g. of weights in a catalogue; its existence is then not checked."""
+    """True if the string may also be a name, e.g. of weights in a catalogue; its existence is then not checked."""
     beside: str = ""
     """Field with a file path to whose folder a relative path refers; empty: the working folder."""
 

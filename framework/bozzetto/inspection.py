@@ -54,7 +54,7 @@ def report(registry: Registry, distributions: Iterable[str]) -> int:
     for title, found in findings(registry, chosen or here):
         print("\n".join([f"{'WRONG' if found else 'ok   '}  {title}", *(f"         {fault}" for fault in found)]))
         faults += bool(found)
-    print(f"{faults} of them cannot be used as they are" if faults else "all of them keep their contracts")
+    print(f"{faults} of them cannot be used as they are" if faults else "all components conform")
     return 1 if faults else 0
 
 

@@ -1,4 +1,4 @@
-"""A check that a recipe reads the photo it was given. Imports no torch."""
+"""Checks that a recipe uses the given photo. Imports no torch."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from bozzetto.errors import ConfigError
 from bozzetto.recipe import Recipe
 
 READS = "reference"
-"""The word in `provides` of the manifest of a view source that holds a photo."""
+"""Capability in a view source's `provides` that marks a photo."""
 
 
 def require_reader(recipe: Recipe) -> None:
-    """Make sure that a photo, if the recipe has one, is read by some component.
+    """Check that the recipe's photo, if any, is read by a component.
 
     Raises:
-        ConfigError: nothing looks at it.
+        ConfigError: no component reads it.
     """
     if not recipe.image:
         return
@@ -34,7 +34,7 @@ def require_reader(recipe: Recipe) -> None:
 
 
 def _texts(config: Any) -> Iterator[str]:
-    """Every text in a config."""
+    """Yield every string in a config."""
     if isinstance(config, str):
         yield config
     elif isinstance(config, (tuple, list)):

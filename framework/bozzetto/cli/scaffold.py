@@ -20,13 +20,13 @@ TAKEN = ("config", "manifest", "recipes", "weights")
 DECLARED: Mapping[str, tuple[str, Mapping[str, tuple[str, ...]]]] = {
     "geometry": ("Density field of Gaussian blobs.", {"provides": ("density", "features", "normal")}),
     "material": ("Unlit colour of limited saturation.", {"needs": ("features",)}),
-    "background": ("A learned gradient from the ground to the sky.", {}),
-    "renderer": ("Volume rendering on equal steps.", {"provides": ("volume",), "needs": ("density", "features")}),
-    "prompt-processor": ("A text each for front, sides and back.", {}),
-    "guidance": ("Score distillation in its shortest form.", {"provides": ("sds",)}),
+    "background": ("Trainable gradient from the ground to the sky.", {}),
+    "renderer": ("Volume rendering with equal steps.", {"provides": ("volume",), "needs": ("density", "features")}),
+    "prompt-processor": ("View-dependent prompts for front, sides and back.", {}),
+    "guidance": ("Minimal score distillation.", {"provides": ("sds",)}),
     "view-source": ("Cameras on a ring around the object.", {}),
-    "loss": ("The object is to fill a given share of the picture.", {}),
-    "exporter": ("A coloured point cloud as plain text.", {"needs": ("density", "features")}),
+    "loss": ("Loss on the fraction of the image that the object fills.", {}),
+    "exporter": ("Coloured point cloud as plain text.", {"needs": ("density", "features")}),
 }
 """Summary, provided and required capabilities of the template of each kind."""
 

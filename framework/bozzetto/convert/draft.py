@@ -29,7 +29,7 @@ class Draft:
     """Values by dotted path."""
     notes: list[Note] = field(default_factory=list)
     converts: bool = False
-    """Whether the geometry can be initialised from one of another type."""
+    """True if the geometry can be initialised from one of another type."""
     stand_ins: list[str] = field(default_factory=list)
     """Substitutes for parts without equivalent; kept in the recipe and reported by every check and run."""
 

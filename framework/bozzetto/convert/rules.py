@@ -61,11 +61,11 @@ class Key:
     note: str = ""
     """Text for the documentation: how the value changes, or why there is no equivalent."""
     idle: bool = False
-    """Whether the key is not needed here."""
+    """True if the key is not needed here."""
     fill: bool = True
-    """Whether to write threestudio's default if the recipe omits the key and our default differs."""
+    """Write threestudio's default if the recipe omits the key and our default differs."""
     specific: bool = False
-    """Whether the key has no meaning for a substitute component."""
+    """True if the key has no meaning for a substitute component."""
     default_inside: Any = UNSET
     """threestudio's default if the recipe gives the enclosing mapping, which replaces all of the class's defaults."""
 

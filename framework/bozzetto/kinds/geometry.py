@@ -60,7 +60,7 @@ class GivenMesh(MeshGeometry, Protocol):
     """Mesh geometry whose triangles were given by the user; exporters keep them unless configured otherwise."""
 
     triangles_are_given: bool
-    """Whether exporters should keep the triangles."""
+    """True if exporters should keep the triangles."""
 
 
 @runtime_checkable
