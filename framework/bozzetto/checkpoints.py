@@ -61,7 +61,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         if not isinstance(loaded.get(name), kind):
             raise RunFolderError(_damaged(path, f"its {name} is missing or not what it should be"))
     if not all(isinstance(value, Tensor) for value in loaded["state_dict"].values()):
-        raise RunFolderError(_damaged(path, "its state_dict holds something else than tensors"))
+        raise RunFolderError(_damaged(path, "its state_dict holds values other than tensors"))
     return loaded
 
 

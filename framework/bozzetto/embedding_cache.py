@@ -31,14 +31,14 @@ def encode_cached(encoder: TextEncoder, texts: Sequence[str], cache: Path | None
     wanted = list(dict.fromkeys(texts))
     found = {text: read(cache, encoder.text_model_id, text) for text in wanted} if cache else {}
     if len({embedding.shape for embedding in found.values() if embedding is not None}) > 1:
-        _tell(f"Cached text embeddings in {cache} are of different shapes; they are made again.")
+        _tell(f"Cached text embeddings in {cache} have different shapes; they are encoded again.")
         found = {}
     missing = [text for text in wanted if found.get(text) is None]
     if missing:
         encoded = encoder.encode_text(missing)
         fresh = dict(zip(missing, encoded, strict=True))
         if any(found[text].shape != encoded[0].shape for text in wanted if text not in fresh):
-            _tell(f"Cached text embeddings in {cache} are of another shape than new ones; they are made again.")
+            _tell(f"Cached text embeddings in {cache} differ in shape from new ones; they are encoded again.")
             fresh = dict(zip(wanted, encoder.encode_text(wanted), strict=True))
         found |= fresh
         if cache:
@@ -77,10 +77,10 @@ def read(cache: Path, text_model_id: str, text: str) -> Float[Tensor, "N E"] | N
             return None
         embedding = load_file(path)[KEY]
     except (SafetensorError, KeyError, OSError) as error:
-        _tell(f"Cached text embedding {path} cannot be read or is damaged ({error}); it is made again.")
+        _tell(f"Cached text embedding {path} cannot be read or is damaged ({error}); it is encoded again.")
         return None
     if embedding.ndim != 2 or not embedding.is_floating_point() or not bool(embedding.isfinite().all()):
-        _tell(f"Cached text embedding {path} is damaged (its numbers are no embedding); it is made again.")
+        _tell(f"Cached text embedding {path} is damaged (it does not hold an embedding); it is encoded again.")
         return None
     return embedding
 

@@ -29,7 +29,7 @@ def inherit(system: System, stage: Stage, before: Stage, scene: Scene, report: R
         else:
             raise ConfigError(
                 f"stages.{stage.name}.inherit: geometry {stage.geometry.name!r} provides 'conversion' and has no "
-                "method start_from. Tell its author."
+                "method start_from. Report this to its author."
             )
 
 

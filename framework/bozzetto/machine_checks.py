@@ -74,7 +74,7 @@ def check_output(recipe: Recipe) -> None:
         if not stat.S_ISDIR(mode):
             raise ConfigError(f"output: {shown(str(folder), 300)} is a file, and a folder is needed. {cure}")
         if not os.access(folder, os.W_OK | os.X_OK):
-            raise ConfigError(f"output: nothing may be written in {shown(str(folder), 300)}. {cure}")
+            raise ConfigError(f"output: {shown(str(folder), 300)} is not writable. {cure}")
         return
 
 

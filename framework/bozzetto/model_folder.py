@@ -96,7 +96,7 @@ def read_settings(path: Path) -> Mapping[str, Any]:
     """
     try:
         if path.stat().st_size > LARGEST_JSON:
-            raise ModelError(f"{path} is {path.stat().st_size} bytes long, which no such file is.")
+            raise ModelError(f"{path} is {path.stat().st_size} bytes long, too large for a settings file.")
         values = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ModelError(f"{path} cannot be read: {error.strerror or error}.") from error

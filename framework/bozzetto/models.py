@@ -168,8 +168,8 @@ def _here(name: str) -> ModelPlan | None:
     if is_file:
         raise ModelError(_SINGLE_FILE.format(path=str(path), folder=f"{path.with_suffix('')}-diffusers"))
     if path.suffix in SINGLE_FILES or path.is_absolute() or name.startswith(("~", "./", "../")) or "\\" in name:
-        there = "; it is a link that leads nowhere" if path.is_symlink() else ""
-        raise ModelError(f"There is no model {name!r}: nothing lies at {path.absolute()}{there}.")
+        there = "; it is a broken link" if path.is_symlink() else ""
+        raise ModelError(f"There is no model {name!r}: nothing exists at {path.absolute()}{there}.")
     return None
 
 

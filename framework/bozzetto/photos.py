@@ -28,7 +28,7 @@ def require_reader(recipe: Recipe) -> None:
     if any(recipe.image in _texts(component.config) for component in components):
         return
     raise ConfigError(
-        f"image: nothing in recipe {recipe.name!r} looks at a photo, and {recipe.image} was given. Take a recipe that "
+        f"image: no component of recipe {recipe.name!r} reads a photo, but {recipe.image} was given. Use a recipe that "
         "starts from one, --config zero123 or --config magic123, or leave image= out."
     )
 

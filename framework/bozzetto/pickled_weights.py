@@ -68,7 +68,7 @@ def read_pickle(path: Path) -> dict[str, Tensor]:
     except Exception as error:  # of the pickle, of the archive, of torch: whatever a damaged file causes
         why = next((line.strip() for line in str(error).splitlines() if "GLOBAL" in line), "")
         why = why or next(iter(str(error).splitlines()), type(error).__name__)
-        raise ModelError(f"{path} is no plain file of weights and is refused: {why[:200]} {cure}") from error
+        raise ModelError(f"{path} is not a plain weight file and is rejected: {why[:200]} {cure}") from error
     if isinstance(values, dict) and set(values) == {"state_dict"}:
         values = values["state_dict"]
     if not isinstance(values, dict) or not all(isinstance(value, Tensor) for value in values.values()):

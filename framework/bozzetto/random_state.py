@@ -35,8 +35,8 @@ def load_state(checkpoint: Mapping[str, Any], generator: torch.Generator) -> Non
     step = int(checkpoint["global_step"])
     generator.manual_seed(seed_at(generator.initial_seed(), step))
     log.warning(
-        "The run was saved on %s and goes on on %s, which draws other random numbers: they are seeded anew from the "
-        "seed and step %d. The result is as good, and not the one that the first device would have given.",
+        "The run was saved on %s and continues on %s, which draws other random numbers: they are reseeded from the "
+        "seed and step %d. The result is equivalent, but differs from that of the first device.",
         "another device" if there == here else there,
         here,
         step,

@@ -134,11 +134,11 @@ class RunFolder:
         except (ValueError, RecursionError) as error:
             raise RunFolderError(self._damaged(str(error))) from error
         if not isinstance(facts, dict):
-            raise RunFolderError(self._damaged("it is no mapping"))
+            raise RunFolderError(self._damaged("it is not a mapping"))
         for name in ("stages", "exports"):
             entries = facts.get(name, {})
             if not isinstance(entries, dict) or not all(isinstance(entry, dict) for entry in entries.values()):
-                raise RunFolderError(self._damaged(f"its {name!r} are no mapping of mappings"))
+                raise RunFolderError(self._damaged(f"its {name!r} are not a mapping of mappings"))
         return facts
 
     @property

@@ -121,7 +121,7 @@ class _Scan:
                 self._add(1, event.anchor, line)
             elif isinstance(event, yaml.AliasEvent):
                 if event.anchor not in self.sizes:
-                    self._refuse(line, f"the alias *{event.anchor} has no anchor, or stands within it")
+                    self._refuse(line, f"the alias *{event.anchor} has no anchor, or is within it")
                 self._check_key(None, line)
                 self._add(self.sizes[event.anchor], None, line)
 
@@ -129,7 +129,7 @@ class _Scan:
         self._check_tag(event.tag, line)
         self._check_key(None, line)
         if len(self.stack) >= DEEPEST:
-            self._refuse(line, f"more than {DEEPEST} mappings and lists stand within each other")
+            self._refuse(line, f"more than {DEEPEST} nested mappings and lists")
         self.stack.append(_Open(isinstance(event, yaml.MappingStartEvent), event.anchor))
 
     def _add(self, size: int, anchor: str | None, line: int) -> None:
@@ -150,7 +150,7 @@ class _Scan:
         if key is None:
             self._refuse(line, "a key must be text")
         elif key in lines and key != "<<":
-            self._refuse(line, f"the key {shown(key)} stands in line {lines[key]} already. Keep one of them")
+            self._refuse(line, f"the key {shown(key)} is in line {lines[key]} already. Keep one of them")
         else:
             lines[key] = line
 
@@ -181,7 +181,7 @@ class _Plain(LOADER):  # type: ignore[misc, valid-type]
         """Construct an integer of bounded length, since Python does not print or parse thousands of digits."""
         if len(node.value) > LONGEST_NUMBER:
             raise yaml.constructor.ConstructorError(
-                None, None, f"a number of {len(node.value)} digits is out of every range", node.start_mark
+                None, None, f"a number of {len(node.value)} digits exceeds every range", node.start_mark
             )
         return self.construct_yaml_int(node)
 

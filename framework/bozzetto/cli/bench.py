@@ -26,7 +26,7 @@ PEERS = Path(__file__).parents[3] / "tools" / "bench" / "peers"
 
 def parser() -> Options:
     """Return the options of `bench`."""
-    options = Options("bozzetto bench", description="How fast kernels and training steps are here.")
+    options = Options("bozzetto bench", description="Measure kernels and training steps on this machine.")
     options.add_argument(
         "--only", action="append", default=[], choices=(*KERNELS, *OTHERS), metavar="WHAT",
         help=f"measure only this; may be repeated. Kernels: {', '.join(KERNELS)}. Also: step (a recipe's training "
@@ -36,13 +36,15 @@ def parser() -> Options:
     options.add_argument("--quick", action="store_true", help="small problems, few repetitions, rough numbers")
     options.add_argument(
         "--cpu-time", action="store_true",
-        help="count the processor's time of this process: for a busy machine, with one thread",
+        help="CPU time instead of wall time, for busy machines; use one thread",
     )  # fmt: skip
     options.add_argument(
-        "--config", default="dreamfusion-sd", metavar="RECIPE", help="whose step; default: %(default)s"
+        "--config", default="dreamfusion-sd", metavar="RECIPE", help="recipe of the step; default: %(default)s"
     )
     options.add_argument("--profile", default="cpu", metavar="NAME", help="its profile; default: %(default)s")
-    options.add_argument("--peers", type=Path, default=None, metavar="FOLDER", help="other forms to compare with")
+    options.add_argument(
+        "--peers", type=Path, default=None, metavar="FOLDER", help="third-party implementations to compare with"
+    )
     options.add_argument("--json", type=Path, metavar="FILE", help="write the numbers here, too")
     options.add_argument("--plot", type=Path, metavar="FILE", help="write the sweep's picture here, as SVG")
     options.add_argument("overrides", nargs="*", metavar="key=value", help="set a field of the recipe")

@@ -24,17 +24,15 @@ from bozzetto.registry import Registry
 
 def parser() -> Options:
     """Return the options of `convert`."""
-    made = Options(
-        "bozzetto convert", description="Turn a threestudio recipe into one of ours, and say what could not be."
-    )
+    made = Options("bozzetto convert", description="Convert a threestudio recipe, and report what cannot be converted.")
     made.add_argument(
         "words",
         nargs="*",
         metavar="RECIPE|key=value",
-        help="YAML files of threestudio, several become stages of one recipe; and keys of theirs to set first",
+        help="threestudio YAML files, several become stages of one recipe; and overrides of their keys",
     )
     made.add_argument("-o", "--output", metavar="FILE", help="where to write; default: standard output")
-    made.add_argument("--table", action="store_true", help="print what becomes of every key, as Markdown, and stop")
+    made.add_argument("--table", action="store_true", help="print the conversion of every key as Markdown, and stop")
     made.add_argument("--traceback", action="store_true", help="show where an error comes from")
     return made
 
@@ -78,7 +76,7 @@ def require_loadable(text: str, draft: Draft, registry: Registry) -> None:
             for profile in PROFILES:
                 load_recipe(file, registry, given, profile)
         except UserError as error:
-            raise ConfigError(f"The converted recipe does not load, which is our mistake: {error}") from error
+            raise ConfigError(f"The converted recipe does not load, which is a bug in Bozzetto: {error}") from error
 
 
 def _open(draft: Draft) -> str:

@@ -27,13 +27,13 @@ commands:
   run       train a recipe and export the result (the default: 'run' may be left out)
   check     validate a recipe without loading any model
   export    export a finished run again, e.g. with other settings
-  convert   turn a threestudio recipe into one of ours
-  plugins   list components, show the fields of one, check them, start a package of your own
+  convert   convert a threestudio recipe
+  plugins   list, show and check components, create a plugin package
   schema    print the JSON schema of recipes, for editors
   bench     measure kernels and training steps on this machine
-  doctor    what this machine has, what of it is used, and why the rest is not
+  doctor    report hardware and packages, which are used, and why others are not
 
-'bozzetto COMMAND --help' tells more. Any field of a recipe can be set on the command line: key=value,
+See 'bozzetto COMMAND --help'. Any field of a recipe can be set on the command line: key=value,
 e.g. system.geometry.levels=12 trainer.steps=600 export.mesh.max_faces=5000.
 """
 
@@ -43,15 +43,15 @@ def run_parser() -> Options:
     parser = Options("bozzetto run", description="Train a recipe and export the result.")
     start = parser.add_mutually_exclusive_group(required=True)
     start.add_argument("--config", metavar="RECIPE", help="a YAML file, or the name of a recipe that a plugin ships")
-    start.add_argument("--resume", metavar="RUN_FOLDER", help="go on with an interrupted run")
+    start.add_argument("--resume", metavar="RUN_FOLDER", help="resume an interrupted run")
     parser.add_argument(
         "--from-stage",
         metavar="STAGE",
-        help="with --resume: forget what this stage and those after it have done, and train them again",
+        help="with --resume: discard the training of this stage and those after it, and train them again",
     )
     add_profile(parser)
     parser.add_argument(
-        "--dry-run", action="store_true", help="resolve and print everything the run would load, then stop"
+        "--dry-run", action="store_true", help="resolve and print everything that the run would load, then stop"
     )
     add_common(parser)
     return parser
@@ -97,14 +97,14 @@ def convert_parser() -> Options:
 def schema_parser() -> Options:
     """Return the options of `schema`."""
     parser = Options("bozzetto schema", description="Print the JSON schema of recipes, for editors.")
-    parser.add_argument("--output", type=Path, metavar="FILE", help="write it there instead")
+    parser.add_argument("--output", type=Path, metavar="FILE", help="write to this file instead of standard output")
     parser.add_argument("--traceback", action="store_true", help="show where an error comes from")
     return parser
 
 
 def doctor_parser() -> Options:
     """Return the options of `doctor`."""
-    parser = Options("bozzetto doctor", description="What this machine has, and what of it is used.")
+    parser = Options("bozzetto doctor", description="Report hardware and packages, and which are used.")
     parser.add_argument("--traceback", action="store_true", help="show where an error comes from")
     return parser
 
@@ -115,7 +115,7 @@ def add_profile(parser: Options) -> None:
         "--profile",
         default="auto",
         metavar="NAME",
-        help="one of the recipe's profiles; default: what fits this machine",
+        help="one of the recipe's profiles; default: the one that fits this machine",
     )
 
 

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 
 from bozzetto import __version__
 
-_ELSEWHERE = "Give yourself the right to it, or choose another place, e.g. output=FOLDER."
-_IN_THE_WAY = "A file stands where a folder is needed; move it away, or choose another place."
+_ELSEWHERE = "Grant yourself permission, or choose another place, e.g. output=FOLDER."
+_IN_THE_WAY = "A file exists where a folder is needed; move it away, or choose another place."
 CURES: Mapping[str, str] = {
     "ENOSPC": "Free some space, or write elsewhere: output=FOLDER.",
     "EDQUOT": "Free some space, or write elsewhere: output=FOLDER.",
@@ -24,14 +24,14 @@ CURES: Mapping[str, str] = {
     "ENAMETOOLONG": "Choose a shorter name.",
     "ENOTDIR": _IN_THE_WAY,
     "EEXIST": _IN_THE_WAY,
-    "EISDIR": "A folder stands where a file is needed; move it away, or choose another place.",
+    "EISDIR": "A folder exists where a file is needed; move it away, or choose another place.",
     "ENOENT": "It is not there, or has just been removed.",
     "EMFILE": "Close other programs, or raise the limit: ulimit -n 4096.",
 }
 """Cures of system errors by errno name."""
 
 MEMORY = (
-    "The memory of this machine does not suffice. What saves it: a smaller height and width or batch_size in "
+    "Out of memory. Reduce usage by a smaller height and width or batch_size in "
     "system.tasks.TASK.views; system.renderer.samples_per_ray; system.geometry.log2_table_size or resolution; "
     "guidance.cpu_offload=model and attention_slicing=true on a GPU; for exports resolution, texture_size and "
     "chunk_points."
@@ -72,7 +72,7 @@ def own_message(error: BaseException) -> str:
             *traceback.format_exception(error),
         ]
     )
-    told = f"{type(error).__name__}: {_one_line(error)}\nThis is a mistake of ours. Please report it, with"
+    told = f"{type(error).__name__}: {_one_line(error)}\nThis is a bug in Bozzetto. Please report it, with"
     try:
         handle, name = tempfile.mkstemp(prefix="bozzetto-error-", suffix=".log")
         with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as stream:

@@ -38,18 +38,18 @@ class Options(argparse.ArgumentParser):
         half = MOST_LETTERS // 2
         if len(told) > MOST_LETTERS:
             told = f"{told[:half]} ... {told[-half:]}"
-        raise UsageError(f"{told[:1].upper()}{told[1:]}. What there is: {self.prog} --help")
+        raise UsageError(f"{told[:1].upper()}{told[1:]}. See {self.prog} --help")
 
     def _about_unknown(self, left: Sequence[str]) -> str:
         """Return the message for arguments that no option accepts."""
         word = left[0]
         if not word.startswith("-"):
-            return f"{shown(word)} is one word too many. What there is: {self.prog} --help"
+            return f"{shown(word)} is an unexpected argument. See {self.prog} --help"
         name, equals, _ = word.partition("=")
         known = [text for text in self._option_string_actions if text.startswith("--")]
         near = did_you_mean(name, known) if len(name) < MOST_LETTERS else ""
         hint = " A field of the recipe is set without a dash: key=value." if equals and self._takes_overrides else ""
-        return f"There is no option {shown(name)}.{near}{hint} What there is: {self.prog} --help"
+        return f"There is no option {shown(name)}.{near}{hint} See {self.prog} --help"
 
     @property
     def _takes_overrides(self) -> bool:

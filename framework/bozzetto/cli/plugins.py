@@ -26,7 +26,7 @@ def parser() -> Options:
     """Return the options of `plugins`."""
     top = Options(
         "bozzetto plugins",
-        description="What is installed, and writing your own.",
+        description="List, check and create plugins.",
         epilog=ENVIRONMENT,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -124,7 +124,7 @@ def hints(listed: list[dict[str, str | None]]) -> list[str]:
     if any("slow" in status for status in statuses):
         told.append("slow: its manifest imports a heavy package; move that import behind `target`.")
     if any("broken" in status for status in statuses):
-        told.append("broken: 'bozzetto plugins check' and BOZZETTO_STRICT_PLUGINS=1 tell more; the others work.")
+        told.append("broken: 'bozzetto plugins check' and BOZZETTO_STRICT_PLUGINS=1 give details; the others work.")
     return ["", *told] if told else []
 
 

@@ -112,7 +112,7 @@ def _pair(geometries: list[Chosen], renderers: list[Chosen]) -> tuple[Chosen, Ch
     for (_, geometry), (_, renderer) in ranked:
         if renderer.entry.spec.needs <= geometry.entry.spec.provides | renderer.entry.spec.provides:
             return geometry, renderer
-    raise ConfigError("No geometry that is installed can be drawn by a renderer that is installed.")
+    raise ConfigError("No installed renderer supports an installed geometry.")
 
 
 def _fits(item: Chosen, chosen: Mapping[str, Chosen]) -> bool:

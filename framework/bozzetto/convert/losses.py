@@ -142,5 +142,5 @@ def _find(
             continue
         if needs <= provided:
             return name, ""
-        why = f"the loss {name!r} needs {', '.join(sorted(needs - provided))}, which nothing in this recipe provides"
+        why = f"the loss {name!r} needs {', '.join(sorted(needs - provided))}, which no component here provides"
     return None, why

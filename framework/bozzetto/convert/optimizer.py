@@ -140,7 +140,7 @@ def _factor(scheduler: Mapping[str, Any], steps: int | None) -> tuple[dict[str, 
     if not name:
         return {}, []
     if scheduler.get("interval", "epoch") == "epoch" and name != "SequentialLR":
-        why = "it counts epochs, of which a run of theirs has one: it never changed anything"
+        why = "it counts epochs, and a threestudio run has one: it never had an effect"
         return {}, [Note("changed", SCHEDULER, why)]
     if name == "SequentialLR":
         return _sequential(scheduler, steps)
@@ -177,6 +177,4 @@ def _single(name: str | None, arguments: Mapping[str, Any], start: int, steps: i
 
 
 def _lost(name: str) -> Note:
-    return Note(
-        "lost", SCHEDULER, f"{name} is no straight line, exponential or cosine; the learning rate stays as it is"
-    )
+    return Note("lost", SCHEDULER, f"{name} is not linear, exponential or cosine; the learning rate is constant")

@@ -123,7 +123,7 @@ def idle(name: str, why: str, default: Any = UNSET) -> Key:
 
 def lacking(*names: str) -> tuple[Key, ...]:
     """Return rules for the keys of a part or feature that does not exist here."""
-    return tuple(Key(name, note="there is nothing like it here") for name in names)
+    return tuple(Key(name, note="not supported here") for name in names)
 
 
 def below(prefix: str, keys: tuple[Key, ...]) -> tuple[Key, ...]:

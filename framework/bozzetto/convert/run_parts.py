@@ -93,7 +93,7 @@ LIFT: tuple[Key, ...] = (
     idle("loggers", "metrics go to CSV and TensorBoard"),
     idle("cleanup_after_validation_step", "memory is freed by itself"),
     idle("cleanup_after_test_step", "memory is freed by itself"),
-    lost("weights", None, "weights of theirs cannot be read"),
+    lost("weights", None, "threestudio's weights cannot be read"),
     idle("weights_ignore_modules", "belongs to weights"),
     lost("geometry_convert_from", None, STAGES),
     same("geometry_convert_inherit_texture", False, "geometry.inherit_features", how=_inherit_features),
@@ -198,14 +198,14 @@ TOP: tuple[Key, ...] = (
     idle("trial_dir", "run folders are named by themselves"),
     idle("exp_dir", "run folders are named by themselves"),
     lost("n_gpus", 1, "one device a run"),
-    lost("resume", None, "checkpoints of theirs cannot be read"),
+    lost("resume", None, "threestudio's checkpoints cannot be read"),
 )
 
 BLOCKS = (("", TOP), ("trainer", LENGTH), ("checkpoint", CHECKPOINT))
 """Keys outside of typed parts, with their base paths."""
 
 MODULES = (*GEOMETRIES, *MATERIALS, *BACKGROUNDS, *RENDERERS)
-WEIGHTS = lost("weights", None, "weights of theirs cannot be read")
+WEIGHTS = lost("weights", None, "threestudio's weights cannot be read")
 PARTS: tuple[Part, ...] = (
     *DATA,
     *SYSTEMS,

@@ -80,7 +80,7 @@ def require_threestudio(values: Mapping[str, Any], path: Path) -> None:
     if "system_type" in values or types:
         if isinstance(system, Mapping):
             return
-        raise ConfigError(f"{path} has a system_type and no mapping 'system': it is only a piece of a recipe.")
+        raise ConfigError(f"{path} has a system_type and no mapping 'system': it is only a part of a recipe.")
     if isinstance(system, Mapping) and any(isinstance(part, Mapping) and "type" in part for part in system.values()):
         raise ConfigError(f"{path} is a recipe of this project already. Run it: python launch.py --config {path}")
     found = ", ".join(map(str, values)) or "nothing"

@@ -150,7 +150,7 @@ class _Translator:
         value = value if given else default
         if stands_in and key.specific:
             if value != default:
-                self._note("lost", path, f"it means nothing to {self.chosen[slot].entry.spec.name!r}, which stands in")
+                self._note("lost", path, f"no meaning for {self.chosen[slot].entry.spec.name!r}, which stands in")
             return
         if key.idle or not (key.to or key.how):
             if given and value != default and (value or default is not UNSET):
@@ -266,7 +266,7 @@ class _Translator:
             if target:
                 self._set(target, value, path, True, path)
             elif value not in (None, {}, []):
-                self._note("lost", path, "nothing is known of this key, and nothing here has its name", value)
+                self._note("lost", path, "the key is unknown, and no field here has its name", value)
 
     def _bind(self, schema: type, where: str) -> None:
         """Validate with our own schema; rejected values are removed and noted."""

@@ -36,7 +36,7 @@ def schedule(value: Any) -> Any:
     if not isinstance(value, (list, tuple)) or len(value) not in (3, *range(4, 99, 2)):
         return Lost(f"{value!r} is neither a number nor a list of 3, 4 or more values as their schedules are")
     if not all(map(is_number, value)):
-        return Lost(f"{value!r} holds something that is no number")
+        return Lost(f"{value!r} holds a value that is not a number")
     start_step, start, *rest = (0, *value) if len(value) == 3 else tuple(value)
     end, end_step = rest[-2:]
     if isinstance(rest[1], float):
@@ -105,8 +105,8 @@ def only(*allowed: Any) -> How:
 def written_out(value: Any, read: Read) -> Any:
     """Convert a prompt; one from threestudio's prompt library is lost, an empty one is unset for image priors."""
     if not value:
-        return UNSET if read("data.image_path") else Changed(REQUIRED, "there is none, and here one is needed")
-    return Lost("the prompt library is theirs; write the prompt out") if str(value).startswith("lib:") else value
+        return UNSET if read("data.image_path") else Changed(REQUIRED, "there is none, but one is required here")
+    return Lost("the prompt library is threestudio's; write the prompt out") if str(value).startswith("lib:") else value
 
 
 def cfg_scale(value: Any, read: Read) -> Any:

@@ -22,7 +22,7 @@ WIDTH = 116
 HEADINGS = {
     "lost": "Not translated:",
     "changed": "Translated with a difference:",
-    "idle": "Not needed here, nothing is lost without:",
+    "idle": "Not needed here:",
 }
 
 
