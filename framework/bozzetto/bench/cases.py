@@ -178,9 +178,7 @@ def composite_cases(sizes: Sizes, peers: Sequence[Peer]) -> Iterator[Case]:
 
 
 def mesh_cases(kernel: str) -> Callable[[Sizes, Sequence[Peer]], Iterator[Case]]:
-    """Return the case function of a mesh kernel on a sphere; its bytes are the image arrays once per pass, and the
-    mesh.
-    """
+    """Return the case function of a mesh kernel on a sphere; bytes are those of the image arrays and the mesh."""
 
     def cases(sizes: Sizes, peers: Sequence[Peer]) -> Iterator[Case]:
         problem = _sphere(sizes)
@@ -267,9 +265,7 @@ CASES: dict[str, Callable[[Sizes, Sequence[Peer]], Iterator[Case]]] = {
 
 
 def _rays(sizes: Sizes) -> tuple[Tensor, Tensor, Tensor, float]:
-    """Return ray origins, directions, the occupancy of a ball that fills a quarter of the cells, and the half-cell
-    step.
-    """
+    """Return ray origins and directions, the occupancy of a ball (a quarter of the cells), and a half-cell step."""
     generator = torch.Generator().manual_seed(0)
     origin = 3.0 * functional.normalize(torch.randn(sizes.rays, 3, generator=generator), dim=-1)
     target = 1.2 * torch.rand(sizes.rays, 3, generator=generator) - 0.6

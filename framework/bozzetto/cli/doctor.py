@@ -1,6 +1,4 @@
-"""`bozzetto doctor`: reports the hardware and packages found, which are used, and why others are not. No torch; about 1
-s.
-"""
+"""`bozzetto doctor`: reports hardware and packages, which are used, and why others are not. No torch; takes 1 s."""
 
 from __future__ import annotations
 

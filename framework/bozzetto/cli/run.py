@@ -170,9 +170,7 @@ def train_and_export(
 
 
 def import_heavy(stop: StopSignals) -> None:
-    """Import torch and the modules that depend on it. Signals are deferred, since an interrupted import aborts the
-    process.
-    """
+    """Import torch and its dependents. Signals are deferred, since an interrupted import aborts the process."""
     with growing(), stop.deferred():
         import bozzetto.pipeline  # noqa: F401
     stop.answer()

@@ -69,8 +69,7 @@ __all__ = [
 def hash_encode(
     points: Float[Tensor, "N 3"], table: Float[Tensor, "P F"], spec: GridSpec, *, backend: Backend = "auto"
 ) -> Float[Tensor, "N LF"]:
-    """Encode points in the unit cube with a multiresolution hash grid; LF is `spec.feature_count`, coarsest level
-    first.
+    """Encode points in the unit cube with a hash grid; LF is `spec.feature_count`, coarsest level first.
 
     Twice differentiable in table and points (the torch reference: any number of times). Points outside [0, 1] are
     clamped and get no gradient. N may be 0. The result may be a transposed view of a contiguous "LF N".
@@ -118,8 +117,7 @@ def hash_field(
     *,
     backend: Backend = "auto",
 ) -> SlopedField:
-    """Evaluate a scalar ReLU network on a hash encoding: value, encoding, and the value's gradient with respect to
-    points.
+    """Evaluate a scalar ReLU network on a hash encoding: value, encoding, and gradient with respect to the points.
 
     Equivalent to `hash_encode`, `mlp` and their gradient with respect to the points, in half the time. Differentiable
     in table and weights; the points are treated as constants.

@@ -89,8 +89,7 @@ def interpolate(
     *,
     backend: Backend = "auto",
 ) -> tuple[Float[Tensor, "_B H W A"], Float[Tensor, "_B H W D2"]]:
-    """Interpolate vertex attributes at each pixel, zero where `rast` is empty, and selected image-space derivatives
-    `out_da`.
+    """Interpolate vertex attributes per pixel, zero where `rast` is empty, and their derivatives `out_da`.
 
     `attr` is "B V A", or "1 V A" or "V A" for the same attributes in all images. `diff_attrs` are the indices of the
     attributes with image-space derivatives: (dA/dX, dA/dY) of each in turn, 2 * len(diff_attrs) channels; requires
@@ -229,8 +228,7 @@ def antialias(
 
 
 def topology(tri: Int[Tensor, "T 3"]) -> Int[Tensor, "T 3"]:
-    """Return the adjacent triangle corner across each edge, per triangle and corner i, for the edge opposite that
-    corner.
+    """Return the adjacent triangle corner across the edge opposite each corner i of each triangle.
 
     The value is 3 t + j for corner j of triangle t, which is opposite the same edge, so that `tri.flatten()` at it is
     the vertex; -1 where the edge belongs to one triangle only, or to more than two. Vertices are identified by index:

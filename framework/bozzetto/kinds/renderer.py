@@ -26,8 +26,7 @@ class Renderer(Protocol):
         normal: bool = False,
         generator: torch.Generator | None = None,
     ) -> Rendered:
-        """Render images: with a generator jittered samples and random backgrounds, without one deterministic for
-        evaluation.
+        """Render images; with a generator jittered samples and random backgrounds, without one deterministic.
 
         `normal` requests `Rendered.normal` and per-sample normals even if the shading does not need them. A view that
         hits nothing yields the background, opacity 0, and zero gradients; it is not an error.

@@ -82,8 +82,7 @@ def mean_squared_edge(vertices: Float[Tensor, "V 3"], faces: Int[Tensor, "T 3"])
 
 
 def eikonal(gradient: Float[Tensor, "S 3"]) -> Float[Tensor, ""]:
-    """Compute mean (|grad sdf| - 1)^2: a signed distance changes by 1 per unit of length (Gropp et al. 2020, IGR, eq.
-    2).
+    """Compute mean (|grad sdf| - 1)^2; it is 0 for a signed distance field (Gropp et al. 2020, IGR, eq. 2).
 
     A zero gradient has length 0 without derivative.
     """

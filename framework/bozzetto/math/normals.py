@@ -55,8 +55,7 @@ def finite_difference_normal(
     eps: float,
     samples: DifferenceSamples = 6,
 ) -> Float[Tensor, "S 3"]:
-    """Compute normals by finite differences of step `eps` (world units), with one call of `field` on `samples` * S
-    points.
+    """Compute normals by finite differences of step `eps` (world units); calls `field` once on `samples` * S points.
 
     6: central differences, error of order eps^2. 4: a tetrahedron (Quilez, Normals for an SDF), a third cheaper, with
     an error of order eps times the mixed second derivatives.

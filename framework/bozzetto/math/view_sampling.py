@@ -54,8 +54,7 @@ def grown_range(center: float, bounds: Range, ratio: float) -> Range:
 
 
 def distance_of_frame(half_height: Float[Tensor, "B"], fov_y_rad: Float[Tensor, "B"]) -> Float[Tensor, "B"]:
-    """Return the distance at which the image is 2 `half_height` world units tall at the target: half_height / tan(fov_y
-    / 2).
+    """Return the distance, half_height / tan(fov_y / 2), at which the image is 2 `half_height` tall at the target.
 
     MVDream (Shi et al. 2023) samples cameras in this way: a narrow field of view is farther away and the object keeps
     its size in the image.

@@ -133,11 +133,10 @@ def fit(geometry: MeshGeometry, renderer: Renderer, target: Mesh, settings: Fitt
 
 
 def picture_loss(seen: Tensor, truth: Tensor) -> Tensor:
-    """Compute the loss of "B H W 5" images (opacity, distance, normal): squared mask error, absolute errors of the
-    others.
+    """Compute the loss of "B H W 5" images (opacity, distance, normal).
 
-    Distances and normals are compared where both are solid. A mask has gradients at its silhouette only, so surfaces
-    outside of the target are pushed away from the camera, which allows holes to open.
+    Squared error of the masks, absolute errors of distances and normals where both are solid. A mask has gradients at
+    its silhouette only, so surfaces outside of the target are pushed away from the camera, which allows holes to open.
     """
     solid = seen[..., 0].detach() > 0.99
     both, extra = solid & (truth[..., 0] > 0.99), solid & (truth[..., 0] < 0.01)

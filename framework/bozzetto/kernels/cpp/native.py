@@ -86,10 +86,10 @@ def call(name: str, *arguments: Tensor | int | float | ctypes.Array | None) -> N
 
 
 def status(name: str, *arguments: Tensor | int | float | ctypes.Array | None) -> int:
-    """Return the status of `bozzetto_<name>`. Tensors are passed as pointers, `int` as 64 bits, `float` as 32, None as
-    null.
+    """Return the status of `bozzetto_<name>`; tensors are passed as pointers, int as int64, float as float32.
 
-    Tensors must be contiguous in the layout that the function documents, in main memory, and of the expected type.
+    None is passed as null. Tensors must be contiguous in the layout that the function documents, in main memory, and
+    of the expected type.
 
     Raises:
         NativeError: the library is missing, or a tensor is not supported.

@@ -1,5 +1,8 @@
-"""Antialiasing of silhouettes in plain torch (Laine et al. 2020, Modular Primitives for High-Performance Differentiable
-Rendering, sec. 3.6: the method; this is an implementation of its own)."""
+"""Torch reference of silhouette antialiasing.
+
+Independent implementation of the method of Laine et al. 2020, Modular Primitives for High-Performance Differentiable
+Rendering, sec. 3.6.
+"""
 
 from __future__ import annotations
 

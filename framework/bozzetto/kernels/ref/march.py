@@ -51,8 +51,7 @@ def march(
 def cube_span(
     origin: Float[Tensor, "R 3"], direction: Float[Tensor, "R 3"], radius: float
 ) -> tuple[Float[Tensor, "R"], Float[Tensor, "R"]]:
-    """Return the distances at which each ray enters (at least 0) and leaves [-radius, radius]^3; a miss if exit <=
-    entry.
+    """Return the entry (at least 0) and exit distance of each ray in [-radius, radius]^3; a miss if exit <= entry.
 
     Uses the slab method (Kay and Kajiya 1986, Ray Tracing Complex Scenes).
     """
