@@ -1,4 +1,4 @@
-"""Bozzetto: text or a photo in, a textured mesh out, by distilling an image diffusion model.
+"""Bozzetto: text or photo to textured mesh by distilling an image diffusion model.
 
     run = bozzetto.generate("a cactus")
     run.mesh().show()

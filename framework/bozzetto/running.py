@@ -60,12 +60,12 @@ def prepare(
 
 
 def offline() -> bool:
-    """Whether the user has forbidden downloads, the way the hub's own tools read it."""
+    """Return whether downloads are disabled by `HF_HUB_OFFLINE`, parsed as the hub's own tools do."""
     return os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "TRUE", "YES", "ON")
 
 
 def plans_for(recipe: Recipe) -> dict[str, ModelPlan]:
-    """Where each model of a recipe would come from, by the name the recipe gives it."""
+    """Return the source of each model of a recipe, by the name used in the recipe."""
     found = {}
     for stage in recipe.stages:
         for task in stage.tasks:
@@ -76,7 +76,7 @@ def plans_for(recipe: Recipe) -> dict[str, ModelPlan]:
 
 
 def require_weights(guidance: Component, folder: Path | None) -> None:
-    """Let a guidance look at its weights, where they are here already; raises `UserError` if it cannot use them."""
+    """Let a guidance check its weights if they are on this machine; raises `UserError` if it cannot use them."""
     check = getattr(guidance.config, "require_weights", None)
     if check is None or folder is None:
         return
@@ -87,35 +87,35 @@ def require_weights(guidance: Component, folder: Path | None) -> None:
 
 
 def require_photo(recipe: Recipe) -> None:
-    """Raises `ConfigError` if nothing reads the recipe's photo, or it is not there; when it is read, it is checked."""
+    """Raise `ConfigError` if the recipe's photo is unused or does not exist; its content is checked on reading."""
     require_reader(recipe)
     if recipe.image and not Path(recipe.image).is_file():
         raise ConfigError(f"image: there is no file {recipe.image}. Give a photo of what to make: image=photo.png.")
 
 
 def cache_folder() -> Path:
-    """Where text embeddings are kept between runs."""
+    """Return the folder in which text embeddings are cached between runs."""
     root = os.environ.get("BOZZETTO_CACHE") or os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
     return Path(root) / "bozzetto" / "text-embeddings"
 
 
 def still_read(state: State, component: Component) -> bool:
-    """Tell if a part reads its files when a run is resumed: a checkpoint holds what a geometry has read."""
+    """Return whether a part reads its files on resume; the checkpoint already holds what a geometry has read."""
     return state == "fresh" or (state == "begun" and component.kind != "geometry")
 
 
 def import_heavy(stop: StopSignals) -> None:
-    """Import torch and what stands on it. A signal is answered afterwards: in the middle it would abort the process."""
+    """Import torch and its dependents. Signals are deferred, since an interrupted import aborts the process."""
     with growing(), stop.deferred():
         import bozzetto.pipeline  # noqa: F401
     stop.answer()
 
 
 def open_device(recipe: Recipe, found: hardware.Accelerator) -> str:
-    """The torch device of a run.
+    """Return the torch device of a run.
 
     Raises:
-        ConfigError: the recipe names one that this torch cannot use.
+        ConfigError: the recipe names a device that torch cannot use.
     """
     return hardware.torch_device(recipe.device, recipe.profile, found)
 
@@ -162,7 +162,7 @@ def opened(
 
 
 def short(path: Path) -> Path:
-    """Return a path relative to the working folder where it is below it."""
+    """Return the path relative to the working folder if it is below it."""
     try:
         return path.relative_to(Path.cwd())
     except (ValueError, FileNotFoundError):

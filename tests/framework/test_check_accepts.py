@@ -139,7 +139,7 @@ def test_colours_are_taken_over_from_a_grid_that_is_alike(tmp_path, capsys, chan
         (["check"], "new/" + "x" * 300, "has a name of more than 255 bytes."),
         (["check"], "new/" + "\u00e4" * 128, "has a name of more than 255 bytes."),
         (["check"], "round/below", "/round/below' cannot be used: Too many levels of symbolic links."),
-        (["run", "--dry-run", "--config"], "closed/below", "nothing may be written in "),
+        (["run", "--dry-run", "--config"], "closed/below", "is not writable. "),
     ],
 )
 def test_a_run_folder_that_cannot_be_made(tmp_path, monkeypatch, capsys, command, output, message):

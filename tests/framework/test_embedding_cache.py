@@ -81,6 +81,6 @@ def test_numbers_that_are_no_embedding_are_made_again(
         save_file({KEY: stored}, path_of(tmp_path, "fake", text))
     texts = [*TEXTS, "new"]  # one text encoded again shows the expected shape
     assert torch.equal(encode_cached(FakeTextEncoder(), texts, tmp_path), encode_cached(FakeTextEncoder(), texts, None))
-    assert "made again" in caplog.text
+    assert "encoded again" in caplog.text
     idle = FakeTextEncoder()
     assert torch.equal(encode_cached(idle, TEXTS, tmp_path), expected()) and idle.encoded == []

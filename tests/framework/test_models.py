@@ -155,10 +155,10 @@ def test_a_path_that_leads_nowhere_is_told_as_a_path(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    with pytest.raises(ModelError, match="There is no model .*: nothing lies at /") as caught:
+    with pytest.raises(ModelError, match="There is no model .*: nothing exists at /") as caught:
         plan(name)
     if name.startswith("~"):
-        assert f"nothing lies at {tmp_path / 'home/models/sd'}" in str(caught.value)
+        assert f"nothing exists at {tmp_path / 'home/models/sd'}" in str(caught.value)
         assert plan(str(write_model(tmp_path / "home/models/sd"))).source == plan(name).source == "folder"
 
 

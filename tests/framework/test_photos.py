@@ -33,7 +33,9 @@ def test_a_photo_that_nothing_looks_at_is_refused(capsys, tmp_path, monkeypatch,
     recipe = str(ROOT / "configs" / "dreamfusion-sd.yaml")
     assert main([*command, recipe, "prompt=a chair", f"image={photo}"]) == 2
     error = capsys.readouterr().err
-    assert "nothing in recipe 'dreamfusion-sd' looks at a photo" in error and "zero123" in error and "magic123" in error
+    assert (
+        "no component of recipe 'dreamfusion-sd' reads a photo" in error and "zero123" in error and "magic123" in error
+    )
     assert list(tmp_path.iterdir()) == [photo]
 
 

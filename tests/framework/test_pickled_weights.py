@@ -95,7 +95,7 @@ def test_a_pickle_that_asks_for_code_is_refused_in_one_line_and_runs_none(model:
     pickled(model)
     mark = tmp_path / "ran"
     torch.save({"conv_in.weight": Hostile(mark)}, model / f"{UNET}.bin")
-    with pytest.raises(ModelError, match=r"unet/diffusion_pytorch_model\.bin is no plain file of weights") as caught:
+    with pytest.raises(ModelError, match=r"unet/diffusion_pytorch_model\.bin is not a plain weight file") as caught:
         fetch(plan(str(model)))
     assert "\n" not in str(caught.value) and "mkdir" in str(caught.value)
     assert not mark.exists() and not any("-safetensors" in path.name for path in model.parent.iterdir())
@@ -127,9 +127,9 @@ def _bomb(path: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "told"),
     [
-        (_cut, "is no plain file of weights"),
-        (_bare, "is no plain file of weights"),
-        (lambda path: path.write_bytes(b""), "is no plain file of weights"),
+        (_cut, "is not a plain weight file"),
+        (_bare, "is not a plain weight file"),
+        (lambda path: path.write_bytes(b""), "is not a plain weight file"),
         (lambda path: torch.save([torch.zeros(2)], path), "holds other things than tensors by name"),
         (lambda path: torch.save({"step": 3}, path), "holds other things than tensors by name"),
         (_endless, "says more of 'a.weight' than it holds"),

@@ -151,7 +151,7 @@ def test_what_the_loader_takes_fits_and_what_it_refuses_does_not(schema, recipe,
 def test_fields_carry_their_meaning_and_default(schema):
     levels = schema["definitions"]["geometry.hash-grid"]["properties"]["levels"]
     assert levels["description"] == "Number of resolutions of the grid." and levels["default"] == 16
-    assert schema["definitions"]["recipe"]["properties"]["extends"]["description"].startswith("The recipe this one")
+    assert schema["definitions"]["recipe"]["properties"]["extends"]["description"].startswith("Recipe that this one")
 
 
 def test_it_is_json_and_every_reference_is_there(schema):

@@ -233,7 +233,7 @@ def test_schedulers(theirs, registry):
     value, notes = lr(name="ExponentialLR", args={"gamma": 0.9})
     assert value == 0.01 and "epochs" in notes[0].why
     value, notes = lr(name="StepLR", args={"step_size": 10}, **step)
-    assert value == 0.01 and "StepLR is no straight line" in notes[0].why
+    assert value == 0.01 and "StepLR is not linear" in notes[0].why
 
 
 def test_fantasia3d_shows_normals_and_starts_in_latents(registry):
