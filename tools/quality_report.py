@@ -126,13 +126,13 @@ def _photo_lines(verdicts: Sequence[Verdict]) -> str:
     sampled, mesh = (shares.get(name, Photos(0.0, 0.0)) for name in ("sample", "mesh"))
     lines = ""
     for label, of_runs, of_truth, of_sample, of_mesh in (
-        ("the first class is right", runs.top1, truth.top1, sampled.top1, mesh.top1),
-        ("one of the first five is", runs.top5, truth.top5, sampled.top5, mesh.top5),
+        ("first class right", runs.top1, truth.top1, sampled.top1, mesh.top1),
+        ("one of the first five classes right", runs.top5, truth.top5, sampled.top5, mesh.top5),
     ):
         lines += (
-            f"- photograph judge, {label}: on **{100 * of_runs:.0f} %** of the sides; of the true models' "
-            f"{100 * of_truth:.0f} %, of samples' {100 * of_sample:.0f} %, of exported meshes' {100 * of_mesh:.0f} %: "
-            f"the truth's share times **{of_runs / max(of_truth, 1e-6):.2f}**\n"
+            f"- photograph judge, {label}: **{100 * of_runs:.0f} %** of the sides of the runs, "
+            f"{100 * of_truth:.0f} % of the truth, {100 * of_sample:.0f} % of the prior's samples, "
+            f"{100 * of_mesh:.0f} % of the meshes; runs relative to the truth **{of_runs / max(of_truth, 1e-6):.2f}**\n"
         )
     return lines
 
@@ -157,29 +157,34 @@ def page(subjects: Sequence[Subject], verdicts: Sequence[Verdict]) -> str:
     runs = [v for v in verdicts if is_run(v)]
     wrong = sorted({f"{v.prompt} ({v.source}: {v.seen})" for v in runs if not v.named})
     unseen = sorted({v.prompt for v in runs if v.photos is not None and v.photos.top5 == 0.0})
+    meshes = [v for v in verdicts if v.source == "mesh"]
     bad = [
-        f"Named wrongly: {', '.join(wrong) or 'nothing'}.",
-        f"Of these no side of a run is among the photograph judge's five guesses: {', '.join(unseen) or 'none'}.",
+        f"Classified wrongly by the own judge: {', '.join(wrong) or 'nothing'}.",
+        f"Prompts with a run of which no side is right among the photograph judge's first five: "
+        f"{', '.join(unseen) or 'none'}.",
     ]
+    if meshes:
+        worst = min(meshes, key=lambda v: v.overlap)
+        bad.append(f"Lowest silhouette overlap of a mesh: {worst.overlap:.2f} ({worst.prompt}).")
     return (
         "# What the default recipe makes\n\n"
         f"`python tools/quality.py` ran the README's recipe with the bundled prior on a CPU: {len(subjects)} prompts, "
-        f"{len(runs)} runs. The prior is a memory of its things, not a model of the world: what it makes of a "
-        "name is one model that it has learned by heart, and the runs are held beside that model.\n\n"
-        f"Two judges look at each result from {SIDES} sides at 192 pixels. The *photograph judge* is an ImageNet "
-        "classifier that others trained on photographs; it is strict with renders, so the true models' share stands "
-        "beside. The *own judge* is the photo prior's image encoder, which learned from renders of these very models "
-        "and is kind.\n\n"
+        f"{len(runs)} runs. The prior is a memory of its training objects, not a model of the world: a name reproduces "
+        "one 3D model that was memorised, and the results are compared with that model (the truth).\n\n"
+        f"Two classifiers judge every result from {SIDES} sides at 192 pixels. The *photograph judge* is an ImageNet "
+        "classifier that others trained on photographs. It is strict with renders, so its accuracy on renders of the "
+        "true models is given for comparison. The *own judge* is the image encoder of the photo prior, which was "
+        "trained on renders of these models and is lenient.\n\n"
         f"{_photo_lines(verdicts)}"
-        f"- own judge, named rightly by most sides: **{percent([v.named for v in runs])}**\n"
-        f"- a second front, seen at the back (Janus): **{percent(second_fronts(verdicts))}**, among things whose true "
-        "front and back it tells apart\n\n"
+        f"- own judge, right for most sides: **{percent([v.named for v in runs])}**\n"
+        f"- a second front at the back (Janus problem): **{percent(second_fronts(verdicts))}**, among objects whose "
+        "true front and back the own judge distinguishes\n\n"
         f"What is bad: {' '.join(bad)}\n\n"
         "![plain prompts](quality/plain.png)\n\n![coloured prompts](quality/coloured.png)\n\n"
-        "Rows: prompts in the table's order. Columns: front, left, back and right of the truth, of a sample of the "
-        "prior, of each seed's run, and of the GLB of the first seed's, unlit.\n\n"
-        "| prompt | own judge: seen as, and on how many sides, per seed | photograph judge, truth: first/five, % | "
-        "runs | PSNR against the truth, dB | overlap of silhouettes |\n|---|---|---|---|---|---|\n"
+        "Rows: prompts in the order of the table. Columns: front, left, back and right of the truth, of a sample of "
+        "the prior, of the run of each seed, and of the unlit GLB of the first seed.\n\n"
+        "| prompt | own judge: class and number of sides, per seed | photograph judge, truth: first/five, % | "
+        "runs | PSNR to the truth, dB | silhouette overlap |\n|---|---|---|---|---|---|\n"
         + "".join(_row(subject, verdicts) for subject in subjects)
     )
 
