@@ -95,9 +95,11 @@ def test_the_page_says_what_is_bad() -> None:
         verdict("seed 1", top=0.0, named=False),
     ]
     page = quality_report.page([CHAIR, SNOWMAN], verdicts)
-    assert "named rightly by most sides: **50 % of 2**" in page
-    assert "Named wrongly: a red chair (seed 1: stool)." in page
-    assert "five guesses: a red chair." in page and "times **0.00**" in page
+    assert "right for most sides: **50 % of 2**" in page
+    assert "Classified wrongly by the own judge: a red chair (seed 1: stool)." in page
+    assert "first five: a red chair." in page and "relative to the truth **0.00**" in page
+    assert "Lowest silhouette overlap of a mesh" not in page
+    assert "overlap of a mesh: 0.90 (a red chair)." in quality_report.page([CHAIR], [*verdicts, verdict("mesh")])
     assert "| a red chair | chair (7/8); stool (7/8) **wrong** | 50/100 | 0/0, 0/0 | 25.0, 25.0 | 0.90, 0.90 |" in page
     assert "| a snowman |  | unknown | unknown |  |  |" in page
     assert "nothing that it knows has finished" in quality_report.page([SNOWMAN], [])
