@@ -69,7 +69,7 @@ class LastingStream:
 def lasting_streams(whatever: bool) -> Iterator[None]:
     """Standard output and error as `LastingStream`s; what their encoding cannot show is replaced."""
     before = sys.stdout, sys.stderr
-    sys.stdout, sys.stderr = (_lasting(stream, whatever) for stream in before)  # type: ignore[assignment]
+    sys.stdout, sys.stderr = (_lasting(stream, whatever) for stream in before)
     try:
         yield
     finally:

@@ -103,7 +103,8 @@ def declared(chosen: Mapping[str, Chosen], lines: Mapping[str, Any]) -> dict[str
     """Declared parameters of the scene's parts that have been translated so far, by part; None where not known."""
     found: dict[str, Specs | None] = {}
     for part in ("geometry", "material", "background"):
-        prefix, values = f"system.{part}.", {}
+        prefix = f"system.{part}."
+        values: dict[str, Any] = {}
         for path, line in lines.items():
             if path.startswith(prefix) and path != f"{prefix}type":
                 values = overlay(values, _nested(path.removeprefix(prefix).split("."), line.value))

@@ -21,7 +21,8 @@ def first_order(fast: Callable[..., Tensors], exact: Callable[..., Tensors], *in
     Both map the same tensors to the same tuple of tensors. Nothing but the inputs is kept for the backward pass, which
     evaluates the function again.
     """
-    return _FirstOrder.apply(fast, exact, *inputs)
+    outputs: Tensors = _FirstOrder.apply(fast, exact, *inputs)
+    return outputs
 
 
 def in_chunks(function: Callable[..., Tensors], points: Tensor, *inputs: Tensor) -> Tensors:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
@@ -20,14 +20,14 @@ SMALLEST_SQUARED_RADIUS = 1e-12
 
 class _TruncatedExp(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, raw: Tensor) -> Tensor:
+    def forward(ctx: Any, raw: Tensor) -> Tensor:
         value = raw.exp()
         ctx.save_for_backward(value)
         return value
 
     @staticmethod
-    def backward(ctx, gradient: Tensor) -> Tensor:
-        (value,) = ctx.saved_tensors
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        value: Tensor = ctx.saved_tensors[0]
         return gradient * value.clamp(max=math.exp(MAX_EXPONENT))
 
 
@@ -38,7 +38,8 @@ def truncated_exp(raw: Float[Tensor, "*S"]) -> Float[Tensor, "*S"]:
     (`network_to_density_derivative`, nerf_device.cuh), which bounds the exponent to [-15, 15]; the lower bound is left
     out here, since it would push up densities that are already zero.
     """
-    return _TruncatedExp.apply(raw)
+    density: Tensor = _TruncatedExp.apply(raw)
+    return density
 
 
 def activate_density(raw: Float[Tensor, "*S"], activation: DensityActivation) -> Float[Tensor, "*S"]:

@@ -75,7 +75,7 @@ def clip_gradient(gradient: Float[Tensor, "B C H W"], limit: float, by: ClipBy =
     """Each element cut to [-limit, limit], or each view scaled so that its L2 norm is at most `limit`."""
     if by == "value":
         return gradient.clamp(-limit, limit)
-    norm = gradient.flatten(1).norm(dim=1)[:, None, None, None]
+    norm: Tensor = gradient.flatten(1).norm(dim=1)[:, None, None, None]
     return gradient * (limit / norm.clamp_min(limit))
 
 
@@ -123,7 +123,8 @@ def sds_loss(
         target = (latents - gradient).detach()
         return 0.5 * torch.nn.functional.mse_loss(latents, target, reduction="sum") / views
     if form == "function":
-        return _SpecifyGradient.apply(latents, gradient / views)
+        loss: Tensor = _SpecifyGradient.apply(latents, gradient / views)
+        return loss
     return (gradient * latents).sum() / views
 
 

@@ -33,6 +33,8 @@ class ReadBack:
 def read_mesh(path: Path) -> ReadBack:
     """Load a file with trimesh, exactly as it is written: nothing is merged or repaired."""
     loaded = trimesh.load(path, force="mesh", process=False)
+    if not isinstance(loaded, trimesh.Trimesh):
+        raise ExportError(f"{path.name} was written but reads back as {type(loaded).__name__}, which is no mesh.")
     vertices = from_file_axes(torch.tensor(np.asarray(loaded.vertices), dtype=torch.float32), path)
     faces = torch.tensor(np.asarray(loaded.faces), dtype=torch.int64)
     uv = getattr(loaded.visual, "uv", None)

@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
 import torch
-from diffusers import ConfigMixin, DDPMScheduler, ModelMixin, UNet2DModel
-from diffusers.configuration_utils import register_to_config
+from diffusers.configuration_utils import ConfigMixin, register_to_config
+from diffusers.models import UNet2DModel
+from diffusers.models.modeling_utils import ModelMixin
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionOutput
+from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 from jaxtyping import Float, Int, Num
 from torch import Tensor, nn
 
@@ -113,15 +115,15 @@ class CameraUNet(ModelMixin, ConfigMixin):
 
     def recall(self, text: Float[Tensor, "B N E"]) -> Recalled:
         """The thing that a text most likely means and its colour, or what was recognised in a photo."""
-        if self.config.told == "photo":
-            return recalled_of(text[:, -1].float(), self.config.things)
+        if self.config["told"] == "photo":
+            return recalled_of(text[:, -1].float(), self.config["things"])
         last = text[:, -1].to(self.recall_thing.weight.dtype)
         *paint, painted = torch.sigmoid(self.recall_paint(last).float()).unbind(dim=1)
         return Recalled(self.recall_thing(last).argmax(dim=1), torch.stack(paint, dim=1), painted)
 
     def draw(self, recalled: Recalled, camera: Float[Tensor, "B 17"]) -> Drawing:
         """The recalled things as the cameras see them."""
-        side = self.config.sample_size * self.factor
+        side = self.config["sample_size"] * self.factor
         views = cameras_of(camera.float(), side)
         return self.memory.draw(recalled.thing, views.rays(), recalled.paint, recalled.painted, recalled.placement)
 
@@ -152,7 +154,7 @@ class CameraUNet(ModelMixin, ConfigMixin):
         return_dict: bool = True,
     ) -> UNet2DConditionOutput | tuple[Tensor]:
         """The velocity of noisy latents; `timestep_cond` and what follows it are read by no part of this network."""
-        sample = sample[:, : self.config.out_channels]
+        sample = sample[:, : self.config["out_channels"]]
         times = torch.as_tensor(timestep, device=sample.device).expand(len(sample))
         camera = front_camera(sample.device).expand(len(sample), -1) if class_labels is None else class_labels
         recalled = self.recall(encoder_hidden_states)
@@ -168,10 +170,10 @@ class CameraUNet(ModelMixin, ConfigMixin):
         """The clean latents: the posterior mean about the draft, and what the network adds to it."""
         alpha_bar = self.alpha_bar(times)
         draft = self.draft(sample, alpha_bar, drawing)
-        deviation = torch.where(recalled.thing == NOTHING, PAGE_DEVIATION, self.config.draft_deviation)
+        deviation = torch.where(recalled.thing == NOTHING, PAGE_DEVIATION, self.config["draft_deviation"])
         mean = gaussian_posterior_mean(sample, draft, deviation, alpha_bar)
         told = torch.cat([sample, draft], dim=1).to(self.refine.dtype)
-        added = self.refine(told, times, return_dict=False)[0].float()
+        added: Tensor = self.refine(told, times, return_dict=False)[0].float()
         share = alpha_bar.sqrt() * clean_deviation(alpha_bar, deviation)  # where all is noise, the draft is all
         return mean + share[:, None, None, None] * added
 
@@ -179,9 +181,11 @@ class CameraUNet(ModelMixin, ConfigMixin):
 def zero_snr_alpha_bars() -> Float[Tensor, "T"]:
     """abar of Stable Diffusion's betas, rescaled to end in nothing but noise (Lin et al. 2023, arXiv:2305.08891)."""
     first, last = BETAS
-    return DDPMScheduler(
+    schedule = DDPMScheduler(
         beta_start=first, beta_end=last, beta_schedule="scaled_linear", rescale_betas_zero_snr=True
-    ).alphas_cumprod
+    )
+    alpha_bars: Tensor = schedule.alphas_cumprod
+    return alpha_bars
 
 
 def recalled_of(numbers: Float[Tensor, "B N"], things: int) -> Recalled:

@@ -24,7 +24,8 @@ def scaled_backward(
     sec. 3.2), for each view and without waiting for the device.
     """
     scale: list[Tensor] = []
-    return _ScaleUp.apply(network(_ScaleDown.apply(inputs, scale)), scale)
+    outputs: Tensor = _ScaleUp.apply(network(_ScaleDown.apply(inputs, scale)), scale)
+    return outputs
 
 
 class _ScaleUp(torch.autograd.Function):

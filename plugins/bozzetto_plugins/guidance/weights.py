@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, TypeVar, cast
 
 import torch
 from diffusers.utils import logging as diffusers_logging
@@ -16,7 +17,9 @@ from bozzetto.errors import ModelError, UserError
 from bozzetto.model_faults import check_header
 from bozzetto.model_folder import variant_of, weights_in
 
-__all__ = ["reading", "require_size", "require_whole", "variant_of", "without_bars"]
+__all__ = ["load_with_info", "reading", "require_size", "require_whole", "variant_of", "without_bars"]
+
+Network = TypeVar("Network", bound=nn.Module)
 
 MOST_OVER = 2
 """Times as many weights as its files hold may a network's settings describe: some layouts share or pack them."""
@@ -46,6 +49,15 @@ def reading(what: str, path: Path) -> Iterator[None]:
         ) from error
 
 
+def load_with_info(model: type[Network], path: Path, dtype: torch.dtype) -> tuple[Network, dict[str, Any]]:
+    """A network of transformers with the weights of a folder, and what the library says of loading them."""
+    load: Callable[..., tuple[Network, dict[str, Any]]] = cast(Any, model).from_pretrained
+    return load(
+        path, dtype=dtype, variant=variant_of(path), use_safetensors=True, local_files_only=True,
+        output_loading_info=True,
+    )  # fmt: skip
+
+
 def require_size(make: Callable[[], nn.Module], path: Path) -> None:
     """Raises ValueError if settings describe a network far larger than its weights, before memory is taken for it.
 
@@ -60,7 +72,7 @@ def require_size(make: Callable[[], nn.Module], path: Path) -> None:
         raise ValueError(f"config.json describes {described:,} weights, and the files hold {held:,}")
 
 
-def require_whole(loaded: Mapping[str, object], what: str, path: Path) -> None:
+def require_whole(loaded: Mapping[str, Any], what: str, path: Path) -> None:
     """Raises `ModelError` if a network was given less than all of its weights, by what its library says of loading."""
     for key, verb in (("missing_keys", "lacks"), ("mismatched_keys", "has in another shape")):
         names = sorted(str(item if isinstance(item, str) else item[0]) for item in loaded.get(key) or ())

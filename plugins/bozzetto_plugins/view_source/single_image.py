@@ -34,14 +34,14 @@ class SingleImage:
 
     def reference(self, device: torch.device) -> Reference:
         """The photo and its camera."""
-        return to_device(
-            Reference(self.image, self.mask, self._cameras(*self.mask.shape[:2], device), self.depth, self.normal),
-            device,
-        )
+        height, width, _ = self.mask.shape
+        camera = self._cameras(height, width, device)
+        return to_device(Reference(self.image, self.mask, camera, self.depth, self.normal), device)
 
     def sample(self, step: int, generator: torch.Generator) -> Cameras:
         """The photo's camera at the resolution of the step; nothing is drawn."""
-        return self._cameras(*self.config.size_at(step), generator.device)
+        height, width = self.config.size_at(step)
+        return self._cameras(height, width, generator.device)
 
     def eval_cameras(self, count: int, device: torch.device) -> Cameras:
         """`count` cameras evenly around the object, as far away as the photo's, azimuth 0 first."""
