@@ -82,9 +82,9 @@ class CameraUNet(ModelMixin, ConfigMixin):
         time_cond_proj_dim: there is none, which diffusers' pipelines ask.
     """
 
-    config_name = "config.json"
+    config_name = "config.json"  # type: ignore[assignment] # None stands in its place in diffusers
 
-    @register_to_config
+    @register_to_config  # type: ignore[untyped-decorator] # it keeps the signature
     def __init__(
         self,
         in_channels: int = 48, out_channels: int = 48, sample_size: int = 32, cross_attention_dim: int = 128,

@@ -39,9 +39,9 @@ class PatchCodec(ModelMixin, ConfigMixin):
     `block_out_channels` only says the factor, as diffusers reads it: two to the power of its length less one.
     """
 
-    config_name = "config.json"
+    config_name = "config.json"  # type: ignore[assignment] # None stands in its place in diffusers
 
-    @register_to_config
+    @register_to_config  # type: ignore[untyped-decorator] # it keeps the signature
     def __init__(
         self, latent_channels: int = 48, block_out_channels: Sequence[int] = (48, 48, 48), scaling_factor: float = 1.0
     ) -> None:
