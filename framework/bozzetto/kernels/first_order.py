@@ -21,8 +21,8 @@ def first_order(fast: Callable[..., Tensors], exact: Callable[..., Tensors], *in
     Both map the same tensors to the same tuple of tensors. Nothing but the inputs is kept for the backward pass, which
     evaluates the function again.
     """
-    outputs: Tensors = _FirstOrder.apply(fast, exact, *inputs)
-    return outputs
+    apply: Callable[..., Tensors] = _FirstOrder.apply  # not annotated in torch
+    return apply(fast, exact, *inputs)
 
 
 def in_chunks(function: Callable[..., Tensors], points: Tensor, *inputs: Tensor) -> Tensors:

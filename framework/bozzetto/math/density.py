@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any, Literal
 
 import torch
@@ -38,8 +39,8 @@ def truncated_exp(raw: Float[Tensor, "*S"]) -> Float[Tensor, "*S"]:
     (`network_to_density_derivative`, nerf_device.cuh), which bounds the exponent to [-15, 15]; the lower bound is left
     out here, since it would push up densities that are already zero.
     """
-    density: Tensor = _TruncatedExp.apply(raw)
-    return density
+    apply: Callable[[Tensor], Tensor] = _TruncatedExp.apply  # not annotated in torch
+    return apply(raw)
 
 
 def activate_density(raw: Float[Tensor, "*S"], activation: DensityActivation) -> Float[Tensor, "*S"]:

@@ -6,6 +6,7 @@ Letters: x0 a clean latent, eps unit Gaussian noise, abar the cumulative product
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Literal
 
 import torch
@@ -123,8 +124,8 @@ def sds_loss(
         target = (latents - gradient).detach()
         return 0.5 * torch.nn.functional.mse_loss(latents, target, reduction="sum") / views
     if form == "function":
-        loss: Tensor = _SpecifyGradient.apply(latents, gradient / views)
-        return loss
+        apply: Callable[[Tensor, Tensor], Tensor] = _SpecifyGradient.apply  # not annotated in torch
+        return apply(latents, gradient / views)
     return (gradient * latents).sum() / views
 
 

@@ -157,7 +157,8 @@ class _Part(Protocol):
 
 def _networks(in_channels: int, latent_channels: int, vae_levels: int, latent_size: int) -> tuple[_Part, _Part]:
     """A denoiser and an autoencoder of diffusers."""
-    from diffusers.models import AutoencoderKL, UNet2DConditionModel
+    from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+    from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 
     unet = UNet2DConditionModel(
         sample_size=latent_size,

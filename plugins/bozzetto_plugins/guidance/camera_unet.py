@@ -8,8 +8,8 @@ from typing import Any, Literal, NamedTuple
 
 import torch
 from diffusers.configuration_utils import ConfigMixin, register_to_config
-from diffusers.models import UNet2DModel
 from diffusers.models.modeling_utils import ModelMixin
+from diffusers.models.unets.unet_2d import UNet2DModel
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionOutput
 from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 from jaxtyping import Float, Int, Num

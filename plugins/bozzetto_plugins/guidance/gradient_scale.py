@@ -24,8 +24,9 @@ def scaled_backward(
     sec. 3.2), for each view and without waiting for the device.
     """
     scale: list[Tensor] = []
-    outputs: Tensor = _ScaleUp.apply(network(_ScaleDown.apply(inputs, scale)), scale)
-    return outputs
+    up: Callable[[Tensor, list[Tensor]], Tensor] = _ScaleUp.apply  # not annotated in torch
+    down: Callable[[Tensor, list[Tensor]], Tensor] = _ScaleDown.apply
+    return up(network(down(inputs, scale)), scale)
 
 
 class _ScaleUp(torch.autograd.Function):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -50,7 +50,8 @@ def hash_encode(points: Float[Tensor, "N 3"], table: Float[Tensor, "P F"], spec:
     encoding = _encoding(spec) if usable else None
     if encoding is None:
         return hash_reference.hash_encode(points, table, spec)
-    parameters = {"params": pack_table(_DifferentiableOnce.apply(table))}
+    once: Callable[[Tensor], Tensor] = _DifferentiableOnce.apply  # not annotated in torch
+    parameters = {"params": pack_table(once(table))}
     encoded: Tensor = functional_call(encoding, parameters, (points.clamp(0.0, 1.0),))
     return encoded[:, : spec.feature_count]
 
