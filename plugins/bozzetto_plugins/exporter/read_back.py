@@ -43,7 +43,7 @@ def read_mesh(path: Path) -> ReadBack:
     if uv is not None and picture is not None:
         texture = torch.from_numpy(np.array(picture.convert("RGB"))).float() / 255.0
         return ReadBack(Mesh(vertices, faces, torch.tensor(np.asarray(uv), dtype=torch.float32), texture))
-    if loaded.visual.kind == "vertex":
+    if isinstance(loaded.visual, trimesh.visual.ColorVisuals) and loaded.visual.kind == "vertex":
         colors = torch.from_numpy(np.array(loaded.visual.vertex_colors[:, :3])).float() / 255.0
         return ReadBack(Mesh(vertices, faces), colors)
     return ReadBack(Mesh(vertices, faces))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -94,7 +94,8 @@ class CameraUNet(ModelMixin, ConfigMixin):
         grid_log2_table_size: int = 13, hidden_width: int = 32, occupancy_cells: int = 32, step_size: float = 0.02,
         draft_deviation: float = 0.05, told: Literal["text", "photo"] = "text", time_cond_proj_dim: None = None,
     ) -> None:  # fmt: skip
-        super().__init__()
+        initialize: Callable[[], None] = super().__init__  # not annotated in diffusers
+        initialize()
         self.factor = math.isqrt(out_channels // 3)
         spec = GridSpec.up_to(
             grid_finest_resolution, levels=grid_levels, features=grid_features, log2_table_size=grid_log2_table_size,

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import cast
 
 import torch
 from jaxtyping import Float
@@ -85,12 +86,11 @@ class ClipText:
             require_size(lambda: CLIPTextModel(CLIPTextConfig.from_pretrained(path)), path)
             encoder, loaded = load_with_info(CLIPTextModel, path, self.dtype)
         require_whole(loaded, "The text encoder", path)
-        frozen: nn.Module = encoder.requires_grad_(False).eval()
-        return frozen.to(self.device)
+        return encoder.requires_grad_(False).eval().to(self.device)
 
     def _warn_if_cut(self, text: str) -> None:
         tokens = self.tokenizer(text, verbose=False).input_ids[1:-1]
         room = self.length - 2
         if len(tokens) > room:
-            lost = self.tokenizer.decode(tokens[room:]).strip()
-            log.warning("The prompt is longer than %d tokens. The model does not see: %r", room, lost)
+            lost = cast(str, self.tokenizer.decode(tokens[room:]))  # a list for several texts
+            log.warning("The prompt is longer than %d tokens. The model does not see: %r", room, lost.strip())

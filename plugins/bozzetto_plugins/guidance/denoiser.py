@@ -214,4 +214,5 @@ def _scheduler(path: Path) -> DDPMScheduler:
     known = inspect.signature(DDPMScheduler.__init__).parameters
     with reading("The noise schedule", path):
         values = read_settings(path)
-        return DDPMScheduler(**{key: value for key, value in values.items() if key in known})
+        schedule: DDPMScheduler = DDPMScheduler(**{key: value for key, value in values.items() if key in known})
+        return schedule

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -45,7 +45,8 @@ class PatchCodec(ModelMixin, ConfigMixin):
     def __init__(
         self, latent_channels: int = 48, block_out_channels: Sequence[int] = (48, 48, 48), scaling_factor: float = 1.0
     ) -> None:
-        super().__init__()
+        initialize: Callable[[], None] = super().__init__  # not annotated in diffusers
+        initialize()
         self.factor = 2 ** (len(block_out_channels) - 1)
         if latent_channels != 3 * self.factor**2:
             raise ValueError(f"latent_channels: must be {3 * self.factor**2} for a factor of {self.factor}")

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 import torch
 from diffusers.utils import logging as diffusers_logging
@@ -19,7 +19,6 @@ from bozzetto.model_folder import variant_of, weights_in
 
 __all__ = ["load_with_info", "reading", "require_size", "require_whole", "variant_of", "without_bars"]
 
-Network = TypeVar("Network", bound=nn.Module)
 
 MOST_OVER = 2
 """Times as many weights as its files hold may a network's settings describe: some layouts share or pack them."""
@@ -49,9 +48,9 @@ def reading(what: str, path: Path) -> Iterator[None]:
         ) from error
 
 
-def load_with_info(model: type[Network], path: Path, dtype: torch.dtype) -> tuple[Network, dict[str, Any]]:
+def load_with_info(model: type[nn.Module], path: Path, dtype: torch.dtype) -> tuple[nn.Module, dict[str, Any]]:
     """A network of transformers with the weights of a folder, and what the library says of loading them."""
-    load: Callable[..., tuple[Network, dict[str, Any]]] = cast(Any, model).from_pretrained
+    load: Callable[..., tuple[nn.Module, dict[str, Any]]] = cast(Any, model).from_pretrained
     return load(
         path, dtype=dtype, variant=variant_of(path), use_safetensors=True, local_files_only=True,
         output_loading_info=True,
