@@ -1,8 +1,8 @@
-"""Converts every threestudio recipe below some folders, checks each, and trains two steps with the bundled priors.
+"""Convert every threestudio recipe below some folders, check each, and train two steps with the bundled priors.
 
     python tools/convert_all.py FOLDER... [--train] [--photo photo.png] [--only TEXT]
 
-A table, then counts. Exits with 1 if a recipe does not convert, or one that `check` accepts does not train.
+Prints a table, then counts. Exits with 1 if a recipe does not convert, or one that `check` accepts does not train.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from bozzetto.cli import main as bozzetto
 
 PHOTO = Path(__file__).parents[1] / "configs" / "photos" / "hamburger.png"
 MESH = "v -0.4 -0.4 -0.4\nv 0.4 -0.4 -0.4\nv 0 0.4 -0.4\nv 0 0 0.4\nf 1 3 2\nf 1 2 4\nf 2 3 4\nf 3 1 4\n"
-"""A tetrahedron in place of a mesh that a recipe names and nobody has."""
+"""Tetrahedron that replaces meshes which a recipe names and which are not available."""
 SIZES = {"views.height": 16, "views.width": 16, "views.eval_height": 16, "views.eval_width": 16, "views.batch_size": 1}
 
 
 @dataclass(frozen=True)
 class Result:
-    """The outcome of one recipe."""
+    """Outcome of one recipe."""
 
     path: Path
     converted: str
@@ -43,7 +43,7 @@ class Result:
 
 
 def recipes(folders: list[Path]) -> Iterator[Path]:
-    """Every file that looks like a recipe of theirs, each content once."""
+    """Yield every file that looks like a threestudio recipe, without duplicates."""
     seen = set()
     for path in sorted(path for folder in folders for path in folder.rglob("*.y*ml")):
         text = path.read_bytes()
@@ -59,18 +59,18 @@ def recipes(folders: list[Path]) -> Iterator[Path]:
 
 
 def call(*words: str) -> tuple[int, str]:
-    """One command: its exit code, and all it said."""
+    """Run one command; return its exit code and its output."""
     said = io.StringIO()
     with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
         try:
             code = bozzetto(list(words))
-        except Exception as error:  # what this tool is there to find
+        except Exception as error:  # errors that this tool is meant to find
             return 99, f"{type(error).__name__}: {error}"
     return code, said.getvalue().strip()
 
 
 def given(values: dict, photo: Path, folder: Path) -> list[str]:
-    """Overrides for what a recipe leaves to its user, and for files of theirs that are not here."""
+    """Return overrides for required user inputs, and for referenced files that are not available."""
     words = [f"image={photo}"] if "image" in values else []
     words += ["prompt=a red chair"] if values.get("prompt") == "???" or "image" in values else []
     mesh = folder / "mesh.obj"
@@ -90,7 +90,7 @@ def given(values: dict, photo: Path, folder: Path) -> list[str]:
 
 
 def stages(values: dict) -> Iterator[tuple[str, dict]]:
-    """The system of each stage, behind the prefix of its keys."""
+    """Yield the key prefix and the system of each stage."""
     if "system" in values:
         yield "", values["system"]
     for name, stage in values.get("stages", {}).items():
@@ -98,7 +98,7 @@ def stages(values: dict) -> Iterator[tuple[str, dict]]:
 
 
 def small(values: dict) -> list[str]:
-    """Overrides that make two steps quick."""
+    """Return overrides that make two steps fast."""
     words = ["export=null", "trainer.image_every=0"]
     for name, stage in stages(values):
         words += [f"{name}trainer.steps=2", f"{name}trainer.image_every=0"]
@@ -113,7 +113,7 @@ def small(values: dict) -> list[str]:
 
 
 def try_one(path: Path, folder: Path, photo: Path, train: bool) -> Result:
-    """Convert, check, train."""
+    """Convert, check and train one recipe."""
     started, ours = time.monotonic(), folder / "new" / "ours.yaml"
     code, said = call("convert", str(path), "-o", str(ours))
     if code:
@@ -131,7 +131,7 @@ def try_one(path: Path, folder: Path, photo: Path, train: bool) -> Result:
 
 
 def short(text: str) -> str:
-    """The last error of a text on one line."""
+    """Return the last error of an output on one line."""
     lines = [line[line.index("error:") :] for line in text.splitlines() if "error:" in line] or text.splitlines()[-1:]
     return (lines or [""])[0][:150]
 

@@ -1,11 +1,11 @@
-"""Turn an original Zero123 checkpoint (105000.ckpt, zero123-xl.ckpt, stable_zero123.ckpt) into a folder of safetensors.
+"""Convert an original Zero123 checkpoint (105000.ckpt, zero123-xl.ckpt, stable_zero123.ckpt) to a safetensors folder.
 
     python tools/convert_zero123.py zero123-xl.ckpt weights/zero123-xl
     python launch.py --config configs/zero123.yaml --profile cuda system.tasks.random.guidance.model=weights/zero123-xl
 
-Give the folder of Stable Zero123 a name with "stable" in it: its poses follow another convention. The checkpoint is
-read without running code from it (`torch.load` with `weights_only`). If that is refused because the file also holds
-objects of its training program, name their types with --allow after you have made sure what they are.
+The folder name of Stable Zero123 must contain "stable": its poses follow another convention. The checkpoint is read
+without executing code from it (`torch.load` with `weights_only`). If that fails because the file also contains objects
+of its training program, list their types with --allow after checking what they are.
 """
 
 from __future__ import annotations
@@ -35,17 +35,17 @@ RENAMED = {
     "mlp.c_proj": "mlp.fc2",
     "attn.out_proj": "self_attn.out_proj",
 }
-"""Parts of a layer of CLIP's vision tower: the original's name, and that of transformers."""
+"""Layer parts of CLIP's vision tower: original name to name in transformers."""
 
 
 def read_checkpoint(path: Path, allowed: list[str]) -> dict[str, Tensor]:
-    """The tensors of a checkpoint.
+    """Load the tensors of a checkpoint.
 
     Args:
-        allowed: `module.Type` of objects that may be made while reading.
+        allowed: `module.Type` of objects that may be created while reading.
 
     Raises:
-        SystemExit: the file holds something else; says what.
+        SystemExit: the file contains other objects; names them.
     """
     types = [getattr(importlib.import_module(name.rpartition(".")[0]), name.rpartition(".")[2]) for name in allowed]
     try:
@@ -57,7 +57,7 @@ def read_checkpoint(path: Path, allowed: list[str]) -> dict[str, Tensor]:
 
 
 def vision_weights(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """CLIP's vision tower under the names that transformers uses; `state` has the original's, without prefix."""
+    """Rename the weights of CLIP's vision tower to those of transformers; `state` has original names without prefix."""
     found = {
         "vision_model.embeddings.class_embedding": state["class_embedding"],
         "vision_model.embeddings.patch_embedding.weight": state["conv1.weight"],
@@ -83,7 +83,7 @@ def vision_weights(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def vision_config(state: Mapping[str, Tensor]) -> CLIPVisionConfig:
-    """The sizes of a vision tower, told by its weights; its heads are 64 wide."""
+    """Derive the config of a vision tower from its weights, assuming attention heads of width 64."""
     width, patch = state["conv1.weight"].shape[0], state["conv1.weight"].shape[-1]
     layers = {name.split(".")[2] for name in state if name.startswith("transformer.resblocks.")}
     return CLIPVisionConfig(
@@ -98,7 +98,7 @@ def vision_config(state: Mapping[str, Tensor]) -> CLIPVisionConfig:
 
 
 def build_unet(state: dict[str, Tensor]) -> UNet2DConditionModel:
-    """Stable Diffusion 1.x's denoiser with 8 input channels; its moving averages where the file has them."""
+    """Build Stable Diffusion 1.x's denoiser with 8 input channels, with EMA weights if the file has them."""
     unet = UNet2DConditionModel(sample_size=IMAGE_SIZE // 8, in_channels=8, cross_attention_dim=768)
     averaged = any(name.startswith("model_ema.") for name in state)
     unet.load_state_dict(convert_ldm_unet_checkpoint(state, dict(unet.config), extract_ema=averaged))
@@ -106,7 +106,7 @@ def build_unet(state: dict[str, Tensor]) -> UNet2DConditionModel:
 
 
 def build_vae(state: dict[str, Tensor]) -> AutoencoderKL:
-    """Stable Diffusion 1.x's autoencoder."""
+    """Build Stable Diffusion 1.x's autoencoder."""
     vae = AutoencoderKL(
         down_block_types=("DownEncoderBlock2D",) * 4, up_block_types=("UpDecoderBlock2D",) * 4,
         block_out_channels=(128, 256, 512, 512), layers_per_block=2, latent_channels=4, sample_size=IMAGE_SIZE,
@@ -116,7 +116,7 @@ def build_vae(state: dict[str, Tensor]) -> AutoencoderKL:
 
 
 def build_image_encoder(state: dict[str, Tensor]) -> CLIPVisionModelWithProjection:
-    """CLIP's vision tower."""
+    """Build CLIP's vision tower."""
     visual = {name.removeprefix(VISION): value for name, value in state.items() if name.startswith(VISION)}
     encoder = CLIPVisionModelWithProjection(vision_config(visual))
     encoder.load_state_dict(vision_weights(visual), strict=False)  # position ids may be a buffer
@@ -124,7 +124,7 @@ def build_image_encoder(state: dict[str, Tensor]) -> CLIPVisionModelWithProjecti
 
 
 def write(folder: Path, state: dict[str, Tensor]) -> None:
-    """All parts in half precision, whole or not at all."""
+    """Write all parts in half precision, atomically."""
     fresh = folder.with_name(f".{folder.name}-new")
     shutil.rmtree(fresh, ignore_errors=True)
     for name, build in (("unet", build_unet), ("vae", build_vae), ("image_encoder", build_image_encoder)):

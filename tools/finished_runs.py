@@ -1,4 +1,4 @@
-"""Scenes of finished runs, from their folders, and pictures of them and of their meshes."""
+"""Loading and rendering of finished runs and of their exported meshes."""
 
 from __future__ import annotations
 
@@ -22,32 +22,32 @@ from bozzetto_plugins.exporter.verify import draw
 
 
 def installed() -> Registry:
-    """All installed components."""
+    """Return the registry of all installed components."""
     return Registry.discover(installed_sources(os.environ))
 
 
 def load_run(folder: RunFolder, registry: Registry) -> tuple[Recipe, Scene]:
-    """The recipe of a run and its last scene, on the CPU."""
+    """Return the recipe of a run and its final scene, on the CPU."""
     recipe = load_recipe(folder.recipe_file, registry, [], folder.profile, hardware.detect())
     return recipe, load_scene(recipe, registry, folder, torch.device("cpu"))
 
 
 def evaluation_cameras(scene: Scene, count: int, size: int) -> Cameras:
-    """The scene's own cameras for showing it, with square pictures of `size` pixels."""
+    """Return the scene's evaluation cameras with square images of `size` pixels."""
     return replace(scene.views.eval_cameras(count, scene.device), height=size, width=size)
 
 
 @torch.no_grad()
 def look(scene: Scene, cameras: Cameras) -> Rendered:
-    """A scene as it is shown, over the white of an evaluation."""
+    """Render a scene with its evaluation shading and its own background."""
     shading = scene.material.eval_shading(cameras)
     return scene.renderer(cameras, scene.geometry, scene.material, scene.background, shading)
 
 
 def look_at_mesh(folder: RunFolder, cameras: Cameras) -> Float[Tensor, "V 4 S S"] | None:
-    """The exported GLB, unlit, in [0, 1] and multiplied by opacity, which follows; None if there is none.
+    """Render the exported GLB unlit: RGB in [0, 1] multiplied by opacity, then opacity; None if it does not exist.
 
-    It is in world units where `export.mesh` neither moves nor scales it, as by default.
+    The mesh is in world units if `export.mesh` neither moves nor scales it, as by default.
     """
     path = folder.export / "mesh.glb"
     if not path.exists():

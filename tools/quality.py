@@ -1,12 +1,12 @@
-"""Make objects of 24 prompts with the README's recipe, three seeds each, and let two judges look at them.
+"""Generate objects for 24 prompts with the README's recipe, three seeds each, and judge them with two judges.
 
 python tools/quality.py --data RUN/debian --out RUN/quality
 
-runs what is not finished yet (an interrupted run goes on where it stopped; `--part 0/2` takes every second one, so that
-two processes can share the work), judges all finished runs from eight sides, beside the true models and samples of the
-prior, and writes `docs/quality.md` with its two contact sheets and `verdicts.json`. `--prompts` asks for other things,
-`--prior FOLDER` tries weights other than the bundled ones. Needed besides the framework: what `raster.py` and
-`photo_judge.py` in tools/priors say.
+executes the unfinished runs (an interrupted run is resumed; `--part 0/2` takes every second one, so that two processes
+can share the work), judges all finished runs from eight sides, beside the true models and samples of the prior, and
+writes `docs/quality.md` with its two contact sheets and `verdicts.json`. `--prompts` selects other prompts, `--prior
+FOLDER` uses weights other than the bundled ones. Further requirements are those of `raster.py` and `photo_judge.py` in
+tools/priors.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ PROMPTS = (*map(caption, PLAIN), *(caption(name, color) for name, color in COLOU
 SEEDS = (0, 1, 2)
 RECIPE = ROOT / "configs" / "dreamfusion-sd.yaml"
 SAMPLE_STEPS = 8
-"""Of DDIM."""
+"""Number of DDIM steps of a sample."""
 
 
 @dataclass(frozen=True)
@@ -62,20 +62,20 @@ class Run:
     prompt: str
     seed: int
     mesh: bool
-    """Whether its mesh is exported too."""
+    """True if the mesh is exported, too."""
 
     def home(self, out: Path) -> Path:
-        """Where the run's folder is made."""
+        """Return the folder in which the run folder is created."""
         return out / "runs" / f"{slug(self.prompt)}-{self.seed}"
 
     def folder(self, out: Path) -> RunFolder | None:
-        """The run's folder, if it has been started."""
+        """Return the run folder, or None if the run has not been started."""
         found = sorted(self.home(out).glob("*/*/manifest.json"))
         return RunFolder.existing(found[0].parent) if found else None
 
 
 def subject_of(prompt: str) -> Subject:
-    """The thing that a prompt of the form `a [COLOR] NAME` asks for. Raises SystemExit for another."""
+    """Return the thing that a prompt of the form `a [COLOR] NAME` asks for. Raises SystemExit for other prompts."""
     noun = prompt.removeprefix("an ").removeprefix("a ")
     colors = [None, *(color for color in COLORS if noun.startswith(f"{color} "))]
     for color in colors:
@@ -88,7 +88,7 @@ def subject_of(prompt: str) -> Subject:
 
 
 def make(run: Run, out: Path, overrides: Sequence[str]) -> None:
-    """Run the recipe in a process of its own, unless it is done; failures are told and left."""
+    """Execute the recipe in a separate process unless it has finished; failures are reported and skipped."""
     folder = run.folder(out)
     if folder is not None and is_finished(folder):
         return
@@ -106,13 +106,13 @@ def make(run: Run, out: Path, overrides: Sequence[str]) -> None:
 
 
 def is_finished(folder: RunFolder) -> bool:
-    """Whether every stage the manifest knows has finished, and there is one."""
+    """Return whether the manifest has at least one stage and all stages have finished."""
     stages = folder.manifest["stages"]
     return bool(stages) and all(facts.get("finished") for facts in stages.values())
 
 
 def render(folder: RunFolder, registry: Registry) -> tuple[Float[Tensor, "8 4 S S"], Cameras]:
-    """The scene from eight sides, the front first, in [0, 1] and multiplied by opacity, which follows; cameras."""
+    """Render the scene from eight sides, front first: RGB in [0, 1] times opacity, then opacity; and the cameras."""
     _, scene = load_run(folder, registry)
     cameras = evaluation_cameras(scene, SIDES, SIZE)
     seen = look(scene, cameras)
@@ -123,7 +123,7 @@ def render(folder: RunFolder, registry: Registry) -> tuple[Float[Tensor, "8 4 S 
 def sample(
     sampler: Sampler, prompt: str, cameras: Cameras, truth: Float[Tensor, "8 4 S S"]
 ) -> Float[Tensor, "8 4 S S"]:
-    """What the prior makes of a prompt, with the opacity of the truth: samples have none."""
+    """Sample the prior for a prompt, with the opacity of the ground truth, because samples have none."""
     size = sampler.size
     shown = sampler(prompt, Cameras(cameras.c2w, cameras.fov_y_rad, size, size), SAMPLE_STEPS, seed=0)
     shown = torch.nn.functional.interpolate(shown, (SIZE, SIZE), mode="bilinear", antialias=True)
@@ -131,7 +131,7 @@ def sample(
 
 
 def report(runs: Sequence[Run], subjects: Sequence[Subject], out: Path, docs: Path, data: Path, prior: Path) -> None:
-    """Judge what is finished and write the page, the sheets and `verdicts.json`."""
+    """Judge the finished runs and write the page, the contact sheets and `verdicts.json`."""
     registry = installed()
     judges, truth, sampler = Judges(OwnJudge.load(), PhotoJudge.load()), Truth(data, SIZE), Sampler(prior)
     pictures: dict[tuple[str, str], Tensor] = {}

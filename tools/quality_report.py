@@ -1,4 +1,4 @@
-"""What judges say of finished runs, and the page and sheets that show it."""
+"""Verdicts of judges on finished runs, and the page and contact sheets that present them."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ from truth import over_white, psnr
 SIDES = 8
 BACK = SIDES // 2
 TILE = 96
-"""Pixels of a picture on the sheets."""
+"""Side of a tile on the contact sheets, pixels."""
 SHOWN = slice(0, SIDES, 2)
-"""Of the sides: front, left, back, right."""
+"""Indices of the sides shown: front, left, back, right."""
 
 
 @dataclass(frozen=True)
 class Subject:
-    """What a prompt asks for."""
+    """Requested object of a prompt."""
 
     prompt: str
     name: str
-    """Of `objects.THINGS`."""
+    """Name in `objects.THINGS`."""
     phrase: str
-    """Of the piece that it means."""
+    """Phrase of the requested piece."""
     color: str | None = None
 
 
 @dataclass(frozen=True)
 class Photos:
-    """Shares of the sides whose first, or one of whose first five, ImageNet classes is right."""
+    """Shares of the sides whose top-1 and top-5 ImageNet classes are correct."""
 
     top1: float
     top5: float
@@ -45,28 +45,28 @@ class Photos:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What was seen of one run, of a sample of the prior, or of the truth, from eight sides."""
+    """Verdict on one run, one sample of the prior, or the ground truth, from eight sides."""
 
     prompt: str
     source: str
     """`truth`, `sample`, `seed N` or `mesh`."""
     seen: str
-    """What the own judge sees on most sides, and `votes` on how many."""
+    """Name that the own judge assigns to most sides; `votes` is the number of these sides."""
     votes: int
     named: bool
     front_at_front: bool
     front_at_back: bool
     photos: Photos | None
-    """None: the photograph judge has no class for this name."""
+    """Shares of the photograph judge; None if it has no class for this name."""
     psnr_db: float
-    """Over white, against the truth."""
+    """PSNR over white against the ground truth, dB."""
     overlap: float
-    """Of silhouettes, against the truth: intersection over union, mean over the sides."""
+    """Silhouette IoU against the ground truth, mean over the sides."""
 
 
 @dataclass(frozen=True)
 class Judges:
-    """Both, ready to be asked."""
+    """Both judges, loaded."""
 
     own: OwnJudge
     photo: PhotoJudge
@@ -74,7 +74,7 @@ class Judges:
     def judge(
         self, subject: Subject, source: str, picture: Float[Tensor, "8 4 S S"], truth: Float[Tensor, "8 4 S S"]
     ) -> Verdict:
-        """What is seen in pictures of the object, multiplied by opacity, which follows."""
+        """Judge eight images of the object, RGB multiplied by opacity, followed by opacity."""
         shown, opacity = over_white(picture).clamp(0.0, 1.0), picture[:, 3:].clamp(0.0, 1.0)
         seen: list[Seen] = self.own.look(shown, opacity)
         name, votes = Counter(each.name for each in seen).most_common(1)[0]
@@ -90,18 +90,18 @@ class Judges:
 
 
 def second_fronts(verdicts: Sequence[Verdict]) -> list[bool]:
-    """Of each run, whether its back is taken for a front; only of things whose true sides are told apart."""
+    """Return for each run whether its back is taken for a front, for things whose true sides are distinguished."""
     apart = {v.prompt for v in verdicts if v.source == "truth" and v.front_at_front and not v.front_at_back}
     return [v.front_at_back for v in verdicts if is_run(v) and v.prompt in apart]
 
 
 def is_run(verdict: Verdict) -> bool:
-    """Whether it is of a run."""
+    """Return whether the verdict is on a run."""
     return verdict.source.startswith("seed")
 
 
 def photo_shares(verdicts: Sequence[Verdict]) -> dict[str, Photos]:
-    """Means of the photograph judge's shares over the prompts that it knows: `truth`, `sample`, `runs`, `mesh`."""
+    """Return mean shares of the photograph judge over the prompts it knows: `truth`, `sample`, `runs`, `mesh`."""
     groups: dict[str, list[Photos]] = {"truth": [], "sample": [], "runs": [], "mesh": []}
     for verdict in verdicts:
         if verdict.photos is not None:
@@ -114,7 +114,7 @@ def photo_shares(verdicts: Sequence[Verdict]) -> dict[str, Photos]:
 
 
 def percent(flags: Sequence[bool]) -> str:
-    """Share of true ones, and their number."""
+    """Format the share of true flags, and their number."""
     return f"{100 * sum(flags) / len(flags):.0f} % of {len(flags)}" if flags else "none yet"
 
 
@@ -153,7 +153,7 @@ def _row(subject: Subject, verdicts: Sequence[Verdict]) -> str:
 
 
 def page(subjects: Sequence[Subject], verdicts: Sequence[Verdict]) -> str:
-    """`docs/quality.md`."""
+    """Return the content of `docs/quality.md`."""
     runs = [v for v in verdicts if is_run(v)]
     wrong = sorted({f"{v.prompt} ({v.source}: {v.seen})" for v in runs if not v.named})
     unseen = sorted({v.prompt for v in runs if v.photos is not None and v.photos.top5 == 0.0})
@@ -187,7 +187,7 @@ def page(subjects: Sequence[Subject], verdicts: Sequence[Verdict]) -> str:
 def sheet(
     subjects: Sequence[Subject], sources: Sequence[str], pictures: Mapping[tuple[str, str], Tensor]
 ) -> Float[Tensor, "H W 3"]:
-    """A row per prompt, four sides of each source beside each other, in [0, 1]; white where one is missing."""
+    """Return a contact sheet in [0, 1]: one row per prompt, four sides of each source, white for missing ones."""
     missing, rows = torch.ones(SIDES, 3, TILE, TILE), []
     for subject in subjects:
         found = [pictures.get((subject.prompt, source)) for source in sources]

@@ -1,4 +1,4 @@
-"""Overrides of a run that exists: each acts and is kept, or is refused with the way that works. Imports no torch."""
+"""Overrides of an existing run: each is applied and kept, or rejected with an alternative. Imports no torch."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from bozzetto.stages import stages_from
 State = Literal["fresh", "begun", "finished"]
 
 FREE = ("device", "image", "export", "summary", "plugins")
-"""Keys that act whatever has been trained; `image` repairs the path of a photo that was moved."""
+"""Keys that can be changed whatever has been trained; `image` updates the path of a moved photo."""
 STAYS = ("output", "name")
-"""Keys that say where the run folder is."""
+"""Keys that determine the run folder."""
 OPTIMIZER_STATE = ("type", "betas", "eps", "weight_decay")
-"""Fields of the optimiser that its saved state brings along."""
+"""Optimiser fields that are part of its saved state."""
 PARTS = ("geometry", "material", "background", "renderer")
 EXPORTED = ("system.renderer", "system.material", "system.background")
-"""Parts whose fields an export reads beside the trained parameters."""
+"""Parts whose fields an export reads, besides the trained parameters."""
 
 
 @dataclass(frozen=True)
 class Amended:
-    """The recipe of a run, as it was kept and with overrides."""
+    """Recipe of a run, as kept in its run folder and with overrides."""
 
     kept: Recipe
     recipe: Recipe
@@ -41,13 +41,13 @@ class Amended:
     folder: RunFolder
 
     def require_resumable(self, from_stage: str | None) -> tuple[str, ...]:
-        """Raise `ConfigError` unless every override acts on what is still to be trained or exported.
+        """Raise `ConfigError` unless every override affects what is still to be trained or exported.
 
         Args:
-            from_stage: the stage from which on all is trained again, if any.
+            from_stage: first stage to train again, if any.
 
         Returns:
-            Notices: overrides that some stages, which have finished, do not see.
+            Notices on overrides that do not affect finished stages.
         """
         states = self.states(from_stage)
         self._require_order(states)
@@ -58,7 +58,7 @@ class Amended:
         return tuple(told)
 
     def require_exportable(self) -> None:
-        """Raises `ConfigError` unless every override acts on an export, which trains nothing."""
+        """Raise `ConfigError` unless every override affects an export, which trains nothing."""
         last = self.recipe.stages[-1]
         views = tuple(f"system.tasks.{task.name}.views" for task in last.tasks)
         for item in self.overrides:
@@ -75,7 +75,7 @@ class Amended:
                     raise ConfigError(f"{shlex.quote(item)}: the run has trained another type of {part}.")
 
     def states(self, from_stage: str | None) -> dict[str, State]:
-        """The state of each stage, judged by the steps that the recipe asks for now."""
+        """Return the state of each stage, given the steps that the recipe requests now."""
         again = {stage.name for stage in stages_from(self.recipe.stages, from_stage)} if from_stage else set()
         states: dict[str, State] = {}
         for stage in self.recipe.stages:
@@ -87,7 +87,7 @@ class Amended:
         return states
 
     def _require_order(self, states: Mapping[str, State]) -> None:
-        """A stage that is trained on must not have one after it that has started from it."""
+        """Raise `ConfigError` if a stage to be trained on has a successor that was already initialised from it."""
         for stage, after in zip(self.recipe.stages, self.recipe.stages[1:], strict=False):
             if states[stage.name] != "finished" and states[after.name] != "fresh" and after.inherit:
                 raise ConfigError(
@@ -96,7 +96,7 @@ class Amended:
                 )
 
     def _check(self, item: str, key: str, states: Mapping[str, State]) -> list[str]:
-        """Refuse the override of one key, or tell what it does not reach."""
+        """Reject the override of one key, or return notices on the stages that it does not affect."""
         top, _, rest = key.partition(".")
         if top in FREE or (top in STAYS and self._value("", key, self.kept) == self._value("", key, self.recipe)):
             return []
@@ -124,7 +124,7 @@ class Amended:
         return [f"{key} does not reach stage {name}, which has finished" for name in done]
 
     def _value(self, stage: str, key: str, recipe: Recipe) -> Any:
-        """The value of a key in a stage of a recipe."""
+        """Return the value of a key in a stage of a recipe."""
         if key.partition(".")[0] in ("system", "trainer"):
             return layers.value_at(effective(recipe.values, stage), key)
         if hasattr(recipe, key):
@@ -132,7 +132,7 @@ class Amended:
         return layers.value_at(recipe.values, f"stages.{stage}.{key}" if key else f"stages.{stage}")
 
     def _fixed(self, stage: Stage, key: str) -> str:
-        """The reason that a key is fixed in a stage that has begun; empty if it may change."""
+        """Return why a key cannot change in a stage that has begun; empty if it can."""
         if key == "seed":
             return "the random numbers continue where they stopped, so the seed acts no more in the middle"
         if key.startswith("system.geometry"):
@@ -155,12 +155,12 @@ class Amended:
 
 
 def load_amended(folder: RunFolder, registry: Registry, overrides: Sequence[str], hardware: Accelerator) -> Amended:
-    """Load the recipe that a run folder keeps, without and with overrides.
+    """Load the recipe of a run folder, without and with overrides.
 
-    An override of `image` replaces the photo's old path wherever the recipe has it.
+    An override of `image` replaces the photo's old path everywhere in the recipe.
 
     Raises:
-        UserError: as `load_recipe`; or the manifest is damaged.
+        UserError: as in `load_recipe`; or the manifest is damaged.
     """
     kept = load_recipe(folder.recipe_file, registry, (), folder.profile, hardware)
     recipe = load_recipe(folder.recipe_file, registry, overrides, folder.profile, hardware) if overrides else kept

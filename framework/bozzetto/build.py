@@ -1,4 +1,4 @@
-"""From a checked stage to a system of live components."""
+"""Builds a system of live components from a checked stage."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ def build_system(
     """Build every component of a stage.
 
     Args:
-        folders: where the weights of each guidance lie, by the name the recipe gives them.
-        cache: folder of text embeddings; None: no cache.
-        saved: the weights that will be loaded into it; None: it starts afresh.
+        folders: weight folder of each guidance, by the name in the recipe.
+        cache: folder of cached text embeddings; None: no cache.
+        saved: weights of the checkpoint to be loaded; None for a new stage.
     """
     scene = build_scene(stage, recipe.seed, registry, device, saved)
     processor = make(registry, stage.prompt_processor, recipe.prompt, recipe.negative_prompt)
@@ -62,14 +62,14 @@ def build_system(
 
 
 def make(registry: Registry, component: Component, *arguments: Any) -> Any:
-    """Construct a component: `Class(config, *arguments)`, as its kind's protocol says."""
+    """Construct a component: `Class(config, *arguments)`, as specified by its kind's protocol."""
     return registry.implementation(component.kind, f"{component.entry.dist}/{component.name}")(
         component.config, *arguments
     )
 
 
 def make_geometry(registry: Registry, component: Component, saved: Mapping[str, torch.Tensor] | None) -> Any:
-    """Construct a geometry, from its part of a checkpoint where there is one and the geometry can."""
+    """Construct a geometry, from its part of a checkpoint if there is one and the geometry supports it."""
     kind = registry.implementation(component.kind, f"{component.entry.dist}/{component.name}")
     if saved is None or not issubclass(kind, MadeFromSaved):
         return make(registry, component)
@@ -78,17 +78,17 @@ def make_geometry(registry: Registry, component: Component, saved: Mapping[str, 
 
 
 def weights_of(guidance: Component, folders: Mapping[str, Path]) -> Path | None:
-    """The folder with a guidance's weights; None for one whose config has no field `model`."""
+    """Return the weight folder of a guidance; None if its config has no field `model`."""
     return folders[guidance.model] if guidance.has_model else None
 
 
 def build_scene(
     stage: Stage, seed: int, registry: Registry, device: torch.device, saved: Mapping[str, torch.Tensor] | None = None
 ) -> Scene:
-    """The trainable parts of a stage, freshly initialised from `seed`.
+    """Build the trainable parts of a stage, freshly initialised from `seed`.
 
     Args:
-        saved: the weights of a checkpoint that will be loaded; files that they make needless are not read.
+        saved: weights of the checkpoint to be loaded; files that it replaces are not read.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -107,7 +107,7 @@ def build_scene(
 def build_task(
     task: Task, views: ViewSource, guidance: Guidance | None, condition: Any, registry: Registry, device: torch.device
 ) -> RunningTask:
-    """A task with its losses built."""
+    """Build a task with its losses."""
     terms = []
     for term in task.terms:
         loss = make(registry, term.component) if term.component else None
@@ -118,14 +118,14 @@ def build_task(
 
 
 def report_notices(components: Iterable[object], report: Report) -> None:
-    """Tell what components understood of the files they read, each notice once."""
+    """Report how components interpreted the files they read, each notice once."""
     found = [text for component in components if isinstance(component, HasNotices) for text in component.notices]
     for text in dict.fromkeys(found):
         report(f"notice    {text}")
 
 
 def report_unknown_words(guidance: Guidance, folder: Path, prompt: str, report: Report) -> None:
-    """Tell the user which words of the prompt the prior never learned, and what it did learn."""
+    """Report the words of the prompt unknown to the model, and the words that it knows."""
     unknown, vocabulary = guidance.unknown_words(prompt), Vocabulary.read(folder)
     if unknown and vocabulary is not None:
         report(f"notice    {vocabulary.notice(unknown, folder)}")

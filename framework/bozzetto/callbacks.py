@@ -1,4 +1,4 @@
-"""What happens around the training step: progress, metrics, pictures, checkpoints, observers."""
+"""Training callbacks: progress, metrics, validation images, checkpoints, observers."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def system_of(module: LightningModule) -> System:
 
 
 class Progress(Callback):
-    """A bar with stage, step, steps per second, time left and the newest numbers."""
+    """Progress bar with stage, step, steps per second, time left and the latest metrics."""
 
     def __init__(self, stage: str, steps: int) -> None:
         self.stage, self.steps = stage, steps
@@ -59,7 +59,7 @@ class Progress(Callback):
         self.bar.update(trainer.global_step - self.bar.n)
 
     def on_exception(self, trainer: Trainer, module: LightningModule, exception: BaseException) -> None:
-        self._close()  # what is told next begins a line
+        self._close()  # so that subsequent output starts on a new line
 
     def teardown(self, trainer: Trainer, module: LightningModule, stage: str) -> None:
         self._close()
@@ -71,7 +71,7 @@ class Progress(Callback):
 
 
 class Metrics(Callback):
-    """A CSV row and TensorBoard scalars every `every` steps; both continue after a resume."""
+    """Writes a CSV row and TensorBoard scalars every `every` steps; both continue after a resume."""
 
     def __init__(self, folder: Path, stage: str, every: int) -> None:
         self.file, self.events, self.every = folder / f"{stage}.csv", folder / "tensorboard" / stage, every
@@ -101,7 +101,7 @@ class Metrics(Callback):
 
 
 def append_row(path: Path, row: Mapping[str, float | int]) -> None:
-    """Add a row to a CSV; when a column appears for the first time, rewrite the file with it."""
+    """Append a row to a CSV file; a new column rewrites the file."""
     rows: list[dict[str, Any]] = []
     columns = list(row)
     if path.is_file():
@@ -131,9 +131,9 @@ _COUNT = re.compile("[0-9]{1,18}")
 
 
 def drop_rows_after(path: Path, step: int) -> None:
-    """Forget rows of steps that will be done again: a killed run may have written more than its checkpoint knows.
+    """Remove rows of steps that will be repeated, since a killed run may have logged beyond its checkpoint.
 
-    Rows that are damaged are forgotten too, and a file that has no steps.
+    Damaged rows are removed too, as is a file without steps.
     """
     if not path.is_file():
         return
@@ -156,14 +156,14 @@ def drop_rows_after(path: Path, step: int) -> None:
 
 
 FIRST_PICTURE_S = 2.0
-"""Seconds from the beginning of a run's first step to its first picture, whatever `image_every` says."""
+"""Seconds from the start of a run's first step to its first validation image, whatever `image_every` is."""
 
 
 class Pictures(Callback):
-    """Validation pictures of the scene from around, and what the guidance sees.
+    """Writes validation images around the scene, and debug images of the guidance.
 
     Args:
-        now: a clock in seconds.
+        now: clock in seconds.
     """
 
     def __init__(
@@ -171,7 +171,7 @@ class Pictures(Callback):
     ) -> None:
         self.folder, self.stage, self.config, self.now = folder, stage, config, now
         self.first_due = math.inf
-        """The time at which the first picture is due."""
+        """Time at which the first image is due."""
 
     def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
         if self.config.image_every and not any(self.folder.glob("*-[0-9]*.png")):
@@ -196,14 +196,14 @@ class Pictures(Callback):
 
 @torch.no_grad()
 def render_views(system: System, count: int) -> Rendered:
-    """The scene from `count` cameras around it, as people see it."""
+    """Render the scene from `count` evaluation cameras."""
     cameras = system.scene.views.eval_cameras(count, system.scene.device)
     shading = system.material.eval_shading(cameras)
     return system.renderer(cameras, system.geometry, system.material, system.background, shading, normal=True)
 
 
 def picture_grid(rendered: Rendered) -> torch.Tensor:
-    """Colour above normals above opacity, views side by side: "H W 3" in [0, 1]."""
+    """Arrange colour above normals above opacity, views side by side: "H W 3" in [0, 1]."""
     rows = [rendered.image[..., :3], rendered.opacity.expand(-1, -1, -1, 3)]
     if rendered.normal is not None:
         rows.insert(1, 0.5 * (rendered.normal + 1.0) * rendered.opacity + (1.0 - rendered.opacity))
@@ -217,7 +217,7 @@ def save_picture(path: Path, image: torch.Tensor) -> None:
 
 
 class Interrupted(Exception):
-    """The user or the system stopped the run at a step boundary; its state is saved."""
+    """Raised when the user or the system stopped the run at a step boundary; its state is saved."""
 
     def __init__(self, stage: str, step: int, number: int) -> None:
         super().__init__(f"stopped in stage {stage} at step {step}")
@@ -225,16 +225,16 @@ class Interrupted(Exception):
 
 
 class Checkpoints(Callback):
-    """The newest state of the stage in one file: every `every` steps, at the end, and where a stop is asked for.
+    """Saves the stage's latest state to one file: every `every` steps, at the end, and when a stop is requested.
 
-    It is written between two steps alone: there the generator has drawn what the steps so far have used, no more.
+    Saved between steps only, so that the generator state matches the finished steps.
     """
 
     def __init__(self, path: Path, stage: str, every: int, stop: StopSignals) -> None:
         self.path, self.stage, self.every, self.stop = path, stage, every, stop
 
     def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
-        self.stop.install()  # Lightning has put its own handlers in their place
+        self.stop.install()  # Lightning has replaced the handlers by its own
 
     def on_train_batch_end(
         self, trainer: Trainer, module: LightningModule, outputs: object, batch: object, batch_index: int
@@ -247,7 +247,7 @@ class Checkpoints(Callback):
 
 
 class Observed(Callback):
-    """Tells the observers of every `every`-th step and of the last."""
+    """Notifies observers of every `every`-th step and of the last."""
 
     def __init__(self, observers: Observers, every: int) -> None:
         self.observers, self.every = observers, every
@@ -263,7 +263,7 @@ class Observed(Callback):
 def callbacks_for(
     stage: str, config: TrainerConfig, folder: RunFolder, observers: Observers, stop: StopSignals
 ) -> list[Callback]:
-    """Everything that accompanies a stage, in the order it runs after a step; the last may end the run."""
+    """Return the callbacks of a stage, in the order they run after a step; the last may end the run."""
     return [
         Metrics(folder.metrics, stage, config.log_every),
         Pictures(folder.images, stage, config),

@@ -1,4 +1,4 @@
-"""Reading and writing the checkpoint of a stage: whole or not at all, and what is damaged is said in one line."""
+"""Reads and writes stage checkpoints atomically; damage is reported in one line."""
 
 from __future__ import annotations
 
@@ -23,37 +23,37 @@ PARTS: Mapping[str, type | tuple[type, ...]] = {
     "pytorch-lightning_version": str,
     "generator_state": Tensor,
 }
-"""Required entries of a checkpoint, and their types."""
+"""Required entries of a checkpoint and their types."""
 
 
 class CheckpointFile(TorchCheckpointIO):
-    """Lightning's door to checkpoints: written where it is told to, never by way of the temporary folder."""
+    """Lightning checkpoint plugin that writes in place, without the temporary folder."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
         """Write `checkpoint` at `path`."""
-        with Path(path).open("wb") as file:  # torch's own writer would not say that a disk is full
+        with Path(path).open("wb") as file:  # torch's own writer would not report a full disk
             torch.save(checkpoint, file)
 
     def load_checkpoint(
         self, path: Any, map_location: Callable[..., Any] | None = None, weights_only: bool | None = None
     ) -> dict[str, Any]:
-        """The checkpoint at `path`, in host memory."""
+        """Read the checkpoint at `path` into host memory."""
         return read_checkpoint(Path(path))
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """A checkpoint in host memory; runs no code of the file.
+    """Read a checkpoint into host memory, without executing code of the file.
 
     Raises:
-        RunFolderError: it is damaged or not one.
+        RunFolderError: it is damaged or not a checkpoint.
     """
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of another pickle's protocol: what it is is told below
+            warnings.simplefilter("ignore")  # on the pickle protocol of a foreign file: reported below
             loaded = torch.load(path, map_location="cpu", weights_only=True)
     except (MemoryError, OSError):
         raise
-    except Exception as error:  # a damaged archive or pickle raises a dozen types, which change with torch
+    except Exception as error:  # a damaged archive or pickle raises a dozen types, depending on the torch version
         raise RunFolderError(_damaged(path, f"{type(error).__name__}, {_first_line(error)}")) from error
     if not isinstance(loaded, dict):
         raise RunFolderError(_damaged(path, f"it holds a {type(loaded).__name__}"))
@@ -61,12 +61,12 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         if not isinstance(loaded.get(name), kind):
             raise RunFolderError(_damaged(path, f"its {name} is missing or not what it should be"))
     if not all(isinstance(value, Tensor) for value in loaded["state_dict"].values()):
-        raise RunFolderError(_damaged(path, "its state_dict holds something else than tensors"))
+        raise RunFolderError(_damaged(path, "its state_dict holds values other than tensors"))
     return loaded
 
 
 def require_finite(state: Mapping[str, Tensor], path: Path) -> None:
-    """Raises `RunFolderError` if a tensor of `state`, read from the checkpoint at `path`, has a NaN or an infinity."""
+    """Raise `RunFolderError` if a tensor of `state`, read from the checkpoint at `path`, has a NaN or an infinity."""
     for name, tensor in state.items():
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
             raise RunFolderError(f"The checkpoint {path} holds numbers that are not finite, in {name}. {_cure(path)}")
@@ -76,7 +76,7 @@ def load_into(module: nn.Module, state: Mapping[str, Tensor], path: Path) -> Non
     """Load `state`, read from the checkpoint at `path`, into a module.
 
     Raises:
-        RunFolderError: names or shapes are not the module's.
+        RunFolderError: names or shapes do not match the module.
     """
     try:
         module.load_state_dict(state)
@@ -90,7 +90,7 @@ def _damaged(path: Path, why: str) -> str:
 
 
 def _cure(path: Path) -> str:
-    """The command that trains the stage of an unusable checkpoint again."""
+    """Return the command that trains the stage of an unusable checkpoint again."""
     return f"Train its stage again: --resume {path.parent.parent} --from-stage {path.stem}"
 
 

@@ -1,4 +1,4 @@
-"""From plain YAML values to frozen dataclasses, strictly: an unknown key or a wrong type names its full path."""
+"""Strict conversion of plain YAML values to frozen dataclasses; errors name the full path of the key."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from bozzetto.fields import FilePath, Range, hints_of, range_of
 from bozzetto.math.schedules import Schedule
 
 REQUIRED = "???"
-"""What a recipe writes for a value the user must give."""
+"""Placeholder in a recipe for a value that the user must give."""
 
 
 class RangeError(ConfigError):
-    """A number is of the right type and lies outside of its range."""
+    """Number of the right type outside its range."""
 
 
 def bind(schema: type, values: object, where: str) -> Any:
@@ -27,10 +27,10 @@ def bind(schema: type, values: object, where: str) -> Any:
 
     Args:
         schema: a dataclass whose fields are bool, int, float, str, Literal, tuples, `X | None`, `dict[str, X]`,
-            nested dataclasses or `Schedule`; numbers may carry a `bozzetto.fields.Range`, and without one are finite
+            nested dataclasses or `Schedule`; numbers may have a `bozzetto.fields.Range`, and without one are finite
             and fit 32 (float) or 64 bits (int).
-        values: what the YAML says.
-        where: the path of `values` in the recipe, e.g. `system.geometry`.
+        values: YAML values.
+        where: path of `values` in the recipe, e.g. `system.geometry`.
 
     Raises:
         ConfigError: unknown key (with the nearest), missing or wrongly typed value, or a check of the dataclass failed.
@@ -60,10 +60,10 @@ def bind(schema: type, values: object, where: str) -> Any:
 
 
 def convert(hint: Any, value: object, where: str) -> Any:
-    """`value` as the type `hint`, or a `ConfigError` that says what was expected at `where`."""
+    """Convert `value` to the type `hint`; a `ConfigError` says what is expected at `where`."""
     origin, arguments = get_origin(hint), get_args(hint)
     if origin is Annotated:
-        number = arguments[0] in (int, float)  # whose range is the marker's alone
+        number = arguments[0] in (int, float)  # the range comes from the marker, not from the type
         made = _convert_scalar(arguments[0], value, where) if number else convert(arguments[0], value, where)
         return _in_range(hint, made, where)
     if hint is Any:
@@ -92,7 +92,7 @@ def convert(hint: Any, value: object, where: str) -> Any:
 
 
 def _in_range(hint: Any, value: Any, where: str) -> Any:
-    """`value`, or a `RangeError`."""
+    """Return `value`, or raise `RangeError`."""
     allowed = range_of(hint)
     if allowed is not None:
         try:
@@ -112,7 +112,7 @@ def _convert_union(arguments: tuple[Any, ...], value: object, where: str) -> Any
             return convert(choice, value, where)
         except ConfigError as error:
             errors.append(error)
-    inner = (f"{where}[", f"{where}.")  # an error of one item tells more than one that says it should be no list
+    inner = (f"{where}[", f"{where}.")  # prefer the error of one item to the error that it should not be a list
     raise max(errors, key=lambda error: (isinstance(error, RangeError), str(error).startswith(inner)))
 
 
@@ -141,7 +141,7 @@ def _convert_scalar(hint: Any, value: object, where: str) -> Any:
 
 @dataclass(frozen=True)
 class FieldHelp:
-    """What `bozzetto plugins show` prints about one field."""
+    """Documentation of one field, printed by `bozzetto plugins show`."""
 
     name: str
     type: str
@@ -150,7 +150,7 @@ class FieldHelp:
 
 
 def describe(schema: type) -> list[FieldHelp]:
-    """Every field of a config dataclass: type, default and the string below it. Nested ones are `outer.inner`."""
+    """Describe every field of a config dataclass: type, default and docstring. Nested fields are `outer.inner`."""
     texts, hints = field_texts(schema), hints_of(schema)
     described = []
     for item in fields(schema):
@@ -168,7 +168,7 @@ def describe(schema: type) -> list[FieldHelp]:
 
 
 def type_text(hint: Any) -> str:
-    """A type as people read it: `hard | soft`, `float in [0, 1]`, `(float, float)`, `int | null`."""
+    """Format a type for documentation: `hard | soft`, `float in [0, 1]`, `(float, float)`, `int | null`."""
     origin, arguments = get_origin(hint), get_args(hint)
     if origin is Annotated:
         ranges = [f"{type_text(arguments[0])} in {item}" for item in arguments[1:] if isinstance(item, Range)]
@@ -203,7 +203,7 @@ def _shown(value: object) -> str:
 
 
 def field_texts(schema: type) -> dict[str, str]:
-    """The string literal below each field of a dataclass, inherited fields included; none without source files."""
+    """Return the docstring below each field of a dataclass, including inherited fields; empty without source files."""
     texts: dict[str, str] = {}
     for base in reversed([base for base in schema.__mro__ if is_dataclass(base)]):
         try:
@@ -222,7 +222,7 @@ def field_texts(schema: type) -> dict[str, str]:
 
 
 def plain(value: object) -> Any:
-    """A bound config as plain YAML values that `bind` reads back."""
+    """Convert a bound config to plain YAML values that `bind` reads back."""
     if isinstance(value, Schedule):
         return value.as_yaml()
     if is_dataclass(value) and not isinstance(value, type):

@@ -1,7 +1,7 @@
-"""Runs code of a plugin so that nothing it raises, and no import that never ends, gets further than its caller.
+"""Runs code of a plugin so that its exceptions and endless imports are contained.
 
-What cannot be contained: a plugin that ends the process itself (`os._exit`, a crash in its native code), and native
-code that holds the interpreter's lock for ever. `BOZZETTO_DISABLE` leaves such a plugin out. Imports no torch.
+Not contained are plugins that end the process (`os._exit`, a crash in native code), and native code that never releases
+the interpreter's lock. `BOZZETTO_DISABLE` excludes such a plugin. Imports no torch.
 """
 
 from __future__ import annotations
@@ -19,38 +19,38 @@ from typing import Any, Generic, TypeVar, cast
 T = TypeVar("T")
 
 LIMIT_S = 10.0
-"""The time, in seconds, that listing a plugin, or importing a config of it, may take."""
+"""Time limit in seconds for listing a plugin, or importing a config of it."""
 STRIKES = 5
-"""A plugin that catches so many alarms, `ALARM_S` apart, ends the process."""
+"""Number of alarms, `ALARM_S` apart, that a plugin may catch before the process ends."""
 ALARM_S = 0.5
 NATIVE_GRACE_S = 50.0
-"""The further seconds given to native code, which an alarm cannot interrupt, before the process ends."""
+"""Additional seconds for native code, which an alarm cannot interrupt, before the process ends."""
 
 
 class Outcome(Generic[T]):
-    """The result of contained code, or the reason why there is none."""
+    """Result of contained code, or its exception."""
 
     def __init__(self, value: T | None = None, fault: BaseException | None = None) -> None:
         self.value, self.fault = value, fault
 
     def unwrap(self) -> T:
-        """The value, or the fault raised."""
+        """Return the value, or raise the exception."""
         if self.fault is not None:
             raise self.fault
         return cast(T, self.value)
 
 
 def contained(work: Callable[[], T], owner: str, limit_s: float | None = None) -> Outcome[T]:
-    """Run `work`, code of a plugin: whatever it raises is returned, `KeyboardInterrupt` and `SystemExit` too.
+    """Run `work`, code of a plugin, and return whatever it raises, including `KeyboardInterrupt` and `SystemExit`.
 
-    A signal of the user is no fault of the plugin: what its handler raises, `KeyboardInterrupt` for Ctrl-C, is raised
-    here, even if the plugin caught it.
+    Signals of the user are not faults of the plugin: what their handler raises, `KeyboardInterrupt` for Ctrl-C, is
+    raised here, even if the plugin caught it.
 
     Args:
         owner: the plugin, for the message.
-        limit_s: after so many seconds the fault is a `TimeoutError`. In the main thread an alarm interrupts the work,
-            so that imports which need that thread have it; elsewhere, or without alarms, it runs in a thread that is
-            left behind. None: no limit.
+        limit_s: seconds after which the fault is a `TimeoutError`. In the main thread an alarm interrupts the work, so
+            that imports which need that thread can run in it; elsewhere, or without alarms, it runs in a thread that is
+            abandoned. None: no limit.
     """
     main = threading.current_thread() is threading.main_thread()
     with _signals_kept_apart(main) as stops:
@@ -76,7 +76,7 @@ def _caught(work: Callable[[], T]) -> Outcome[T]:
 
 @contextmanager
 def _signals_kept_apart(main: bool) -> Iterator[list[BaseException]]:
-    """Notes what the handlers of Ctrl-C and SIGTERM raise meanwhile; signals reach the main thread alone."""
+    """Record what the handlers of Ctrl-C and SIGTERM raise within the context; signals reach the main thread only."""
     stops: list[BaseException] = []
     kept: list[tuple[int, Callable[[int, FrameType | None], Any], Any]] = []
 
@@ -99,12 +99,12 @@ def _signals_kept_apart(main: bool) -> Iterator[list[BaseException]]:
         yield stops
     finally:
         for number, note, handler in kept:
-            if signal.getsignal(number) is note:  # unless the plugin has set one of its own
+            if signal.getsignal(number) is note:  # unless the plugin has installed its own
                 signal.signal(number, handler)
 
 
 class _OutOfTime(BaseException):
-    """Raised by the alarm; no `Exception`, so that `except Exception` in a plugin lets it through."""
+    """Raised by the alarm; not an `Exception`, so that `except Exception` in a plugin does not catch it."""
 
 
 def _under_alarm(work: Callable[[], T], owner: str, limit_s: float) -> Outcome[T]:
@@ -132,7 +132,7 @@ def _under_alarm(work: Callable[[], T], owner: str, limit_s: float) -> Outcome[T
     finally:
         running = False
         native.cancel()
-        if signal.getsignal(signal.SIGALRM) is alarm:  # unless the plugin has set one of its own
+        if signal.getsignal(signal.SIGALRM) is alarm:  # unless the plugin has installed its own
             left_s = max(outer_s - (time.monotonic() - started), 0.001) if outer_s else 0.0
             signal.setitimer(signal.ITIMER_REAL, left_s, outer_every_s)
             signal.signal(signal.SIGALRM, before)
@@ -153,7 +153,7 @@ def _too_long(limit_s: float) -> TimeoutError:
 
 
 def _end_process(owner: str) -> None:
-    """End the process, with a message, because of a plugin that nothing else stops."""
+    """End the process, with a message, because of a plugin that cannot be stopped."""
     dist = owner.partition(":")[0]
     text = f"error: the plugin {owner} cannot be stopped. Leave it out: BOZZETTO_DISABLE={dist}\n"
     os.write(2, text.encode("utf-8", "replace"))
@@ -162,7 +162,7 @@ def _end_process(owner: str) -> None:
 
 
 def _speakable(fault: BaseException) -> BaseException:
-    """The fault itself, unless asking for its message raises."""
+    """Return the exception, or a substitute if its message cannot be read."""
     try:
         str(fault)
     except BaseException:

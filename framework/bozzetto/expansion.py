@@ -1,4 +1,4 @@
-"""Size of the values of a recipe once their interpolations are followed, told without following them."""
+"""Computes the size of a recipe with its interpolations resolved, without resolving them."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Any
 from bozzetto.errors import ConfigError
 
 LARGEST = 10_000_000
-"""Characters and values of a whole recipe."""
+"""Maximum characters and values of a whole recipe."""
 LONGEST_CHAIN = 100
-"""Interpolations that lead to one another, and mappings and lists within each other."""
+"""Maximum length of a chain of interpolations, and depth of nested mappings and lists."""
 
 _REFERENCE = re.compile(r"\$\{\s*(\.*)([\w.\-]*)\s*\}")
 
@@ -20,23 +20,23 @@ Path = tuple[str, ...]
 
 
 def check_expansion(values: Mapping[str, Any]) -> None:
-    """Raises `ConfigError` if following every `${...}` would make more of the values than a machine should hold."""
+    """Raise `ConfigError` if the values with every `${...}` resolved would be too large."""
     _Expansion(values).size((), 0)
 
 
 @dataclass
 class _Expansion:
-    """Sizes of the nodes of nested values, each counted once."""
+    """Sizes of the nodes of nested values, each computed once."""
 
     values: Mapping[str, Any]
     sizes: dict[Path, int] = field(default_factory=dict)
 
     def size(self, path: Path, depth: int) -> int:
-        """Characters and values below a node; 0 for one that is not there, or leads back to itself."""
+        """Return the number of characters and values below a node; 0 if it does not exist or is circular."""
         if depth > LONGEST_CHAIN:
             raise ConfigError(f"{'.'.join(path)}: more than {LONGEST_CHAIN} interpolations lead to one another.")
         if path not in self.sizes:
-            self.sizes[path] = 0  # while it is counted: a circle is told when it is followed
+            self.sizes[path] = 0  # placeholder during counting; circles are reported on resolution
             self.sizes[path] = self._count(path, self._node(path), depth + 1)
         if self.sizes[path] > LARGEST:
             raise ConfigError(f"{'.'.join(path) or 'the recipe'}: its interpolations make more than {LARGEST} of it.")
@@ -64,6 +64,6 @@ class _Expansion:
 
 
 def _target(path: Path, dots: str, name: str) -> Path:
-    """The node that a reference in the text at `path` means: absolute, or relative with a dot for each mapping up."""
+    """Return the path that a reference at `path` points to: absolute, or relative with one dot per mapping upward."""
     parts = tuple(part for part in name.split(".") if part)
     return (*path[: len(path) - len(dots)], *parts) if dots else parts

@@ -1,7 +1,7 @@
-"""Marks that a config puts on its fields beside their type: ranges of numbers, texts that name files. No torch here.
+"""Annotations of config fields: ranges of numbers, and strings that are file paths. No torch.
 
-`Annotated[float, Range(above=0.0, most=10.0)]` is checked when a recipe is read, and shown by `bozzetto plugins
-show` and the JSON schema. It is checked on direct construction too where `__post_init__` calls `check_fields(self)`.
+`Annotated[float, Range(above=0.0, most=10.0)]` is checked when a recipe is read, and shown by `bozzetto plugins show`
+and the JSON schema. It is checked on direct construction too if `__post_init__` calls `check_fields(self)`.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ Number = int | float
 
 @dataclass(frozen=True)
 class Range:
-    """The numbers that a field takes; of a `Schedule`, its two ends, and so all between. NaN is in no range.
+    """Range of a number; for a `Schedule`, of both ends and thereby of all values. NaN is in no range.
 
     Raises:
         ValueError: not exactly one lower and one upper bound are given.
     """
 
     least: Number | None = None
-    """Lower bound, allowed itself."""
+    """Inclusive lower bound."""
     most: Number | None = None
-    """Upper bound, allowed itself."""
+    """Inclusive upper bound."""
     above: Number | None = None
-    """Lower bound, not allowed itself."""
+    """Exclusive lower bound."""
     below: Number | None = None
-    """Upper bound, not allowed itself."""
+    """Exclusive upper bound."""
 
     def __post_init__(self) -> None:
         if (self.least is None) == (self.above is None) or (self.most is None) == (self.below is None):
@@ -45,13 +45,13 @@ class Range:
         return over and (number <= self.most if self.most is not None else number < typing.cast("Number", self.below))
 
     def __str__(self) -> str:
-        """The range as an interval: `[0, 1]`, `(0, 180)`."""
+        """Format the range as an interval: `[0, 1]`, `(0, 180)`."""
         low = f"[{_number(self.least)}" if self.least is not None else f"({_number(self.above)}"
         high = f"{_number(self.most)}]" if self.most is not None else f"{_number(self.below)})"
         return f"{low}, {high}"
 
     def check(self, value: object, where: str) -> None:
-        """Raises `ValueError` if a number, or an end of a schedule, lies outside. Says nothing of other values."""
+        """Raise `ValueError` if a number, or an end of a schedule, is outside. Other values are ignored."""
         ends = (value.start, value.end) if isinstance(value, Schedule) else (value,)
         for number in ends:
             if isinstance(number, (int, float)) and not isinstance(number, bool) and number not in self:
@@ -60,39 +60,39 @@ class Range:
 
 @dataclass(frozen=True)
 class FilePath:
-    """Text that names a file, which `bozzetto check` looks for. Empty text names none.
+    """Path of a file whose existence `bozzetto check` verifies. An empty string means no file.
 
     Write `path: Annotated[str, FilePath()]`, or `Annotated[str, FilePath()] | None`.
     """
 
     or_name: bool = False
-    """The text may also be a name of something else, e.g. of weights in a catalogue: then it is not looked for."""
+    """True if the string may also be a name, e.g. of weights in a catalogue; its existence is then not checked."""
     beside: str = ""
-    """The field that names a file in whose folder a relative path starts; empty: where the command runs."""
+    """Field with a file path to whose folder a relative path refers; empty: the working folder."""
 
 
 FLOAT = Range(least=-LARGEST, most=LARGEST)
-"""Range of a float whose field says nothing: finite in 32 bits."""
+"""Default range of floats: finite in float32."""
 INT = Range(least=-(2**63), most=2**63 - 1)
-"""Range of a whole number whose field says nothing: 64 bits."""
+"""Default range of integers: 64 bits."""
 
 Share = Annotated[float, Range(least=0.0, most=1.0)]
-"""A probability or a part of a whole."""
+"""Probability or fraction in [0, 1]."""
 Length = Annotated[float, Range(least=1e-3, most=1e3)]
-"""A length of the scene, world units: 32 bits tell points of such a scene apart, and none is lost in squares."""
+"""Length in world units; the bounds keep points distinct in float32, and squares finite."""
 Step = Annotated[int, Range(least=0, most=LAST_STEP)]
-"""A step of the optimiser."""
+"""Optimiser step."""
 Pixels = Annotated[int, Range(least=1, most=8192)]
-"""The side of a picture."""
+"""Image side in pixels."""
 Width = Annotated[int, Range(least=1, most=4096)]
-"""The width of a network's layer."""
+"""Width of a network layer."""
 Depth = Annotated[int, Range(least=1, most=64)]
-"""A number of a network's layers."""
+"""Number of network layers."""
 
 
 @functools.cache
 def hints_of(schema: type) -> dict[str, Any]:
-    """The types of a dataclass's fields, with their markers."""
+    """Return the types of a dataclass's fields, with their annotations."""
     hints = typing.get_type_hints(schema, include_extras=True)
     return {item.name: hints[item.name] for item in fields(schema)}
 
@@ -101,7 +101,7 @@ def check_fields(config: object) -> None:
     """Check every number of a config dataclass against the range in its annotation; for `__post_init__`.
 
     Raises:
-        ValueError: a number lies outside, is NaN, or is infinite; the message starts with the field's name.
+        ValueError: a number is outside, NaN, or infinite; the message starts with the field's name.
     """
     schema: type = type(config)
     for name, hint in hints_of(schema).items():
@@ -109,7 +109,7 @@ def check_fields(config: object) -> None:
 
 
 def marked(schema: type, marker: type, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """The dotted names of the fields that carry a marker, those of nested dataclasses included, and the markers."""
+    """Yield the dotted names of fields annotated with a marker, including those of nested configs, and the markers."""
     for name, hint in hints_of(schema).items():
         for choice in choices(hint):
             found = [item for item in markers(choice) if isinstance(item, marker)]
@@ -119,22 +119,22 @@ def marked(schema: type, marker: type, prefix: str = "") -> Iterator[tuple[str, 
 
 
 def choices(hint: Any) -> tuple[Any, ...]:
-    """The alternatives of a type, one if it is no union."""
+    """Return the alternatives of a union type; other types are their only alternative."""
     return get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
 
 
 def bare(hint: Any) -> Any:
-    """A type without its markers."""
+    """Return a type without its markers."""
     return get_args(hint)[0] if get_origin(hint) is Annotated else hint
 
 
 def markers(hint: Any) -> tuple[Any, ...]:
-    """The markers of a type."""
+    """Return the markers of a type."""
     return get_args(hint)[1:] if get_origin(hint) is Annotated else ()
 
 
 def range_of(hint: Any) -> Range | None:
-    """The range of a type of numbers, the widest if it names none; None for other types."""
+    """Return the range of a numeric type, the default if it has none; None for other types."""
     own = [item for item in markers(hint) if isinstance(item, Range)]
     return own[0] if own else {int: INT, float: FLOAT}.get(bare(hint))
 

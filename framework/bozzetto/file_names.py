@@ -1,4 +1,4 @@
-"""Names of stages, tasks and exports: they become names of files."""
+"""Names of stages, tasks and exports, which become file names."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _NAME = re.compile(r"[A-Za-z0-9]+(-[A-Za-z0-9]+)*")
 
 
 def check_names(where: str, names: Iterable[str]) -> None:
-    """Each name must be letters, digits and single hyphens, and another than the rest when the case is ignored.
+    """Check that names consist of letters, digits and single hyphens, and are unique ignoring case.
 
     Args:
-        where: the dotted key the names stand below, e.g. `stages`.
+        where: dotted key of the mapping with the names, e.g. `stages`.
 
     Raises:
         ConfigError: the message starts with `where`.

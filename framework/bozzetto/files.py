@@ -1,4 +1,4 @@
-"""Files that are either whole or absent, and names that are safe as paths."""
+"""Atomic file writing, and names that are safe as paths."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 UNFINISHED = ".writing-"
-"""Beginning of the name of a file that is being written; one that stays was left by a killed process."""
+"""Name prefix of a file being written; a remaining one was left by a killed process."""
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> Path:
-    """Let `write` fill a temporary file beside `path` (same suffix), then move it into place.
+    """Let `write` fill a temporary file next to `path` (same suffix), then move it into place.
 
-    What was written reaches the disk before the name does: after a power cut the file is the old one or the new one.
+    The content is synced before the name, so that after a power failure the file is either the old or the new one.
     """
     handle, name = tempfile.mkstemp(prefix=UNFINISHED, suffix=path.suffix, dir=path.parent)
     os.close(handle)
@@ -28,10 +28,10 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> Path:
         _sync(temporary, os.O_RDWR)
         temporary.chmod(0o644)
         temporary.replace(path)
-        with contextlib.suppress(OSError):  # a folder cannot be opened everywhere, and the data are safe already
+        with contextlib.suppress(OSError):  # not every system can open a folder, and the data are safe already
             _sync(path.parent, os.O_RDONLY)
     except OSError as error:
-        if error.errno is not None and error.filename is None:  # a full disk is told without the file
+        if error.errno is not None and error.filename is None:  # the error of a full disk does not name the file
             error.filename = str(path)
         raise
     finally:
@@ -48,7 +48,7 @@ def _sync(path: Path, mode: int) -> None:
 
 
 def remove_unfinished(folder: Path) -> None:
-    """Remove what killed processes have left half-written anywhere below `folder`."""
+    """Remove partial files of killed processes anywhere below `folder`."""
     for path in folder.rglob(f"{UNFINISHED}*"):
         path.unlink(missing_ok=True)
 
@@ -59,14 +59,14 @@ def write_text(path: Path, text: str) -> Path:
 
 
 def slug(text: str, length: int = 40) -> str:
-    """Lower-case letters, digits and single hyphens, at most `length` of them; `untitled` if nothing is left."""
+    """Convert to lower-case letters, digits and single hyphens, at most `length` characters; `untitled` if empty."""
     ascii_text = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
     safe = re.sub(r"[^a-z0-9]+", "-", ascii_text.lower()).strip("-")
     return safe[:length].strip("-") or "untitled"
 
 
 def sha256_of(path: Path) -> str:
-    """Hex digest of a file's content."""
+    """Return the hex SHA-256 of a file's content."""
     digest = hashlib.sha256()
     with path.open("rb") as stream:
         while block := stream.read(1 << 20):

@@ -1,4 +1,4 @@
-"""What this machine has, found out without importing torch. The one place, beside adapters, that names devices."""
+"""Detects the hardware without importing torch. Only this module and adapters name devices."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from bozzetto.errors import ConfigError
 Kind = Literal["cpu", "cuda", "mps"]
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
-"""The environment variable that hides GPUs from a process."""
+"""Environment variable that hides GPUs from a process."""
 
 
 @dataclass(frozen=True)
 class Accelerator:
-    """The device a run can use, and why."""
+    """Device that a run can use, and the reason."""
 
     kind: Kind
     reason: str
@@ -30,25 +30,25 @@ class Accelerator:
 
 @dataclass(frozen=True)
 class CudaDriver:
-    """Answers of the driver of NVIDIA's GPUs."""
+    """Properties of the NVIDIA driver."""
 
     devices: int
-    """Number of GPUs that this process may use."""
+    """Number of GPUs visible to this process."""
     cuda: tuple[int, int]
-    """The newest CUDA it can run, (major, minor)."""
+    """Highest supported CUDA version, (major, minor)."""
 
 
 @dataclass(frozen=True)
 class TorchBuild:
-    """The installed torch: what it was built for."""
+    """Build of the installed torch."""
 
     version: str
     cuda: tuple[int, int] | None
-    """(major, minor); None: without CUDA."""
+    """CUDA version of the build, (major, minor); None: without CUDA."""
 
 
 def detect() -> Accelerator:
-    """CUDA if a driver sees a GPU and runs what torch was built for; else MPS on Apple silicon; else the CPU."""
+    """Return CUDA if the driver sees a GPU and supports torch's build; else MPS on Apple silicon; else the CPU."""
     torch_build, driver = installed_torch(), cuda_driver()
     if torch_build is None:
         return Accelerator("cpu", "torch is not installed")
@@ -68,7 +68,7 @@ def _with_gpu(torch_build: TorchBuild, driver: CudaDriver) -> Accelerator:
             "cpu",
             f"a GPU is here but torch {torch_build.version} is a CPU build; install a CUDA build of torch to use it",
         )
-    if driver.cuda[0] < torch_build.cuda[0]:  # within one major version newer minors run on older drivers
+    if driver.cuda[0] < torch_build.cuda[0]:  # within a major version, newer minor versions run on older drivers
         built, runs = (".".join(map(str, cuda)) for cuda in (torch_build.cuda, driver.cuda))
         return Accelerator(
             "cpu",
@@ -79,7 +79,7 @@ def _with_gpu(torch_build: TorchBuild, driver: CudaDriver) -> Accelerator:
 
 
 def installed_torch() -> TorchBuild | None:
-    """Version and CUDA of the installed torch, read from its files, which say it whatever the wheel is called."""
+    """Read version and CUDA of the installed torch from its files, which does not depend on the wheel's name."""
     spec = importlib.util.find_spec("torch")
     folders = list(spec.submodule_search_locations or ()) if spec else []
     if not folders:
@@ -96,7 +96,7 @@ def installed_torch() -> TorchBuild | None:
 
 
 def _constants(tree: ast.Module) -> dict[str, object]:
-    """The names that a module gives a plain value: `a = 1`, `b: str = "x"`."""
+    """Return the module-level names with constant values: `a = 1`, `b: str = "x"`."""
     found: dict[str, object] = {}
     for node in tree.body:
         targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
@@ -107,13 +107,13 @@ def _constants(tree: ast.Module) -> dict[str, object]:
 
 
 def cuda_device_count() -> int:
-    """Number of GPUs that the CUDA driver lets this process use; 0 without a driver."""
+    """Return the number of GPUs visible to this process; 0 without a driver."""
     driver = cuda_driver()
     return driver.devices if driver else 0
 
 
 def cuda_driver() -> CudaDriver | None:
-    """The CUDA driver; None where there is none."""
+    """Return the CUDA driver's properties; None without a driver."""
     names = {"Windows": "nvcuda.dll"}
     try:
         driver = ctypes.CDLL(names.get(platform.system(), "libcuda.so.1"))
@@ -128,14 +128,14 @@ def cuda_driver() -> CudaDriver | None:
 
 
 def torch_device(wanted: str, profile: str, found: Accelerator) -> str:
-    """The torch device that a recipe's `device` means on this machine. Imports torch.
+    """Return the torch device for a recipe's `device` on this machine. Imports torch.
 
     Args:
         wanted: `auto`, or a device of torch such as `cuda:1`.
-        profile: the recipe's, for the message.
+        profile: name of the recipe's profile, for the message.
 
     Raises:
-        ConfigError: this torch cannot use it.
+        ConfigError: torch cannot use the device.
     """
     import torch
 

@@ -1,7 +1,7 @@
-"""The hooks of a plugin: two declare, four observe. None of them lies in the differentiable path.
+"""Plugin hooks: two declare, four observe. None is part of the differentiable path.
 
-An observer gets numbers, names and paths, never tensors. One that raises is reported once per hook and plugin, and
-the run goes on. Observers are called in no particular order; write only the parameters you read.
+Observers receive numbers, names and paths, never tensors. One that raises is reported once per hook and plugin, and the
+run continues. The order of observers is unspecified; declare only the parameters you read.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def bozzetto_components() -> Iterable[ComponentSpec]:
 
 @hookspec
 def bozzetto_recipes() -> Iterable[Path]:
-    """Folders of YAML recipes, addressed as `<distribution>/<recipe>` or `<recipe>`."""
+    """Return folders of YAML recipes, addressed as `<distribution>/<recipe>` or `<recipe>`."""
     return ()
 
 
@@ -41,19 +41,19 @@ def bozzetto_run_started(recipe: Recipe, run_folder: Path) -> None:
 def bozzetto_step_finished(step: int, losses: dict[str, float]) -> None:
     """Observe a step, every `trainer.log_every` steps and at a stage's last.
 
-    `step` counts the stage's finished steps from 1. `losses` holds every number of the step by `task/name`: losses
-    before their weights, `task/opacity`, `gradient_norm`. It is a copy.
+    `step` counts the stage's finished steps from 1. `losses` has every metric of the step by `task/name`: unweighted
+    losses, `task/opacity`, `gradient_norm`. It is a copy.
     """
 
 
 @hookspec
 def bozzetto_stage_finished(stage: str, steps: int, run_folder: Path) -> None:
-    """Observe the end of a stage, after its checkpoint is written. `steps` is how many it trained in all."""
+    """Observe the end of a stage, after its checkpoint is written. `steps` is the total number of its steps."""
 
 
 @hookspec
 def bozzetto_run_failed(reason: str, run_folder: Path) -> None:
-    """Observe a run that ends before its end: an error in a stage or an export, or Ctrl-C.
+    """Observe a run that ends early: an error in a stage or an export, or Ctrl-C.
 
     `reason` is one line, `NonFiniteError: loss random/sds is nan at step 3`, or `Interrupted: stopped in ...`.
     """

@@ -1,4 +1,4 @@
-"""How a stage starts from the one before: parameters where the parts are of one type, conversion where they are not."""
+"""Initialises a stage from the previous one: by copying parameters of parts of the same type, else by conversion."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from bozzetto.system import System
 
 
 def inherit(system: System, stage: Stage, before: Stage, scene: Scene, report: Report) -> None:
-    """Start the parts that `stage.inherit` names from the trained scene of the stage before.
+    """Initialise the parts in `stage.inherit` from the trained scene of the previous stage.
 
     Raises:
-        ConfigError: a part has other parameters there, or its geometry cannot be converted.
+        ConfigError: a part's parameters differ, or its geometry cannot be converted.
     """
     for part in stage.inherit:
         module, source = getattr(system, part), getattr(scene, part)
@@ -29,7 +29,7 @@ def inherit(system: System, stage: Stage, before: Stage, scene: Scene, report: R
         else:
             raise ConfigError(
                 f"stages.{stage.name}.inherit: geometry {stage.geometry.name!r} provides 'conversion' and has no "
-                "method start_from. Tell its author."
+                "method start_from. Report this to its author."
             )
 
 

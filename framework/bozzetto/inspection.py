@@ -1,4 +1,4 @@
-"""`bozzetto plugins check`: loads every component and compares it with what its manifest and its kind promise."""
+"""`bozzetto plugins check`: loads every component and compares it with its manifest and the protocol of its kind."""
 
 from __future__ import annotations
 
@@ -28,20 +28,20 @@ CONTRACTS: dict[str, tuple[str, tuple[str, ...]]] = {
     "loss": ("bozzetto.kinds.loss:Loss", ()),
     "exporter": ("bozzetto.kinds.exporter:Exporter", ()),
 }
-"""By kind: its protocol, and what the constructor gets after the config."""
+"""Protocol of each kind, and constructor arguments after the config."""
 
 PATIENCE = 12
-"""Loading a component whole may take so many times as long as listing its plugin."""
+"""Time limit for loading a component, in multiples of that for listing its plugin."""
 
 MODULES = ("geometry", "material", "background", "renderer")
-"""Kinds that are trained or saved, and so are `torch.nn.Module`s."""
+"""Kinds that are trained or saved, and must be `torch.nn.Module`s."""
 
 
 def report(registry: Registry, distributions: Iterable[str]) -> int:
     """Print a line per component, recipe and fault.
 
     Returns:
-        0 if nothing is wrong, else 1.
+        0 if there are no faults, else 1.
 
     Raises:
         PluginError: a distribution has no plugin here.
@@ -54,12 +54,12 @@ def report(registry: Registry, distributions: Iterable[str]) -> int:
     for title, found in findings(registry, chosen or here):
         print("\n".join([f"{'WRONG' if found else 'ok   '}  {title}", *(f"         {fault}" for fault in found)]))
         faults += bool(found)
-    print(f"{faults} of them cannot be used as they are" if faults else "all of them keep their contracts")
+    print(f"{faults} of them cannot be used as they are" if faults else "all components conform")
     return 1 if faults else 0
 
 
 def findings(registry: Registry, distributions: Iterable[str]) -> list[tuple[str, list[str]]]:
-    """What is wrong with each plugin, component and recipe of some distributions, by its title."""
+    """Return the faults of each plugin, component and recipe of some distributions, by title."""
     chosen = set(distributions)
     found = [
         (f"plugin {source.key}", [f"it failed to load: {type(error).__name__}: {error}"])
@@ -77,14 +77,14 @@ def findings(registry: Registry, distributions: Iterable[str]) -> list[tuple[str
 
 
 def _contained_faults(registry: Registry, entry: Entry) -> list[str]:
-    """`component_faults`, or what the plugin's own code raised meanwhile."""
+    """Run `component_faults`; an exception of the plugin's own code becomes a fault."""
     outcome = contained(lambda: component_faults(registry, entry), entry.title, PATIENCE * registry.limit_s)
     fault = outcome.fault
     return outcome.unwrap() if fault is None else [f"checking it failed: {type(fault).__name__}: {fault}"]
 
 
 def component_faults(registry: Registry, entry: Entry) -> list[str]:
-    """Why a component cannot be used as its manifest says; empty if it can."""
+    """Return why a component does not conform to its manifest; empty if it does."""
     name = f"{entry.dist}/{entry.spec.name}"
     try:
         registry.find(entry.spec.kind, name)
@@ -97,7 +97,7 @@ def component_faults(registry: Registry, entry: Entry) -> list[str]:
 
 
 def recipe_faults(registry: Registry, name: str) -> list[str]:
-    """Why a shipped recipe cannot be loaded, in any of its profiles."""
+    """Return why a shipped recipe cannot be loaded, in any of its profiles."""
     path = shipped_recipes(registry)[name]
     try:
         profiles = read_recipe(path, registry).profile_names
@@ -113,14 +113,14 @@ def recipe_faults(registry: Registry, name: str) -> list[str]:
 
 
 def _heavy_configs(registry: Registry, entries: Iterable[Entry]) -> dict[int, list[str]]:
-    """Configs whose module imports a heavy package; none can be told where that package is here already."""
+    """Return faults of configs whose module imports a heavy package; not detected if it is imported already."""
     found = {}
     for entry in entries:
         before = set(sys.modules)
         try:
             registry.config_type(entry.spec.kind, f"{entry.dist}/{entry.spec.name}")
         except PluginError:
-            continue  # told by `component_faults`
+            continue  # reported by `component_faults`
         heavy = [name for name in HEAVY if name in sys.modules and name not in before]
         if heavy:
             found[id(entry)] = [f"its config's module imports {', '.join(heavy)}; configs are read without it"]
@@ -133,14 +133,14 @@ def _config_faults(schema: type) -> list[str]:
         found.append(f"{schema.__name__} is not frozen: write @dataclass(frozen=True)")
     try:
         bare = [item.name for item in describe(schema) if not item.text]
-    except (NameError, TypeError) as error:  # an annotation that names nothing
+    except (NameError, TypeError) as error:  # an undefined name in an annotation
         return [*found, f"the annotations of {schema.__name__} cannot be read: {error}"]
     found += [f"{schema.__name__}.{name} has no string below it that says what it means" for name in bare]
     if any(f.default is MISSING and f.default_factory is MISSING for f in fields(schema)):
         return found
     try:
         default = schema()
-    except ValueError:  # something must be given
+    except ValueError:  # a field is required
         return found
     return found + _raised(lambda: bind(schema, plain(default), schema.__name__), "its defaults do not bind")
 
@@ -167,7 +167,7 @@ def _target_faults(kind: str, target: type) -> list[str]:
 
 
 def _methods(protocol: Any) -> set[str]:
-    """The methods that a protocol asks for."""
+    """Return the methods that a protocol requires."""
     own = {name for base in protocol.__mro__ if getattr(base, "_is_protocol", False) for name in vars(base)}
     return {
         name
@@ -179,6 +179,6 @@ def _methods(protocol: Any) -> set[str]:
 def _raised(attempt: Callable[[], object], what: str) -> list[str]:
     try:
         attempt()
-    except Exception as error:  # of a plugin's own code
+    except Exception as error:  # raised by the plugin's own code
         return [f"{what}: {type(error).__name__}: {error}"]
     return []

@@ -1,4 +1,4 @@
-"""Layers of plain values: recipe, profile, stage and command line, merged in that order."""
+"""Layers of plain values: recipe, profile, stage and command line, merged in this order."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from bozzetto.errors import ConfigError, shown
 from bozzetto.expansion import check_expansion
 
 CHANGES = "stages"
-"""Below this key stand changes that are laid over `system` and `trainer` later: until then a null is kept."""
+"""Key of deferred stage overrides of `system` and `trainer`; nulls below it are kept until they are merged."""
 
 LETTERS = ("prompt", "negative_prompt", "image")
-"""Texts taken by the letter: a prompt or a path may hold colons, commas, brackets, and even `${...}`."""
+"""Keys of literal strings: a prompt or a path may contain colons, commas, brackets, and even `${...}`."""
 
 
 def read(path: Path) -> dict[str, Any]:
-    """A YAML file as plain values, interpolations left alone.
+    """Read a YAML file as plain values, without resolving interpolations.
 
     Raises:
-        ConfigError: the file is not there or is not YAML.
+        ConfigError: the file does not exist or is not YAML.
     """
     try:
         values = yaml_text.parse(yaml_text.read_text(path), str(path))
@@ -43,12 +43,12 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def overlay(base: Mapping[str, Any], top: Mapping[str, Any], keep_null: bool = False) -> dict[str, Any]:
-    """`top` over `base`: mappings merge, anything else replaces, null removes.
+    """Merge `top` over `base`: mappings merge, other values replace, null removes.
 
-    A mapping whose `type` differs from the one below replaces it whole: the fields of another component mean nothing.
-    `bozzetto/hash-grid` and `hash-grid` are one type.
-    Text below a mapping is a component's bare name, `hash-grid` for `{type: hash-grid}`.
-    With `keep_null`, and below `stages`, null is kept, so that a stage can remove what the recipe's `system` says.
+    A mapping whose `type` differs from that of `base` replaces it entirely, since fields of another component do not
+    apply. `bozzetto/hash-grid` and `hash-grid` are the same type. A string below a mapping is a component name,
+    `hash-grid` for `{type: hash-grid}`. With `keep_null`, and below `stages`, null is kept, so that a stage can remove
+    values of the recipe's `system`.
     """
     merged = dict(base)
     for key, value in top.items():
@@ -70,7 +70,7 @@ def overlay(base: Mapping[str, Any], top: Mapping[str, Any], keep_null: bool = F
 
 
 def same_type(one: object, two: object) -> bool:
-    """Tell if two types can be one: equal, or equal but for the distribution, which only one of them names."""
+    """Return whether two types match: equal, or equal except for a distribution that only one of them names."""
     if not isinstance(one, str) or not isinstance(two, str):
         return one == two
     (dist, _, name), (other_dist, _, other_name) = one.rpartition("/"), two.rpartition("/")
@@ -78,7 +78,7 @@ def same_type(one: object, two: object) -> bool:
 
 
 def parse_overrides(items: Iterable[str]) -> dict[str, Any]:
-    """`["system.geometry.levels=12", "prompt=a hamburger"]` as nested values.
+    """Parse `["system.geometry.levels=12", "prompt=a hamburger"]` into nested values.
 
     Raises:
         ConfigError: an item is not `key=value`, or its value is not YAML.
@@ -109,12 +109,12 @@ def parse_overrides(items: Iterable[str]) -> dict[str, Any]:
 
 
 def _reason(error: Exception) -> str:
-    """The fault of a value, without its place."""
+    """Return the reason of a value's error, without its location."""
     return str(error).split(": ", 1)[-1].rstrip(".") if isinstance(error, ConfigError) else "it is more than one"
 
 
 def _is_text(item: str) -> bool:
-    """Tell if bytes of the command line could be decoded; Python keeps those that could not as lone surrogates."""
+    """Return whether a command-line argument could be decoded; Python keeps undecodable bytes as lone surrogates."""
     try:
         item.encode()
     except UnicodeEncodeError:
@@ -123,7 +123,7 @@ def _is_text(item: str) -> bool:
 
 
 def leaves(values: Mapping[str, Any], prefix: str = "") -> list[str]:
-    """The dotted keys of everything in nested values that is no mapping, or an empty one."""
+    """Return the dotted keys of all values that are not mappings, or are empty mappings."""
     found = []
     for key, value in values.items():
         full = f"{prefix}{key}"
@@ -132,7 +132,7 @@ def leaves(values: Mapping[str, Any], prefix: str = "") -> list[str]:
 
 
 def value_at(values: Mapping[str, Any], key: str) -> Any:
-    """The value at a dotted key of nested values; None if it is not there."""
+    """Return the value at a dotted key of nested values; None if it does not exist."""
     value: Any = values
     for part in key.split("."):
         value = value.get(part) if isinstance(value, Mapping) else None
@@ -140,17 +140,17 @@ def value_at(values: Mapping[str, Any], key: str) -> Any:
 
 
 def with_value(values: Mapping[str, Any], key: str, value: object) -> dict[str, Any]:
-    """Nested values with another value at a dotted key."""
+    """Return nested values with the value at a dotted key replaced."""
     head, _, rest = key.partition(".")
     below = values.get(head)
     return {**values, head: with_value(below if isinstance(below, Mapping) else {}, rest, value) if rest else value}
 
 
 def resolve(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Follow `${...}` interpolations, except in what is taken by the letter.
+    """Resolve `${...}` interpolations, except in literal strings.
 
     Raises:
-        ConfigError: an interpolation names nothing, or they blow the values up.
+        ConfigError: an interpolation has no target, or the result is too large.
     """
     letters = {f"\0{key}\0": values[key] for key in LETTERS if isinstance(values.get(key), str)}
     marked = {**values, **{key: f"\0{key}\0" for key in LETTERS if isinstance(values.get(key), str)}}
@@ -164,10 +164,10 @@ def resolve(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def resolve_one(values: Mapping[str, Any], key: str) -> Any:
-    """The value of one key of the top, interpolations followed.
+    """Return the value of a top-level key with interpolations resolved.
 
     Raises:
-        ConfigError: an interpolation names nothing, or they blow the values up.
+        ConfigError: an interpolation has no target, or the result is too large.
     """
     others = {name: value for name, value in values.items() if name == key or name not in LETTERS}
     check_expansion(others)
@@ -183,7 +183,7 @@ def _unresolved(error: OmegaConfBaseException) -> ConfigError:
 
 
 def _replaced(value: Any, letters: Mapping[str, str]) -> Any:
-    """Nested values with texts put in the place of their markers."""
+    """Replace the markers in nested values by their texts."""
     if isinstance(value, dict):
         return {key: _replaced(item, letters) for key, item in value.items()}
     if isinstance(value, list):
@@ -195,7 +195,7 @@ def _replaced(value: Any, letters: Mapping[str, str]) -> Any:
 
 
 def key_parts(key: str) -> list[str | int]:
-    """`"system.span[0]"` as `["system", "span", 0]`."""
+    """Split `"system.span[0]"` into `["system", "span", 0]`."""
     parts: list[str | int] = []
     for part in key.split("."):
         name, *indices = part.split("[")
@@ -204,7 +204,7 @@ def key_parts(key: str) -> list[str | int]:
 
 
 def line_of(path: Path, parts: Sequence[str | int]) -> int | None:
-    """The line (from 1) at which a key stands in a YAML file; None if it does not."""
+    """Return the line (from 1) of a key in a YAML file; None if it does not exist."""
     try:
         node = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml_text.LOADER)
     except (yaml.YAMLError, OSError):

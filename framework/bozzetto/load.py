@@ -1,4 +1,4 @@
-"""From a YAML file, a profile and overrides to a checked `Recipe`."""
+"""Loads a checked `Recipe` from a YAML file, a profile and overrides."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ from bozzetto.stages import check_inheritance
 __all__ = ["find_recipe", "load_recipe"]
 
 FILE_ONLY = ("extends", "profiles")
-"""Keys that layering has used up."""
+"""Keys that are consumed by layering."""
 
 
 def load_recipe(
@@ -60,10 +60,10 @@ def load_recipe(
 
     Args:
         profile: a name in the recipe's `profiles`, or `auto` for the one that fits `hardware`.
-        hardware: what this machine has; None: nothing.
+        hardware: accelerator of this machine; None: none.
 
     Raises:
-        UserError: with the file and line where the offending key stands, or the override that set it.
+        UserError: with the file and line of the offending key, or the override that set it.
     """
     file, overrides = read_recipe(path, registry), list(overrides)
     chosen, reason = _choose_profile(file.profile_names, profile, hardware, path)
@@ -81,7 +81,7 @@ def load_recipe(
 
 
 def _place_image(values: dict[str, Any], origins: Origins) -> None:
-    """Make the path of the photo absolute, before `${image}` is followed."""
+    """Make the path of the photo absolute, before `${image}` is resolved."""
     image = values.get("image", "")
     if isinstance(image, str) and image not in ("", REQUIRED) and not origins.overridden("image"):
         image = layers.resolve_one(values, "image")
@@ -111,7 +111,7 @@ def _choose_profile(profiles: list[str], profile: str, hardware: Accelerator | N
 
 @dataclass(frozen=True)
 class _Reader:
-    """Turns plain values into records."""
+    """Converts plain values to records."""
 
     registry: Registry
     origins: Origins
@@ -119,7 +119,7 @@ class _Reader:
     paths: dict[tuple[str, str], str] = field(default_factory=dict)
     """Absolute path by `(stage, dotted key)` of every field that names a file."""
     stage_name: str = ""
-    """The stage that is read."""
+    """Name of the stage being read."""
 
     def recipe(self, values: Mapping[str, Any], profile: str, reason: str) -> Recipe:
         check_requirements(values.get("plugins", []), self.registry)
@@ -158,7 +158,7 @@ class _Reader:
         )
 
     def _values(self, values: Mapping[str, Any], output: str) -> Mapping[str, Any]:
-        """The plain values with every path absolute: what a run folder keeps holds from anywhere."""
+        """Return the plain values with absolute paths, so that a run folder does not depend on the working folder."""
         values = {**values, "output": output}
         for (stage, key), path in self.paths.items():
             own = f"stages.{stage}.{key}"
@@ -266,7 +266,7 @@ class _Reader:
         return Component(entry, self.registry.configured(entry, lambda: bind(schema, placed, where), where), where)
 
     def _placed(self, schema: type, values: Mapping[str, Any], where: str) -> Mapping[str, Any]:
-        """The values with absolute paths in the fields that name files."""
+        """Return the values with absolute paths in fields that name files."""
         for name, marker in marked(schema, FilePath):
             text = value_at(values, name)
             if isinstance(text, str) and text and text != REQUIRED:

@@ -1,9 +1,9 @@
-"""Checks, before a run, that this machine has the files and the memory that a recipe asks for. No torch here.
+"""Checks before a run that this machine has the files and the memory required by a recipe. No torch.
 
-Beside `bozzetto.fields.FilePath`, a config may say what it takes at the very least, by methods without arguments:
-`least_bytes()`, main memory by the field that decides it; of a view source `pixels_per_step()`; of a renderer
-`bytes_per_pixel()`, while a step trains. Estimates are low, so that nothing is refused that might run. And
-`require_readable()` raises `ConfigError` where its files cannot be read as what they should be.
+Besides `bozzetto.fields.FilePath`, a config may declare its minimum requirements by methods without arguments:
+`least_bytes()`, main memory by the field that determines it; for a view source `pixels_per_step()`; for a renderer
+`bytes_per_pixel()` during a training step. Estimates are low, so that nothing is rejected that might run.
+`require_readable()` raises `ConfigError` if the config's files cannot be read as what they should be.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from bozzetto.parameters import stage_specs
 from bozzetto.recipe import Component, Recipe, Stage
 
 TRAINED_BYTES, LOCKED_BYTES = 16, 4
-"""Per number: the parameter, its gradient and Adam's two moments; or itself alone."""
+"""Bytes per number: the parameter, its gradient and Adam's two moments; or the parameter only."""
 LONGEST_NAME = 255
-"""Bytes in the name of a file, on every common file system."""
+"""Maximum bytes of a file name, on every common file system."""
 GB = 1e9
 CGROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
@@ -33,11 +33,11 @@ CGROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limi
 def check_machine(
     recipe: Recipe, memory_bytes: int | None = None, reads: Callable[[Stage, Component], bool] = lambda *_: True
 ) -> None:
-    """Raises `ConfigError` for a file that is not there, or a setting that cannot fit into memory.
+    """Raise `ConfigError` for a missing file, or a setting that cannot fit into memory.
 
     Args:
-        memory_bytes: what there is; None: what this machine lets one process have, as far as it tells.
-        reads: whether a component of a stage will read its files; one that a checkpoint holds may not.
+        memory_bytes: available memory; None: that of this machine available to one process, if known.
+        reads: whether a component of a stage will read its files; not needed if a checkpoint holds its state.
     """
     exporters = [component for _, component in recipe.exports]
     memory_bytes = memory_bytes or machine_memory()
@@ -58,7 +58,7 @@ def check_machine(
 
 
 def check_output(recipe: Recipe) -> None:
-    """Raises `ConfigError` if a new run cannot make its folder in `output`."""
+    """Raise `ConfigError` if a new run cannot create its folder in `output`."""
     place = Path(recipe.output)
     cure = "Choose another folder: output=FOLDER."
     if any(len(os.fsencode(part)) > LONGEST_NAME for part in place.parts):
@@ -74,12 +74,12 @@ def check_output(recipe: Recipe) -> None:
         if not stat.S_ISDIR(mode):
             raise ConfigError(f"output: {shown(str(folder), 300)} is a file, and a folder is needed. {cure}")
         if not os.access(folder, os.W_OK | os.X_OK):
-            raise ConfigError(f"output: nothing may be written in {shown(str(folder), 300)}. {cure}")
+            raise ConfigError(f"output: {shown(str(folder), 300)} is not writable. {cure}")
         return
 
 
 def check_files(component: Component) -> None:
-    """Raises `ConfigError` if a field that names a file names one that is not there, or that cannot be used."""
+    """Raise `ConfigError` if a field that names a file names one that does not exist or cannot be used."""
     for name, marker in marked(type(component.config), FilePath):
         value = _get(component.config, name)
         if not value or marker.or_name:
@@ -94,12 +94,12 @@ def check_files(component: Component) -> None:
 
 
 def machine_memory() -> int | None:
-    """Bytes of main memory that this process may have; None where the system does not tell."""
+    """Return the bytes of main memory available to this process; None if unknown."""
     limits = []
     with suppress(ValueError, OSError, AttributeError):
         limits.append(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
     for path in CGROUP_LIMITS:
-        with suppress(OSError, ValueError):  # not there, or "max"
+        with suppress(OSError, ValueError):  # missing, or "max"
             limits.append(int(Path(path).read_text(encoding="ascii")))
     with suppress(ImportError, OSError, ValueError):
         import resource
@@ -136,7 +136,7 @@ def _check_pictures(stage: Stage, limit: int | None) -> None:
 
 
 def _check_least(component: Component, limit: int | None) -> None:
-    """Every field's least memory, with the largest value of a whole number that would fit."""
+    """Check every field's minimum memory; the message gives the largest integer value that would fit."""
     least: Callable[[], dict[str, int]] | None = getattr(component.config, "least_bytes", None)
     for name, count in (least() if least else {}).items():
         if limit is not None and count > limit:
@@ -149,7 +149,7 @@ def _check_least(component: Component, limit: int | None) -> None:
 
 
 def _largest(config: Any, name: str, limit: int) -> int | None:
-    """The largest value of a field that fits; None if it is no whole number, or none fits."""
+    """Return the largest value of a field that fits; None if it is not an integer, or none fits."""
     value = getattr(config, name)
     if not isinstance(value, int):
         return None
@@ -160,7 +160,7 @@ def _largest(config: Any, name: str, limit: int) -> int | None:
         except ValueError:
             return False
 
-    low, high = 0, value  # fits, does not
+    low, high = 0, value  # fits, does not fit
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (middle, high) if fits(middle) else (low, middle)
@@ -179,12 +179,12 @@ def _get(config: Any, dotted: str) -> Any:
 def _is_file(path: Path) -> bool:
     try:
         return path.is_file()
-    except (OSError, ValueError):  # a name too long, or with a NUL
+    except (OSError, ValueError):  # a name that is too long, or contains NUL
         return False
 
 
 def _nearest(path: Path) -> str:
-    """The nearest name in the same folder, or that there is no such folder."""
+    """Return the nearest name in the same folder, or that there is no such folder."""
     try:
         here: Iterable[str] = [item.name for item in path.parent.iterdir()]
     except (OSError, ValueError):

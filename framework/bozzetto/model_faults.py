@@ -1,4 +1,4 @@
-"""Damage in a model folder that shows without loading it: settings, names of classes, headers of weight files."""
+"""Detects damage of a model folder without loading it: settings, class names, headers of weight files."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ CLASSES = {
     "vae": ("AutoencoderKL", "PatchCodec"),
     "text_encoder": ("CLIPTextModel", "CLIPTextModelWithProjection"),
 }
-"""Class names that the settings of a part may give, by part."""
+"""Class names supported in the settings of each part."""
 LARGEST_HEADER = 100_000_000
-"""Bytes: the limit of the safetensors library."""
+"""Maximum bytes of a header, the limit of the safetensors library."""
 LARGEST_NUMBER = 10_000_000
-"""The largest whole number in settings: sizes, counts and tokens stay far below."""
+"""Maximum integer in settings; sizes, counts and tokens are far below."""
 MOST_LAYERS = 512
 MOST_NOISE_LEVELS = 100_000
 BYTES_OF = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "F8_E4M3": 1, "F8_E5M2": 1, "I64": 8, "I32": 4, "I16": 2, "I8": 1}
 BYTES_OF |= {"U64": 8, "U32": 4, "U16": 2, "U8": 1, "BOOL": 1}
-"""Bytes of an element, by the names that headers use for its type."""
+"""Bytes per element of each safetensors type."""
 
 
 def check_folder(folder: Path) -> None:
-    """Look at every file of a whole model folder that is read, weights by their headers alone.
+    """Check every file of a model folder that will be read; for weights only the headers.
 
     Raises:
-        ModelError: one is damaged, or of a kind of model that is not known here. Says which and why.
+        ModelError: a file is damaged, or the kind of model is not supported; the message says which and why.
     """
     read_settings(folder / "model_index.json")
     for part in parts_in(folder):
@@ -50,10 +50,10 @@ def check_folder(folder: Path) -> None:
 
 
 def check_header(path: Path) -> dict[str, tuple[int, ...]]:
-    """The shape of each tensor in a safetensors file, by its header.
+    """Return the shape of each tensor in a safetensors file, from its header.
 
     Raises:
-        ModelError: the header is not one, what it says does not fit the file, or weights are whole numbers.
+        ModelError: the header is invalid, it does not match the file, or weights are integers.
     """
     try:
         size = path.stat().st_size
@@ -81,7 +81,7 @@ def check_header(path: Path) -> dict[str, tuple[int, ...]]:
 
 
 def _tensor(path: Path, name: str, entry: Any) -> tuple[tuple[int, ...], int]:
-    """Shape and last byte of one tensor."""
+    """Return shape and end offset of one tensor."""
     try:
         kind, shape, (first, last) = entry["dtype"], tuple(entry["shape"]), entry["data_offsets"]
         fits = (
@@ -116,7 +116,7 @@ def _check_scheduler(path: Path, values: Mapping[str, Any]) -> None:
 
 
 def _check_index(path: Path) -> None:
-    """Every shard that an index names lies beside it."""
+    """Check that every shard named by an index exists in the same folder."""
     shards = read_settings(path).get("weight_map")
     if not isinstance(shards, Mapping):
         raise ModelError(f"{path} has no weight_map.")
@@ -130,7 +130,7 @@ def _listed(value: object) -> list[object]:
 
 
 def _numbers(value: object, name: str = "") -> Iterator[tuple[str, int | float]]:
-    """Every number in settings, with the name it stands below."""
+    """Yield every number in settings, with the name of its key."""
     if isinstance(value, Mapping):
         for key, item in value.items():
             yield from _numbers(item, str(key))

@@ -1,4 +1,4 @@
-"""Contents of a model folder in diffusers' format: its parts, and the weight file that is read of several. No torch."""
+"""Layout of a model folder in diffusers' format: its parts, and the variant of the weight files to read. No torch."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from typing import Any
 from bozzetto.errors import ModelError
 
 PARTS = ("unet", "vae", "text_encoder")
-"""The folders of a text-to-image model that hold weights."""
+"""Folders of a text-to-image model with weights."""
 POSED_PARTS = ("unet", "vae", "image_encoder")
-"""The folders of a model that is given an image and a pose (Zero123), besides one of `PROJECTIONS`."""
+"""Folders of an image- and pose-conditioned model (Zero123), in addition to one of `PROJECTIONS`."""
 PROJECTIONS = ("clip_camera_projection", "cc_projection")
 """Names of the layer that joins image and pose, one for each of the two layouts of such models."""
 CONFIGS = ("*.json", "*/*.json", "tokenizer/*")
-"""Everything else that is read."""
+"""Patterns of all other files that are read."""
 LARGEST_JSON = 1 << 26
-"""Bytes: no settings and no vocabulary come near it."""
+"""Maximum bytes of a JSON file; settings and vocabularies are far smaller."""
 
 _WEIGHTS = re.compile(
     r"(?P<base>diffusion_pytorch_model|pytorch_model|model)(-\d{5}-of-\d{5})?(\.(?P<variant>[A-Za-z0-9_]+))?"
@@ -28,29 +28,29 @@ _WEIGHTS = re.compile(
 
 
 def parts_of(names: Iterable[str]) -> tuple[str, ...]:
-    """The folders that must hold weights, given those that are there."""
+    """Return the folders that must contain weights, given those that exist."""
     projections = sorted(set(names) & set(PROJECTIONS))
     return (*POSED_PARTS, projections[0]) if projections else PARTS
 
 
 def parts_in(folder: Path) -> tuple[str, ...]:
-    """The folders of a model folder that must hold weights."""
+    """Return the folders of a model folder that must contain weights."""
     return parts_of(path.name for path in folder.iterdir()) if folder.is_dir() else PARTS
 
 
 def variant_of(part: Path) -> str | None:
-    """The variant of the weights to read in a part's folder, e.g. `fp16` or `fp16_ema`; None: those without one."""
+    """Return the weight variant to read in a part's folder, e.g. `fp16` or `fp16_ema`; None: no variant."""
     return _variant([path.name for path in part.glob("*.safetensors")], half=False)
 
 
 def weights_in(part: Path, file_format: str = "safetensors") -> list[Path]:
-    """The weight files to read in a part's folder: all shards of one variant. Empty if it has none of that format."""
+    """Return the weight files to read in a part's folder: all shards of one variant; empty if there are none."""
     names = sorted(path.name for path in part.glob(f"*.{file_format}"))
     return [part / name for name in _of_variant(names, _variant(names, half=False))]
 
 
 def missing_parts(folder: Path) -> list[str]:
-    """The parts that a model folder lacks, in words; empty if it is whole."""
+    """Describe the missing parts of a model folder; empty if it is complete."""
     lacking = [] if (folder / "model_index.json").is_file() else ["model_index.json is missing"]
     parts = parts_in(folder)
     for part in parts:
@@ -65,13 +65,12 @@ def missing_parts(folder: Path) -> list[str]:
 
 
 def pickled_parts(folder: Path) -> list[str]:
-    """The parts whose weights are there as `.bin`, torch's pickles, alone."""
+    """Return the parts whose weights exist as `.bin` (torch pickles) only."""
     return [part for part in parts_in(folder) if not weights_in(folder / part)]
 
 
 def files_wanted(files: Sequence[str]) -> list[str]:
-    """The files of a repository to download: for each part one variant of its weights, in half precision if it has
-    them so, as safetensors if it has them so.
+    """Return the files of a repository to download, one weight variant per part, preferably fp16 safetensors.
 
     Raises:
         ModelError: a part has no weights.
@@ -90,20 +89,20 @@ def files_wanted(files: Sequence[str]) -> list[str]:
 
 
 def read_settings(path: Path) -> Mapping[str, Any]:
-    """A JSON file of a model folder.
+    """Read a JSON file of a model folder.
 
     Raises:
-        ModelError: it cannot be read, or does not hold names and values.
+        ModelError: it cannot be read, or is not a mapping.
     """
     try:
         if path.stat().st_size > LARGEST_JSON:
-            raise ModelError(f"{path} is {path.stat().st_size} bytes long, which no such file is.")
+            raise ModelError(f"{path} is {path.stat().st_size} bytes long, too large for a settings file.")
         values = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ModelError(f"{path} cannot be read: {error.strerror or error}.") from error
     except RecursionError as error:
         raise ModelError(f"{path} is nested too deeply.") from error
-    except ValueError as error:  # of the encoding, of JSON, or a number of more than 4300 digits
+    except ValueError as error:  # wrong encoding, invalid JSON, or a number of more than 4300 digits
         raise ModelError(f"{path} is not JSON: {error}.") from error
     if not isinstance(values, Mapping):
         raise ModelError(f"{path} holds {type(values).__name__}, not names and values.")
@@ -111,7 +110,7 @@ def read_settings(path: Path) -> Mapping[str, Any]:
 
 
 def _variant(names: Sequence[str], half: bool) -> str | None:
-    """The variant to take; with `half` one in half precision comes before the full one."""
+    """Return the variant to read; `half` prefers half precision to full precision."""
     there = set(_variants(names))
 
     def rank(variant: str | None) -> tuple[bool, bool, str]:

@@ -1,6 +1,6 @@
-"""Where the weights of a model come from: names, mirrors, folders, the local cache. Imports no torch.
+"""Resolves model names to weights: aliases, mirrors, folders, the local cache. Imports no torch.
 
-`plan` looks without the network; `fetch` downloads what the plan says.
+`plan` works without the network; `fetch` downloads according to the plan.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from bozzetto.model_folder import files_wanted, missing_parts, parts_in, pickled
 Origin = Literal["bundled", "folder", "cached", "download"]
 
 TIMEOUT_S = 10.0
-"""How long one request to the hub may take before the next mirror is tried."""
+"""Timeout in seconds of one hub request before the next mirror is tried."""
 
 SINGLE_FILES = (".safetensors", ".ckpt", ".pt", ".pth", ".bin", ".gguf")
-"""Suffixes of whole models in one file."""
+"""Suffixes of single-file checkpoints."""
 
 _SINGLE_FILE = (
     "{path} is there, but it is one file, and a folder in diffusers' format is needed. Make one with Python:\n"
@@ -42,28 +42,28 @@ _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 @dataclass(frozen=True)
 class ModelPlan:
-    """Where the weights of one model are, or would come from."""
+    """Location of the weights of a model, or the repositories to download them from."""
 
     name: str
-    """As the recipe writes it."""
+    """Name as given in the recipe."""
     source: Origin
     folder: Path | None
-    """None for a download."""
+    """Local folder; None for a download."""
     repositories: tuple[str, ...] = ()
     """`owner/name` or `owner/name@revision`, in the order they are tried."""
     size_bytes: int | None = None
-    """Of the half-precision weights, roughly; None: unknown."""
+    """Approximate size of the half-precision weights in bytes; None: unknown."""
     licence: str = "not recorded, ask its owner"
     memory: str = "unknown"
     note: str = ""
 
     @property
     def revision(self) -> str | None:
-        """The pinned revision of the first repository, if any."""
+        """Pinned revision of the first repository, if any."""
         return split_revision(self.repositories[0])[1] if self.repositories else None
 
     def describe(self) -> str:
-        """One line for people."""
+        """Describe the plan in one line."""
         if self.source == "download":
             size = f", {self.size_bytes / 1e9:.1f} GB" if self.size_bytes else ""
             where = f"download from {self.repositories[0]}{size}; memory: {self.memory}"
@@ -72,7 +72,7 @@ class ModelPlan:
         return f"{self.name} ({where}; licence: {self.licence})"
 
     def facts(self, folder: Path) -> dict[str, str]:
-        """What a run records to say exactly which weights it used: the name, the folder, a digest of each part."""
+        """Return the facts that identify the weights of a run: name, folder, and a digest of each file."""
         facts = {"name": self.name, "source": self.source, "folder": str(folder)}
         for part in parts_in(folder):
             for path in sorted((folder / part).glob("*.safetensors")):
@@ -82,20 +82,20 @@ class ModelPlan:
 
 @functools.cache
 def aliases() -> Mapping[str, Mapping[str, Any]]:
-    """The catalogue, by alias."""
+    """Return the model catalogue by alias."""
     text = importlib.resources.files("bozzetto").joinpath("models.yaml").read_text(encoding="utf-8")
     return types.MappingProxyType(yaml.safe_load(text))
 
 
 def plan(name: str, offline: bool = False) -> ModelPlan:
-    """Where `name` would come from. Looks at this machine alone, never at the network.
+    """Resolve a model name on this machine, without network access.
 
     Args:
         name: an alias, a folder in diffusers' format, or a hub repository `owner/name[@revision]`.
-        offline: downloads are forbidden.
+        offline: whether downloads are disabled.
 
     Raises:
-        ModelError: unknown, withdrawn, incomplete, or not here while offline.
+        ModelError: unknown, withdrawn, incomplete, or not available offline.
     """
     catalogue = aliases()
     if name in catalogue:
@@ -116,11 +116,12 @@ def plan(name: str, offline: bool = False) -> ModelPlan:
 
 
 def fetch(plan: ModelPlan) -> Path:
-    """The folder with the weights as safetensors: downloaded if need be, half precision where there is a choice;
-    converted if they are pickles (see `bozzetto.pickled_weights`).
+    """Return the folder of the weights as safetensors; downloads them if needed, in half precision where available.
+
+    Pickled weights are converted (see `bozzetto.pickled_weights`).
 
     Raises:
-        ModelError: no repository gave the model; says why each did not, and what to do instead. Or it is damaged.
+        ModelError: no repository provided the model; the message gives each reason and the cure. Or it is damaged.
     """
     if plan.folder is not None:
         return _readable(plan.folder)
@@ -128,7 +129,7 @@ def fetch(plan: ModelPlan) -> Path:
     for repository in plan.repositories:
         try:
             return _readable(_download(repository))
-        except Exception as error:  # of the hub's HTTP library, which changes with its version; all are shown below
+        except Exception as error:  # of the hub's HTTP library, depending on its version; all are listed below
             reasons.append(f"  {repository}: {_one_line(error)}")
     raise ModelError(f"The model {plan.name!r} cannot be downloaded. Tried:\n" + "\n".join(reasons) + _cures(plan))
 
@@ -142,21 +143,21 @@ def _readable(folder: Path) -> Path:
 
 
 def split_revision(repository: str) -> tuple[str, str | None]:
-    """`owner/name@revision` in two."""
+    """Split `owner/name@revision`."""
     repo_id, _, revision = repository.partition("@")
     return repo_id, revision or None
 
 
 def _here(name: str) -> ModelPlan | None:
-    """The folder that `name` is the path of; None if it may mean something else.
+    """Resolve `name` as a local folder; None if it may have another meaning.
 
     Raises:
-        ModelError: it is a path, and there is no whole model in diffusers' format.
+        ModelError: it is a path without a complete model in diffusers' format.
     """
     try:
         path = Path(name).expanduser()
         is_folder, is_file = path.is_dir(), path.is_file()
-    except (OSError, RuntimeError, ValueError) as error:  # too long, not allowed, a home folder that nobody has
+    except (OSError, RuntimeError, ValueError) as error:  # too long, not permitted, or an unknown home folder
         raise ModelError(f"There is no model {name!r:.200}: {error}.") from error
     if is_folder:
         lacking = missing_parts(path)
@@ -167,8 +168,8 @@ def _here(name: str) -> ModelPlan | None:
     if is_file:
         raise ModelError(_SINGLE_FILE.format(path=str(path), folder=f"{path.with_suffix('')}-diffusers"))
     if path.suffix in SINGLE_FILES or path.is_absolute() or name.startswith(("~", "./", "../")) or "\\" in name:
-        there = "; it is a link that leads nowhere" if path.is_symlink() else ""
-        raise ModelError(f"There is no model {name!r}: nothing lies at {path.absolute()}{there}.")
+        there = "; it is a broken link" if path.is_symlink() else ""
+        raise ModelError(f"There is no model {name!r}: nothing exists at {path.absolute()}{there}.")
     return None
 
 
@@ -206,7 +207,7 @@ def _hub(name: str, entry: Mapping[str, Any], offline: bool) -> ModelPlan:
 
 
 def _cached(repository: str) -> Path | None:
-    """The snapshot in the hub's local cache, if it is whole."""
+    """Return the snapshot in the hub's local cache; None unless it is complete."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import LocalEntryNotFoundError
 
@@ -246,7 +247,7 @@ def _one_line(error: Exception) -> str:
 
 
 def _cures(plan: ModelPlan) -> str:
-    """What a person can do instead."""
+    """Describe the alternatives."""
     repo_id, revision = split_revision(plan.repositories[0])
     at = f" --revision {revision}" if revision else ""
     near = did_you_mean(plan.name, aliases()) if plan.name not in aliases() else ""
@@ -258,6 +259,6 @@ def _cures(plan: ModelPlan) -> str:
 
 
 def _digest(path: Path) -> str:
-    """sha256 of a file; in the hub's cache the file it links to is named by it."""
+    """Return the sha256 of a file; files in the hub's cache are named by it."""
     name = path.resolve().name
     return name if _DIGEST.fullmatch(name) else sha256_of(path)

@@ -1,4 +1,4 @@
-"""Choice of the distribution that a bare name in a recipe means, where several provide it."""
+"""Resolves component names without distribution that several distributions provide."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from bozzetto.spec import KINDS
 
 
 class Names:
-    """Meanings of the names in one recipe: in a shipped recipe, first of all what its own distribution ships.
+    """Resolves the names of one recipe; a shipped recipe prefers components of its own distribution.
 
     Args:
-        overrides: what the command line says, as nested values.
+        overrides: command-line overrides as nested values.
     """
 
     def __init__(self, registry: Registry, file: RecipeFile, profile: str, overrides: Mapping[str, Any]) -> None:
         self.registry, self.file, self.profile, self.overrides = registry, file, profile, overrides
         self.stage = ""
-        """The stage being read."""
+        """Stage being read."""
         self.provided_by: dict[str, str] = {}
 
     def take(self, values: object) -> None:
-        """Follow the recipe's `provided_by`.
+        """Apply the recipe's `provided_by`.
 
         Raises:
-            ConfigError: it is no mapping of `KIND/NAME` to distributions.
+            ConfigError: it is not a mapping of `KIND/NAME` to distributions.
         """
         named = values or {}
         if not isinstance(named, Mapping):
@@ -39,10 +39,10 @@ class Names:
             self.provided_by[str(name)] = dist
 
     def find(self, kind: str, name: str, place: str) -> Entry:
-        """The entry that `name` means at a dotted key of the recipe.
+        """Return the entry that `name` refers to at a dotted key of the recipe.
 
         Raises:
-            PluginError: as `Registry.find`.
+            PluginError: as in `Registry.find`.
         """
         if len(self.registry.entries.get((kind, name), ())) < 2:
             return self.registry.find(kind, name, place)
@@ -50,10 +50,10 @@ class Names:
         return self.registry.find(kind, name, place, prefer)
 
     def _shippers(self, place: str) -> list[str]:
-        """The distributions that ship the file that says the name.
+        """Return the distributions that ship the file which gives the name.
 
-        A `type` is said by the value that won. Where the key is the name, as of a loss, it means what it meant to
-        the first who said it, however many others have changed its weight.
+        A `type` belongs to the file whose value is in effect. Where the key is the name, as for a loss, it belongs to
+        the first file that has the key, even if others have changed its weight.
         """
         overridden = says(self.overrides, place) or says(self.overrides, f"stages.{self.stage}.{place}")
         if place.endswith(".type"):

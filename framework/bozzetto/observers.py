@@ -1,4 +1,4 @@
-"""Tells plugins what happens in a run: numbers, names and paths, never tensors. Nothing they do can change the run."""
+"""Notifies plugins of events in a run with numbers, names and paths, never tensors. Observers cannot affect the run."""
 
 from __future__ import annotations
 
@@ -14,34 +14,34 @@ from bozzetto.recipe import Recipe
 
 
 class Observers:
-    """Calls the observing hooks of every plugin, each on its own.
+    """Calls the observer hooks of every plugin independently.
 
-    One that raises, even `SystemExit` or `KeyboardInterrupt`, is reported once per hook and plugin; the other observers
-    and the run go on. A real Ctrl-C reaches the run. There is no time limit: an observer may have much to do.
+    An exception, even `SystemExit` or `KeyboardInterrupt`, is reported once per hook and plugin; the other observers
+    and the run continue. An actual Ctrl-C stops the run. There is no time limit, since an observer may have much to do.
 
     Args:
-        report: tells the user one line.
+        report: prints one line for the user.
     """
 
     def __init__(self, manager: pluggy.PluginManager, report: Callable[[str], None]) -> None:
         self.manager, self.report = manager, report
         self.reported: set[tuple[str, str]] = set()
-        """Hook and plugin of every failure that has been told."""
+        """Hook and plugin of every reported failure."""
 
     def run_started(self, recipe: Recipe, run_folder: Path) -> None:
-        """`bozzetto_run_started`."""
+        """Call `bozzetto_run_started`."""
         self._tell("bozzetto_run_started", {"recipe": recipe, "run_folder": run_folder})
 
     def step_finished(self, step: int, losses: Mapping[str, float]) -> None:
-        """`bozzetto_step_finished`."""
+        """Call `bozzetto_step_finished`."""
         self._tell("bozzetto_step_finished", {"step": step, "losses": losses})
 
     def stage_finished(self, stage: str, steps: int, run_folder: Path) -> None:
-        """`bozzetto_stage_finished`."""
+        """Call `bozzetto_stage_finished`."""
         self._tell("bozzetto_stage_finished", {"stage": stage, "steps": steps, "run_folder": run_folder})
 
     def run_failed(self, error: BaseException, run_folder: Path) -> None:
-        """`bozzetto_run_failed`, with the error as one line."""
+        """Call `bozzetto_run_failed` with the error as one line."""
         lines = str(error).split("\n", 1)
         reason = f"{type(error).__name__}: {lines[0]}" if lines[0] else type(error).__name__
         self._tell("bozzetto_run_failed", {"reason": reason, "run_folder": run_folder})

@@ -1,4 +1,4 @@
-"""The optimiser: parameter groups by name prefix, learning rates that follow schedules."""
+"""Optimiser with parameter groups by name prefix and scheduled learning rates."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from bozzetto.parameters import check_rates, matches
 from bozzetto.recipe import OptimizerConfig
 
 DEFAULT = ""
-"""The prefix of parameters that `lr_of` does not name."""
+"""Prefix of parameters without a match in `lr_of`."""
 
 
 def prefix_of(name: str, prefixes: Sequence[str]) -> str:
-    """The longest of `prefixes` that is `name` or one of its parents; `DEFAULT` if none is."""
+    """Return the longest of `prefixes` that is `name` or one of its parents; `DEFAULT` if none is."""
     matching = [prefix for prefix in prefixes if matches(name, prefix)]
     return max(matching, key=len, default=DEFAULT)
 
 
 def make_optimizer(parameters: Sequence[tuple[str, nn.Parameter]], config: OptimizerConfig) -> torch.optim.Optimizer:
-    """Adam or AdamW over named parameters.
+    """Create Adam or AdamW over named parameters.
 
     Raises:
         ConfigError: a prefix in `lr_of` matches no parameter.
@@ -46,6 +46,6 @@ def make_optimizer(parameters: Sequence[tuple[str, nn.Parameter]], config: Optim
 
 
 def set_learning_rates(optimizer: torch.optim.Optimizer, config: OptimizerConfig, step: int) -> None:
-    """Each group's learning rate at `step`."""
+    """Set each group's learning rate for `step`."""
     for group in optimizer.param_groups:
         group["lr"] = config.lr_of.get(group["prefix"], config.lr).at(step)

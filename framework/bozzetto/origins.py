@@ -1,4 +1,4 @@
-"""Places where the values of a recipe were given, file and line or command line, and what relative paths mean there."""
+"""Origins of recipe values (file and line, or command line), and resolution of relative paths."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from bozzetto.recipe_file import RecipeFile, first_key
 
 @dataclass(frozen=True)
 class Origins:
-    """Tells of each key of one loaded recipe who said it last: an override, or a file of its chain."""
+    """Locates the last source of each key of a loaded recipe: an override, or a file of its chain."""
 
     file: RecipeFile
     profile: str
     overrides: Sequence[str]
-    """The overrides as on the command line: `key=value`."""
+    """Command-line overrides, `key=value`."""
 
     def overridden(self, key: str, stage: str = "") -> bool:
-        """Tell if an override gave the value of a dotted key, by itself or as a part of a larger one."""
+        """Return whether an override set the value of a dotted key, directly or as part of a larger one."""
         keys = (key, f"stages.{stage}.{key}") if stage else (key,)
         names = [item.partition("=")[0] for item in self.overrides]
         return any(key == name or key.startswith((f"{name}.", f"{name}[")) for name in names for key in keys)
 
     def place_of(self, error: UserError) -> str:
-        """Place where the value that an error is about was given: `path:line` or `command line`."""
+        """Return the place of the value that an error is about: `path:line` or `command line`."""
         key = first_key(error)
         if self.overridden(key, error.stage):
             return "command line"
@@ -38,14 +38,14 @@ class Origins:
         return "command line" if made else str(self.file.path)
 
     def path(self, text: str, key: str, stage: str = "", or_name: bool = False) -> str:
-        """The absolute path that `text` means as the value of `key`.
+        """Return the absolute path for `text` as the value of `key`.
 
-        `~` is the home folder. A relative path is relative to the file that names it; on the command line, and where no
-        file names it, to the working folder.
+        `~` is the home folder. A relative path is relative to the file that gives it; on the command line, and where no
+        file gives it, to the working folder.
 
         Args:
-            or_name: `text` may be a name: it is a path if it looks like one or if something lies there. Otherwise it
-                is returned as it is.
+            or_name: whether `text` may be a name: it is a path only if it looks like one or exists. A name is returned
+                unchanged.
         """
         folder = Path() if self.overridden(key, stage) else self._folder_of(key, stage)
         path = folder / Path(text).expanduser()
@@ -54,7 +54,7 @@ class Origins:
         return os.path.normpath(path.absolute())
 
     def _folder_of(self, key: str, stage: str) -> Path:
-        """The folder of the file that says `key`, or the mapping it is in where an interpolation says that."""
+        """Return the folder of the file that sets `key`, or a parent of `key` that is set by an interpolation."""
         while key:
             if found := self.file.find(key, self.profile, stage):
                 return found[0].parent

@@ -1,4 +1,4 @@
-"""Reach of the overrides on the command line: the stages they act on, and those they do not."""
+"""Effect of command-line overrides: the stages that they affect, and those that they do not."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from bozzetto import layers
 from bozzetto.errors import ConfigError, did_you_mean
 
 LAYERED = ("system", "trainer")
-"""The keys of a recipe that a stage can lay its own values over."""
+"""Keys of a recipe that a stage can override."""
 
 
 def effective(values: Mapping[str, Any], stage: str) -> dict[str, Any]:
-    """`system` and `trainer` as a stage sees them; of the recipe itself if it has no stage of that name."""
+    """Return `system` and `trainer` as seen by a stage; those of the recipe if the stage does not exist."""
     own = (values.get("stages") or {}).get(stage) or {}
     return {key: layers.overlay(values.get(key) or {}, own.get(key) or {}) for key in LAYERED}
 
 
 def shadowed(overrides: Iterable[str], values: Mapping[str, Any]) -> tuple[str, ...]:
-    """A notice for each override of `system` or `trainer` that a stage's own value hides.
+    """Return a notice for each override of `system` or `trainer` that is hidden by a stage's own value.
 
     Args:
-        values: the recipe's, with the overrides applied.
+        values: recipe values with the overrides applied.
     """
     stages = {str(name): effective(values, name) for name, stage in (values.get("stages") or {}).items() if stage}
     told = []
@@ -40,7 +40,7 @@ def shadowed(overrides: Iterable[str], values: Mapping[str, Any]) -> tuple[str, 
 
 
 def require_known_stages(below: Mapping[str, Any], given: Mapping[str, Any]) -> None:
-    """Raises `ConfigError` if an override names a stage that the recipe has not: it would train one more."""
+    """Raise `ConfigError` if an override names a stage that is not in the recipe, which would add a stage."""
     stages, changed = below.get("stages") or {"main": {}}, given.get("stages")
     if isinstance(stages, Mapping) and isinstance(changed, Mapping):
         names = [str(name) for name in stages]

@@ -1,9 +1,9 @@
-"""The parameters that a component will have, as data: so `bozzetto check` knows them without torch.
+"""Parameters of components as data, so that `bozzetto check` can verify them without torch.
 
-A config may have a method `parameter_specs`, which gets what the component's constructor gets after the config (a
-material: the geometry's `feature_count`; a renderer: its `radius`; others: nothing) and returns a `ParameterSpec` by
-name, none for a component without parameters. The contract suites compare it with the real ones. A component whose
-config has no such method is looked at when a run starts.
+A config may have a method `parameter_specs`, which takes the constructor arguments after the config (material: the
+geometry's `feature_count`; renderer: its `radius`; others: none) and returns a `ParameterSpec` by name, empty for a
+component without parameters. The contract suites compare it with the module. Components whose config has no such method
+are checked when a run starts.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ if TYPE_CHECKING:
     from bozzetto.recipe import Component, Stage
 
 PARTS = ("geometry", "material", "background", "renderer")
-"""The parts of a stage that are trained or saved."""
+"""Parts of a stage that are trained or saved."""
 
 
 @dataclass(frozen=True)
 class ParameterSpec:
-    """One parameter."""
+    """Shape of a parameter and whether it is trained."""
 
     shape: tuple[int, ...]
     trained: bool = True
-    """False: locked, no optimiser gets it."""
+    """True if the optimiser updates it; False: frozen."""
 
     @property
     def size(self) -> int:
-        """Its count of numbers."""
+        """Number of elements."""
         size = 1
         for side in self.shape:
             size *= side
@@ -42,17 +42,17 @@ Specs = Mapping[str, ParameterSpec]
 
 
 def linear(name: str, inputs: int, outputs: int) -> dict[str, ParameterSpec]:
-    """The weight and bias of a linear layer."""
+    """Return the weight and bias of a linear layer."""
     return {f"{name}.weight": ParameterSpec((outputs, inputs)), f"{name}.bias": ParameterSpec((outputs,))}
 
 
 def under(prefix: str, specs: Specs) -> dict[str, ParameterSpec]:
-    """The parameters of a module that is called `prefix` in another."""
+    """Return the parameters of a submodule named `prefix`."""
     return {f"{prefix}.{name}": spec for name, spec in specs.items()}
 
 
 def specs_of(component: Component, arguments: tuple[Any, ...]) -> dict[str, ParameterSpec] | None:
-    """The parameters a component declares; None if it declares nothing, or an argument is not known either.
+    """Return the declared parameters of a component; None without declaration, or if an argument is unknown.
 
     Raises:
         PluginError: its `parameter_specs` failed.
@@ -62,36 +62,36 @@ def specs_of(component: Component, arguments: tuple[Any, ...]) -> dict[str, Para
         return None
     try:
         return dict(declared(*arguments))
-    except Exception as error:  # of a plugin's own code
+    except Exception as error:  # raised by the plugin's own code
         name, kind = type(component.config).__name__, type(error).__name__
         raise PluginError(f"{component.where}: {name}.parameter_specs failed: {kind}: {error}") from error
 
 
 def arguments_of(part: str, stage: Stage) -> tuple[Any, ...]:
-    """Arguments of the constructor of a part after its config; None for those that the geometry does not tell."""
+    """Return the constructor arguments of a part after its config; None for those unknown from the geometry."""
     read = {"material": ("feature_count",), "renderer": ("radius",)}
     return tuple(getattr(stage.geometry.config, name, None) for name in read.get(part, ()))
 
 
 def stage_specs(stage: Stage) -> dict[str, dict[str, ParameterSpec] | None]:
-    """The parameters that each part of a stage declares."""
+    """Return the declared parameters of each part of a stage."""
     return {part: specs_of(getattr(stage, part), arguments_of(part, stage)) for part in PARTS}
 
 
 def matches(name: str, prefix: str) -> bool:
-    """Tell if `prefix` is a parameter's name or one of its parents."""
+    """Return whether `prefix` is a parameter's name or one of its parents."""
     return name == prefix or name.startswith(prefix + ".")
 
 
 def check_rates(prefixes: Iterable[str], trained: Iterable[str], unknown: Iterable[str] = ()) -> None:
-    """Check that each prefix in `lr_of` matches a parameter, or is a whole part, which may be exchanged.
+    """Check that each prefix in `lr_of` matches a parameter, or is a whole part, whose type may change.
 
     Args:
-        trained: the names of all parameters that the optimiser gets.
-        unknown: parts of which the parameters are not known; a prefix below one is let pass.
+        trained: names of all trainable parameters.
+        unknown: parts with unknown parameters; prefixes below them are accepted.
 
     Raises:
-        ConfigError: one matches none.
+        ConfigError: a prefix matches no parameter.
     """
     names, unknown = list(trained), set(unknown)
     for prefix in prefixes:
@@ -103,7 +103,7 @@ def check_rates(prefixes: Iterable[str], trained: Iterable[str], unknown: Iterab
 
 
 def check_stage_rates(stage: Stage) -> None:
-    """The same check of a stage, as far as its components declare their parameters."""
+    """Apply `check_rates` to a stage, as far as its components declare their parameters."""
     declared = stage_specs(stage)
     trained = [
         f"{part}.{name}" for part, specs in declared.items() for name, spec in (specs or {}).items() if spec.trained
@@ -115,7 +115,7 @@ def check_stage_rates(stage: Stage) -> None:
 
 
 def differences(part: str, stage: Stage, before: Stage) -> str:
-    """The reason why a part of one type in both stages cannot share its parameters; empty if it can or is unknown."""
+    """Return why a part cannot take the parameters of the previous stage; empty if it can, or if this is unknown."""
     ours, theirs = getattr(stage, part), getattr(before, part)
     arguments = arguments_of(part, stage)
     our_specs, their_specs = specs_of(ours, arguments), specs_of(theirs, arguments_of(part, before))
@@ -136,7 +136,7 @@ def differences(part: str, stage: Stage, before: Stage) -> str:
 
 
 def unlike_fields(ours: Any, theirs: Any, prefix: str = "") -> list[tuple[str, Any, Any]]:
-    """The dotted names of the fields in which two configs of one type differ, with both values."""
+    """Return the dotted names of the fields in which two configs of one type differ, with both values."""
     found = []
     for item in fields(ours):
         one, other = getattr(ours, item.name), getattr(theirs, item.name)
@@ -148,7 +148,7 @@ def unlike_fields(ours: Any, theirs: Any, prefix: str = "") -> list[tuple[str, A
 
 
 def _decides(component: Component, arguments: tuple[Any, ...], path: str, value: Any, shapes: object) -> bool:
-    """Tell if the shapes of parameters change with one field."""
+    """Return whether the shapes of parameters depend on a field."""
     try:
         changed = replace(component, config=_with(component.config, path, value))
         specs = specs_of(changed, arguments)

@@ -1,4 +1,4 @@
-"""Pictures that show how a photo was read: the object as it is used, and its mask."""
+"""Images that show how a photo was interpreted: the cropped object and its foreground mask."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from bozzetto.types import Reference
 SQUARES = 16
 """Squares of the checkerboard along a side."""
 LIGHT, DARK = 0.8, 0.6
-"""Greys of the checkerboard."""
+"""Greys of the checkerboard, in [0, 1]."""
 
 
 def save_photos(tasks: Sequence[RunningTask], folder: Path) -> list[Path]:
-    """Write how each task's photo is used: `photo.png`, or `photo-TASK.png` where several tasks have one.
+    """Write each task's preprocessed photo: `photo.png`, or `photo-TASK.png` if several tasks have one.
 
     Returns:
-        The files that are new, or differ from what was there.
+        The files that are new or changed.
     """
     seen = [(task.name, task.reference) for task in tasks if task.reference is not None]
     changed = []
@@ -40,7 +40,7 @@ def save_photos(tasks: Sequence[RunningTask], folder: Path) -> list[Path]:
 
 
 def picture_of(reference: Reference) -> UInt8[np.ndarray, "H W2 3"]:
-    """The object over a checkerboard, its mask to the right of it."""
+    """Render the object over a checkerboard, with its mask to the right."""
     image, mask = reference.image.detach().cpu().numpy(), reference.mask.detach().cpu().numpy()
     height, width = mask.shape[:2]
     odd = (np.arange(height)[:, None] * SQUARES // height + np.arange(width)[None] * SQUARES // width) % 2

@@ -1,4 +1,4 @@
-"""A check that a recipe reads the photo it was given. Imports no torch."""
+"""Checks that a recipe uses the given photo. Imports no torch."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from bozzetto.errors import ConfigError
 from bozzetto.recipe import Recipe
 
 READS = "reference"
-"""The word in `provides` of the manifest of a view source that holds a photo."""
+"""Capability in a view source's `provides` that marks a photo."""
 
 
 def require_reader(recipe: Recipe) -> None:
-    """Make sure that a photo, if the recipe has one, is read by some component.
+    """Check that the recipe's photo, if any, is read by a component.
 
     Raises:
-        ConfigError: nothing looks at it.
+        ConfigError: no component reads it.
     """
     if not recipe.image:
         return
@@ -28,13 +28,13 @@ def require_reader(recipe: Recipe) -> None:
     if any(recipe.image in _texts(component.config) for component in components):
         return
     raise ConfigError(
-        f"image: nothing in recipe {recipe.name!r} looks at a photo, and {recipe.image} was given. Take a recipe that "
+        f"image: no component of recipe {recipe.name!r} reads a photo, but {recipe.image} was given. Use a recipe that "
         "starts from one, --config zero123 or --config magic123, or leave image= out."
     )
 
 
 def _texts(config: Any) -> Iterator[str]:
-    """Every text in a config."""
+    """Yield every string in a config."""
     if isinstance(config, str):
         yield config
     elif isinstance(config, (tuple, list)):

@@ -1,4 +1,4 @@
-"""Model folders whose weights are torch's pickles (`.bin`), written anew as safetensors, once. Imports torch."""
+"""Converts model folders with pickled weights (`.bin`) to safetensors, once. Imports torch."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from bozzetto.files import UNFINISHED, write_atomically, write_text
 from bozzetto.model_folder import CONFIGS, parts_in, weights_in
 
 STAMP = "converted.json"
-"""File that says what a converted folder was made of: name, size and time of each file of weights."""
+"""File that records the source of a converted folder: name, size and time of each weight file."""
 
 
 def with_safetensors(folder: Path) -> Path:
-    """The same model with safetensors alone, in `<folder>-safetensors` beside it; made where it is not there yet.
+    """Return the same model as safetensors, in `<folder>-safetensors` next to it; converts it on first use.
 
     Raises:
-        ModelError: a file of weights is damaged or asks for code, or there is no room beside the folder.
+        ModelError: a weight file is damaged or contains code, or the converted folder cannot be written.
     """
     folder = folder.resolve()
     target, stamp = folder.with_name(f"{folder.name}-safetensors"), _stamp(folder)
@@ -38,7 +38,7 @@ def with_safetensors(folder: Path) -> Path:
         with _held(folder) as alone:
             if alone:
                 _remove_unfinished(target)
-            if not _is_made(target, stamp):  # another process was faster
+            if not _is_made(target, stamp):  # unless another process was faster
                 _make(folder, target, stamp)
     except OSError as error:
         if _is_made(target, stamp):
@@ -51,10 +51,10 @@ def with_safetensors(folder: Path) -> Path:
 
 
 def read_pickle(path: Path) -> dict[str, Tensor]:
-    """The tensors in a file of weights as `torch.save` writes it, by name. Runs no code of the file.
+    """Read the tensors of a file written by `torch.save`, by name, without executing code of the file.
 
     Raises:
-        ModelError: it is damaged, asks for code, or holds anything but tensors.
+        ModelError: it is damaged, contains code, or anything but tensors.
     """
     cure = "Get it from where you trust it, or ask for its safetensors."
     try:
@@ -65,10 +65,10 @@ def read_pickle(path: Path) -> dict[str, Tensor]:
         values = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except (ModelError, OSError):
         raise
-    except Exception as error:  # of the pickle, of the archive, of torch: whatever a damaged file brings about
+    except Exception as error:  # of the pickle, of the archive, of torch: whatever a damaged file causes
         why = next((line.strip() for line in str(error).splitlines() if "GLOBAL" in line), "")
         why = why or next(iter(str(error).splitlines()), type(error).__name__)
-        raise ModelError(f"{path} is no plain file of weights and is refused: {why[:200]} {cure}") from error
+        raise ModelError(f"{path} is not a plain weight file and is rejected: {why[:200]} {cure}") from error
     if isinstance(values, dict) and set(values) == {"state_dict"}:
         values = values["state_dict"]
     if not isinstance(values, dict) or not all(isinstance(value, Tensor) for value in values.values()):
@@ -81,7 +81,7 @@ def read_pickle(path: Path) -> dict[str, Tensor]:
 
 @contextmanager
 def _held(folder: Path) -> Iterator[bool]:
-    """Wait until no other process converts a folder and keep others waiting; False where folders cannot be locked."""
+    """Lock the conversion of a folder against other processes; yields False where folders cannot be locked."""
     handle = None
     try:
         import fcntl
@@ -89,7 +89,7 @@ def _held(folder: Path) -> Iterator[bool]:
         handle = os.open(folder, os.O_RDONLY)
         fcntl.flock(handle, fcntl.LOCK_EX)
         alone = True
-    except (ImportError, OSError):  # not on Windows, nor on every network's disk
+    except (ImportError, OSError):  # not on Windows, nor on every network file system
         alone = False
     try:
         yield alone
@@ -99,7 +99,7 @@ def _held(folder: Path) -> Iterator[bool]:
 
 
 def _remove_unfinished(target: Path) -> None:
-    """Remove what killed conversions to `target` have left beside it."""
+    """Remove partial results of killed conversions to `target`."""
     named = re.compile(rf"{re.escape(UNFINISHED)}[^-]+-{re.escape(target.name)}")
     for path in target.parent.iterdir():
         if named.fullmatch(path.name):
@@ -107,12 +107,12 @@ def _remove_unfinished(target: Path) -> None:
 
 
 def _make(folder: Path, target: Path, stamp: object) -> None:
-    """Convert into a folder beside `target`, then give it that name."""
+    """Convert into a temporary folder next to `target`, then rename it."""
     temporary = Path(tempfile.mkdtemp(prefix=UNFINISHED, suffix=f"-{target.name}", dir=folder.parent))
     try:
         _write(folder, temporary, stamp)
         if _read_stamp(target) is not None:
-            shutil.rmtree(target)  # of weights that have changed since
+            shutil.rmtree(target)  # converted from weights that have changed since
         temporary.chmod(0o755)
         temporary.replace(target)
     finally:
@@ -137,7 +137,7 @@ def _write(folder: Path, target: Path, stamp: object) -> None:
 
 
 def _save(tensors: dict[str, Tensor], path: Path) -> None:
-    """Write tensors as safetensors, which take no two names for one memory."""
+    """Write tensors as safetensors, which do not support tensors that share memory."""
     seen: set[int] = set()
     own = {}
     for name, tensor in tensors.items():

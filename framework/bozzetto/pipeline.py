@@ -33,42 +33,42 @@ from bozzetto.undeclared import check_undeclared
 __all__ = ["Interrupted", "Pipeline", "load_scene", "load_state"]
 
 EDGE_VIEWS = 8
-"""Pictures in which silhouettes are measured."""
+"""Views in which the silhouette softness is measured."""
 
 
 @dataclass(frozen=True)
 class Pipeline:
-    """What a run needs besides its recipe."""
+    """Everything that a run requires besides its recipe."""
 
     registry: Registry
     folder: RunFolder
     weights: Mapping[str, Path]
-    """Local folder of each model, by the name the recipe gives it."""
+    """Local folder of each model, by the name used in the recipe."""
     cache: Path | None
-    """Folder of text embeddings."""
+    """Folder of cached text embeddings."""
     device: torch.device
     report: Report
     stop: StopSignals = field(default_factory=StopSignals)
-    """Asked after each step whether the run shall stop."""
+    """Checked after each step for a request to stop."""
 
     def run(self, recipe: Recipe, from_stage: str | None = None) -> list[Path]:
-        """Train every stage that is not finished, then export.
+        """Train every unfinished stage, then export.
 
         Args:
-            from_stage: forget what this stage and those after it have done, and train them again.
+            from_stage: discard the training of this stage and those after it, and train them again.
 
         Returns:
             The exported files.
 
         Raises:
             ConfigError: there is no stage of that name.
-            Interrupted: a stop was asked for while a stage trained; its state is saved.
+            Interrupted: a stop was requested during training; the state is saved.
         """
         check_undeclared(recipe, self.registry, self.device)
         if from_stage:
             for stage in stages_from(recipe.stages, from_stage):
                 self.folder.forget_stage(stage.name)
-        self.folder.write_recipe(recipe)  # it may have been overridden for this
+        self.folder.write_recipe(recipe)  # overrides may have changed it
         self.observers.run_started(recipe, self.folder.path)
         try:
             for index, stage in enumerate(recipe.stages):
@@ -81,11 +81,11 @@ class Pipeline:
 
     @cached_property
     def observers(self) -> Observers:
-        """The plugins that watch; one object for the whole run, so that each failure is told once."""
+        """Observers of the whole run, so that each failure is reported once."""
         return Observers(self.registry.manager, self.report)
 
     def train(self, recipe: Recipe, index: int) -> None:
-        """Train one stage from its checkpoint, or from the stage before, or from scratch."""
+        """Train one stage from its checkpoint, from the previous stage, or from scratch."""
         stage, started = recipe.stages[index], time.monotonic()
         checkpoint = self.folder.checkpoint(stage.name)
         saved = read_checkpoint(checkpoint) if checkpoint.is_file() else None
@@ -102,7 +102,7 @@ class Pipeline:
         for path in save_photos(system.tasks, self.folder.images):
             self.report(f"photo     as it is used, cut out and framed: {path}")
         if state is not None:
-            load_into(system, state, checkpoint)  # the trainer would not say which file does not fit
+            load_into(system, state, checkpoint)  # the trainer's error would not name the file
         elif stage.inherit:
             before = recipe.stages[index - 1]
             scene = load_scene(recipe, self.registry, self.folder, self.device, before)
@@ -113,18 +113,18 @@ class Pipeline:
             warnings.filterwarnings("ignore", ".*LeafSpec.*")
             try:
                 trainer.fit(system, itertools.repeat(0), ckpt_path=checkpoint if saved else None, weights_only=True)
-            except SystemExit as error:  # what Lightning makes of a KeyboardInterrupt
+            except SystemExit as error:  # Lightning's replacement of a KeyboardInterrupt
                 raise error.__context__ or error from None
         facts = {"finished": True, "steps": trainer.global_step, "seconds": round(time.monotonic() - started, 1)}
         if len(recipe.stages) > 1:
             facts["edge_softness"] = self._edges(system.scene, recipe.stages[index - 1].name if index else None)
         self.folder.record_stage(stage.name, facts)
         self.observers.stage_finished(stage.name, trainer.global_step, self.folder.path)
-        if self.stop.requested:  # after the last step's own look
+        if self.stop.requested:  # requested after the check of the last step
             raise Interrupted(stage.name, trainer.global_step, self.stop.requested)
 
     def _edges(self, scene: Scene, before: str | None) -> float:
-        """How soft the silhouette is that a stage leaves, see `edge_softness`; said beside that of the stage before."""
+        """Measure and report the silhouette softness of a stage, see `edge_softness`, and of the previous stage."""
         with torch.no_grad():
             cameras = scene.views.eval_cameras(EDGE_VIEWS, scene.device)
             shading = scene.material.eval_shading(cameras)
@@ -156,7 +156,7 @@ class Pipeline:
         """Export the last stage's scene with every exporter of the recipe.
 
         Raises:
-            ExportError: an exporter could not; the others have still run.
+            ExportError: an exporter failed; the others have still run.
         """
         scene = load_scene(recipe, self.registry, self.folder, self.device)
         self.folder.export.mkdir(parents=True, exist_ok=True)
@@ -176,7 +176,7 @@ class Pipeline:
 
 
 def load_state(path: Path) -> dict[str, torch.Tensor]:
-    """The system's weights in a checkpoint."""
+    """Return the system's weights in a checkpoint."""
     state: dict[str, torch.Tensor] = read_checkpoint(path)["state_dict"]
     return state
 
@@ -184,7 +184,7 @@ def load_state(path: Path) -> dict[str, torch.Tensor]:
 def load_scene(
     recipe: Recipe, registry: Registry, folder: RunFolder, device: torch.device, stage: Stage | None = None
 ) -> Scene:
-    """The scene of a stage as its checkpoint holds it; None: of the last."""
+    """Load the scene of a stage from its checkpoint; None: the last stage."""
     stage = stage or recipe.stages[-1]
     checkpoint = folder.checkpoint(stage.name)
     if not checkpoint.is_file():

@@ -1,4 +1,4 @@
-"""The state of a random generator in a checkpoint, which may be read on another device than it was written on."""
+"""Saves and restores the state of a random generator, possibly on another device."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ import torch
 log = logging.getLogger(__name__)
 
 STATE, DEVICE = "generator_state", "generator_device"
-"""The keys of a checkpoint that hold it."""
+"""Keys of a checkpoint with the generator's state."""
 
 
 def save_state(checkpoint: dict[str, Any], generator: torch.Generator) -> None:
-    """Put the generator's state, and the kind of device it belongs to, into a checkpoint."""
+    """Store the generator's state and its device type in a checkpoint."""
     checkpoint[STATE] = generator.get_state()
     checkpoint[DEVICE] = generator.device.type
 
 
 def load_state(checkpoint: Mapping[str, Any], generator: torch.Generator) -> None:
-    """Continue the random numbers where a checkpoint stopped.
+    """Restore the generator's state from a checkpoint.
 
-    The devices' generators are different algorithms, so that a state of another kind of device means nothing here: then
-    the generator is seeded from its first seed and the checkpoint's step, and a notice says so.
+    Generators of different device types use different algorithms, so their states are not compatible. In this case the
+    generator is seeded from its initial seed and the checkpoint's step, and a notice is logged.
     """
     state, here = checkpoint[STATE].cpu(), generator.device.type
     there = checkpoint.get(DEVICE, here)  # not recorded by the first releases
@@ -35,8 +35,8 @@ def load_state(checkpoint: Mapping[str, Any], generator: torch.Generator) -> Non
     step = int(checkpoint["global_step"])
     generator.manual_seed(seed_at(generator.initial_seed(), step))
     log.warning(
-        "The run was saved on %s and goes on on %s, which draws other random numbers: they are seeded anew from the "
-        "seed and step %d. The result is as good, and not the one that the first device would have given.",
+        "The run was saved on %s and continues on %s, which draws other random numbers: they are reseeded from the "
+        "seed and step %d. The result is equivalent, but differs from that of the first device.",
         "another device" if there == here else there,
         here,
         step,
@@ -44,6 +44,6 @@ def load_state(checkpoint: Mapping[str, Any], generator: torch.Generator) -> Non
 
 
 def seed_at(seed: int, step: int) -> int:
-    """A seed for what follows a step: the same each time, unlike those of other steps and seeds."""
+    """Return a reproducible seed for the steps after `step`, distinct from those of other steps and seeds."""
     digest = hashlib.sha256(f"{seed} {step}".encode()).digest()
-    return int.from_bytes(digest[:8], "big") >> 1  # every generator takes 63 bits
+    return int.from_bytes(digest[:8], "big") >> 1  # every generator accepts 63 bits

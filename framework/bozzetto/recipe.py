@@ -1,4 +1,4 @@
-"""A recipe: one whole run as data. Everything here is checked before torch is imported."""
+"""Recipe records: one whole run as data, checked before torch is imported."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from bozzetto.registry import Entry
 DEVICES = ("auto", "cpu", "cuda", "mps")
 """Devices that a recipe may train on; `cuda:1` is the second GPU."""
 DEVICE_PATTERN = r"auto|cpu|mps|cuda(:[0-9]{1,2})?"
-"""The devices that a recipe may train on, as a regular expression."""
+"""Regular expression of the devices that a recipe may train on."""
 Seed = Annotated[int, Range(least=0, most=2**63 - 1)]
-"""A seed that torch's generators take on every device."""
+"""Seed in the range of torch's generators on every device."""
 Weight = Annotated[Schedule, Range(least=-1e9, most=1e9)]
-"""The weight of a loss."""
+"""Loss weight."""
 LearningRate = Annotated[Schedule, Range(least=0.0, most=10.0)]
 Decay = Annotated[float, Range(least=0.0, most=0.999999)]
 Every = Annotated[int, Range(least=1, most=LAST_STEP)]
@@ -28,57 +28,58 @@ Every = Annotated[int, Range(least=1, most=LAST_STEP)]
 TOP = {
     "name": "Name of the run folder below `output`; the file's name if left out.",
     "summary": "One line about the recipe.",
-    "extends": "The recipe this one changes: the name of a shipped one, or a path.",
-    "stand_ins": "What stands in for a part that is not here, a line each; every check and run says it again.",
-    "provided_by": "The distribution that a bare name means where several provide it, by `KIND/NAME`, e.g. "
-    "`{loss/sparsity: bozzetto}`; a run folder's recipe holds what each name meant.",
-    "plugins": 'Distributions it needs, e.g. `["bozzetto-blocky>=1.2,<2"]`; checked first.',
-    "prompt": "What to make; taken by the letter, never interpolated.",
-    "negative_prompt": "What to keep away from.",
-    "image": "A photo of what to make, for recipes that read one as `${image}`.",
-    "seed": "Seeds every random number of the run.",
-    "device": "Where it trains: `cpu`, `cuda`, `mps`, a GPU by number as `cuda:1`, or `auto`: what the machine has.",
-    "output": "Folder of all run folders.",
-    "system": "The scene, the tasks that pull on it, the optimiser.",
-    "trainer": "How long a stage trains and what it leaves on the way.",
-    "export": "Exporters by name; the name is the exporter's `type` unless it says another.",
-    "stages": "Systems trained in order, each a change of `system` and `trainer`; left out: one, called `main`.",
-    "profiles": "Changes by machine, `cpu`, `cuda`, `mps`, or by `--profile NAME`.",
+    "extends": "Recipe that this one modifies: the name of a shipped one, or a path.",
+    "stand_ins": "Notices on substitutes for missing parts, one line each; repeated by every check and run.",
+    "provided_by": "Distribution of a component name that several provide, by `KIND/NAME`, e.g. "
+    "`{loss/sparsity: bozzetto}`; a run folder's recipe lists all of them.",
+    "plugins": 'Required distributions, e.g. `["bozzetto-blocky>=1.2,<2"]`; checked first.',
+    "prompt": "Text prompt; a literal string without interpolation.",
+    "negative_prompt": "Negative prompt.",
+    "image": "Path of the input photo, for recipes that read it as `${image}`.",
+    "seed": "Seed of every random number of the run.",
+    "device": "Training device: `cpu`, `cuda`, `mps`, a GPU by number as `cuda:1`, or `auto`: the best available.",
+    "output": "Parent folder of all run folders.",
+    "system": "The scene, the tasks that train it, the optimiser.",
+    "trainer": "Length of a stage's training, and its outputs.",
+    "export": "Exporters by name; the name is the exporter's `type` unless `type` is given.",
+    "stages": "Stages by name, in training order, with changes of `system` and `trainer`; default: one, named `main`.",
+    "profiles": "Changes by device, `cpu`, `cuda`, `mps`, or by `--profile NAME`.",
 }
-"""The keys of a recipe and what they mean. Every path in a recipe is relative to the file that names it, or on the
-command line to the working folder; `~` is the home folder."""
+"""Keys of a recipe and their meaning. Paths are relative to the file that gives them, or on the command line to the
+working folder; `~` is the home folder.
+"""
 SYSTEM = {
-    "geometry": "What is where.",
-    "material": "From features, normals and light to colour.",
-    "background": "The colour of a direction that hits nothing.",
-    "renderer": "From a scene and cameras to pictures.",
-    "prompt_processor": "From words to the conditioning of each view.",
-    "tasks": "Renders and what pulls on them, by name.",
+    "geometry": "Shape and features as functions of position.",
+    "material": "Colour from features, normals and light.",
+    "background": "Colour of rays that hit nothing.",
+    "renderer": "Images from a scene and cameras.",
+    "prompt_processor": "Conditioning of each view from the prompt.",
+    "tasks": "Rendered views and their losses, by name.",
     "optimizer": "The optimiser of a stage.",
 }
-"""The keys of `system`."""
+"""Keys of `system` and their meaning."""
 TASK = {
-    "views": "The view source: which cameras the task looks through.",
-    "guidance": "The image prior that judges the views; none for a task of losses alone.",
+    "views": "View source: the cameras of the task.",
+    "guidance": "Diffusion guidance of the views; none for a task with losses only.",
     "losses": "Weights by name: a number or schedule for a loss of the guidance or a loss component, or a mapping of "
     "`weight` and the component's fields.",
     "every": "Run in every n-th step.",
     "start_step": "First step.",
     "until_step": "First step at which it no longer runs; null: to the end.",
 }
-"""The keys of a task."""
+"""Keys of a task and their meaning."""
 STAGE = {
     "system": "Changes of the recipe's `system`.",
     "trainer": "Changes of the recipe's `trainer`.",
-    "inherit": "Parts that start from the stage before: geometry, material, background.",
+    "inherit": "Parts initialised from the previous stage: geometry, material, background.",
 }
-"""The keys of a stage."""
+"""Keys of a stage and their meaning."""
 INHERITABLE = ("geometry", "material", "background")
 
 
 @dataclass(frozen=True)
 class Component:
-    """A chosen component: which, and its checked config."""
+    """Selected component and its checked config."""
 
     entry: Entry
     config: Any
@@ -94,17 +95,17 @@ class Component:
 
     @property
     def has_model(self) -> bool:
-        """Whether it asks for weights: whether its config has a field `model`."""
+        """True if it requires weights, i.e. if its config has a field `model`."""
         return hasattr(self.config, "model")
 
     @property
     def model(self) -> str:
-        """The weights it asks for; empty if it asks for none."""
+        """Name of the required weights; empty if it requires none."""
         return getattr(self.config, "model", "")
 
 
 def device_of(value: object) -> str:
-    """A recipe's `device`, checked.
+    """Check and return a recipe's `device`.
 
     Raises:
         ConfigError: there is no such device.
@@ -117,7 +118,7 @@ def device_of(value: object) -> str:
 
 @dataclass(frozen=True)
 class LossTerm:
-    """One weighted term of a task; `component` is None for a loss that the task's guidance makes."""
+    """Weighted loss of a task; `component` is None for a loss computed by the task's guidance."""
 
     name: str
     weight: Schedule
@@ -126,7 +127,7 @@ class LossTerm:
 
 @dataclass(frozen=True)
 class TaskTimes:
-    """When a task runs."""
+    """Steps in which a task is active."""
 
     every: Every = 1
     """Run in every n-th step."""
@@ -141,14 +142,14 @@ class TaskTimes:
             raise ValueError(f"until_step: must be after start_step ({self.start_step}), got {self.until_step}")
 
     def active(self, step: int) -> bool:
-        """Whether the task runs in `step`."""
+        """Return whether the task runs in `step`."""
         before_end = self.until_step is None or step < self.until_step
         return self.start_step <= step and before_end and (step - self.start_step) % self.every == 0
 
 
 @dataclass(frozen=True)
 class Task:
-    """One render and what pulls on it: a view source, perhaps a guidance, and weighted loss terms."""
+    """Task of a stage: a view source, an optional guidance, and weighted losses."""
 
     name: str
     views: Component
@@ -159,22 +160,22 @@ class Task:
 
 @dataclass(frozen=True)
 class OptimizerConfig:
-    """The optimiser of a stage."""
+    """Optimiser settings of a stage."""
 
     type: Literal["adam", "adamw"] = "adam"
     """Adam (Kingma and Ba 2015) or AdamW (decoupled weight decay)."""
     lr: LearningRate = Schedule.constant(0.01)
-    """Learning rate of every parameter that `lr_of` does not name."""
+    """Learning rate of every parameter without a match in `lr_of`."""
     lr_of: dict[str, LearningRate] = field(default_factory=dict)
     """Learning rate by the longest matching prefix of a parameter's name, e.g. `{background: 0.001}`."""
     betas: tuple[Decay, Decay] = (0.9, 0.99)
-    """Decay of the running first and second moments."""
+    """Decay rates of the running first and second moments."""
     eps: Annotated[float, Range(least=1e-30, most=1.0)] = 1e-15
     """Added to the denominator; tiny, as hash-grid gradients are (instant-ngp, sec. 4)."""
     weight_decay: Annotated[float, Range(least=0.0, most=1e3)] = 0.0
-    """L2 (adam) or decoupled (adamw) decay."""
+    """L2 (adam) or decoupled (adamw) weight decay."""
     clip_norm: Annotated[float, Range(least=1e-8, most=1e8)] | None = None
-    """Scale gradients down to this global norm; null: never."""
+    """Maximum global gradient norm; null: no clipping."""
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -182,20 +183,20 @@ class OptimizerConfig:
 
 @dataclass(frozen=True)
 class TrainerConfig:
-    """How long a stage trains and what it leaves on the way."""
+    """Length of a stage's training, and its outputs."""
 
     steps: Every = 10000
-    """Optimiser steps."""
+    """Number of optimiser steps."""
     log_every: Every = 10
     """Steps between rows of metrics."""
     image_every: Step = 100
-    """Steps between validation pictures; 0: none."""
+    """Steps between validation images; 0: none."""
     image_views: Annotated[int, Range(least=1, most=64)] = 4
-    """Views in a validation picture, evenly around the object."""
+    """Views in a validation image, evenly around the object."""
     checkpoint_every: Every = 250
     """Steps between checkpoints; the last one is always kept."""
     debug_every: Step = 0
-    """Steps between pictures of what the guidance sees; 0: none."""
+    """Steps between debug images of the guidance; 0: none."""
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -203,7 +204,7 @@ class TrainerConfig:
 
 @dataclass(frozen=True)
 class Stage:
-    """One system to train."""
+    """System to train."""
 
     name: str
     geometry: Component
@@ -215,11 +216,11 @@ class Stage:
     optimizer: OptimizerConfig
     trainer: TrainerConfig
     inherit: tuple[str, ...] = ()
-    """Parts (`geometry`, `material`, `background`) that start from the stage before."""
+    """Parts (`geometry`, `material`, `background`) that are initialised from the previous stage."""
 
     @property
     def components(self) -> tuple[Component, ...]:
-        """Every component of the stage."""
+        """All components of the stage."""
         parts = [self.geometry, self.material, self.background, self.renderer, self.prompt_processor]
         for task in self.tasks:
             parts += [task.views, *([task.guidance] if task.guidance else [])]
@@ -229,16 +230,16 @@ class Stage:
 
 @dataclass(frozen=True)
 class Recipe:
-    """A whole run."""
+    """Whole run."""
 
     name: str
     summary: str
     prompt: str
-    """Empty only where there is an `image`."""
+    """Prompt; empty only if there is an `image`."""
     negative_prompt: str
     seed: int
     device: str
-    """One that `DEVICE_PATTERN` matches."""
+    """Device that matches `DEVICE_PATTERN`."""
     output: str
     profile: str
     profile_reason: str
@@ -246,31 +247,31 @@ class Recipe:
     exports: tuple[tuple[str, Component], ...]
     """`(name in the recipe, exporter)`."""
     values: Mapping[str, Any]
-    """The plain values all this came from, profile and overrides applied: what the run folder keeps."""
+    """Plain values of the recipe, profile and overrides applied, as kept in the run folder."""
     image: str = ""
-    """Absolute path of a photo of what to make; empty: none."""
+    """Absolute path of the input photo; empty: none."""
     notices: tuple[str, ...] = ()
-    """Notices for the person who runs it: overrides that do not reach every stage."""
+    """Notices for the user: overrides that do not affect every stage."""
     stand_ins: tuple[str, ...] = ()
-    """Parts that only stand in for one that is wanted, in words."""
+    """Descriptions of parts that are only substitutes."""
 
     @property
     def subject(self) -> str:
-        """What is made, in words: the prompt, else the photo's name."""
+        """Description of the object: the prompt, else the photo's name."""
         return self.prompt or Path(self.image).stem
 
     @property
     def components(self) -> tuple[Component, ...]:
-        """Every component of every stage, and the exporters."""
+        """All components of every stage, and the exporters."""
         staged = [component for stage in self.stages for component in stage.components]
         return (*staged, *(component for _, component in self.exports))
 
     @property
     def distributions(self) -> dict[str, str]:
-        """The version of every distribution whose components it uses."""
+        """Version of every distribution with a component in the recipe."""
         return dict(sorted({component.entry.dist: component.entry.version for component in self.components}.items()))
 
     @property
     def provided_by(self) -> dict[str, str]:
-        """The distribution of every component, by `kind/name`."""
+        """Distribution of every component, by `kind/name`."""
         return dict(sorted({f"{item.kind}/{item.name}": item.entry.dist for item in self.components}.items()))

@@ -1,4 +1,4 @@
-"""A recipe's file and the recipes it extends: how they are layered, and where a key of the result stands."""
+"""Recipe file and the recipes it extends: layering, and the location of a key."""
 
 from __future__ import annotations
 
@@ -18,30 +18,30 @@ SUFFIXES = (".yaml", ".yml")
 
 @dataclass(frozen=True)
 class RecipeFile:
-    """One file, and the file it extends."""
+    """Recipe file, and the file that it extends."""
 
     path: Path
     values: Mapping[str, Any]
-    """What it says, `extends` and `profiles` apart."""
+    """Values of the file without `extends` and `profiles`."""
     profiles: Mapping[str, Mapping[str, Any]]
     parent: RecipeFile | None
     dist: str = ""
-    """The distribution that ships it; empty: none."""
+    """Distribution that ships it; empty: none."""
 
     @property
     def chain(self) -> tuple[RecipeFile, ...]:
-        """This file, then what it extends, and so on."""
+        """This file, then the one it extends, and so on."""
         return (self, *(self.parent.chain if self.parent else ()))
 
     @property
     def profile_names(self) -> list[str]:
-        """Every profile of the chain, the farthest ancestor's first."""
+        """All profiles of the chain, starting with the farthest ancestor's."""
         return list(dict.fromkeys(name for file in reversed(self.chain) for name in file.profiles))
 
     def layered(self, profile: str) -> dict[str, Any]:
-        """The values of the whole chain. What a file says, in a profile or not, beats all that its parent says.
+        """Return the values of the whole chain; a file, including its profile, overrides all values of its parent.
 
-        A recipe's `name` is its own; the requirements of all files add up.
+        A recipe does not inherit `name`; the requirements of all files are combined.
         """
         values = self.parent.layered(profile) if self.parent else {}
         values.pop("name", None)
@@ -52,7 +52,7 @@ class RecipeFile:
         return {**values, "plugins": required} if required else values
 
     def find(self, key: str, profile: str, stage: str) -> tuple[Path, int] | None:
-        """File and line of the value that won for a dotted key such as `system.geometry.span[0]`."""
+        """Return file and line of the effective value of a dotted key such as `system.geometry.span[0]`."""
         parts = layers.key_parts(key)
         in_stage = ["stages", stage, *parts]
         for file in self.chain:
@@ -62,10 +62,10 @@ class RecipeFile:
         return None
 
     def shippers(self, key: str, profile: str, stage: str, exact: bool = False) -> list[str]:
-        """Distributions that ship the files with a value at a dotted key, the winning first; `""` for nobody's file.
+        """Return the distributions of the files with a value at a dotted key, the effective one first; `""` for none.
 
         Args:
-            exact: not of the key above it either, which may lead to the value as `views: ${...}` does.
+            exact: do not consider parent keys, which may set the value by an interpolation such as `views: ${...}`.
         """
         while True:
             found = [file.dist for file in self.chain if file.says(key, profile, stage)]
@@ -74,7 +74,7 @@ class RecipeFile:
             key = key.rpartition(".")[0]
 
     def says(self, key: str, profile: str, stage: str) -> bool:
-        """Tell if this file itself has a value at a dotted key, in the profile or not, of the stage or of all."""
+        """Return whether this file has a value at a dotted key, with or without profile, for the stage or for all."""
         parts = (self.values, self.profiles.get(profile, {}))
         return any(says(values, place) for values in parts for place in (key, f"stages.{stage}.{key}"))
 
@@ -83,10 +83,10 @@ def read_recipe(path: Path, registry: Registry, below: tuple[Path, ...] = ()) ->
     """Read a recipe and everything it extends, the required plugins first.
 
     Args:
-        below: the files that led here, for telling a circle.
+        below: files that led here, to detect circular `extends`.
 
     Raises:
-        UserError: unreadable, a plugin is lacking, or `extends` leads nowhere; with file and line.
+        UserError: unreadable, a plugin is missing, or `extends` has no target; with file and line.
     """
     values = layers.read(path)
     wanted, profiles = values.pop("extends", None), values.pop("profiles", None)
@@ -103,7 +103,7 @@ def read_recipe(path: Path, registry: Registry, below: tuple[Path, ...] = ()) ->
 
 
 def located(error: UserError, path: Path, keys: Iterable[str]) -> UserError:
-    """The same error with `path:line`, if it starts with one of `keys`."""
+    """Return the error with `path:line` prepended if it starts with one of `keys`."""
     key = first_key(error)
     if not key.startswith(tuple(keys)):
         return error
@@ -112,18 +112,18 @@ def located(error: UserError, path: Path, keys: Iterable[str]) -> UserError:
 
 
 def first_key(error: UserError) -> str:
-    """The dotted key that an error about a recipe starts with."""
+    """Return the dotted key with which an error about a recipe starts."""
     return str(error).split(" ", 1)[0].rstrip(":.,")
 
 
 def find_recipe(name: str, registry: Registry, prefer: str = "") -> Path:
-    """A path as it is; else `<recipe>` or `<distribution>/<recipe>` among the recipes that plugins ship.
+    """Find a recipe: a path, or `<recipe>` or `<distribution>/<recipe>` among the recipes shipped by plugins.
 
     Args:
-        prefer: the distribution that has a bare name which several ship.
+        prefer: distribution to prefer if several ship a recipe of that name.
 
     Raises:
-        ConfigError: neither; names the nearest.
+        ConfigError: not found; the message names the nearest.
     """
     if name.endswith(SUFFIXES) or Path(name).is_file():
         return Path(name)
@@ -141,7 +141,7 @@ def find_recipe(name: str, registry: Registry, prefer: str = "") -> Path:
 
 
 def says(values: Mapping[str, Any], key: str) -> bool:
-    """Tell if nested values have something at a dotted key; text in place of a component is its `type`."""
+    """Return whether nested values have a value at a dotted key; a string in place of a component is its `type`."""
     value: Any = values
     for part in key.split("."):
         if isinstance(value, str) and part == "type":
@@ -153,13 +153,13 @@ def says(values: Mapping[str, Any], key: str) -> bool:
 
 
 def shipper(path: Path, registry: Registry) -> str:
-    """The distribution in one of whose recipe folders a file lies; empty: none."""
+    """Return the distribution with a recipe folder that contains a file; empty: none."""
     folder = path.resolve().parent
     return next((dist for dist, shipped in registry.recipe_folders if shipped.resolve() == folder), "")
 
 
 def shipped_recipes(registry: Registry) -> dict[str, Path]:
-    """The recipes of all plugins by `<distribution>/<recipe>`."""
+    """Return the recipes of all plugins by `<distribution>/<recipe>`."""
     return {
         f"{dist}/{path.stem}": path
         for dist, folder in registry.recipe_folders
@@ -169,7 +169,7 @@ def shipped_recipes(registry: Registry) -> dict[str, Path]:
 
 
 def _parent_path(path: Path, wanted: object, registry: Registry, trail: tuple[Path, ...]) -> Path:
-    """The file that `extends` means: a path relative to the file it stands in, or the name of a shipped recipe."""
+    """Return the file that `extends` refers to: a path relative to this file, or the name of a shipped recipe."""
     if not isinstance(wanted, str):
         raise ConfigError(f"extends: expected a recipe's name or a path relative to this file, got {wanted!r}.")
     try:
@@ -182,7 +182,7 @@ def _parent_path(path: Path, wanted: object, registry: Registry, trail: tuple[Pa
         raise ConfigError(f"extends: there is no recipe {found}.{did_you_mean(found.name, near)}")
     if found.resolve() in trail:
         names = " -> ".join(item.name for item in (*trail, found))
-        raise ConfigError(f"extends: {names} goes in a circle.")
+        raise ConfigError(f"extends: {names} is circular.")
     return found
 
 

@@ -1,4 +1,4 @@
-"""Photos of the object: gathered from the view sources of a stage, handed to the guidances that need them."""
+"""Photos of the object: gathered from a stage's view sources and passed to the guidances that require them."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from bozzetto.kinds.view_source import ReferenceSource, ViewSource
 from bozzetto.types import Cameras, Reference, ViewCondition
 
 NEEDS = "reference"
-"""What a guidance or loss that reads photos says in its manifest's `needs`, and a view source in `provides`."""
+"""Capability of photos: in `needs` of a guidance or loss, and in `provides` of a view source."""
 
 
 @dataclass(frozen=True)
 class WithReferences:
-    """A condition that also holds photos."""
+    """Condition with photos."""
 
     condition: Condition
     references: tuple[Reference, ...]
 
     def for_view(self, cameras: Cameras) -> ViewCondition:
-        """The conditioning of each camera, the photos with it."""
+        """Return the conditioning of each camera, including the photos."""
         return replace(self.condition.for_view(cameras), references=self.references)
 
 
 def gather(views: Sequence[ViewSource], device: torch.device) -> tuple[Reference, ...]:
-    """The photos of all view sources that have one, in order."""
+    """Return the photos of all view sources that have one, in order."""
     return tuple(source.reference(device) for source in views if isinstance(source, ReferenceSource))
 
 
@@ -38,10 +38,10 @@ def estimate_elevations(
     views: Sequence[ViewSource], guidances: Sequence[Guidance], device: torch.device, seed: int,
     report: Callable[[str], None],
 ) -> None:  # fmt: skip
-    """Let a guidance tell from how high each photo was taken of which that is not known.
+    """Estimate missing photo elevations with a guidance of the stage.
 
     Raises:
-        ConfigError: no guidance of the stage can.
+        ConfigError: no guidance of the stage supports it.
     """
     unknown = [source for source in views if isinstance(source, ReferenceSource) and source.elevation_deg is None]
     if not unknown:

@@ -1,4 +1,4 @@
-"""Finds plugins, indexes what they declare, imports a component only when it is built."""
+"""Finds plugins, indexes their declarations, and imports a component only when it is built."""
 
 from __future__ import annotations
 
@@ -23,29 +23,29 @@ __all__ = ["HEAVY", "Entry", "Registry", "Source", "installed_sources"]
 
 HEAVY = ("torch", "diffusers", "transformers", "tinycudann")
 PREFIX = "bozzetto_"
-"""Every hook's name starts with it."""
+"""Prefix of every hook's name."""
 MOST = 1000
-"""A plugin declares at most so many components, and so many folders of recipes."""
+"""Maximum number of components, and of recipe folders, that a plugin declares."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One declared component and the distribution that ships it."""
+    """Declared component and the distribution that ships it."""
 
     dist: str
     version: str
     spec: ComponentSpec
     slow: tuple[str, ...] = field(default=(), compare=False)
-    """Heavy packages that listing its plugin imported."""
+    """Heavy packages imported by listing its plugin."""
 
     @property
     def title(self) -> str:
-        """`geometry 'hash-grid' from bozzetto 0.1.0`."""
+        """Title such as `geometry 'hash-grid' from bozzetto 0.1.0`."""
         return f"{self.spec.kind} {self.spec.name!r} from {self.dist} {self.version}"
 
     @property
     def status(self) -> str:
-        """`ok`, `incompatible: ...`, `missing: ...`, `broken: ...` or `slow: ...`; what is slow can be used."""
+        """Status `ok`, `incompatible: ...`, `missing: ...`, `broken: ...` or `slow: ...`; slow ones can be used."""
         spec = self.spec
         if spec.kind not in API:
             return f"incompatible: this host has no kind {spec.kind!r}"
@@ -60,24 +60,24 @@ class Entry:
 
 @dataclass
 class Registry:
-    """The components that plugins declare, by `(kind, name)`. An object, never a global: tests make their own."""
+    """Components declared by plugins, by `(kind, name)`. Not a global: tests create their own."""
 
     manager: pluggy.PluginManager
     entries: dict[tuple[str, str], list[Entry]] = field(default_factory=dict)
     broken: dict[Source, BaseException] = field(default_factory=dict)
-    """What failed to load, and why."""
+    """Plugins that failed to load, and the errors."""
     heavy: dict[Source, tuple[str, ...]] = field(default_factory=dict)
-    """Which heavy packages listing a plugin imported."""
+    """Heavy packages imported by listing each plugin."""
     recipe_folders: list[tuple[str, Path]] = field(default_factory=list)
-    """`(distribution, folder)` of every recipe folder a plugin ships."""
+    """`(distribution, folder)` of every recipe folder shipped by a plugin."""
     limit_s: float = LIMIT_S
-    """The time, in seconds, that listing a plugin, or importing a config of it, may take."""
+    """Time limit in seconds for listing a plugin, or importing a config of it."""
     unimportable: dict[str, str] = field(default_factory=dict)
-    """Why, by each path that could not be imported: it is not tried again."""
+    """Error by path of each failed import, which is not repeated."""
 
     @classmethod
     def discover(cls, sources: Iterable[Source], strict: bool = False, limit_s: float = LIMIT_S) -> Registry:
-        """Load each manifest. A broken one, or one that takes too long, is recorded and never stops the rest.
+        """Load each manifest. A broken or slow one is recorded and does not affect the others.
 
         Raises:
             PluginError: `strict`, and a plugin failed to load or a component of it cannot work; names them all.
@@ -103,7 +103,7 @@ class Registry:
         return registry
 
     def _declared(self, source: Source) -> tuple[list[ComponentSpec], list[Path]]:
-        """Components and recipe folders of a plugin. All that runs its code is here; only its registration lasts."""
+        """Return components and recipe folders of a plugin. Runs all of its code; only the registration persists."""
         plugin = import_source(source)
         self.manager.register(plugin, name=source.key)
         self.manager.check_pending()  # a misspelt hook name is an error, not a no-op
@@ -133,7 +133,7 @@ class Registry:
         self.recipe_folders += [(source.dist, folder) for folder in folders]
 
     def faults(self) -> list[str]:
-        """A line for every plugin that failed to load and every component whose files are not as declared."""
+        """Return a line for every plugin that failed to load and every component that is not as declared."""
         lines = [
             f"Plugin {source.key} failed to load: {type(error).__name__}: {error}"
             for source, error in self.broken.items()
@@ -143,14 +143,14 @@ class Registry:
         return lines
 
     def names(self, kind: str) -> list[str]:
-        """Every name of a kind, sorted."""
+        """Return all names of a kind, sorted."""
         return sorted(name for k, name in self.entries if k == kind)
 
     def find(self, kind: str, name: str, where: str = "", prefer: Sequence[str] = ()) -> Entry:
-        """The one usable entry for `name` or `distribution/name`.
+        """Return the only usable entry for `name` or `distribution/name`.
 
         Args:
-            prefer: distributions, the first of which has a bare name that several provide.
+            prefer: distributions in order of preference for a name that several provide.
 
         Raises:
             PluginError: unknown (with the nearest name), provided twice, incompatible, broken, or missing a package.
@@ -190,7 +190,7 @@ class Registry:
         return f"there is no {kind} named {name!r}.{hint} Known: {known}.{lost}"
 
     def config_type(self, kind: str, name: str, where: str = "") -> type:
-        """The config dataclass of a component; imports no torch.
+        """Return the config dataclass of a component; imports no torch.
 
         Raises:
             PluginError: it cannot be imported, or is not a dataclass.
@@ -203,11 +203,11 @@ class Registry:
         return schema
 
     def configured(self, entry: Entry, bind: Callable[[], Any], where: str) -> Any:
-        """The result of `bind`, which makes a component's config, whose own checks may raise anything.
+        """Return the result of `bind`, which creates a component's config; its checks may raise any exception.
 
         Raises:
-            UserError: as `bind` does.
-            PluginError: the config raised something else, or takes too long.
+            UserError: raised by `bind`.
+            PluginError: the config raised another exception, or takes too long.
         """
         outcome = _quietly(bind, f"{entry.dist}:{entry.spec.config}", self.limit_s)
         if outcome.fault is None or isinstance(outcome.fault, UserError):
@@ -216,7 +216,7 @@ class Registry:
         raise PluginError(f"{where}: {entry.title} is broken: its config raises {why}") from outcome.fault
 
     def implementation(self, kind: str, name: str) -> type:
-        """The class of a component; this is where torch may be imported, and takes what time it needs.
+        """Return the class of a component. This may import torch, and has no time limit.
 
         Raises:
             PluginError: it cannot be imported, or is not a class.
@@ -242,7 +242,7 @@ class Registry:
 
 
 def _quietly(work: Callable[[], Any], owner: str, limit_s: float | None) -> Outcome[Any]:
-    """`contained`, with what it prints sent where it cannot end up in `list --json`."""
+    """Run `contained` with standard output redirected, so that it does not corrupt `list --json`."""
     with contextlib.redirect_stdout(sys.stderr):
         return contained(work, owner, limit_s)
 
@@ -256,7 +256,7 @@ def _checked(spec: object) -> ComponentSpec:
 def _checked_folder(folder: object) -> Path:
     if not isinstance(folder, Path) or not folder.is_dir():
         raise PluginError(f"bozzetto_recipes must give folders that exist, as pathlib.Path, not {folder!r}.")
-    next(folder.iterdir(), None)  # which raises if it must not be read
+    next(folder.iterdir(), None)  # raises if it is not readable
     return Path(folder)
 
 
@@ -265,7 +265,7 @@ def _same_name(one: Entry, two: Entry) -> bool:
 
 
 def _check_hooks(plugin: object, implemented: int) -> None:
-    """A function that looks like a hook and is not marked as one would be ignored without a word."""
+    """Raise `PluginError` for an unmarked function with a hook's name, which would be ignored silently."""
     for name, value in vars(plugin).items() if hasattr(plugin, "__dict__") else ():
         if name.startswith(PREFIX) and callable(value) and not hasattr(value, "bozzetto_impl"):
             raise PluginError(f"{name} is not marked with @hookimpl.")

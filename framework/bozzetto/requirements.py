@@ -1,4 +1,4 @@
-"""The `plugins:` of a recipe: which distributions it needs, checked before anything else of it is read."""
+"""Checks the required plugins of a recipe (`plugins:`) before its other keys are read."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from bozzetto.sources import canonical
 
 
 def check_requirements(wanted: object, registry: Registry) -> None:
-    """Every requirement such as `bozzetto-blocky>=1.2,<2` must be an installed plugin that loads.
+    """Check that every requirement such as `bozzetto-blocky>=1.2,<2` is an installed plugin that loads.
 
     Raises:
         ConfigError: an item is not a requirement.
-        PluginError: it is not installed, has another version, failed to load, or is switched off.
+        PluginError: it is not installed, has another version, failed to load, or is disabled.
     """
     for index, text in enumerate(convert(tuple[str, ...], wanted, "plugins")):
         _check(text, f"plugins[{index}]", registry)

@@ -1,12 +1,12 @@
-"""The folder of one run: `outputs/<recipe>/<prompt slug>-<id>/`.
+"""Folder of one run: `outputs/<recipe>/<prompt slug>-<id>/`.
 
 recipe.yaml            the recipe as it ran, profile and overrides applied
-manifest.json          versions, seed, weights and their hashes, hardware, command, what each stage did
+manifest.json          versions, seed, weights and their hashes, hardware, command, results of each stage
 checkpoints/           one resumable file per stage
-images/                validation pictures
-metrics/               a CSV per stage, and TensorBoard's events
+images/                validation images
+metrics/               a CSV per stage, and TensorBoard events
 export/                mesh, texture, turntable, contact sheet
-.lock                  held by the process that works in it
+.lock                  held by the process that uses the folder
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ PACKAGES = ("bozzetto", "torch", "diffusers", "transformers", "lightning", "nump
 
 @dataclass(frozen=True)
 class RunFolder:
-    """Paths of a run; knows no torch."""
+    """Paths and records of a run; independent of torch."""
 
     path: Path
 
     @classmethod
     def create(cls, recipe: Recipe, command: Sequence[str], weights: Mapping[str, Any]) -> RunFolder:
-        """Make a new folder under `recipe.output` and write what is known before the first step."""
+        """Create a new folder below `recipe.output` and write what is known before the first step."""
         root = Path(recipe.output) / slug(recipe.name)
         folder = cls(root / f"{slug(recipe.subject)}-{secrets.token_hex(3)}")
         folder.make_parts()
@@ -64,7 +64,7 @@ class RunFolder:
 
     @classmethod
     def existing(cls, path: Path) -> RunFolder:
-        """A folder made by an earlier run.
+        """Open the folder of an earlier run.
 
         Raises:
             RunFolderError: the folder is not one, or its manifest is damaged.
@@ -74,21 +74,21 @@ class RunFolder:
             raise RunFolderError(
                 f"{path} is not a run folder: it has no recipe.yaml and manifest.json.{_runs_below(path)}"
             )
-        _ = folder.profile  # reads the manifest, and says what is wrong with it
+        _ = folder.profile  # reads and checks the manifest
         return folder
 
     def make_parts(self) -> None:
-        """Make the folders of a run that are not there."""
+        """Create the missing subfolders of a run."""
         for part in (self.checkpoints, self.images, self.metrics, self.export):
             part.mkdir(parents=True, exist_ok=True)
 
     def tidy(self) -> None:
-        """Make again what was deleted, and remove what a killed process has left half-written."""
+        """Recreate deleted subfolders, and remove partial files of a killed process."""
         self.make_parts()
         remove_unfinished(self.path)
 
     def write_recipe(self, recipe: Recipe) -> None:
-        """Keep the recipe as it runs."""
+        """Write the recipe as it runs."""
         values = {**recipe.values, "provided_by": recipe.provided_by, "profiles": {recipe.profile: {}}}
         write_text(self.recipe_file, yaml.safe_dump(values, sort_keys=False, allow_unicode=True))
 
@@ -117,12 +117,12 @@ class RunFolder:
         return self.path / "export"
 
     def checkpoint(self, stage: str) -> Path:
-        """The resumable state of a stage."""
+        """Return the checkpoint path of a stage."""
         return self.checkpoints / f"{slug(stage)}.ckpt"
 
     @property
     def manifest(self) -> dict[str, Any]:
-        """The record of the run so far.
+        """Manifest of the run so far.
 
         Raises:
             RunFolderError: it is damaged.
@@ -134,19 +134,19 @@ class RunFolder:
         except (ValueError, RecursionError) as error:
             raise RunFolderError(self._damaged(str(error))) from error
         if not isinstance(facts, dict):
-            raise RunFolderError(self._damaged("it is no mapping"))
+            raise RunFolderError(self._damaged("it is not a mapping"))
         for name in ("stages", "exports"):
             entries = facts.get(name, {})
             if not isinstance(entries, dict) or not all(isinstance(entry, dict) for entry in entries.values()):
-                raise RunFolderError(self._damaged(f"its {name!r} are no mapping of mappings"))
+                raise RunFolderError(self._damaged(f"its {name!r} are not a mapping of mappings"))
         return facts
 
     @property
     def profile(self) -> str:
-        """The profile that the run was started with.
+        """Profile with which the run was started.
 
         Raises:
-            RunFolderError: the manifest does not say.
+            RunFolderError: the manifest does not contain it.
         """
         profile = self.manifest.get("profile")
         if not isinstance(profile, str):
@@ -154,7 +154,7 @@ class RunFolder:
         return profile
 
     def steps_of(self, stage: str) -> int:
-        """The steps that a stage had trained when it last came to its end; 0 if it never did."""
+        """Return the steps of a stage when it last finished; 0 if it never did."""
         steps = self.manifest.get("stages", {}).get(stage, {}).get("steps", 0)
         return steps if isinstance(steps, int) else 0
 
@@ -169,7 +169,7 @@ class RunFolder:
         write_text(self.manifest_file, json.dumps({**self.manifest, **facts}, indent=2, default=str) + "\n")
 
     def record_resumed(self, recipe: Recipe, command: Sequence[str]) -> None:
-        """Keep the recipe and the command with which a run goes on; the first command stays."""
+        """Record the recipe and the command of a resumed run; the first command is kept."""
         commands = self.manifest.get("resumed_with")
         self.record(
             {
@@ -187,9 +187,9 @@ class RunFolder:
         self.record({"stages": {**stages, stage: {**stages.get(stage, {}), **facts}}})
 
     def record_export(self, name: str, files: Sequence[Path], facts: Mapping[str, Any]) -> None:
-        """Add what one exporter wrote to the manifest, and remove what it wrote before and not again.
+        """Record the files of one exporter in the manifest, and remove its obsolete files.
 
-        What the others wrote stays, and is theirs no longer where this one has written it anew.
+        Files of other exporters are kept, unless this one has overwritten them, which changes their owner.
         """
         written = [path.relative_to(self.path).as_posix() for path in files]
         before = self.manifest.get("exports", {})
@@ -203,33 +203,33 @@ class RunFolder:
         self.record({"exports": {**before, **others, name: {"files": written, **facts}}})
 
     def _remove_exported(self, files: Sequence[str]) -> None:
-        """Remove files of earlier exports; what a manifest names outside of `export/` stays."""
+        """Remove files of earlier exports; paths outside `export/` are ignored."""
         for file in files:
             path = self.path / file
             if path.parent.resolve().is_relative_to(self.export.resolve()) and path.is_file():
                 path.unlink()
 
     def forget_stage(self, stage: str) -> None:
-        """Remove a stage's checkpoint and pictures, so that it is trained again from its start."""
+        """Remove a stage's checkpoint and images, so that it is trained again from its start."""
         self.checkpoint(stage).unlink(missing_ok=True)
         for picture in self.images.glob(f"{stage}-[0-9]*.png"):
             picture.unlink()
         self.record_stage(stage, {"finished": False, "steps": 0})
 
     def finished(self, stage: str, steps: int) -> bool:
-        """Tell if a stage has trained at least so many steps to its end and its checkpoint is still there."""
+        """Return whether a stage has finished with at least `steps` steps and its checkpoint still exists."""
         done = bool(self.manifest.get("stages", {}).get(stage, {}).get("finished"))
         return done and self.steps_of(stage) >= steps and self.checkpoint(stage).is_file()
 
 
 def _runs_below(path: Path) -> str:
-    """A hint where the folder given holds runs, as `outputs/dreamfusion-sd` does."""
+    """Return a hint if the given folder contains runs, as `outputs/dreamfusion-sd` does."""
     runs = sorted(item.parent for item in path.glob("*/manifest.json")) if path.is_dir() else []
     return f" Did you mean {runs[-1]}?" if runs else ""
 
 
 def installed_versions() -> dict[str, str]:
-    """The versions of the packages that matter, those installed."""
+    """Return the versions of relevant installed packages."""
     found = {}
     for name in PACKAGES:
         try:

@@ -1,4 +1,4 @@
-"""One process at a time in a run folder; the second is told who holds it."""
+"""Locks a run folder for one process; a second process gets an error that names the holder."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from bozzetto.errors import RunFolderError
 from bozzetto.files import write_text
 
 LOCK, HOLDER = ".lock", ".lock-holder.json"
-"""The file that is locked, which the system unlocks when its process ends, however it ends; and who locked it."""
+"""Lock file, which the system unlocks when its process ends in any way; and file with the holder."""
 
 
 @contextmanager
 def locked(folder: Path, report: Callable[[str], None]) -> Iterator[None]:
-    """Hold a run folder.
+    """Lock a run folder within a context.
 
     Args:
-        report: told where the file system cannot lock: the run goes on without.
+        report: called if the file system does not support locks; the run continues without.
 
     Raises:
-        RunFolderError: another process holds it; says which.
+        RunFolderError: another process holds it; the message names it.
     """
     from filelock import FileLock, Timeout
 
@@ -36,7 +36,7 @@ def locked(folder: Path, report: Callable[[str], None]) -> Iterator[None]:
         raise RunFolderError(
             f"The run folder {folder} is in use by {_holder(folder)}. Wait until that is done, or stop it."
         ) from None
-    except RuntimeError as error:  # filelock's, where there is no flock
+    except RuntimeError as error:  # raised by filelock without flock
         report(f"notice    the run folder cannot be locked here, so take care not to use it twice at a time: {error}")
         yield
         return
@@ -61,5 +61,5 @@ def _holder(folder: Path) -> str:
     try:
         facts = json.loads((folder / HOLDER).read_text(encoding="utf-8"))
         return f"process {facts['process']} on {facts['machine']} since {facts['since']}"
-    except (OSError, ValueError, KeyError, TypeError):  # it has just been locked, or just been left
+    except (OSError, ValueError, KeyError, TypeError):  # it has just been locked or unlocked
         return "another process"

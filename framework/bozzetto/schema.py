@@ -1,8 +1,8 @@
-"""The JSON schema of recipes, for editors: made from the dataclasses that check them, plugins' fields included.
+"""JSON schema of recipes for editors, made from the dataclasses that check them, including the fields of plugins.
 
-Draft 7, which editors' YAML support speaks. A recipe may be a change of another (`extends`, `profiles`, `stages`), so
-nothing is required, a component's fields follow its `type` where it has one, and null, which removes a key, is allowed
-everywhere. Imports no torch.
+Draft 7, which the YAML support of editors implements. A recipe may be a change of another (`extends`, `profiles`,
+`stages`), so nothing is required, a component's fields depend on its `type` where it has one, and null, which removes a
+key, is allowed everywhere. Imports no torch.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ Schema = dict[str, Any]
 
 PARTS = ("geometry", "material", "background", "renderer", "prompt_processor")
 TEXTS = ("name", "summary", "extends", "prompt", "negative_prompt", "image", "output")
-"""Keys of a recipe that hold text."""
+"""Keys of a recipe with string values."""
 ANYWHERE: Schema = {
     "description": "null: the default; ${...}: another value of the recipe; ???: must be given",
     "anyOf": [{"type": "null"}, {"type": "string", "pattern": r"^(\$\{.*\}|\?\?\?)$"}],
@@ -61,7 +61,7 @@ SCHEDULE: Schema = {
 
 
 def recipe_schema(registry: Registry) -> Schema:
-    """The schema of a recipe with the components that can be used here."""
+    """Return the schema of a recipe with the components available here."""
     definitions: Schema = {"anywhere": ANYWHERE, "schedule": SCHEDULE}
     for kind in API:
         definitions |= _kind(registry, kind)
@@ -113,7 +113,7 @@ def _top(registry: Registry) -> Schema:
 
 
 def _kind(registry: Registry, kind: str) -> Schema:
-    """The definitions of a kind: one per component, and one that chooses by `type`."""
+    """Return the definitions of a kind: one per component, and one that selects by `type`."""
     made: Schema = {}
     names: list[str] = []
     choices: list[Schema] = []
@@ -123,7 +123,7 @@ def _kind(registry: Registry, kind: str) -> Schema:
             try:
                 schema = registry.config_type(kind, f"{entry.dist}/{name}")
             except PluginError:
-                continue  # what cannot be used here is not offered
+                continue  # unusable components are not offered
             written = [f"{entry.dist}/{name}", *([name] if len(entries) == 1 else [])]
             own = _of_dataclass(schema)["properties"]
             own_type = {"description": entry.spec.summary, "enum": written[::-1]}
@@ -152,7 +152,7 @@ def _losses(registry: Registry) -> list[str]:
 
 
 def _object(texts: Mapping[str, str], properties: Mapping[str, Schema]) -> Schema:
-    """A mapping with known keys, each with its meaning."""
+    """Return the schema of a mapping with known keys and their descriptions."""
     described = {key: {**_maybe(properties[key]), "description": text} for key, text in texts.items()}
     return {"type": "object", "additionalProperties": False, "properties": described}
 
@@ -170,7 +170,7 @@ def _of_dataclass(schema: type) -> Schema:
 
 
 def _of_type(hint: Any) -> Schema:
-    """The schema of one field's type: the types that `bozzetto.config.bind` takes."""
+    """Return the schema of a field's type, for the types supported by `bozzetto.config.bind`."""
     origin, arguments = get_origin(hint), get_args(hint)
     if origin is Annotated:
         bounds = [_bounds(item) for item in arguments[1:] if isinstance(item, Range)]
@@ -196,7 +196,7 @@ def _of_type(hint: Any) -> Schema:
 
 
 def _bounds(allowed: Range) -> Schema:
-    """A range in the words of a schema. Those of schedules, which are a definition of their own, are left out."""
+    """Return the schema of a range; schedules have a shared definition without bounds."""
     words = {
         "minimum": allowed.least,
         "maximum": allowed.most,
@@ -207,7 +207,7 @@ def _bounds(allowed: Range) -> Schema:
 
 
 def _maybe(schema: Schema) -> Schema:
-    """The same, or null, or an interpolation."""
+    """Return a schema that also allows null and interpolations."""
     return {"anyOf": [schema, _ref("anywhere")]}
 
 

@@ -1,4 +1,4 @@
-"""The mappings of a recipe, by key."""
+"""Access to the mappings of a recipe."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from bozzetto.errors import ConfigError, shown
 
 
 def section(values: Mapping[str, Any], key: str, known: str | Iterable[str], where: str = "") -> Mapping[str, Any]:
-    """The mapping at `key`, empty if there is none or null.
+    """Return the mapping at `key`, empty if it is missing or null.
 
     Args:
-        known: what belongs there, for the error: words, or the keys.
-        where: the path of `values` with a dot behind it.
+        known: expected content for the error: a description, or the keys.
+        where: path of `values` with a trailing dot.
 
     Raises:
-        ConfigError: something else stands there.
+        ConfigError: the value is not a mapping.
     """
     found = values.get(key)
     if found is None:

@@ -1,4 +1,4 @@
-"""Where plugins come from, and what their source files tell without being run. Imports no torch."""
+"""Locates plugins and inspects their source files without running them. Imports no torch."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ GROUP = "bozzetto.plugins"
 
 @dataclass(frozen=True)
 class Source:
-    """Where a plugin comes from: an entry point of a distribution, or a module named in the environment."""
+    """Source of a plugin: an entry point of a distribution, or a module named in the environment."""
 
     dist: str
     version: str
@@ -35,7 +35,7 @@ class Source:
 
 
 def installed_sources(environment: Mapping[str, str]) -> list[Source]:
-    """The plugins of this Python and those in `BOZZETTO_PLUGINS` (`module` or `name=module`, comma-separated)."""
+    """Return the installed plugins and those in `BOZZETTO_PLUGINS` (`module` or `name=module`, comma-separated)."""
     found = {_source(ep) for ep in importlib.metadata.entry_points(group=GROUP)}
     for item in filter(None, environment.get("BOZZETTO_PLUGINS", "").split(",")):
         name, _, module = item.strip().rpartition("=")
@@ -45,10 +45,10 @@ def installed_sources(environment: Mapping[str, str]) -> list[Source]:
 
 
 def import_limit_s(environment: Mapping[str, str]) -> float:
-    """The time, in seconds, that listing one plugin may take, by `BOZZETTO_PLUGIN_SECONDS`.
+    """Return the time limit in seconds for listing one plugin, from `BOZZETTO_PLUGIN_SECONDS`.
 
     Raises:
-        PluginError: that is no number of seconds.
+        PluginError: it is not a valid number of seconds.
     """
     text = environment.get("BOZZETTO_PLUGIN_SECONDS", "").strip()
     try:
@@ -61,12 +61,12 @@ def import_limit_s(environment: Mapping[str, str]) -> float:
 
 
 def canonical(name: str) -> str:
-    """A distribution's name in the one spelling that all of its spellings share: `bozzetto-blocky`."""
+    """Normalise a distribution's name: `bozzetto-blocky`."""
     return re.sub(r"[-_.]+", "-", name.strip()).lower()
 
 
 def _source(entry_point: importlib.metadata.EntryPoint) -> Source:
-    """A distribution whose metadata is damaged is `unknown 0`, not the end of the list."""
+    """Return the source of an entry point; `unknown 0` for a distribution with damaged metadata."""
     try:
         dist = entry_point.dist
         assert dist is not None
@@ -84,9 +84,9 @@ def import_source(source: Source) -> Any:
 
 
 def fault_of(path: str, dataclass_wanted: bool = False) -> str:
-    """Why `package.module:Name` cannot be had, as far as the files tell; empty if nothing speaks against it.
+    """Check statically whether `package.module:Name` can be imported; returns the reason or ''.
 
-    Runs nothing of the plugin, not even the `__init__` of its packages.
+    Runs no code of the plugin, not even the `__init__` of its packages.
     """
     module, _, name = path.partition(":")
     if module in sys.modules:
@@ -94,7 +94,7 @@ def fault_of(path: str, dataclass_wanted: bool = False) -> str:
         return "" if name in here or "__getattr__" in here else f"{module} has no {name}"
     try:
         spec, lacking = _spec_of(module)
-    except Exception as error:  # of a finder that some package has installed
+    except Exception as error:  # raised by a finder that another package has installed
         return f"{module} cannot be looked up: {type(error).__name__}: {error}"
     if lacking:
         return f"there is no module {lacking}"
@@ -113,9 +113,9 @@ def fault_of(path: str, dataclass_wanted: bool = False) -> str:
 
 
 def _spec_of(module: str) -> tuple[importlib.machinery.ModuleSpec | None, str]:
-    """Find a module, and the first module on its path that is nowhere; neither if only running it would tell."""
+    """Find a module and the first missing module on its path; both empty if only an import could tell."""
     full, *rest = module.split(".")
-    spec = importlib.util.find_spec(full)  # which imports nothing for a name without dots
+    spec = importlib.util.find_spec(full)  # imports nothing for a name without dots
     for name in rest:
         if spec is None or spec.submodule_search_locations is None:
             break
@@ -124,7 +124,7 @@ def _spec_of(module: str) -> tuple[importlib.machinery.ModuleSpec | None, str]:
         full = f"{full}.{name}"
         spec = importlib.machinery.PathFinder.find_spec(full, where)
         if spec is None and package is None and "__path__" in _text(above):
-            return None, ""  # the package looks for modules in places of its own
+            return None, ""  # the package extends its own search path
     return spec, "" if spec is not None and full == module else full
 
 

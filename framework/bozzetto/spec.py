@@ -1,4 +1,4 @@
-"""What a plugin declares about a component, as data. Nothing here imports torch."""
+"""Declaration of a component by a plugin, as data. Imports no torch."""
 
 from __future__ import annotations
 
@@ -24,8 +24,7 @@ Kind = Literal[
 KINDS: tuple[str, ...] = get_args(Kind)
 
 API: dict[str, int] = dict.fromkeys(KINDS, 1)
-"""The major version of each kind's contract that this host speaks. It grows when a component written for the contract
-before would no longer work."""
+"""Major version of each kind's contract in this host; incremented when existing components would no longer work."""
 
 _KEBAB = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _PATH = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
@@ -33,7 +32,7 @@ _PATH = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
 
 @dataclass(frozen=True, slots=True)
 class ComponentSpec:
-    """One component: what it is called, where it lives, what it reads and what it gives.
+    """Declaration of a component: name, location, required and provided capabilities.
 
     Raises:
         ValueError: a field has the wrong type or form; the message starts with its name.
@@ -41,7 +40,7 @@ class ComponentSpec:
 
     kind: Kind
     name: str
-    """Kebab-case, unique within its kind; module and class carry the same name."""
+    """Kebab-case, unique within its kind; module and class have the same name."""
     target: str
     """`package.module:Class`, imported when the component is built."""
     config: str
@@ -49,13 +48,13 @@ class ComponentSpec:
     summary: str
     """One line for `bozzetto plugins list`."""
     api: int = 1
-    """The major version of the kind's contract this was written for."""
+    """Major version of the kind's contract that the component implements."""
     requires: tuple[str, ...] = ()
-    """Import names it cannot work without; looked up, never imported, when listed."""
+    """Import names of required packages; looked up, never imported, when listed."""
     provides: frozenset[str] = frozenset()
-    """What its neighbours may read, e.g. `{"density", "features", "normal"}`; for guidance, its loss names."""
+    """Provided capabilities, e.g. `{"density", "features", "normal"}`; for guidance, its loss names."""
     needs: frozenset[str] = frozenset()
-    """What it reads from its neighbours."""
+    """Capabilities required from other components."""
 
     def __post_init__(self) -> None:
         for name in ("kind", "name"):
@@ -74,12 +73,12 @@ class ComponentSpec:
                 raise ValueError(f"{name}: must be a {kind.__name__} of texts, got {value!r}")
 
     def missing(self) -> list[str]:
-        """The packages in `requires` that are not installed."""
+        """Return the packages in `requires` that are not installed."""
         return [name for name in self.requires if not installed(name)]
 
 
 def installed(name: str) -> bool:
-    """Whether the top-level package of an import name can be found; imports nothing."""
+    """Return whether the top-level package of an import name can be found; imports nothing."""
     top = name.partition(".")[0]
     try:
         return top in sys.modules or importlib.util.find_spec(top) is not None

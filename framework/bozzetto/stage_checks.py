@@ -1,7 +1,7 @@
-"""Checks of a stage as a whole, each of whose parts is right by itself: made before a run. Imports no torch.
+"""Checks of the combination of components in a stage, before a run. Imports no torch.
 
-A component whose settings ask something of its neighbours says so in a method of its config,
-`check_neighbours(stage, task)`, which raises `ValueError("field: must ...")`; `task` is None for a part of the scene.
+A component whose settings depend on other components checks them in a method of its config, `check_neighbours(stage,
+task)`, which raises `ValueError("field: must ...")`; `task` is None for a part of the scene.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from bozzetto.recipe import Component, Stage, Task
 from bozzetto.spec import ComponentSpec
 
 PHOTO = "reference"
-"""The word that a view source with a photo has in `provides`."""
+"""Capability in a view source's `provides` that marks a photo."""
 
 
 def check_stage(stage: Stage) -> None:
-    """Raises `ConfigError` if the parts of a stage do not go together."""
+    """Raise `ConfigError` if the components of a stage are incompatible."""
     _check_needs(stage.components, stage, [component.entry.spec for component in stage.components])
     for part in (stage.geometry, stage.material, stage.background, stage.renderer, stage.prompt_processor):
         _check_neighbours(part, stage, None)
@@ -28,14 +28,14 @@ def check_stage(stage: Stage) -> None:
 
 
 def check_exporters(exporters: Iterable[Component], last: Stage) -> None:
-    """Raises `ConfigError` if an exporter needs what the last stage does not provide."""
+    """Raise `ConfigError` if an exporter requires something that the last stage does not provide."""
     for exporter in exporters:
         _check_needs([exporter], last, [component.entry.spec for component in last.components])
         _check_neighbours(exporter, last, None)
 
 
 def _check_needs(components: Iterable[Component], stage: Stage, specs: list[ComponentSpec]) -> None:
-    """Every component's `needs` must be provided by the others."""
+    """Raise `ConfigError` unless the `needs` of every component are provided by the others."""
     provided = frozenset().union(*(spec.provides for spec in specs))
     for component in components:
         lacking = sorted(component.entry.spec.needs - provided)

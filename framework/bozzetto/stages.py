@@ -1,4 +1,4 @@
-"""What stages mean to each other, as data. Imports no torch."""
+"""Relations between stages, as data. Imports no torch."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from bozzetto.parameters import differences
 from bozzetto.recipe import Component, Stage
 
 CONVERSION = "conversion"
-"""In the `provides` of a geometry that can start from another type: `bozzetto.kinds.conversion.StartsFromScene`."""
+"""Capability of a geometry that can start from another type: `bozzetto.kinds.conversion.StartsFromScene`."""
 
 
 def check_inheritance(stage: Stage, before: Stage | None) -> None:
-    """Whether a stage can start from the one before, as far as manifests tell.
+    """Check from the manifests whether a stage can be initialised from the previous one.
 
     Raises:
-        ConfigError: there is no stage before, or a part cannot start from it.
+        ConfigError: there is no previous stage, or a part cannot be initialised from it.
     """
     where = f"stages.{stage.name}.inherit"
     if before is None:
@@ -37,7 +37,7 @@ def check_inheritance(stage: Stage, before: Stage | None) -> None:
 
 
 def _check_start(ours: Component, before: Component) -> None:
-    """Ask the config, if it has a method `check_start`, whether its component can start from `before`."""
+    """Call the config's `check_start`, if any, to check whether its component can be initialised from `before`."""
     check = getattr(ours.config, "check_start", None)
     if check is not None:
         try:
@@ -47,10 +47,10 @@ def _check_start(ours: Component, before: Component) -> None:
 
 
 def stages_from(stages: Sequence[Stage], name: str) -> Sequence[Stage]:
-    """The stage of this name and those after it.
+    """Return the stage of this name and those after it.
 
     Raises:
-        ConfigError: there is none.
+        ConfigError: there is no such stage.
     """
     names = [stage.name for stage in stages]
     if name not in names:

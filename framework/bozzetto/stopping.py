@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM as requests that a run answers at its next step boundary. Imports no torch."""
+"""Handles Ctrl-C and SIGTERM as requests to stop at the next step boundary. Imports no torch."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from types import FrameType, TracebackType
 from typing import Any
 
 SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
-"""Ctrl-C, the polite end that schedulers and containers ask for, and a terminal that is closed."""
+"""Ctrl-C, the termination request of schedulers and containers, and a closed terminal."""
 
 AGAIN = b"\nstopping as soon as this step is done; a second time stops at once and loses it\n"
 
 
 class Stopped(BaseException):
-    """A stop signal arrived where nothing has to be finished first; no `Exception`, so that nothing contains it."""
+    """Raised by a stop signal outside of a step; not an `Exception`, so that nothing contains it."""
 
     def __init__(self, number: int) -> None:
         super().__init__("stopped")
@@ -25,16 +25,16 @@ class Stopped(BaseException):
 
 
 class StopSignals:
-    """Handlers of the stop signals while it is entered as a context.
+    """Context with handlers of the stop signals.
 
-    Outside of `deferred` a signal raises `Stopped`. Inside, the first one is only noted in `requested`, for whoever
-    finishes the step, and a second one raises. Signals that are ignored, as by `nohup`, stay ignored. Handlers can be
-    set in the main thread alone; in any other it does nothing. It may be entered again inside.
+    Outside `deferred` a signal raises `Stopped`. Inside, the first one is only recorded in `requested`, to be handled
+    at the end of the step, and a second one raises. Ignored signals, as by `nohup`, stay ignored. Handlers can be
+    installed in the main thread only; elsewhere the context does nothing. It is reentrant.
     """
 
     def __init__(self) -> None:
         self.requested = 0
-        """Number of the signal that asked for the stop; 0: none did."""
+        """Number of the received signal; 0: none."""
         self._deferring = False
         self._depth = 0
         self._before: dict[int, Any] = {}
@@ -59,13 +59,13 @@ class StopSignals:
             self._before.clear()
 
     def install(self) -> None:
-        """Set the handlers, again if a library has replaced them."""
+        """Install the handlers; again if a library has replaced them."""
         for number in self._before:
             signal.signal(number, self._handle)
 
     @contextlib.contextmanager
     def deferred(self) -> Iterator[None]:
-        """Note a signal instead of raising."""
+        """Record a signal instead of raising."""
         self._deferring = True
         try:
             yield
@@ -73,7 +73,7 @@ class StopSignals:
             self._deferring = False
 
     def answer(self) -> None:
-        """Raise `Stopped` if a signal was noted."""
+        """Raise `Stopped` if a signal was recorded."""
         if self.requested:
             raise Stopped(self.requested)
 
@@ -81,10 +81,10 @@ class StopSignals:
         again, self.requested = bool(self.requested), number
         if again or not self._deferring:
             raise Stopped(number)
-        with contextlib.suppress(OSError):  # the terminal may be what has gone
+        with contextlib.suppress(OSError):  # the terminal itself may be gone
             os.write(2, AGAIN)
 
 
 def exit_code(number: int) -> int:
-    """The exit code of a process that a signal has ended, as shells tell it: 130 for Ctrl-C, 143 for SIGTERM."""
+    """Return the exit code of a process ended by a signal, as in shells: 130 for Ctrl-C, 143 for SIGTERM."""
     return 128 + number

@@ -1,4 +1,4 @@
-"""The one training step, over tasks. A method is a recipe, never a subclass of this."""
+"""Training step over all tasks. Methods are recipes, never subclasses."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from bozzetto.types import Guided, LossInputs, Reference
 
 @dataclass(frozen=True)
 class Term:
-    """A weighted loss; `loss` is None where the task's guidance makes it."""
+    """Weighted loss; `loss` is None if the task's guidance computes it."""
 
     name: str
     weight: Schedule
@@ -35,7 +35,7 @@ class Term:
 
 @dataclass(frozen=True)
 class RunningTask:
-    """A task with everything built. Held outside the module tree: frozen weights are never saved."""
+    """Task with live components. Held outside the module tree, so that frozen weights are not saved."""
 
     name: str
     times: TaskTimes
@@ -44,10 +44,10 @@ class RunningTask:
     condition: Condition | None
     terms: tuple[Term, ...]
     reference: Reference | None = None
-    """The photo that `views` looks at, if it has one."""
+    """Photo of the view source, if it has one."""
 
     def needs_normal(self, step: int) -> bool:
-        """Whether the guidance, or a term that weighs anything, reads normals in this step."""
+        """Return whether the guidance, or a loss with non-zero weight, reads normals in this step."""
         if self.guidance is not None and self.guidance.needs_normal(step):
             return True
         return any(term.needs_normal and term.weight.at(step) != 0.0 for term in self.terms)
@@ -55,24 +55,24 @@ class RunningTask:
 
 @dataclass
 class Roots:
-    """Where back-propagation starts: weighted scalars, and tensors whose gradient is given."""
+    """Roots of the backward pass: weighted scalars, and tensors with given gradients."""
 
     tensors: list[Tensor]
     gradients: list[Tensor | None]
 
     def backward(self) -> None:
-        """One pass through the graph for all of them; nothing to do if none depends on a parameter."""
+        """Back-propagate all roots in one pass; does nothing if none depends on a parameter."""
         pairs = [(t, g) for t, g in zip(self.tensors, self.gradients, strict=True) if t.requires_grad]
         if pairs:
             torch.autograd.backward([t for t, _ in pairs], [g for _, g in pairs])
 
 
 class System(lightning.LightningModule):
-    """A scene and the tasks that shape it.
+    """Scene and the tasks that train it.
 
     Args:
-        scene: its geometry, material, background and renderer are modules and are saved with the system.
-        generator: every random number of training comes from it; its state is saved with the system.
+        scene: geometry, material, background and renderer become submodules and are saved with the system.
+        generator: source of every random number in training; its state is saved with the system.
     """
 
     def __init__(
@@ -87,12 +87,12 @@ class System(lightning.LightningModule):
         self.optimizer_config = optimizer
         self.generator = generator
         self.metrics: dict[str, float] = {}
-        """Losses and other numbers of the newest step, by `task/name`."""
+        """Losses and other metrics of the latest step, by `task/name`."""
         self.guided: dict[str, Guided] = {}
-        """What each guidance said in the newest step, by task; holds `debug` pictures until they are drawn."""
+        """Results of each guidance in the latest step, by task; keeps `debug` callables until they are evaluated."""
 
     def training_step(self, batch: object, batch_index: int) -> None:
-        """One step of every active task, then the optimiser's. `batch` is ignored: tasks draw their own views."""
+        """Run every active task and one optimiser step. `batch` is ignored, since tasks sample their own views."""
         step = self.global_step
         self.geometry.set_step(step)
         self.renderer.update(self.geometry, step, self.generator)
@@ -153,7 +153,7 @@ class System(lightning.LightningModule):
         roots.gradients.append(None)
 
     def _checked_gradient_norm(self, step: int) -> float:
-        """The global gradient norm, clipped as configured; a non-finite gradient names its parameter."""
+        """Return the global gradient norm, clipped as configured; the error of a non-finite one names the parameter."""
         named = [(name, p.grad) for name, p in self.named_parameters() if p.grad is not None]
         if not named:
             return 0.0
@@ -168,13 +168,13 @@ class System(lightning.LightningModule):
         return total
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """One optimiser, a group for each learning rate."""
+        """Create the optimiser with a group for each learning rate."""
         return make_optimizer(list(self.named_parameters()), self.optimizer_config)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the generator's state, so that a resumed run draws what the unbroken run would have drawn."""
+        """Save the generator's state, so that a resumed run draws the same random numbers as an uninterrupted one."""
         save_state(checkpoint, self.generator)
 
     def on_load_checkpoint(self, checkpoint: Mapping[str, Any]) -> None:
-        """Continue the random numbers where they stopped."""
+        """Restore the generator's state."""
         load_state(checkpoint, self.generator)

@@ -1,8 +1,9 @@
-"""The records that cross borders: frozen, with shapes that the tests check.
+"""Frozen records exchanged between components, with shape annotations checked by the tests.
 
-Frames: the world is right-handed with z up; a camera at azimuth 0 sits on +x and looks at the origin; azimuth grows
-toward +y; elevation counts from the horizon. A camera is OpenGL's: x right, y up, looking along -z.
-Letters in shapes: B views, H W pixels, C channels, R rays, S samples, F features, N tokens, E token width, K negatives.
+Frames: the world is right-handed with z up; a camera at azimuth 0 is on +x and looks at the origin; azimuth increases
+toward +y; elevation is measured from the horizon. Cameras follow OpenGL: x right, y up, looking along -z.
+
+Dimensions: B views, H W pixels, C channels, R rays, S samples, F features, N tokens, E token width, K negatives.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ EMPTY: Mapping[str, Any] = MappingProxyType({})
 
 
 def to_device(record: Record, device: torch.device) -> Record:
-    """The same record with every tensor on `device`."""
+    """Return the record with every tensor on `device`."""
     if not is_dataclass(record):
         raise TypeError(f"{type(record).__name__} is not a record")
     moved = {}
@@ -41,16 +42,16 @@ def to_device(record: Record, device: torch.device) -> Record:
 
 @dataclass(frozen=True)
 class Cameras:
-    """A batch of pinhole cameras of one image size. Facts are stored once; angles and distance are derived."""
+    """Batch of pinhole cameras of one image size; angles and distance are derived from the poses."""
 
     c2w: Float[Tensor, "B 4 4"]
-    """Camera to world, OpenGL camera, determinant +1."""
+    """Camera-to-world matrices of OpenGL cameras, determinant +1."""
     fov_y_rad: Float[Tensor, "B"]
     """Vertical field of view, radians."""
     height: int
-    """Pixels."""
+    """Image height in pixels."""
     width: int
-    """Pixels."""
+    """Image width in pixels."""
 
     def __len__(self) -> int:
         return self.c2w.shape[0]
@@ -66,16 +67,16 @@ class Cameras:
 
     @property
     def azimuth_deg(self) -> Float[Tensor, "B"]:
-        """In (-180, 180]: 0 is the front, 90 is +y."""
+        """Azimuth in (-180, 180], degrees: 0 is the front, 90 is +y."""
         return azimuth_deg(self.position)
 
     @property
     def elevation_deg(self) -> Float[Tensor, "B"]:
-        """In [-90, 90]: 90 is straight above."""
+        """Elevation in [-90, 90], degrees: 90 is straight above."""
         return elevation_deg(self.position)
 
     def rays(self) -> Rays:
-        """One ray through each pixel centre, views outermost, rows from the top."""
+        """Return one ray through each pixel centre, views outermost, rows from the top."""
         direction = ray_directions(self.c2w, self.fov_y_rad, self.height, self.width)
         origin = self.position[:, None, None].expand_as(direction)
         return Rays(origin.reshape(-1, 3), direction.reshape(-1, 3), (len(self), self.height, self.width))
@@ -87,7 +88,7 @@ class Rays:
 
     origin: Float[Tensor, "R 3"]
     direction: Float[Tensor, "R 3"]
-    """Unit length."""
+    """Unit directions."""
     image_shape: tuple[int, int, int]
     """(B, H, W) with B * H * W = R."""
 
@@ -95,20 +96,20 @@ class Rays:
         return self.origin.shape[0]
 
     def view_of(self, ray: Int[Tensor, "S"]) -> Int[Tensor, "S"]:
-        """Which view each of the given rays belongs to."""
+        """Return the view index of the given rays."""
         _, height, width = self.image_shape
         return torch.div(ray, height * width, rounding_mode="floor")
 
 
 @dataclass(frozen=True)
 class Samples:
-    """Intervals along rays, packed: the samples of ray r are rows `offsets[r]` to `offsets[r + 1]`, near to far."""
+    """Packed intervals along rays: the samples of ray r are rows `offsets[r]` to `offsets[r + 1]`, near to far."""
 
     t_start: Float[Tensor, "S"]
     t_end: Float[Tensor, "S"]
     ray: Int[Tensor, "S"]
     offsets: Int[Tensor, "R1"]
-    """R + 1 row numbers."""
+    """R + 1 row numbers at which rays start."""
     rays: Rays
 
     def __len__(self) -> int:
@@ -120,33 +121,33 @@ class Samples:
 
     @property
     def direction(self) -> Float[Tensor, "S 3"]:
-        """Unit, of the ray that each interval lies on."""
+        """Unit ray direction of each sample."""
         return rows_at(self.rays.direction, self.ray)
 
     @property
     def points(self) -> Float[Tensor, "S 3"]:
-        """World position of each interval's middle."""
+        """World position of each interval's midpoint."""
         return rows_at(self.rays.origin, self.ray) + self.t_mid[:, None] * self.direction
 
 
 @dataclass(frozen=True)
 class FieldOutput:
-    """What a geometry says at S points."""
+    """Output of a geometry at S points."""
 
     features: Float[Tensor, "S F"]
     """Raw material features, before any activation."""
     density: Float[Tensor, "S"] | None = None
-    """At least 0, per world unit; None for a signed distance field."""
+    """Non-negative, per world unit; None for a signed distance field."""
     sdf: Float[Tensor, "S"] | None = None
     """World units, negative inside; None for a density field."""
     normal: Float[Tensor, "S 3"] | None = None
-    """Unit length, pointing out of the object; None unless asked for."""
+    """Unit length, pointing out of the object; None unless requested."""
     extra: Mapping[str, Tensor] = field(default_factory=lambda: EMPTY)
 
 
 @dataclass(frozen=True)
 class Shading:
-    """How the views of one step are lit. Made by the material, handed to the renderer and back to the material."""
+    """Lighting of the views of one step. Created by the material, passed to the renderer and back to the material."""
 
     mode: ShadingMode
     light: Float[Tensor, "B 3"]
@@ -163,7 +164,7 @@ class Shading:
 
 @dataclass(frozen=True)
 class VolumeSamples:
-    """What a volume renderer saw along its rays; losses on samples read this."""
+    """Samples of a volume renderer along its rays, for losses on samples."""
 
     samples: Samples
     weights: Float[Tensor, "S"]
@@ -173,10 +174,10 @@ class VolumeSamples:
 
 @dataclass(frozen=True)
 class Rendered:
-    """What a renderer gives, whether from a volume or a mesh."""
+    """Output of a renderer, volume or mesh."""
 
     image: Float[Tensor, "B H W C"]
-    """RGB in [0, 1] over the background (`space="rgb"`), or latents as they are (`space="latent"`)."""
+    """RGB in [0, 1] over the background (`space="rgb"`), or unbounded latents (`space="latent"`)."""
     opacity: Float[Tensor, "B H W 1"]
     depth: Float[Tensor, "B H W 1"]
     """Expected distance along the ray, world units; 0 where nothing is hit."""
@@ -185,71 +186,71 @@ class Rendered:
     space: Space = "rgb"
     volume: VolumeSamples | None = None
     mesh: Mesh | None = None
-    """The surface that a mesh renderer drew; losses on meshes read this."""
+    """Surface rendered by a mesh renderer, for losses on meshes."""
 
 
 @dataclass(frozen=True)
 class Reference:
-    """A photo of the object and the camera that took it."""
+    """Photo of the object and its camera."""
 
     image: Float[Tensor, "H W 3"]
-    """RGB in [0, 1], not multiplied by `mask`; without meaning where that is 0."""
+    """RGB in [0, 1], not multiplied by `mask`; undefined where the mask is 0."""
     mask: Float[Tensor, "H W 1"]
-    """How much of a pixel is object, in [0, 1]."""
+    """Foreground mask: fraction of each pixel covered by the object, in [0, 1]."""
     camera: Cameras
-    """One view, of the photo's size."""
+    """One view with the photo's size."""
     depth: Float[Tensor, "H W 1"] | None = None
-    """Growing with the distance from the camera; scale and offset unknown."""
+    """Increases with the distance from the camera; scale and offset unknown."""
     normal: Float[Tensor, "H W 3"] | None = None
     """Unit normals in the camera's frame: x right, y up, z toward the camera."""
 
 
 @dataclass(frozen=True)
 class ViewCondition:
-    """The conditioning of B views: texts, and photos that all views share."""
+    """Conditioning of B views: texts, and photos shared by all views."""
 
     text: Float[Tensor, "B N E"]
     uncond: Float[Tensor, "B N E"]
     """Embedding of the negative prompt."""
     negatives: Float[Tensor, "B K N E"] | None = None
-    """View prompts to push away from (Perp-Neg)."""
+    """Embeddings of Perp-Neg's negative view prompts."""
     negative_weights: Float[Tensor, "B K"] | None = None
-    """At most 0."""
+    """Non-positive."""
     references: tuple[Reference, ...] = ()
     """Photos of the object, for a guidance that declares `needs={"reference"}`."""
 
 
 @dataclass(frozen=True)
 class Guided:
-    """What a guidance says about one batch of views."""
+    """Output of a guidance for a batch of views."""
 
     losses: Mapping[str, Float[Tensor, ""]]
     timestep: Int[Tensor, "B"]
     gradients: Mapping[str, tuple[Tensor, Tensor]] = field(default_factory=lambda: EMPTY)
-    """By loss name: a tensor and the gradient to back-propagate from it, for forms that have no scalar."""
+    """Tensor and gradient to back-propagate from it, by loss name, for forms without a scalar."""
     metrics: Mapping[str, float] = field(default_factory=lambda: EMPTY)
-    """Numbers worth logging that are not losses, e.g. the norm of the gradient."""
+    """Metrics that are not losses, e.g. the gradient norm."""
     debug: Callable[[], Mapping[str, Float[Tensor, "B H W 3"]]] | None = None
-    """Draws pictures when called; costs nothing otherwise."""
+    """Renders debug images when called."""
 
 
 @dataclass(frozen=True)
 class LossInputs:
-    """Everything a loss term may read."""
+    """Inputs of a loss."""
 
     rendered: Rendered
     cameras: Cameras
     geometry: Any
-    """The `bozzetto.kinds.geometry.Geometry` of the scene."""
+    """`bozzetto.kinds.geometry.Geometry` of the scene."""
     step: int
     generator: torch.Generator
     reference: Reference | None = None
-    """The photo that the task's view source looks at, if it has one."""
+    """Photo of the task's view source, if it has one."""
 
 
 @dataclass(frozen=True)
 class Mesh:
-    """A triangle mesh in world coordinates (z up), optionally with UVs and one base-colour texture."""
+    """Triangle mesh in world coordinates (z up), optionally with UVs and one base-colour texture."""
 
     vertices: Float[Tensor, "V 3"]
     faces: Int[Tensor, "T 3"]

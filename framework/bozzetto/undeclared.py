@@ -1,4 +1,4 @@
-"""Stages whose parameters no config declares are built once before the first one trains: none fails hours later."""
+"""Builds stages with undeclared parameters once before training, so that errors occur early."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ Shapes = dict[str, tuple[int, ...]]
 
 
 def check_undeclared(recipe: Recipe, registry: Registry, device: torch.device) -> None:
-    """Names in `lr_of` and inherited shapes of every stage that has a part without declared parameters.
+    """Check `lr_of` and inherited shapes of every stage that has a part without declared parameters.
 
     Raises:
-        ConfigError: a name matches no parameter, or a part cannot start from the stage before; with the stage.
+        ConfigError: a name matches no parameter, or a part cannot be initialised from the previous stage; with the
+            stage.
     """
     if len(recipe.stages) < 2:
-        return  # its own start tells at once
+        return  # checked by its own start
     unknown = [bool([part for part, specs in stage_specs(stage).items() if specs is None]) for stage in recipe.stages]
     for index, stage in enumerate(recipe.stages):
         inherits = bool(index and stage.inherit)
@@ -49,5 +50,5 @@ def _check_inherited(stage: Stage, scene: Scene, before: Stage, earlier: Scene) 
 
 
 def shapes_of(module: torch.nn.Module) -> Shapes:
-    """The shape of everything that is saved."""
+    """Return the shape of every saved tensor."""
     return {name: tuple(value.shape) for name, value in module.state_dict().items()}

@@ -1,4 +1,4 @@
-"""What a prior with a closed vocabulary understands: the `bozzetto.json` beside its weights. Imports no torch."""
+"""Closed vocabulary of a model: the `bozzetto.json` in its weight folder. Imports no torch."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ FILE = "bozzetto.json"
 GRAMMAR = frozenset({"a", "an", "the", "view"})
 
 NEAREST = 3
-"""How many names are offered for each unknown word."""
+"""Number of suggestions for each unknown word."""
 
 _WORD = re.compile(r"[^\W_]+(?:['-][^\W_]+)*")
 
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """The words a prior was trained on."""
+    """Words a model was trained on."""
 
     objects: tuple[str, ...]
-    """Names, of one or more words."""
+    """Names of one or more words."""
     colors: tuple[str, ...]
     views: tuple[str, ...]
 
     @classmethod
     def read(cls, folder: Path) -> Vocabulary | None:
-        """The vocabulary of the model in `folder`; None for a model of open vocabulary.
+        """Read the vocabulary of the model in `folder`; None for an open-vocabulary model.
 
         Raises:
-            ModelError: `bozzetto.json` is there but cannot be understood.
+            ModelError: `bozzetto.json` is invalid.
         """
         path = folder / FILE
         if not path.is_file():
@@ -48,31 +48,31 @@ class Vocabulary:
 
     @property
     def words(self) -> frozenset[str]:
-        """Every single word, lower case, articles included."""
+        """All single words, lower case, including articles."""
         return GRAMMAR | {word for name in (*self.objects, *self.colors, *self.views) for word in words_of(name)}
 
     def unknown(self, text: str) -> tuple[str, ...]:
-        """The words of `text` that are not known, each once, in order."""
+        """Return the unknown words of `text`, each once, in order."""
         known = self.words
         return tuple(dict.fromkeys(word for word in words_of(text) if word not in known))
 
     def notice(self, unknown: Sequence[str], folder: Path) -> str:
-        """What to tell a user whose words are not known: what becomes of them, the nearest names, and where all are.
+        """Return the notice on unknown words: their effect, the nearest names, and where all names are listed.
 
         Args:
             unknown: at least one word.
-            folder: the model's, as read.
+            folder: model folder from which the vocabulary was read.
         """
         names = [*self.objects, *self.colors]
         words = [word for word in unknown if len(word) > 2]
         near = [name for word in words for name in difflib.get_close_matches(word, names, NEAREST)]
         told = f" Nearest: {', '.join(dict.fromkeys(near))}." if near else ""
         return (
-            f"the prior never saw the words {', '.join(map(repr, unknown))} and makes little of them.{told} It knows "
+            f"the words {', '.join(map(repr, unknown))} are unknown to the model and likely ignored.{told} It knows "
             f"{len(self.objects)} names in {len(self.colors)} colours, all listed in {folder / FILE}"
         )
 
 
 def words_of(text: str) -> Iterable[str]:
-    """The words of a text, lower case."""
+    """Return the words of a text, lower case."""
     return _WORD.findall(text.lower())

@@ -1,6 +1,6 @@
-"""YAML as plain values, within bounds: of size, of depth, of what aliases blow up to. Keys are text, given once.
+"""Parses YAML to plain values within limits of size, depth and alias expansion. Keys are unique strings.
 
-Nothing here recurses before the depth is known, so that no text can crash or stall the interpreter.
+Nothing here recurses before the depth is checked, so that no text can crash or stall the interpreter.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ import yaml
 from bozzetto.errors import ConfigError, shown
 
 LARGEST_FILE = 1_000_000
-"""Bytes of a recipe."""
+"""Maximum bytes of a recipe."""
 DEEPEST = 50
-"""Mappings and lists within each other."""
+"""Maximum depth of nested mappings and lists."""
 MOST_VALUES = 100_000
-"""Keys and values, those that aliases repeat counted each time."""
+"""Maximum number of keys and values, with those repeated by aliases counted each time."""
 LONGEST_NUMBER = 400
-"""Characters; the largest float has 309 digits."""
+"""Maximum characters of a number; the largest float has 309 digits."""
 
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-"""libyaml's where PyYAML was built with it: ten times faster."""
+"""libyaml's loader if PyYAML was built with it: ten times faster."""
 
 CORE = "tag:yaml.org,2002:"
 TAGS = frozenset(f"{CORE}{name}" for name in ("map", "seq", "str", "int", "float", "bool", "null"))
@@ -32,11 +32,11 @@ FLOAT = re.compile(
     r"^(?:[-+]?(?:\d[\d_]*\.[\d_]*|\.\d[\d_]*)(?:[eE][-+]?\d+)?|[-+]?\d[\d_]*[eE][-+]?\d+"
     r"|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$"
 )
-"""YAML 1.1 takes `1e-3` for text, YAML 1.2 and people for a number."""
+"""YAML 1.1 reads `1e-3` as a string, YAML 1.2 as a number."""
 
 
 def read_text(path: Path) -> str:
-    """The text of a recipe's file.
+    """Read the text of a recipe file.
 
     Raises:
         ConfigError: too large, or not UTF-8.
@@ -54,13 +54,13 @@ def read_text(path: Path) -> str:
 
 
 def parse(text: str, where: str) -> Any:
-    """The plain values of a YAML document: mappings with text for keys, lists, text, numbers, truth values, None.
+    """Parse a YAML document to plain values: mappings with string keys, lists, strings, numbers, booleans, None.
 
     Args:
-        where: what errors start with, before the line.
+        where: prefix of error messages, before the line.
 
     Raises:
-        ConfigError: no YAML, or out of bounds.
+        ConfigError: not YAML, or out of bounds.
     """
     if len(text) > LARGEST_FILE:
         raise ConfigError(f"{where}: more than {LARGEST_FILE // 1_000_000} MB of YAML.")
@@ -77,33 +77,33 @@ def parse(text: str, where: str) -> Any:
 
 @dataclass
 class _Open:
-    """A mapping or list that is being scanned."""
+    """Mapping or list that is being scanned."""
 
     is_mapping: bool
     anchor: str | None
     size: int = 1
     items: int = 0
     lines: dict[str, int] = field(default_factory=dict)
-    """The lines of a mapping's keys."""
+    """Line of each key of a mapping."""
 
     @property
     def at_key(self) -> bool:
-        """Tell if the next item is a key."""
+        """Return whether the next item is a key."""
         return self.is_mapping and self.items % 2 == 0
 
 
 @dataclass
 class _Scan:
-    """One pass over the events of a text."""
+    """Scan over the events of a text."""
 
     where: str
     stack: list[_Open] = field(default_factory=list)
     sizes: dict[str, int] = field(default_factory=dict)
-    """Values below each anchor that is complete."""
+    """Number of values below each completed anchor."""
     documents: int = 0
 
     def run(self, text: str) -> None:
-        """Raises `ConfigError` where the text is out of bounds."""
+        """Raise `ConfigError` where the text exceeds a limit."""
         for event in yaml.parse(text, Loader=LOADER):
             line = 1 if event.start_mark is None else event.start_mark.line + 1
             if isinstance(event, yaml.DocumentStartEvent):
@@ -121,7 +121,7 @@ class _Scan:
                 self._add(1, event.anchor, line)
             elif isinstance(event, yaml.AliasEvent):
                 if event.anchor is None or event.anchor not in self.sizes:
-                    self._refuse(line, f"the alias *{event.anchor} has no anchor, or stands within it")
+                    self._refuse(line, f"the alias *{event.anchor} has no anchor, or is within it")
                 self._check_key(None, line)
                 self._add(self.sizes[event.anchor], None, line)
 
@@ -129,7 +129,7 @@ class _Scan:
         self._check_tag(event.tag, line)
         self._check_key(None, line)
         if len(self.stack) >= DEEPEST:
-            self._refuse(line, f"more than {DEEPEST} mappings and lists stand within each other")
+            self._refuse(line, f"more than {DEEPEST} nested mappings and lists")
         self.stack.append(_Open(isinstance(event, yaml.MappingStartEvent), event.anchor))
 
     def _add(self, size: int, anchor: str | None, line: int) -> None:
@@ -143,14 +143,14 @@ class _Scan:
             self._refuse(line, f"more than {MOST_VALUES} values, aliases counted each time")
 
     def _check_key(self, key: str | None, line: int) -> None:
-        """Require that a key is text and stands there once; `<<` may be repeated."""
+        """Check that a key is a unique string; `<<` may be repeated."""
         if not self.stack or not self.stack[-1].at_key:
             return
         lines = self.stack[-1].lines
         if key is None:
             self._refuse(line, "a key must be text")
         elif key in lines and key != "<<":
-            self._refuse(line, f"the key {shown(key)} stands in line {lines[key]} already. Keep one of them")
+            self._refuse(line, f"the key {shown(key)} is in line {lines[key]} already. Keep one of them")
         else:
             lines[key] = line
 
@@ -163,7 +163,7 @@ class _Scan:
 
 
 class _Plain(LOADER):  # type: ignore[misc, valid-type] # one of two classes, known when it runs
-    """Plain values: keys as they are written, no dates."""
+    """Loader of plain values: keys as they are written, no dates."""
 
     yaml_implicit_resolvers: ClassVar[Any] = {
         first: [(tag, pattern) for tag, pattern in known if tag not in (f"{CORE}timestamp", f"{CORE}float")]
@@ -171,17 +171,17 @@ class _Plain(LOADER):  # type: ignore[misc, valid-type] # one of two classes, kn
     }
 
     def flatten_mapping(self, node: yaml.MappingNode) -> None:
-        """Follow `<<`, then take every key for text: a stage called 1 has the name "1"."""
+        """Resolve `<<`, then read every key as a string: a stage called 1 has the name "1"."""
         super().flatten_mapping(node)
         for key, _ in node.value:
             if isinstance(key, yaml.ScalarNode):
                 key.tag = f"{CORE}str"
 
     def whole_number(self, node: yaml.ScalarNode) -> int:
-        """An int of bounded length: Python refuses to print or read one of thousands of digits."""
+        """Construct an integer of bounded length, since Python does not print or parse thousands of digits."""
         if len(node.value) > LONGEST_NUMBER:
             raise yaml.constructor.ConstructorError(
-                None, None, f"a number of {len(node.value)} digits is out of every range", node.start_mark
+                None, None, f"a number of {len(node.value)} digits exceeds every range", node.start_mark
             )
         number: int = self.construct_yaml_int(node)
         return number

@@ -10,6 +10,6 @@ from bozzetto import hookimpl
 
 @hookimpl
 def bozzetto_recipes() -> list[Path]:
-    """The folder of YAML files shipped with the project."""
+    """Return the folder of built-in YAML recipes, or an empty list if it is not installed."""
     spec = find_spec("bozzetto_recipes")
     return [Path(folder) for folder in (spec.submodule_search_locations or [])] if spec else []

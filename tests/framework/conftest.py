@@ -1,4 +1,4 @@
-"""A tiny run: real components, a random Stable Diffusion of a few kilobytes, pictures of 16 pixels."""
+"""Fixtures of a tiny run: real components, a random Stable Diffusion of a few kilobytes, images of 16 pixels."""
 
 from pathlib import Path
 
@@ -52,7 +52,7 @@ def tiny_zero123_model(tmp_path_factory) -> Path:
 
 
 class TinyRun:
-    """Makes recipes, systems and pipelines in a folder of its own."""
+    """Factory of recipes, systems and pipelines in a folder of its own."""
 
     def __init__(self, folder: Path, registry: Registry, model: Path) -> None:
         self.folder, self.registry, self.model = folder, registry, model

@@ -1,4 +1,4 @@
-"""Overrides of a run that exists: each acts and is kept, or is refused with the way that works."""
+"""Tests of overrides of an existing run: each takes effect and is recorded, or is refused with the fix."""
 
 import json
 
@@ -18,7 +18,7 @@ STAGES = {"coarse": {}, "refine": {"inherit": ["geometry"], "trainer": {"steps":
 
 @pytest.fixture
 def folder(tiny):
-    """A run folder whose stages are as told: a number of steps for one that has finished, `begun`, or nothing."""
+    """Return a run folder whose stages have a number of steps if finished, `begun`, or nothing."""
 
     def make(changes=None, **stages):
         made = RunFolder.create(tiny.recipe(changes), ["test"], {})

@@ -1,4 +1,4 @@
-"""`./check` is what CI does: the tests run what it runs before them, and it runs the tests as README.md says."""
+"""Tests that `./check` is CI: its commands pass, and it runs the tests as README.md documents."""
 
 from __future__ import annotations
 

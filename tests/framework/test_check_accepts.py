@@ -1,4 +1,4 @@
-"""`ok` from `bozzetto check` means that the first step runs: what it refuses, in one line and with exit code 2."""
+"""Tests that `bozzetto check` refuses what would fail in the first step, in one line and with exit code 2."""
 
 import itertools
 import os
@@ -60,7 +60,7 @@ REFUSED = {
 
 @pytest.fixture(autouse=True)
 def _limited(monkeypatch):
-    """4 GB, whatever machine tests."""
+    """Simulate 4 GB of memory on any machine."""
     monkeypatch.setattr("bozzetto.machine_checks.machine_memory", lambda: 4 * 10**9)
 
 
@@ -139,7 +139,7 @@ def test_colours_are_taken_over_from_a_grid_that_is_alike(tmp_path, capsys, chan
         (["check"], "new/" + "x" * 300, "has a name of more than 255 bytes."),
         (["check"], "new/" + "\u00e4" * 128, "has a name of more than 255 bytes."),
         (["check"], "round/below", "/round/below' cannot be used: Too many levels of symbolic links."),
-        (["run", "--dry-run", "--config"], "closed/below", "nothing may be written in "),
+        (["run", "--dry-run", "--config"], "closed/below", "is not writable. "),
     ],
 )
 def test_a_run_folder_that_cannot_be_made(tmp_path, monkeypatch, capsys, command, output, message):
@@ -162,7 +162,7 @@ def test_a_run_folder_that_can_be_made(tmp_path, capsys):
 
 
 def test_overrides_one_after_the_other_never_end_in_a_traceback(capsys):
-    """Every known key set to what it cannot be."""
+    """Every known key set to an invalid value."""
     keys = ("prompt", "image", "name", "seed", "device", "output", "system", "trainer", "export", "stages", "plugins")
     values = ("[]", "{}", "0", "-1", "true", "null", ".nan", "''", "[[1]]", "{a: {b: c}}", "x")
     for key, value in itertools.product(keys, values):

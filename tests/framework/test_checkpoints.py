@@ -1,4 +1,4 @@
-"""Checkpoints: damaged ones in one line, written beside their place, never by way of the temporary folder."""
+"""Tests of checkpoints: damage gives one line; written beside the target, never through the temporary folder."""
 
 import pickle
 import tempfile

@@ -1,4 +1,4 @@
-"""Strict configs: what is accepted, and what each error says."""
+"""Tests of strict configs: accepted values, and the text of each error."""
 
 from dataclasses import dataclass, field
 from typing import Literal

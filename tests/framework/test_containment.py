@@ -1,4 +1,4 @@
-"""Nothing that a plugin's code raises gets further, what the user's signals raise does, and what never ends is ended."""
+"""Tests of containment: exceptions of plugins are caught, those of the user's signals are not, hangs are ended."""
 
 import os
 import signal
@@ -13,7 +13,7 @@ from bozzetto.containment import contained
 
 
 class Own(BaseException):
-    """No `Exception`."""
+    """Exception that is not an `Exception`."""
 
     def __str__(self):
         raise ValueError("not even its message can be read")

@@ -1,4 +1,4 @@
-"""What docs/debugging.md promises: pictures of what the guidance sees, and the profile of a step."""
+"""Tests of docs/debugging.md: images of the guidance, and the profile of a step."""
 
 from __future__ import annotations
 

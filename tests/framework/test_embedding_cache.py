@@ -1,4 +1,4 @@
-"""A cache of text embeddings is optional: whatever is wrong with it is a notice, and the run goes on."""
+"""Tests of the text embedding cache: faults give a notice, and the run continues."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TEXTS = ["a ball", "a box", ""]
 
 @pytest.fixture(autouse=True)
 def tell_anew() -> Iterator[None]:
-    """Notices of other tests count for nothing."""
+    """Reset the notices of other tests."""
     embedding_cache._tell.cache_clear()
     yield
     embedding_cache._tell.cache_clear()
@@ -79,8 +79,8 @@ def test_numbers_that_are_no_embedding_are_made_again(
     encode_cached(FakeTextEncoder(), TEXTS, tmp_path)
     for text in spoilt:
         save_file({KEY: stored}, path_of(tmp_path, "fake", text))
-    texts = [*TEXTS, "new"]  # one that is encoded anew tells which shape is right
+    texts = [*TEXTS, "new"]  # one text encoded again shows the expected shape
     assert torch.equal(encode_cached(FakeTextEncoder(), texts, tmp_path), encode_cached(FakeTextEncoder(), texts, None))
-    assert "made again" in caplog.text
+    assert "encoded again" in caplog.text
     idle = FakeTextEncoder()
     assert torch.equal(encode_cached(idle, TEXTS, tmp_path), expected()) and idle.encoded == []

@@ -1,4 +1,4 @@
-"""Interpolations that blow a recipe up are refused before they are followed."""
+"""Tests that exponentially growing interpolations are refused before they are resolved."""
 
 import pytest
 

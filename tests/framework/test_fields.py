@@ -1,4 +1,4 @@
-"""Ranges and file markers: what they refuse, and that every number of every built-in config has one."""
+"""Tests of ranges and file markers: refused values, and that every number of every built-in config has a range."""
 
 import math
 from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
@@ -108,7 +108,7 @@ def test_a_range_has_two_bounds(bounds):
 
 
 def numbers(schema, prefix=""):
-    """The dotted names of all fields that hold numbers, with their type."""
+    """Yield the dotted names of all numeric fields, with their type."""
     for name, hint in hints_of(schema).items():
         pending = [hint]
         while pending:

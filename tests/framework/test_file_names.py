@@ -1,4 +1,4 @@
-"""Names that become files: letters, digits, hyphens, no two alike."""
+"""Tests of names that become file names: letters, digits, hyphens, no duplicates."""
 
 import pytest
 

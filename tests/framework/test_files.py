@@ -1,4 +1,4 @@
-"""Atomic files and safe names."""
+"""Tests of atomic files and safe names."""
 
 import pytest
 

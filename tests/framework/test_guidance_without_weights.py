@@ -1,4 +1,4 @@
-"""A guidance whose config has no field `model` gets no weights, from the check of a recipe to a training step."""
+"""Tests of a guidance whose config has no field `model`: no weights, from the check of a recipe to a training step."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import torch
 
 from bozzetto import ComponentSpec, hookimpl
 from bozzetto.cli.report import header, plan_report
-from bozzetto.cli.run import plans_for
 from bozzetto.recipe import Component
 from bozzetto.registry import Registry, Source, installed_sources
+from bozzetto.running import plans_for
 from bozzetto.testing.fakes import FakeTextEncoder
 from bozzetto.types import Guided
 
@@ -26,7 +26,7 @@ class BrightConfig:
 
 
 class Bright(FakeTextEncoder):
-    """Pictures are to be bright."""
+    """Guidance toward bright images."""
 
     def __init__(self, config: BrightConfig, model_folder: None, device: torch.device) -> None:
         super().__init__()
@@ -42,7 +42,7 @@ class Bright(FakeTextEncoder):
 
 @pytest.fixture
 def with_bright(tiny, monkeypatch):
-    """The tiny run, with a plugin that offers `bright`, and its recipe."""
+    """Return the tiny run with a plugin that provides `bright`, and its recipe."""
     spec = ComponentSpec(
         "guidance", "bright", f"{HERE}:Bright", f"{HERE}:BrightConfig", "Bright.", provides=frozenset({"darkness"})
     )

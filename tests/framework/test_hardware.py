@@ -1,4 +1,4 @@
-"""The device that a run takes, by what the driver and the installed torch say; no GPU is needed to ask."""
+"""Tests of the choice of a device by the driver and the installed torch; no GPU is needed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from bozzetto.recipe import device_of
 
 
 def pretend_driver(monkeypatch: pytest.MonkeyPatch, devices: int, cuda: int) -> None:
-    """A driver library that counts `devices` GPUs (none: its cuInit fails, as NVIDIA's does) and runs CUDA `cuda`."""
+    """Simulate a driver with `devices` GPUs (none: cuInit fails, as NVIDIA's does) that supports CUDA `cuda`."""
 
     def put(value: int) -> object:
         def call(pointer: object) -> int:
@@ -33,7 +33,7 @@ def pretend_driver(monkeypatch: pytest.MonkeyPatch, devices: int, cuda: int) -> 
 
 
 def pretend_torch(monkeypatch: pytest.MonkeyPatch, folder: Path, text: str | None) -> None:
-    """An installed torch whose version.py has this text."""
+    """Simulate an installed torch whose version.py has this text."""
     (folder / "version.py").write_text(text or "")
     spec = SimpleNamespace(submodule_search_locations=[str(folder)])
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: spec if text is not None else None)

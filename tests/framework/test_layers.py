@@ -1,4 +1,4 @@
-"""Merging recipe, profile and command line."""
+"""Tests of merging recipe, profile and command line."""
 
 import pytest
 

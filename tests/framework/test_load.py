@@ -1,4 +1,4 @@
-"""From a YAML file to a checked recipe: what is accepted, and every error a person meets."""
+"""Tests of loading a YAML file into a checked recipe: accepted values, and every error."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Damaged model folders are told by name, in one line, before anything is loaded."""
+"""Tests that damaged model folders are reported by name, in one line, before loading."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def write(name: str, content: bytes) -> Damage:
 
 
 def cut(name: str, keep: int) -> Damage:
-    """The first `keep` bytes, or all but the last -`keep`."""
+    """Return the first `keep` bytes, or all but the last -`keep`."""
     return lambda folder: (folder / name).write_bytes((folder / name).read_bytes()[:keep])
 
 

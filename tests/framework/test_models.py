@@ -1,4 +1,4 @@
-"""Where weights come from: aliases, folders, the cache, mirrors; no network."""
+"""Tests of the sources of weights: aliases, folders, the cache, mirrors; no network."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def put_in_cache(cache: Path, repository: str, without: str = "") -> Path:
 
 
 class FakeHub:
-    """Answers for the repositories it has; refuses the others."""
+    """Hub that has some repositories and refuses others."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, folder: Path, has: dict[str, list[str]]) -> None:
         self.asked: list[str] = []
@@ -155,10 +155,10 @@ def test_a_path_that_leads_nowhere_is_told_as_a_path(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    with pytest.raises(ModelError, match="There is no model .*: nothing lies at /") as caught:
+    with pytest.raises(ModelError, match="There is no model .*: nothing exists at /") as caught:
         plan(name)
     if name.startswith("~"):
-        assert f"nothing lies at {tmp_path / 'home/models/sd'}" in str(caught.value)
+        assert f"nothing exists at {tmp_path / 'home/models/sd'}" in str(caught.value)
         assert plan(str(write_model(tmp_path / "home/models/sd"))).source == plan(name).source == "folder"
 
 

@@ -1,4 +1,4 @@
-"""Plugins that watch a run: what they are told, and that nothing they do can change it."""
+"""Tests of observers: what their hooks receive, and that they cannot change the run."""
 
 import os
 import signal
@@ -19,7 +19,7 @@ SHORT = {"trainer": {"steps": 3, "log_every": 2, "image_every": 0}, "export": No
 
 
 class Watcher:
-    """Notes everything."""
+    """Observer that records every call."""
 
     def __init__(self):
         self.seen = []
@@ -43,7 +43,7 @@ class Watcher:
 
 
 class Thrower:
-    """Raises in every hook."""
+    """Observer that raises in every hook."""
 
     @hookimpl
     def bozzetto_run_started(self):
@@ -60,7 +60,7 @@ class Thrower:
 
 @pytest.fixture
 def watch(tiny):
-    """Register observers for the length of a test."""
+    """Register observers for the duration of a test."""
     registered = []
 
     def add(**observers):

@@ -1,4 +1,4 @@
-"""One rule for every path of a recipe: relative to the file that names it, or to the working folder, `~` expanded."""
+"""Tests of paths in a recipe: relative to the file that contains them, or to the working folder, with `~` expanded."""
 
 from pathlib import Path
 

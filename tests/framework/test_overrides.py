@@ -1,4 +1,4 @@
-"""Overrides that a stage's own value hides are told, and null means the same however it is written."""
+"""Tests that overrides hidden by a stage's own value are reported, and that null has one meaning in all spellings."""
 
 from pathlib import Path
 

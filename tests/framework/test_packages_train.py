@@ -1,4 +1,4 @@
-"""The recipe of every template and of every example trains, and writes its own exports, with the bundled prior."""
+"""Tests that the recipes of all templates and examples train and write their exports with the bundled prior."""
 
 import sys
 from pathlib import Path
@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 import torch
 
-from bozzetto.cli.run import plans_for
 from bozzetto.cli.scaffold import write_package
 from bozzetto.load import load_recipe
 from bozzetto.models import fetch
@@ -14,6 +13,7 @@ from bozzetto.pipeline import Pipeline
 from bozzetto.recipe_file import find_recipe
 from bozzetto.registry import Registry, installed_sources
 from bozzetto.run_folder import RunFolder
+from bozzetto.running import plans_for
 from bozzetto.spec import KINDS
 from bozzetto.testing.fakes import cameras_around
 
@@ -27,7 +27,7 @@ SMALL = [
 
 
 def as_if_installed(folder: Path, site: Path) -> Path:
-    """A folder with the metadata that pip would write for a package."""
+    """Create a folder with the metadata that pip would write for a package."""
     info = site / f"{folder.name.replace('-', '_')}-0.1.0.dist-info"
     info.mkdir(parents=True)
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {folder.name}\nVersion: 0.1.0\n")
@@ -37,7 +37,7 @@ def as_if_installed(folder: Path, site: Path) -> Path:
 
 @pytest.fixture
 def trained(tmp_path, monkeypatch):
-    """Trains the one recipe of the package in a folder, and exports with what the package brings."""
+    """Train the one recipe of the package in a folder, and run the package's exporters."""
 
     def train(folder: Path):
         name = folder.name.removeprefix("bozzetto-")
@@ -76,7 +76,7 @@ def test_every_example_trains_two_steps_with_the_bundled_prior(folder, trained):
 
 
 def test_the_generated_guidance_says_what_the_built_in_one_says(tmp_path, monkeypatch):
-    """The same denoiser, text and latents: equal embeddings and an equal prediction of the bundled prior."""
+    """Same denoiser, text and latents: equal embeddings and an equal prediction of the bundled prior."""
     from bozzetto.models import plan
     from bozzetto_plugins.guidance.clip_text import ClipText
     from bozzetto_plugins.guidance.denoiser import Denoiser

@@ -1,4 +1,4 @@
-"""What an installation holds, and rules that a machine can check."""
+"""Tests of the contents of an installation, and of rules that can be checked automatically."""
 
 import ast
 import configparser

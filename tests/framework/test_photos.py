@@ -1,4 +1,4 @@
-"""A recipe's photo: somebody must read it, and what was read is told and shown."""
+"""Tests of a recipe's photo: a component must read it, and its interpretation is reported and saved."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ REFERENCE = {
 
 @pytest.fixture
 def photo(tmp_path: Path) -> Path:
-    """A square cut off at the left."""
+    """Write a photo of a square that is cut off at the left."""
     pixels = np.zeros((64, 64, 4), np.uint8)
     pixels[16:48, 0:32] = (200, 30, 30, 255)
     pixels[20:30, 5:15, :3] = 90
@@ -33,7 +33,9 @@ def test_a_photo_that_nothing_looks_at_is_refused(capsys, tmp_path, monkeypatch,
     recipe = str(ROOT / "configs" / "dreamfusion-sd.yaml")
     assert main([*command, recipe, "prompt=a chair", f"image={photo}"]) == 2
     error = capsys.readouterr().err
-    assert "nothing in recipe 'dreamfusion-sd' looks at a photo" in error and "zero123" in error and "magic123" in error
+    assert (
+        "no component of recipe 'dreamfusion-sd' reads a photo" in error and "zero123" in error and "magic123" in error
+    )
     assert list(tmp_path.iterdir()) == [photo]
 
 

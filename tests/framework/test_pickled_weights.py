@@ -1,4 +1,4 @@
-"""Models whose weights are torch's pickles: read without running their code, converted once."""
+"""Tests of models with pickled weights: read without executing code, converted once."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ UNET, ENCODER = "unet/diffusion_pytorch_model", "image_encoder/model"
 
 
 def pickled(folder: Path, variant: str = "") -> Path:
-    """The same model with `.bin` weights alone, as diffusers and transformers call them."""
+    """Return the same model with `.bin` weights only, named as by diffusers and transformers."""
     for path in folder.glob("*/*.safetensors"):
         name = path.stem.replace("model", "pytorch_model") if path.stem == "model" else path.stem
         torch.save(load_file(path), path.with_name(f"{name}{variant}.bin"))
@@ -95,7 +95,7 @@ def test_a_pickle_that_asks_for_code_is_refused_in_one_line_and_runs_none(model:
     pickled(model)
     mark = tmp_path / "ran"
     torch.save({"conv_in.weight": Hostile(mark)}, model / f"{UNET}.bin")
-    with pytest.raises(ModelError, match=r"unet/diffusion_pytorch_model\.bin is no plain file of weights") as caught:
+    with pytest.raises(ModelError, match=r"unet/diffusion_pytorch_model\.bin is not a plain weight file") as caught:
         fetch(plan(str(model)))
     assert "\n" not in str(caught.value) and "mkdir" in str(caught.value)
     assert not mark.exists() and not any("-safetensors" in path.name for path in model.parent.iterdir())
@@ -110,7 +110,7 @@ def _bare(path: Path) -> None:
 
 
 def _endless(path: Path) -> None:
-    """A tensor of 4 numbers that says it has 10^12."""
+    """Return a tensor of 4 numbers whose header claims 10^12."""
     tensor = torch.zeros(4).as_strided((10**12,), (0,))
     torch.save({"a.weight": tensor}, path)
 
@@ -127,9 +127,9 @@ def _bomb(path: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "told"),
     [
-        (_cut, "is no plain file of weights"),
-        (_bare, "is no plain file of weights"),
-        (lambda path: path.write_bytes(b""), "is no plain file of weights"),
+        (_cut, "is not a plain weight file"),
+        (_bare, "is not a plain weight file"),
+        (lambda path: path.write_bytes(b""), "is not a plain weight file"),
         (lambda path: torch.save([torch.zeros(2)], path), "holds other things than tensors by name"),
         (lambda path: torch.save({"step": 3}, path), "holds other things than tensors by name"),
         (_endless, "says more of 'a.weight' than it holds"),
@@ -209,6 +209,6 @@ def test_where_folders_cannot_be_locked_they_are_converted_all_the_same(
         raise OSError(95, "Operation not supported")
 
     pickled(model)
-    model.with_name(f".writing-ab12_cd3-{model.name}-safetensors").mkdir()  # it may be another process's
+    model.with_name(f".writing-ab12_cd3-{model.name}-safetensors").mkdir()  # may belong to another process
     monkeypatch.setattr(fcntl, "flock", refused)
     assert with_safetensors(model).is_dir() and len(list(model.parent.iterdir())) == 3

@@ -1,4 +1,4 @@
-"""A whole run in miniature: train, stop, resume, export."""
+"""Tests of a complete small run: train, stop, resume, export."""
 
 import csv
 import json
@@ -116,5 +116,5 @@ def test_unknown_words_are_told_with_the_nearest_and_where_all_are_listed(tiny, 
     tiny.model = model
     tiny.system(tiny.recipe({"prompt": "a red hamburgr"}))
     (notice,) = tiny.said
-    assert "never saw the words 'hamburgr'" in notice and "Nearest: hamburger." in notice
+    assert "the words 'hamburgr' are unknown to the model" in notice and "Nearest: hamburger." in notice
     assert f"2 names in 1 colours, all listed in {model / 'bozzetto.json'}" in notice

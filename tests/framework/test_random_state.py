@@ -1,4 +1,4 @@
-"""A generator's state in a checkpoint: the same numbers on the same device, new ones by a rule on another."""
+"""Tests of a generator's state in a checkpoint: same numbers on the same device, seeded anew on another."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from bozzetto.random_state import load_state, save_state, seed_at
 
 
 def saved(steps: int = 3) -> tuple[dict[str, Any], torch.Tensor]:
-    """A checkpoint after some draws, and the next draw."""
+    """Return a checkpoint after some draws, and the next draw."""
     generator, checkpoint = torch.Generator().manual_seed(7), {"global_step": steps}
     torch.rand(steps, generator=generator)
     save_state(checkpoint, generator)
@@ -27,7 +27,7 @@ def drawn_after(checkpoint: dict[str, Any], seed: int = 7) -> torch.Tensor:
 def test_the_same_device_goes_on_with_the_same_numbers(caplog: pytest.LogCaptureFixture) -> None:
     checkpoint, expected = saved()
     assert torch.equal(drawn_after(checkpoint), expected)
-    del checkpoint["generator_device"]  # as the first releases wrote it
+    del checkpoint["generator_device"]  # format of the first releases
     assert torch.equal(drawn_after(checkpoint), expected)
     assert not caplog.messages
 

@@ -1,4 +1,4 @@
-"""Recipes that extend others and require plugins: what wins, and where an error is said to stand."""
+"""Tests of recipes that extend others and require plugins: precedence, and the location in errors."""
 
 import sys
 import types
@@ -50,7 +50,7 @@ def registry():
 
 @pytest.fixture
 def write(tmp_path):
-    """Write files; the parent is there already."""
+    """Write files; the parent exists already."""
 
     def make(**files):
         (tmp_path / "parent.yaml").write_text(BASE)
@@ -125,7 +125,7 @@ def test_the_run_folders_copy_stands_alone(write, registry, tmp_path):
         ("extends: parnt.yaml\n", [], "child.yaml:1: extends: there is no recipe"),
         ("seed: 1\nextends: dreamfusion-ds\n", [], "child.yaml:2: extends: There is no recipe 'dreamfusion-ds'. Did you mean 'dreamfusion-sd'?"),
         ("extends: [parent.yaml]\n", [], "child.yaml:1: extends: expected a recipe's name or a path"),
-        ("extends: child.yaml\n", [], "child.yaml:1: extends: child.yaml -> child.yaml goes in a circle."),
+        ("extends: child.yaml\n", [], "child.yaml:1: extends: child.yaml -> child.yaml is circular."),
         ("extends: parent.yaml\nprofiles:\n  cpu: fast\n", [], "child.yaml:3: profiles.cpu: expected a mapping of what it changes, got 'fast'."),
         ("extends: parent.yaml\nprofiles: [cpu]\n", [], "child.yaml:2: profiles: expected a mapping from names"),
         ("extends: parent.yaml\nprofiles: {cpu: {extends: x}}\n", [], "child.yaml:2: extends is not known."),
@@ -148,13 +148,13 @@ def test_an_error_in_the_parent_names_the_parent(write, registry):
 
 def test_longer_circles_are_told(write, registry):
     folder = write(one="extends: two.yaml\n", two="extends: one.yaml\n")
-    with pytest.raises(ConfigError, match=r"one\.yaml -> two\.yaml -> one\.yaml goes in a circle"):
+    with pytest.raises(ConfigError, match=r"one\.yaml -> two\.yaml -> one\.yaml is circular"):
         read_recipe(folder / "one.yaml", registry)
 
 
 @pytest.fixture
 def shipping(tmp_path, monkeypatch):
-    """A registry whose plugin `bozzetto-blocky` ships a folder of recipes, beside the built-ins."""
+    """Return a registry whose plugin `bozzetto-blocky` ships a folder of recipes, beside the built-ins."""
 
     def make(dist="bozzetto-blocky", **files):
         folder = tmp_path / dist

@@ -1,4 +1,4 @@
-"""Every shipped recipe, in each of its profiles, is built and takes a training step: small, on the CPU, with a fake prior."""
+"""Tests that every shipped recipe takes a training step in each profile: small, on the CPU, with a fake prior."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ RECIPES = sorted(Path(__file__).parents[2].glob("configs/*.yaml"))
 
 
 def cases():
-    """Each recipe and profile."""
+    """Return each recipe and profile."""
     registry = Registry.discover(installed_sources({}))
     for path in RECIPES:
         for profile in read_recipe(path, registry).profile_names or ["auto"]:

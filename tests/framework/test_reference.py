@@ -1,4 +1,4 @@
-"""The reference pages are what the code says now."""
+"""Tests that the reference pages are up to date."""
 
 import inspect
 from pathlib import Path

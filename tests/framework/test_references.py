@@ -1,4 +1,4 @@
-"""Recipes with a photo: where its path is looked for, who gets it, and two tasks that train one scene."""
+"""Tests of recipes with a photo: resolution of its path, receivers, and two tasks that train one scene."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def photo(tmp_path: Path) -> Path:
 
 
 def with_photo(tiny, model: Path | None = None, **changes):
-    """Changes that make the tiny recipe one of two tasks."""
+    """Return changes that give the tiny recipe two tasks."""
     tasks = {"reference": REFERENCE}
     if model is not None:
         guidance = {"type": "zero123", "model": str(model), "dtype": "float32"}

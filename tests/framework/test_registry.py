@@ -1,4 +1,4 @@
-"""Discovery: plugins as data, failures kept apart, names that clash."""
+"""Tests of discovery: plugins as data, isolated failures, name conflicts."""
 
 import subprocess
 import sys
@@ -24,7 +24,7 @@ def spec(
 
 @pytest.fixture
 def plugin(monkeypatch):
-    """Make a module that declares the given specs, and its source."""
+    """Create a module that declares the given specs, and its source."""
 
     def make(dist, *specs, version="1.0", **attributes):
         module = types.ModuleType(f"fake_{dist.replace('-', '_')}")
@@ -114,7 +114,7 @@ def test_environment_adds_and_disables():
 
 def test_a_newer_contract_and_an_unknown_kind_ask_for_a_newer_host_an_old_one_for_a_newer_plugin(plugin):
     walk = spec("walk")
-    object.__setattr__(walk, "kind", "animator")  # past the type checker of the tests
+    object.__setattr__(walk, "kind", "animator")  # bypasses the type checker of the tests
     registry = Registry.discover([plugin("one", spec("old", api=0), walk)])
     assert [row["status"] for row in rows(registry)] == [
         "incompatible: this host has no kind 'animator'",
@@ -238,7 +238,7 @@ def test_hooks_that_raise_anything_never_end_or_name_closed_folders_stop_nothing
 
 
 def raising_next(fault):
-    """In place of `next`: a folder that cannot be read, for a user who can read all."""
+    """Replacement of `next` that simulates an unreadable folder, for a user who can read all folders."""
 
     def next_(items, *default):
         raise fault
@@ -254,7 +254,7 @@ def test_configs_that_raise_anything_or_never_end_are_plugin_errors(plugin, tmp_
     registry = Registry.discover([plugin("one", *specs)], limit_s=0.3)
     with pytest.raises(PluginError, match="exiting_config:Config cannot be imported: SystemExit: 5"):
         registry.config_type("geometry", "exits")
-    for _ in range(2):  # the second time it is known
+    for _ in range(2):  # recognised the second time
         with pytest.raises(
             PluginError, match=r"hangs' from one 1.0 is broken: .* TimeoutError: it took longer than 0.3 s"
         ):

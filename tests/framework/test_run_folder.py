@@ -1,4 +1,4 @@
-"""Run folders that were copied, cut, emptied, tidied by hand."""
+"""Tests of run folders that were copied, truncated, emptied or cleaned up by hand."""
 
 import json
 import shutil

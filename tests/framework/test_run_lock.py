@@ -1,4 +1,4 @@
-"""Two processes and one run folder."""
+"""Tests of two processes in one run folder."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""The JSON schema agrees with the loader. Checked with a few lines that know the keywords it uses."""
+"""Tests that the JSON schema agrees with the loader, with a small validator of the keywords it uses."""
 
 import json
 import math
@@ -22,7 +22,7 @@ TYPES = {"object": dict, "array": list, "string": str, "integer": int, "number":
 
 @dataclass(frozen=True)
 class BoxyConfig:
-    """Fields of every kind."""
+    """Config with fields of every kind."""
 
     sides: tuple[int, int, int] = (1, 2, 3)
     """Three whole numbers."""
@@ -48,7 +48,7 @@ def schema():
 
 
 def fits(value, rule, root):
-    """Whether a value keeps a rule of draft 7, of the keywords that the schema uses."""
+    """Return whether a value satisfies a draft 7 schema, limited to the keywords in use."""
     if "$ref" in rule:
         return fits(value, root["definitions"][rule["$ref"].removeprefix("#/definitions/")], root)
     known = {
@@ -151,7 +151,7 @@ def test_what_the_loader_takes_fits_and_what_it_refuses_does_not(schema, recipe,
 def test_fields_carry_their_meaning_and_default(schema):
     levels = schema["definitions"]["geometry.hash-grid"]["properties"]["levels"]
     assert levels["description"] == "Number of resolutions of the grid." and levels["default"] == 16
-    assert schema["definitions"]["recipe"]["properties"]["extends"]["description"].startswith("The recipe this one")
+    assert schema["definitions"]["recipe"]["properties"]["extends"]["description"].startswith("Recipe that this one")
 
 
 def test_it_is_json_and_every_reference_is_there(schema):

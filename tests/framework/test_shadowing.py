@@ -1,4 +1,4 @@
-"""A package that provides every built-in name, and ships every built-in recipe, again."""
+"""Tests with a package that also provides every built-in name and ships every built-in recipe."""
 
 import dataclasses
 import shutil
@@ -99,7 +99,7 @@ def test_settings_of_what_a_shipped_recipe_names_are_no_conflict(shadowed, mine)
 
 
 def test_naming_the_distribution_keeps_what_is_set_below(shadowed, mine):
-    """`bozzetto/hash-grid` over `hash-grid` is the same component, so its fields stay."""
+    """`bozzetto/hash-grid` over `hash-grid` is the same component, so its fields are kept."""
     path = mine(extends="bozzetto/dreamfusion-sd", system={"geometry": {"type": "bozzetto/hash-grid"}})
     plain = load_recipe(find_recipe("bozzetto/dreamfusion-sd", shadowed), shadowed, profile="cpu")
     assert load_recipe(path, shadowed, profile="cpu").stages[0].geometry.config == plain.stages[0].geometry.config
@@ -120,7 +120,7 @@ def test_a_recipe_may_say_what_names_mean(shadowed, mine):
 
 
 def test_a_run_goes_on_with_what_it_began_with(shadowed, tmp_path, registry):
-    """Its recipe.yaml is no shipped one; a package may have come since."""
+    """Its recipe.yaml is not a shipped recipe; a package may have been installed since."""
     for begun_with in (registry, shadowed):
         recipe = load_recipe(find_recipe("bozzetto/magic3d", begun_with), begun_with, [f"output={tmp_path}"], "cuda")
         folder = RunFolder.create(recipe, ["test"], {})

@@ -1,4 +1,4 @@
-"""What a manifest may say."""
+"""Tests of the declarations in a manifest."""
 
 import json
 import subprocess
@@ -32,7 +32,7 @@ def test_a_wrong_field_is_named(field, value):
 
 
 def test_a_field_of_the_wrong_type_is_named():
-    """In a process of its own: here the tests' type checker would be first."""
+    """Runs in its own process: here the type checker of the tests would raise first."""
     code = (
         "import json\nfrom bozzetto import ComponentSpec\nfound = []\n"
         f"for field, value in {WRONG_TYPES!r}:\n"

@@ -1,4 +1,4 @@
-"""From a radiance field to a surface, stopped anywhere, entered again: always the same files."""
+"""Tests of a radiance field that becomes a surface, interrupted anywhere and resumed: always the same files."""
 
 import csv
 import hashlib
@@ -42,7 +42,7 @@ TWO_STAGES = {
 
 
 class Killed(BaseException):
-    """As if the process were gone: nobody gets to save anything."""
+    """Simulates a killed process: no handler saves anything."""
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Stages as data: what they change, and where they may start."""
+"""Tests of stages as data: their changes, and valid starting stages."""
 
 import pytest
 
@@ -53,7 +53,7 @@ def test_going_back_needs_a_run_to_go_back_in(tiny, capsys):
 
 def test_rows_that_will_be_written_again_are_dropped(tmp_path):
     path = tmp_path / "main.csv"
-    drop_rows_after(path, 3)  # nothing there: nothing to do
+    drop_rows_after(path, 3)  # a missing file is ignored
     path.write_text("step,loss\n1,0.5\n2,0.4\n3,0.3\n4,0.2\n5,0.")
     drop_rows_after(path, 3)
     assert path.read_text().split() == ["step,loss", "1,0.5", "2,0.4", "3,0.3"]

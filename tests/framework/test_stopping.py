@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: noted where a step has to be finished, raised everywhere else, and handlers put back."""
+"""Tests of Ctrl-C and SIGTERM: deferred during a step, raised elsewhere, and handlers restored."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""The one training step: weights, forms of SDS, non-finite values, what is saved."""
+"""Tests of the training step: weights, SDS formulations, non-finite values, saved state."""
 
 import math
 
@@ -13,7 +13,7 @@ from bozzetto.system import Roots, System
 
 
 def gradients(tiny, changes):
-    """The gradient of every parameter after one back-propagation."""
+    """Return the gradient of every parameter after one backward pass."""
     system = tiny.system(tiny.recipe(changes))
     roots = Roots([], [])
     system._run(system.tasks[0], 0, roots, {})

@@ -1,4 +1,4 @@
-"""The records: what they derive, and the order of rays and samples."""
+"""Tests of the records: derived values, and the order of rays and samples."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stages whose parameters no config declares are tried before the first one trains."""
+"""Tests that stages whose configs declare no parameters are built before the first one trains."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Closed vocabularies."""
+"""Tests of closed vocabularies."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_words_of_names_colours_views_and_grammar_are_known(tmp_path: Path) -> N
 def test_a_notice_names_what_is_near_and_nothing_else(tmp_path: Path) -> None:
     vocabulary = Vocabulary(("hamburger", "snowman", "coffee table"), ("red",), ())
     notice = vocabulary.notice(("hamburgr", "xyzzy"), tmp_path)
-    assert "never saw the words 'hamburgr', 'xyzzy'" in notice and " Nearest: hamburger. " in notice
+    assert "the words 'hamburgr', 'xyzzy' are unknown to the model" in notice and " Nearest: hamburger. " in notice
     assert "Nearest" not in vocabulary.notice(("xyzzy",), tmp_path)
 
 

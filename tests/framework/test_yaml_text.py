@@ -1,4 +1,4 @@
-"""YAML within bounds: each text that could crash, stall or mislead is one line."""
+"""Tests of YAML limits: each text that could crash, stall or mislead the parser gives one line."""
 
 import pytest
 
@@ -14,8 +14,8 @@ BAD = {
     "a: " + "{b: " * 60 + "1" + "}" * 60: "x:1: more than 50 mappings and lists",
     "a: 1\nb: " + "9" * 5000: "x:2: cannot be read as YAML: a number of 5000 digits",
     BOMB: "x:5: more than 100000 values",
-    "a: &a [*a]": "x:1: the alias *a has no anchor, or stands within it",
-    "a: 1\nb: 2\na: 3": "x:3: the key 'a' stands in line 1 already",
+    "a: &a [*a]": "x:1: the alias *a has no anchor, or is within it",
+    "a: 1\nb: 2\na: 3": "x:3: the key 'a' is in line 1 already",
     "a:\n\tb: 1": "x:2: cannot be read as YAML",
     "a: b\0c": "x: cannot be read as YAML",
     "? [a, b]\n: 1": "x:1: a key must be text",

@@ -1,4 +1,4 @@
-"""Let the tests import the prior's tools, which are scripts beside each other and not a package."""
+"""Import path of the prior's tools, which are scripts in one folder and not a package."""
 
 from __future__ import annotations
 

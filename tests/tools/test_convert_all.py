@@ -1,4 +1,4 @@
-"""The tool converts and checks a folder of recipes."""
+"""Tests that the tool converts and checks a folder of recipes."""
 
 import runpy
 import sys

@@ -1,4 +1,4 @@
-"""The original checkpoint's vision tower, renamed, is the same function; code in a file is not run."""
+"""Tests that the original checkpoint's vision tower, renamed, is the same function; its code is not executed."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class QuickGelu(nn.Module):
 
 
 class Block(nn.Module):
-    """A layer as the original names its parts."""
+    """Layer with the original names of its parts."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Pictures of exported meshes stand where the scene does."""
+"""Tests that renders of exported meshes are aligned with the scene."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def test_an_exported_mesh_is_drawn_in_world_units(tmp_path: Path) -> None:
     (tmp_path / "manifest.json").write_text(json.dumps({"profile": "cpu", "stages": {}}))
     folder, cameras = RunFolder.existing(tmp_path), cameras_around([0.0, 90.0], size=16)
     assert finished_runs.look_at_mesh(folder, cameras) is None
-    box = trimesh.creation.box((0.4, 1.2, 0.4))  # files have y up
+    box = trimesh.creation.box((0.4, 1.2, 0.4))  # files are y up
     box.visual.vertex_colors = [255, 0, 0, 255]
     folder.export.mkdir()
     box.export(folder.export / "mesh.glb")

@@ -1,4 +1,4 @@
-"""What the network adds to a draft: pages, and a loss in units of what is uncertain."""
+"""Tests of the detail network: backgrounds, and a loss in units of the standard deviation."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from learn_details import Pairs
 
 @pytest.fixture
 def unet() -> CameraUNet:
-    """Of pictures of 16 pixels, which adds nothing yet."""
+    """Return a network for images of 16 pixels with zero output."""
     torch.manual_seed(0)
     made = CameraUNet(
         in_channels=12, out_channels=12, sample_size=8, cross_attention_dim=8, block_out_channels=(8, 8),
@@ -26,7 +26,7 @@ def unet() -> CameraUNet:
 
 
 def pairs(error: int) -> Pairs:
-    """A square whose draft is as much too dark, in 255ths."""
+    """Return a square whose draft is this much too dark, in 255ths."""
     picture = torch.zeros(2, 16, 16, 4, dtype=torch.uint8)
     picture[:, 4:12, 4:12] = torch.tensor([150, 100, 50, 255], dtype=torch.uint8)
     draft = picture.clone()
@@ -42,7 +42,7 @@ def loss(unet: CameraUNet, error: int, seed: int = 0, rows: int = 32) -> torch.T
 def test_wrong_drafts_cost_more(unet: CameraUNet, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(learn_details, "WITHOUT_DRAFT", 0.0)
     right, wrong = loss(unet, 0).item(), loss(unet, 40).item()
-    assert 0.0 < right < 1.5 < 3.0 < wrong  # of a deviation of 0.05, an error of 0.31 in a quarter of the pixels
+    assert 0.0 < right < 1.5 < 3.0 < wrong  # standard deviation 0.05, an error of 0.31 in a quarter of the pixels
 
 
 def test_the_network_learns_what_drafts_lack(unet: CameraUNet, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""A tiny solid is learned from a few tiny views, and remembered as it was learned."""
+"""Tests that a tiny radiance field is fitted to a few small views, and stored unchanged."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ RED = torch.tensor([0.8, 0.2, 0.1])
 
 
 def ball() -> Views:
-    """A red ball, the upper half of which takes paint."""
+    """Return views of a red ball, the upper half of which takes paint."""
     rows = torch.from_numpy(draw_cameras(COUNT, seed=0))
     c2w = look_at_origin(spherical_position(*rows.T))
     fov = torch.full((COUNT,), 0.7)
@@ -35,7 +35,7 @@ def ball() -> Views:
 
 @pytest.fixture
 def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A small grid, and few steps."""
+    """Return a small grid and a small number of steps."""
     spec = GridSpec.up_to(12, levels=2, features=2, log2_table_size=11, base_resolution=6)
     for name, value in {
         "SPEC": spec, "WIDTH": 8, "CELLS": 16, "STEP_SIZE": 0.05, "STEPS": 90, "FIRST_STEPS": 30, "RAYS": 512,
@@ -73,7 +73,7 @@ def test_a_ball_is_learned_painted_and_remembered(learned: tuple[learn_things.So
 
 
 def blueness(picture: Tensor, where: Tensor) -> float:
-    """How much more blue than red some pixels are, on average."""
+    """Return the mean difference of blue and red of some pixels."""
     return float((picture[..., 2] - picture[..., 0])[where].mean())
 
 
@@ -81,7 +81,7 @@ def test_what_is_kept_fits_bytes(tiny: None) -> None:
     solid = learn_things.Solid.new(ball().box, torch.Generator().manual_seed(0))
     kept = solid.state()
     assert kept["table"].dtype == torch.int8 and kept["table"].abs().max() == 127
-    assert kept["occupied"].dtype == torch.uint8 and kept["occupied"].min() == 255  # all of the box, at first
+    assert kept["occupied"].dtype == torch.uint8 and kept["occupied"].min() == 255  # the whole box, initially
     torch.testing.assert_close(kept["half_side"], torch.full((3,), RADIUS + learn_things.MARGIN))
     memory = remembered(solid)
     assert memory.occupancy(torch.tensor(0)).all()

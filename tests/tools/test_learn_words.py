@@ -1,4 +1,4 @@
-"""Which thing and colour a prompt means: targets, and that they are learned."""
+"""Tests of the thing and colour of a prompt: targets, and their training."""
 
 from __future__ import annotations
 

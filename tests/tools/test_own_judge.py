@@ -1,4 +1,4 @@
-"""What the photo prior's encoder is shown, and how its answers are read."""
+"""Tests of the inputs of the photo prior's encoder, and of the interpretation of its scores."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from own_judge import OwnJudge, Seen
 
 
 class Encoder(nn.Module):
-    """As sure of one side of one row of the memory as of none; keeps what it was shown."""
+    """Encoder with a high score for one side of one row of the memory; records its inputs."""
 
     def __init__(self, row: int, side: int) -> None:
         super().__init__()
@@ -21,7 +21,7 @@ class Encoder(nn.Module):
         self.logits[row, side] = 9.0
 
     def forward(self, pixel_values: torch.Tensor) -> SimpleNamespace:
-        """Scores "B R*K"."""
+        """Return scores "B R*K"."""
         self.shown = pixel_values
         return SimpleNamespace(logits=self.logits.flatten().expand(len(pixel_values), -1))
 

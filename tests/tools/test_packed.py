@@ -1,4 +1,4 @@
-"""Packed views are nearly the views."""
+"""Tests that packed views approximate the views."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from views import load_views
 
 
 def targets() -> torch.Tensor:
-    """A disc in each of 12 views, its left half painted, smooth and with a soft rim."""
+    """Return a disc in each of 12 views, its left half painted, smooth and with a soft rim."""
     y, x = torch.meshgrid(torch.linspace(-1, 1, 128), torch.linspace(-1, 1, 128), indexing="ij")
     opacity = ((0.8 - torch.hypot(x, y)) * 20.0).clamp(0.0, 1.0)[..., None]
     colour = torch.stack([0.5 + 0.4 * x, 0.5 + 0.4 * y, torch.full_like(x, 0.3)], dim=-1)

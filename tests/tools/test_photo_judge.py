@@ -1,4 +1,4 @@
-"""The judge that saw photographs: its words, how it looks, and what is said where its package is missing."""
+"""Tests of the photograph classifier: its classes, its inputs, and the message if its package is missing."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from photo_judge import KNOWN, LABELS, PhotoJudge
 
 
 class Classifier(nn.Module):
-    """Always as sure: `likely` first, then the classes from 0 on; keeps the sizes of what it was shown."""
+    """Classifier with fixed scores: `likely` first, then the classes from 0 on; records the sizes of its inputs."""
 
     def __init__(self, likely: int):
         super().__init__()
         self.likely, self.shown = likely, []
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Logits "N 1000"."""
+        """Return logits "N 1000"."""
         self.shown.append(tuple(images.shape))
         logits = -torch.arange(1000.0)
         logits[self.likely] = 1.0

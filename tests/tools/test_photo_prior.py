@@ -1,4 +1,4 @@
-"""The photo prior's tools: pictures and scores that the encoder learns from, and the folder. No GL, no weights."""
+"""Tests of the photo prior's tools: training images and scores of the encoder, and the folder. No GL, no weights."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SIZE = learn_photos.SIZE
 
 
 def surface(count: int = 3) -> torch.Tensor:
-    """A disc of grey that looks at the camera and takes paint."""
+    """Return a grey disc that faces the camera and takes paint."""
     y, x = np.mgrid[:SIZE, :SIZE] - SIZE / 2
     disc = torch.from_numpy((x**2 + y**2 < 20**2).astype("f4"))
     channels = torch.tensor([0.5, 0.5, 0.5, 1.0, 1.0, 0.5, 0.5, 1.0])

@@ -1,4 +1,4 @@
-"""What the photograph judge is asked about the true models; nothing is drawn."""
+"""Tests of the questions to the photograph classifier about the true models; nothing is rendered."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The released folder is put together of what was learned, and loads."""
+"""Tests that the released folder is assembled from the trained parts, and loads."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ BOX = torch.tensor([[-0.5] * 3, [0.5] * 3])
 
 @pytest.fixture(scope="module")
 def parts(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two things, and words that mean the second."""
+    """Return two things, and a text encoder that selects the second."""
     home = tmp_path_factory.mktemp("parts")
     (home / "things").mkdir()
     for seed, piece in enumerate(list(objects.PIECES.values())[:2]):

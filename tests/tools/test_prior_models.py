@@ -1,4 +1,4 @@
-"""Objects made in code: their solids, and what every piece keeps to."""
+"""Tests of objects generated in code: their primitives, and invariants of every piece."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MODULES = ("animals", "articles", "food", "home", "outdoors", "vehicles")
 
 
 def own_pieces() -> list[str]:
-    """The pieces of `objects.THINGS` that are made in code."""
+    """Return the pieces of `objects.THINGS` that are generated in code."""
     prefix = f"{objects.OWN}/"
     return [key.removeprefix(prefix) for thing in objects.THINGS for key in thing.keys if key.startswith(prefix)]
 

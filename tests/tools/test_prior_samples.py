@@ -1,4 +1,4 @@
-"""Samples beside the truth: sampling, sheets, and what the page says. The truth is not drawn."""
+"""Tests of samples beside the true models: sampling, sheets, and the page. The true models are not rendered."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What pieces are learned from: cameras, light, paint. Nothing is drawn with OpenGL."""
+"""Tests of the training views of pieces: cameras, light, paint. Nothing is rendered with OpenGL."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ONE = np.ones((1, 1, 1, 1), "f4")
 
 
 def bytes_of(colour: tuple[float, ...], normal: tuple[float, ...], alpha: float, takes: float) -> list[np.ndarray]:
-    """Albedo and normal as `draw_views` gives them, of one pixel."""
+    """Return albedo and normal of one pixel, as from `draw_views`."""
     albedo = np.asarray([*colour, alpha], "f4")[None, None, None]
     surface = np.asarray([*(0.5 * np.asarray(normal) + 0.5), takes], "f4")[None, None, None]
     return [views.in_bytes(list(each)) for each in (albedo, surface)]
@@ -40,7 +40,7 @@ def test_all_targets_are_multiplied_by_opacity() -> None:
     whole = views.targets_of(*bytes_of((0.8, 0.4, 0.2), (0, 0, 1), 1.0, 1.0), 0.5).float()
     half = views.targets_of(*bytes_of((0.8, 0.4, 0.2), (0, 0, 1), 0.5, 1.0), 0.5).float()
     torch.testing.assert_close(half, whole * 128 / 255, rtol=0.0, atol=1.0)
-    torch.testing.assert_close(whole[..., 5:8], whole[..., :3])  # all of the colour takes paint
+    torch.testing.assert_close(whole[..., 5:8], whole[..., :3])  # the whole colour takes paint
 
 
 @pytest.mark.parametrize(("takes", "put", "expected"), [(1.0, 1.0, "paint"), (1.0, 0.0, "own"), (0.0, 1.0, "own")])
@@ -84,7 +84,7 @@ def test_some_views_are_held_out_of_what_is_read(tmp_path: Path) -> None:
 
 
 class Painted:
-    """Draws parts as areas of one colour each."""
+    """Renderer that draws parts as areas of one colour each."""
 
     def __init__(self, colours: list[tuple[float, ...]], shares: list[int]) -> None:
         self.albedo = np.repeat(np.asarray(colours), shares, axis=0)[None]

@@ -1,4 +1,4 @@
-"""The prior's tools: captions, cameras, things. No GL, network or trained weights needed."""
+"""Tests of the prior's tools: captions, cameras, things. No GL, network or trained weights needed."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ def test_every_piece_has_a_phrase_of_its_own_and_the_first_that_of_the_plain_nam
     assert len({*phrases, *objects.SYNONYMS}) == len(phrases) + len(objects.SYNONYMS)
     assert all(thing.pieces[0].words == thing.name for thing in objects.THINGS)
     words = {word for phrase in (*phrases, *objects.SYNONYMS) for word in phrase.split()}
-    assert not words & set(captions.COLORS)  # they are said before the phrase
+    assert not words & set(captions.COLORS)  # they precede the phrase
     assert all(word.isascii() and word.isalpha() and word.islower() for word in words)
 
 

@@ -1,4 +1,4 @@
-"""Which runs the tool makes, and what its page says of them. Nothing is trained or drawn."""
+"""Tests of the runs of the tool, and of its page. Nothing is trained or rendered."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_a_run_is_found_where_it_was_started(tmp_path: Path) -> None:
 
 
 class Own:
-    """Sees a chair from everywhere but the last two sides, and its front at 0 and 180 degrees."""
+    """Encoder that recognises a chair from all sides but the last two, and its front at 0 and 180 degrees."""
 
     def look(self, pictures: torch.Tensor, opacity: torch.Tensor) -> list[Seen]:
         assert pictures.shape[1:] == (3, 6, 6) and pictures.max() <= 1.0
@@ -55,7 +55,7 @@ class Own:
 
 
 class Photographs:
-    """Names one side of eight at once, and two with five guesses."""
+    """Classifier that recognises one side of eight with one guess, and two with five guesses."""
 
     def look(self, images: torch.Tensor, name: str) -> tuple[torch.Tensor, torch.Tensor]:
         return torch.arange(len(images)) < 1, torch.arange(len(images)) < 2

@@ -1,1 +1,1 @@
-"""Attacks the program with seeded damaged inputs and checks what must hold whatever it is given. See README.md."""
+"""Fuzz tests: run the program on seeded damaged inputs and check invariants that must always hold. See README.md."""

@@ -1,9 +1,9 @@
-"""`python tools/fuzz`: see README.md."""
+"""Entry point of `python tools/fuzz`; see README.md."""
 
 import sys
 from pathlib import Path
 
-if not __package__:  # called by its folder: its modules are found as those of a package, not one by one
+if not __package__:  # called by its folder: import its modules as a package
     sys.path[0] = str(Path(__file__).parents[1])
 
 from fuzz.command import main

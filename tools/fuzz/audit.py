@@ -1,4 +1,4 @@
-"""Watches a process from inside: what it opens, changes, connects to and starts, by Python's audit events."""
+"""Auditing of a process from inside by Python's audit events: files, network connections, started programs."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ CHANGES = {
     "os.mkdir": (0, 2), "os.rmdir": (0, 1), "os.remove": (0, 1), "os.truncate": (0, None), "os.chmod": (0, 2),
     "os.chown": (0, 3), "os.utime": (0, 3), "os.symlink": (1, 2), "os.link": (1, 3),
 }  # fmt: skip
-"""Events that change the file at one argument, relative to the folder whose descriptor is at another."""
+"""Events that change a file: index of the path argument, and of the descriptor of its folder."""
 NETWORK = ("socket.connect", "socket.getaddrinfo", "socket.gethostbyname", "socket.sendto", "urllib.Request")
 STARTS = ("subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.spawn")
 PROGRAMS = ("ffmpeg", "uname")
-"""Programs that may be started: the encoder of the turntable's video; what Python's `platform` asks."""
+"""Programs that may be started: the video encoder, and what Python's `platform` calls."""
 WRITE_FLAGS = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 SYSTEM = ("/proc", "/sys", "/dev", "/etc", "/usr", "/lib", "/lib64", "/bin", "/sbin", "/opt", "/var/lib")
 """Folders that every program reads."""
@@ -25,16 +25,16 @@ SYSTEM = ("/proc", "/sys", "/dev", "/etc", "/usr", "/lib", "/lib64", "/bin", "/s
 
 @dataclass(frozen=True)
 class Sandbox:
-    """The folders in which a command may write and read."""
+    """Folders that a command may write to and read from."""
 
     writable: tuple[str, ...]
     readable: tuple[str, ...]
     reads_checked: bool
     log: int
-    """Descriptor to which each breach is written, a line each."""
+    """Descriptor of the log, which receives one line per violation."""
 
     def watch(self) -> None:
-        """Start watching this process; it cannot be stopped again."""
+        """Start auditing this process; it cannot be stopped."""
         sys.addaudithook(self._hook)
 
     def _hook(self, event: str, arguments: tuple[Any, ...]) -> None:
@@ -80,7 +80,7 @@ class Sandbox:
 
 
 def real(path: Any, folder: object) -> str:
-    """The absolute path of what an event names; links of the folders on the way are followed, one at the end is not."""
+    """Return the absolute path of an event's argument; links of parent folders are followed, a final link is not."""
     text = os.fsdecode(path)
     if isinstance(folder, int) and folder >= 0:
         text = os.path.join(os.readlink(f"/proc/self/fd/{folder}"), text)  # noqa: PTH115, PTH118
@@ -89,11 +89,11 @@ def real(path: Any, folder: object) -> str:
 
 
 def inside(place: str, roots: tuple[str, ...]) -> bool:
-    """Tell if a path is one of `roots` or below one."""
+    """Return whether a path is one of `roots` or below one."""
     return any(place == root or place.startswith(f"{root}/") for root in roots)
 
 
 def installation() -> tuple[str, ...]:
-    """The folders of Python, of the installed packages and of the system."""
+    """Return the folders of Python, of the installed packages and of the system."""
     python = {sys.prefix, sys.base_prefix, *sysconfig.get_paths().values(), *sys.path}
     return (*SYSTEM, *sorted({str(Path(path).resolve()) for path in python if path and Path(path).is_absolute()}))

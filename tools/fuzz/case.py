@@ -1,4 +1,4 @@
-"""The records of a fuzz run: a case, the commands it runs, what they did, what was wrong with it."""
+"""Records of a fuzz run: cases, commands, results, faults, verdicts."""
 
 from __future__ import annotations
 
@@ -10,87 +10,87 @@ from pathlib import Path
 from typing import Literal
 
 START = "{start}"
-"""A word that stands for `--resume` of the run folder that an earlier command has made, else `--config recipe.yaml`."""
+"""Placeholder for `--resume` of the run folder that an earlier command created, else `--config recipe.yaml`."""
 
 Reads = Literal["checked", "free"]
-"""`checked`: reading outside the sandbox is a fault. `free`: the input names paths itself, as a recipe may."""
+"""`checked`: reading outside the sandbox is a fault; `free`: the input may name paths itself, like a recipe."""
 
 
 @dataclass(frozen=True)
 class Interruption:
-    """A signal that a command sends to itself at a reproducible moment."""
+    """Signal that a command sends to itself at a reproducible moment."""
 
     signal: int
     call: int
-    """Number of Python and C calls of the main thread after which it is sent, from the start of the command."""
+    """Number of Python and C calls of the main thread, from the start of the command, after which it is sent."""
 
 
 @dataclass(frozen=True)
 class Command:
-    """One call of the program's command line, in a process of its own, in the sandbox folder."""
+    """One call of the program's command line, in a separate process, in the sandbox folder."""
 
     words: tuple[str, ...]
     only_after_success: bool = False
-    """Left out unless the command before ended with 0."""
+    """Skipped unless the previous command ended with 0."""
     must_agree: bool = False
-    """A refusal is a fault, as `check` has just accepted the same recipe."""
+    """A refusal is a fault, because `check` has accepted the same recipe."""
     may_diverge: bool = False
-    """An exit with 1 because numbers are no longer finite is allowed: the input chooses the learning rate."""
+    """Exit code 1 due to non-finite numbers is allowed: the input sets the learning rate."""
     may_run_out: bool = False
-    """An exit with 2 because memory is short is allowed: the input asks for an absurd but legal size."""
+    """Exit code 2 due to insufficient memory is allowed: the input asks for an absurd but legal size."""
     most_steps: int = 3
-    """A stage stops after this many steps, whatever its recipe says."""
+    """Maximum number of steps per stage, overriding the recipe."""
     interruption: Interruption | None = None
 
 
 @dataclass(frozen=True)
 class Case:
-    """One damaged input: files that the generator has written into the sandbox, and the commands that read them."""
+    """One damaged input: files written into the sandbox by a generator, and the commands that read them."""
 
     family: str
     number: int
     what: str
-    """The damage, in words."""
+    """Description of the damage."""
     commands: tuple[Command, ...]
     reads: Reads = "checked"
     verify: Callable[[Path], list[str]] | None = None
-    """Looks at the sandbox after the last command and returns what is wrong; runs in a process of its own."""
+    """Function that inspects the sandbox after the last command, in a separate process, and returns the problems."""
 
 
 @dataclass(frozen=True)
 class Result:
-    """The outcome of one command."""
+    """Outcome of one command."""
 
     command: Command
     code: int
-    """The exit code; minus the number of the signal that ended it."""
+    """Exit code; negative number of the signal that ended the command."""
     seconds: float
     peak_bytes: int
-    """Largest resident memory of the process."""
+    """Peak resident memory of the process, bytes."""
     out: str
     err: str
     forbidden: tuple[str, ...]
-    """Writes and reads outside the sandbox, connections, programs started."""
+    """Writes and reads outside the sandbox, network connections, started programs."""
     timed_out: bool
     interrupted: bool
-    """Its interruption took place."""
+    """True if the interruption was sent."""
 
 
 @dataclass(frozen=True)
 class Fault:
-    """A broken invariant."""
+    """Violated invariant."""
 
     kind: str
-    """The rule that was broken and the place, equal for equal causes: faults are counted by it."""
+    """Violated rule and code location, equal for equal causes; faults are counted by it."""
     detail: str
-    """The last lines of what was said."""
+    """Last lines of the output."""
     words: tuple[str, ...]
-    """The command."""
+    """Words of the command."""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """A case after its commands."""
+    """Verdict on a case after its commands."""
 
     case: Case
     results: tuple[Result, ...]
@@ -100,16 +100,16 @@ class Verdict:
 
     @property
     def seconds(self) -> float:
-        """Duration of its commands together."""
+        """Total duration of the commands, seconds."""
         return sum(item.seconds for item in self.results)
 
     @property
     def peak_bytes(self) -> int:
-        """Largest resident memory of any of its commands."""
+        """Peak resident memory over the commands, bytes."""
         return max(item.peak_bytes for item in self.results)
 
 
 def random_of(seed: int, family: str, number: int) -> random.Random:
-    """The source of every choice of one case; independent of the cases before it."""
+    """Return the random source of one case; independent of the other cases."""
     digest = hashlib.sha256(f"{seed}/{family}/{number}".encode()).digest()
     return random.Random(int.from_bytes(digest[:8], "big"))

@@ -1,4 +1,4 @@
-"""The process of one command: limits, capture, watching, the program's `main`."""
+"""Process of one command: limits, output capture, auditing, and the program's `main`."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from fuzz.case import START, Command, Interruption
 
 PROJECT = Path(__file__).resolve().parents[2]
 MEMORY_BYTES = 2_000_000_000
-"""Resident memory of one command at most."""
+"""Maximum resident memory of one command, bytes."""
 OUT, ERR, FORBIDDEN = "stdout.txt", "stderr.txt", "forbidden.txt"
 CALLS, SENT = "calls.txt", "sent.txt"
-"""Files in the sandbox: the number of calls of a command watched for an interruption, with those at which its steps began; a mark that it was interrupted."""
+"""Files in the sandbox: call counts of a watched command (total, first and last step); interruption mark."""
 WORK = "sandbox"
-"""The sandbox below a case's folder; what stands beside it is outside."""
+"""Sandbox folder below a case's folder; everything beside it is outside."""
 
 
 def environment(home: Path) -> dict[str, str]:
-    """Variables under which all commands run: a home of their own, no downloads, as few threads as can be."""
+    """Return the environment of all commands: their own home folder, no downloads, minimal threads."""
     return {
         "HOME": str(home),
         "HF_HUB_OFFLINE": "1",
@@ -45,8 +45,8 @@ def become_command(command: Command, folder: Path, stock: Path, reads_checked: b
     """Turn this forked process into the command; never returns.
 
     Args:
-        folder: of the case; the command runs in its subfolder `sandbox`, and its output is written beside it.
-        stock: files that all cases may read.
+        folder: folder of the case; the command runs in its subfolder `sandbox`, its output is written beside it.
+        stock: folder of files that all cases may read.
     """
     code = 1
     try:
@@ -71,7 +71,7 @@ def become_command(command: Command, folder: Path, stock: Path, reads_checked: b
 
 
 def started(word: str, sandbox: Path) -> tuple[str, ...]:
-    """The word; where it is `{start}`, the options that begin the run or go on with it."""
+    """Return the word; `{start}` is replaced by the options that start the run or resume it."""
     if word != START:
         return (word,)
     found = sorted(sandbox.glob("outputs/*/*/manifest.json"))
@@ -87,7 +87,7 @@ def _main(words: list[str], interruption: Interruption | None, folder: Path) -> 
         if interruption is not None:
             sys.setprofile(counter)
         return main(words)
-    except SystemExit as stop:  # argparse
+    except SystemExit as stop:  # raised by argparse
         return stop.code if isinstance(stop.code, int) else 0 if stop.code is None else 1
     finally:
         sys.setprofile(None)
@@ -97,13 +97,13 @@ def _main(words: list[str], interruption: Interruption | None, folder: Path) -> 
 
 
 class Counter:
-    """A profiler that counts calls, and sends this process a signal after some of them."""
+    """Profiler that counts calls, and sends this process a signal after a given number."""
 
     def __init__(self, interruption: Interruption | None, folder: Path) -> None:
         self.interruption, self.folder = interruption, folder
         self.calls = 0
         self.first_step = self.last_step = 0
-        """The calls at which the first training step began, and the last."""
+        """Call numbers at which the first and the last training step began."""
 
     def __call__(self, frame: Any, event: str, argument: object) -> None:
         if event in ("call", "c_call"):
@@ -116,7 +116,7 @@ class Counter:
 
 
 def _capture(folder: Path) -> None:
-    """Descriptors 0, 1, 2: nothing in, files out; a session of its own, so that what it starts ends with it."""
+    """Redirect stdin from nothing and outputs to files, in a new session, so that its children end with it."""
     os.setsid()
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -125,11 +125,11 @@ def _capture(folder: Path) -> None:
         opened = os.open(path, how, 0o600)
         os.dup2(opened, number)
         os.close(opened)
-    faulthandler.enable(file=2)  # at SIGABRT, too, it writes where it is
+    faulthandler.enable(file=2)  # it also dumps the stack at SIGABRT
 
 
 def _settle(sandbox: Path) -> None:
-    """Home, caches and temporary files lie in the sandbox, which is the working directory."""
+    """Move home, caches and temporary files to the sandbox, and make it the working directory."""
     import tempfile
 
     for name in ("home", "tmp"):
@@ -140,7 +140,7 @@ def _settle(sandbox: Path) -> None:
 
 
 def _limit_memory() -> None:
-    """Let allocations fail from `MEMORY_BYTES` on, as on a machine that has no more; no core files."""
+    """Make allocations fail from `MEMORY_BYTES` on, as on a machine without more memory; disable core files."""
     page = resource.getpagesize()
     virtual, resident = (int(text) * page for text in Path("/proc/self/statm").read_text().split()[:2])
     limit = virtual + max(MEMORY_BYTES - resident, 0)
@@ -149,7 +149,7 @@ def _limit_memory() -> None:
 
 
 def _limit_steps(most: int) -> None:
-    """No stage trains longer than `most` steps: a damaged recipe may ask for any number."""
+    """Limit every stage to `most` steps: a damaged recipe may ask for any number."""
     from bozzetto.pipeline import Pipeline
 
     made = Pipeline._trainer
@@ -162,7 +162,7 @@ def _limit_steps(most: int) -> None:
 
 
 def _leave_out_the_clock() -> None:
-    """A run's first picture comes by the clock: without it runs draw the same pictures on machines of any speed."""
+    """Disable the time-based first image of a run, so that runs write the same images at any speed."""
     from bozzetto import callbacks
 
     callbacks.FIRST_PICTURE_S = math.inf

@@ -1,4 +1,4 @@
-"""The command line: `python tools/fuzz [--family NAME] [--count N] [--seed S] [--case N]`."""
+"""Command line: `python tools/fuzz [--family NAME] [--count N] [--seed S] [--case N]`."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from fuzz.report import Report, shown
 from fuzz.stock import Stock
 
 FAMILIES = {"recipes": 10_000, "images": 1_000, "meshes": 1_000, "folders": 300, "kills": 40}
-"""The families, a module each, and how many cases of each a long run has."""
+"""Families, one module each, with the number of cases of a long run."""
 
 
 def parser() -> argparse.ArgumentParser:
-    """Options."""
+    """Return the argument parser."""
     made = argparse.ArgumentParser("tools/fuzz", description="Attack the program with damaged inputs.")
     made.add_argument("--family", action="append", choices=tuple(FAMILIES), help="only this one; may be repeated")
     made.add_argument(
@@ -53,10 +53,10 @@ def parser() -> argparse.ArgumentParser:
 
 
 def counts(text: str) -> dict[str, int]:
-    """`"20"` or `"recipes=60,meshes=10"` as numbers of cases by family.
+    """Parse `"20"` or `"recipes=60,meshes=10"` into numbers of cases by family.
 
     Raises:
-        ValueError: neither; argparse says so.
+        ValueError: the text is neither; argparse reports it.
     """
     if "=" not in text:
         return dict.fromkeys(FAMILIES, int(text))
@@ -100,7 +100,7 @@ def main(words: Sequence[str] | None = None) -> int:
 
 
 def make_case(family: str, stock: Stock, seed: int, number: int, sandbox: Path) -> Case:
-    """Write the files of a case; what lies outside its sandbox, too, as bait."""
+    """Write the files of a case, and bait files outside its sandbox."""
     for name in ("secret.yaml", "secret.png", "secret.glb"):
         (sandbox.parent / name).write_text("secret: 1\n")
     case: Case = importlib.import_module(f"fuzz.{family}").make(stock, seed, number, sandbox)
@@ -108,7 +108,7 @@ def make_case(family: str, stock: Stock, seed: int, number: int, sandbox: Path) 
 
 
 def numbers(options: argparse.Namespace, family: str, started: float) -> Iterator[int]:
-    """The numbers of the cases to run, until the time is over."""
+    """Yield the numbers of the cases to run, until the time is over."""
     if options.case is not None:
         yield options.case
         return
@@ -119,7 +119,7 @@ def numbers(options: argparse.Namespace, family: str, started: float) -> Iterato
 
 
 def show(verdict: Verdict) -> None:
-    """One case in full."""
+    """Print one case in full."""
     print(f"{verdict.case.family} {verdict.case.number}: {verdict.case.what}\noutcome: {verdict.outcome}")
     for result in verdict.results:
         print(
@@ -146,7 +146,7 @@ def import_everything() -> None:
     for kind in KINDS:
         for name in registry.names(kind):
             registry.implementation(kind, name)
-    for module in (diffusers, transformers):  # their classes are imported when they are first asked for
+    for module in (diffusers, transformers):  # their classes are imported lazily
         for name in (
             "AutoencoderKL",
             "UNet2DConditionModel",
@@ -156,6 +156,6 @@ def import_everything() -> None:
         ):
             getattr(module, name, None)
     with contextlib.redirect_stdout(io.StringIO()):
-        bozzetto.cli.main(["check", "dreamfusion-sd"])  # what is imported and cached on the way
+        bozzetto.cli.main(["check", "dreamfusion-sd"])  # to import and cache what it needs
     gc.collect()
-    gc.freeze()  # so that the processes forked from here share these objects
+    gc.freeze()  # so that the forked processes share these objects

@@ -1,4 +1,4 @@
-"""Family `folders`: run folders and model folders that were cut, emptied, mixed up, or lost files."""
+"""Family `folders`: run folders and model folders that are truncated, emptied, mixed up, or lack files."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ WRONG: tuple[Any, ...] = (
     None, True, 0, -1, 1.5, float("nan"), 10**30, "", "x", [], {}, [1], {"a": 1}, "../../x", "/x", "\ud800", [[]], {"main": None},
     {"main": 1}, {"main": {"finished": "no"}}, {"main": []}, "x" * 100_000,
 )  # fmt: skip
-"""Values for fields of a JSON file."""
+"""Wrong values for fields of a JSON file."""
 
 
 def make(stock: Stock, seed: int, number: int, sandbox: Path) -> Case:
-    """Case `number`: a damaged copy of a run or of a model, and what is called on it."""
+    """Create case `number`: a damaged copy of a run or model folder, and commands on it."""
     source = random_of(seed, FAMILY, number)
     if source.random() < 0.55:
         return _run(stock, source, number, sandbox)
@@ -76,7 +76,7 @@ def _damage_run_file(place: Path, source: random.Random) -> str:
 
 
 def _damage_file(place: Path, source: random.Random) -> str:
-    """Any file, or a folder, in a way that fits any."""
+    """Damage any file, or a folder, in a generic way."""
     kind = source.choice(("damage", "damage", "damage", "garbage", "garbage", "removed", "folder", "link", "locked"))
     if place.is_dir():
         kind = source.choice(("removed", "file", "link", "locked"))
@@ -106,7 +106,7 @@ def _damage_file(place: Path, source: random.Random) -> str:
 
 
 def _wrong_field(place: Path, source: random.Random) -> str:
-    """A field of a JSON file, at any depth, has a wrong value, or is gone."""
+    """Replace or delete a field of a JSON file, at any depth."""
     tree = json.loads(place.read_text(encoding="utf-8"))
     holder, key, where = tree, None, ""
     while isinstance(holder, (dict, list)) and holder:
@@ -129,7 +129,7 @@ def _wrong_field(place: Path, source: random.Random) -> str:
 
 
 def _wrong_checkpoint(place: Path, source: random.Random) -> str:
-    """A checkpoint that can be read and holds something else."""
+    """Replace contents of a checkpoint, keeping it readable."""
     state = torch.load(place, map_location="cpu", weights_only=True)
     weights = state["state_dict"]
     name = source.choice(sorted(weights))
@@ -183,7 +183,7 @@ def _model(stock: Stock, source: random.Random, number: int, sandbox: Path) -> C
 
 
 def _wrong_weights(place: Path, source: random.Random) -> str:
-    """A safetensors file with a wrong header, or with other tensors."""
+    """Damage the header or the tensors of a safetensors file."""
     from safetensors.torch import load_file, save_file
 
     if source.random() < 0.5:

@@ -37,11 +37,11 @@ HEADERS = {
     ".ppm": b"P6 30000 30000 255\n", ".pfm": b"PF\n99999 99999\n-1.0\n", ".qoi": b"qoif\0\0\xff\xff\0\0\xff\xff\4\0", ".wmf": b"\xd7\xcd\xc6\x9a\0\0",
     ".mpo": b"\xff\xd8\xff\xe2\0\x10MPF\0", ".jpg": b"\xff\xd8\xff\xe0\0\x10JFIF\0", ".exr": b"v/1\x01\x02\0\0\0",
 }  # fmt: skip
-"""The first bytes of files that are no pictures, or that claim to be larger than they are."""
+"""Leading bytes of files that are not images, or that claim to be larger than they are."""
 
 
 def make(stock: Stock, seed: int, number: int, sandbox: Path) -> Case:
-    """Case `number`: a picture, and a run of one step that looks at it."""
+    """Create case `number`: an image, and a run of one step that reads it."""
     source = random_of(seed, FAMILY, number)
     name = source.choice(("zero123", "zero123", "zero123", "magic123", "dreamfusion-sd"))
     values = stock.recipes[name]
@@ -72,7 +72,7 @@ def _options(source: random.Random) -> list[str]:
 
 
 def picture(source: random.Random) -> tuple[bytes, str, str]:
-    """Content, suffix and a description."""
+    """Return content, suffix and a description."""
     kind = source.random()
     if kind < 0.10:
         suffix, content = source.choice(sorted(HEADERS.items()))
@@ -93,7 +93,7 @@ def picture(source: random.Random) -> tuple[bytes, str, str]:
 
 
 def _saved(source: random.Random) -> tuple[bytes, str, str]:
-    """A picture as Pillow writes it, in a mode and format that go together."""
+    """Return an image written by Pillow, in a compatible mode and format."""
     size = source.choices(SIZES, LIKELY)[0]
     alpha = source.choice(
         ("disc", "disc", "full", "254", "corners", "pixel", "dots", "half", "empty", "border", "noise", "cut")
@@ -106,7 +106,7 @@ def _saved(source: random.Random) -> tuple[bytes, str, str]:
         try:
             _in_mode(base, wanted).save(out, form, **_extras(form, source))
         except (OSError, ValueError, KeyError, TypeError, struct.error, AttributeError):
-            continue  # this format has no such mode
+            continue  # the format does not support this mode
         return out.getvalue(), FORMATS[form], f"{form} {wanted} {size[0]}x{size[1]} alpha {alpha}"
     out = io.BytesIO()
     base.save(out, "PNG")
@@ -138,7 +138,7 @@ def _in_mode(base: Image.Image, mode: str) -> Image.Image:
 
 
 def _pixels(size: tuple[int, int], alpha: str, source: random.Random) -> np.ndarray:
-    """RGBA pixels "H W 4" whose opacity follows a pattern."""
+    """Return RGBA pixels "H W 4" with an alpha pattern."""
     width, height = size
     y, x = np.mgrid[0:height, 0:width]
     disc = ((x - width / 2) / (0.4 * width + 1)) ** 2 + ((y - height / 2) / (0.4 * height + 1)) ** 2 < 1.0
@@ -159,7 +159,7 @@ def _size_of(content: bytes) -> tuple[int, int]:
     try:
         with Image.open(io.BytesIO(content)) as opened:
             width, height = opened.size
-    except Exception:  # of a damaged file, any
+    except Exception:  # a damaged file can cause any error
         return 64, 64
     return (width, height) if min(width, height) >= 32 and width * height < 5_000_000 else (64, 64)
 
@@ -174,7 +174,7 @@ def _png(width: int, height: int, depth: int, color: int, *chunks: bytes) -> byt
 
 
 def _claims(source: random.Random) -> tuple[bytes, str]:
-    """A header that claims a size, with pixels that compress to nothing or are not there."""
+    """Return a header that claims a size, with highly compressible or missing pixels."""
     width, height = source.choice(
         ((50_000, 50_000), (2**31 - 1, 1), (0, 0), (7000, 7000), (32, 1_500_000), (100_000, 499))
     )
@@ -184,7 +184,7 @@ def _claims(source: random.Random) -> tuple[bytes, str]:
 
 
 def _text_bomb(source: random.Random) -> tuple[bytes, str]:
-    """Text that unpacks to much more than the file is long."""
+    """Return text chunks that decompress to much more than the file's size."""
     text = zlib.compress(b"a" * source.choice((1000, 2_000_000, 200_000_000)), 9)
     kind = source.choice((b"zTXt", b"iTXt", b"iCCP"))
     data = b"k\0\0" + text if kind != b"iTXt" else b"k\0\1\0\0\0" + text
@@ -193,7 +193,7 @@ def _text_bomb(source: random.Random) -> tuple[bytes, str]:
 
 
 def _frames(source: random.Random) -> tuple[bytes, str]:
-    """An animation."""
+    """Return an animation."""
     form = source.choice(("PNG", "GIF", "WEBP", "TIFF"))
     frames = [Image.fromarray(_pixels((64, 64), alpha, source), "RGBA") for alpha in ("disc", "half", "empty")]
     out = io.BytesIO()
@@ -202,7 +202,7 @@ def _frames(source: random.Random) -> tuple[bytes, str]:
 
 
 def _bad_chunks(source: random.Random) -> tuple[bytes, str]:
-    """Valid pixels among chunks that are wrong."""
+    """Return valid pixels among invalid chunks."""
     pixels = _chunk(b"IDAT", zlib.compress((b"\0" + b"\x80\x80\x80\xff" * 64) * 64))
     bad = source.choice((
         _chunk(b"tRNS", b""), _chunk(b"PLTE", b"\0"), _chunk(b"gAMA", b"\0\0\0\0"), _chunk(b"pHYs", b"\0" * 3), _chunk(b"acTL", b"\xff" * 8),

@@ -1,4 +1,4 @@
-"""The rules that hold of every command, and names of faults that are equal for equal causes."""
+"""Rules that hold for every command, and names of faults that are equal for equal causes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ERROR_LINE = re.compile(r"(?:^|\r)error: .*\S", re.MULTILINE)
 NOT_FINITE = re.compile(r"not finite|non-finite|nan\b|infinit", re.IGNORECASE)
 DONE = re.compile(r"^done in ", re.MULTILINE)
 LEARNT = re.compile(r"vanished|no surface|no clear surface|export\.\S+: ", re.IGNORECASE)
-"""Errors that no check can know before: they depend on the scene that was trained."""
+"""Errors that no check can predict, because they depend on the trained scene."""
 MEMORY = re.compile(r"memory of this machine|this machine has|out of memory", re.IGNORECASE)
 SAVED_LOG = re.compile(r"/\S+\.(?:log|txt)\b")
 TRACEBACK = "Traceback (most recent call last)"
@@ -25,11 +25,11 @@ SHOWN_LINES = 6
 
 
 def judge(case: Case, results: Sequence[Result], stray: Sequence[str], wrong: Sequence[Fault]) -> Verdict:
-    """The verdict on a case.
+    """Return the verdict on a case.
 
     Args:
-        stray: what lies beside the sandbox and was not there before.
-        wrong: what the case's own `verify` found.
+        stray: new files beside the sandbox.
+        wrong: faults found by the case's own `verify`.
     """
     faults = [*wrong, *(fault for result in results for fault in faults_of(result))]
     if stray:
@@ -38,14 +38,14 @@ def judge(case: Case, results: Sequence[Result], stray: Sequence[str], wrong: Se
 
 
 def outcome_of(result: Result) -> str:
-    """The end of a command without faults, in a word."""
+    """Return the outcome of a command without faults, in a word."""
     if result.code == 2:
         return "memory" if result.command.may_run_out and MEMORY.search(error_of(result)) else "refused"
     return {0: "ok", 1: "not finite"}.get(result.code, "stopped")
 
 
 def faults_of(result: Result) -> list[Fault]:
-    """Every invariant that a command broke."""
+    """Return all invariants that a command violated."""
     kinds = _about_end(result)
     if result.peak_bytes > MEMORY_BYTES:
         kinds.append(f"memory: {result.peak_bytes / 1e9:.0f} GB")
@@ -57,7 +57,7 @@ def faults_of(result: Result) -> list[Fault]:
 
 
 def _about_end(result: Result) -> list[str]:
-    """Faults of how the command ended and of what it said with it."""
+    """Return faults of the command's exit code and final output."""
     said = result.out + "\n" + result.err
     if result.timed_out:
         return [f"hang: {place_of(result.err.rpartition('most recent call first')[2], newest_first=True)}"]
@@ -84,7 +84,7 @@ def _about_end(result: Result) -> list[str]:
 
 
 def _about_interruption(result: Result) -> list[str]:
-    """Exit 128 + the signal, or death by it; or the run was done when the signal came."""
+    """Check that it exits with 128 + the signal or dies of it, unless the run was done when the signal came."""
     number = _sent(result)
     done = result.code == 0 and DONE.search(result.out) is not None
     ended = result.code in (128 + number, -number)
@@ -97,20 +97,20 @@ def _sent(result: Result) -> signal.Signals:
 
 
 def error_of(result: Result) -> str:
-    """The last error line of a command; empty if it said none."""
+    """Return the last error line of a command; empty if there is none."""
     found = ERROR_LINE.findall(result.err)
     return found[-1] if found else ""
 
 
 def raised_in(traceback: str) -> str:
-    """`ValueError at framework/bozzetto/load.py:120 in recipe (np/core.py:7)`: the same for the same cause."""
+    """Return `ValueError at framework/bozzetto/load.py:120 in recipe (np/core.py:7)`, equal for equal causes."""
     lines = [line for line in traceback.splitlines() if line and not line.startswith((" ", "\t"))]
     raised = next((found[1] for line in lines if (found := _RAISED.match(line))), "unknown error")
     return f"{raised} at {place_of(traceback)}"
 
 
 def place_of(frames: str, newest_first: bool = False) -> str:
-    """The deepest frame in the project, and the deepest of all."""
+    """Return the deepest frame in the project, and the deepest of all."""
     found = _FRAME.findall(frames)
     if newest_first:
         found = found[::-1]
@@ -127,7 +127,7 @@ def _relative(path: str) -> str:
 
 
 def _reported(err: str) -> str:
-    """Place where a bug was raised that the program itself reports, by the log it has saved."""
+    """Return the location of a bug that the program itself reports, from the log it has saved."""
     for name in SAVED_LOG.findall(err):
         log = Path(name)
         if log.is_file() and TRACEBACK in (text := log.read_text(encoding="utf-8", errors="replace")):
@@ -136,12 +136,12 @@ def _reported(err: str) -> str:
 
 
 def _short(error: str) -> str:
-    """An error without what varies: quoted texts, paths, numbers."""
+    """Return an error without its variable parts: quoted texts, paths, numbers."""
     text = re.sub(r"'[^']*'|\"[^\"]*\"|\S*/\S*", "…", error)
     return _NUMBERS.sub("N", text)[:140]
 
 
 def last_lines(text: str, count: int = SHOWN_LINES) -> str:
-    """The last lines that say something, progress bars left out."""
+    """Return the last non-empty lines, without progress bars."""
     lines = [line.rpartition("\r")[2].rstrip() for line in text.splitlines()]
     return "\n".join(line[:300] for line in [line for line in lines if line.strip()][-count:])

@@ -1,4 +1,4 @@
-"""Family `kills`: runs that are stopped at reproducible moments and resumed end like one that was never stopped."""
+"""Family `kills`: runs that are interrupted at reproducible moments and resumed must end like an uninterrupted one."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)
 
 
 def make(stock: Stock, seed: int, number: int, sandbox: Path) -> Case:
-    """Case `number`: one to three interruptions anywhere between the first call and the last, then a run to the end."""
+    """Create case `number`: one to three interruptions between the first and the last call, then a run to the end."""
     source = random_of(seed, FAMILY, number)
     shutil.copy(stock.long_recipe, sandbox / "recipe.yaml")
     moments = [_moment(stock, source) for _ in range(source.choice((1, 1, 2, 3)))]
@@ -28,14 +28,14 @@ def make(stock: Stock, seed: int, number: int, sandbox: Path) -> Case:
 
 
 def _moment(stock: Stock, source: random.Random) -> Interruption:
-    """A signal, three times of four while the run trains, which is the smaller part of its calls."""
+    """Return an interruption; three of four are during training, which has the smaller part of the calls."""
     total, first, last = stock.calls
     call = source.randrange(first, last) if source.random() < 0.75 else source.randrange(1, total)
     return Interruption(int(source.choice(SIGNALS)), call)
 
 
 def differences(unbroken: Path, sandbox: Path) -> list[str]:
-    """Differences between what the resumed run left and the unbroken one; empty if they are equal."""
+    """Return differences between the resumed run and the uninterrupted one; empty if they are equal."""
     import torch
 
     found = sorted(sandbox.glob("outputs/*/*/manifest.json"))
@@ -68,7 +68,7 @@ def differences(unbroken: Path, sandbox: Path) -> list[str]:
 
 
 def unequal(one: Any, two: Any, place: str = "") -> Iterator[str]:
-    """The places at which two trees of tensors and values differ, NaNs taken for equal."""
+    """Yield the paths at which two trees of tensors and values differ; NaNs compare equal."""
     import torch
 
     if isinstance(one, torch.Tensor) and isinstance(two, torch.Tensor):

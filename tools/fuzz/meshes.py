@@ -29,7 +29,7 @@ BAD_NUMBERS = (float("nan"), float("inf"), -float("inf"), 0.0, 1e38, -1e38, 1e-4
 
 
 def make(stock: Stock, seed: int, number: int, sandbox: Path) -> Case:
-    """Case `number`: a mesh file, and a run of one step that colours it."""
+    """Create case `number`: a mesh file, and a run of one step that textures it."""
     source = random_of(seed, FAMILY, number)
     recipe = stock.recipes["texture-mesh"]
     text = yaml.safe_dump({**recipe, "export": {}}, sort_keys=False, allow_unicode=True)
@@ -47,7 +47,7 @@ def _options(source: random.Random) -> tuple[str, ...]:
 
 
 def mesh(source: random.Random, sandbox: Path) -> tuple[str, bytes, str]:
-    """Suffix, content and a description."""
+    """Return suffix, content and a description."""
     sort = source.choices(("numbers", "bytes", "text", "gltf", "other"), (25, 35, 15, 35, 4))[0]
     if sort == "other":
         return (
@@ -65,7 +65,7 @@ def mesh(source: random.Random, sandbox: Path) -> tuple[str, bytes, str]:
     loaded, what = _solid(source) if sort == "numbers" else (trimesh.creation.icosphere(1), "ball")
     try:
         content = _exported(loaded, suffix)
-    except Exception as error:  # of trimesh's writers, which refuse some of what its readers take
+    except Exception as error:  # trimesh's writers reject some meshes that its readers accept
         return ".obj", _obj(loaded), f"{what}, as OBJ: {type(error).__name__}"
     if sort == "bytes":
         content, damage = poison.damage(content, source)
@@ -75,7 +75,7 @@ def mesh(source: random.Random, sandbox: Path) -> tuple[str, bytes, str]:
 
 def _exported(loaded: trimesh.Trimesh, suffix: str) -> bytes:
     found = loaded.export(file_type=suffix[1:])
-    if isinstance(found, dict):  # glTF: several files
+    if isinstance(found, dict):  # glTF has several files
         tree = json.loads(found["model.gltf"])
         for buffer in tree.get("buffers", ()):
             data = base64.b64encode(found[buffer["uri"]]).decode()
@@ -92,7 +92,7 @@ def _obj(loaded: trimesh.Trimesh) -> bytes:
 
 
 def _solid(source: random.Random) -> tuple[trimesh.Trimesh, str]:
-    """A mesh with wrong numbers in it."""
+    """Return a mesh with wrong numbers."""
     kind = source.choice(
         (
             "vertex",
@@ -143,7 +143,7 @@ def _solid(source: random.Random) -> tuple[trimesh.Trimesh, str]:
 
 
 def _gltf(source: random.Random, outside: str) -> tuple[str, bytes, str]:
-    """A triangle or a ball whose description says something wrong."""
+    """Return a triangle or a ball with a wrong glTF document."""
     tree, data = _ball()
     kind = source.choice(sorted(LIES))
     LIES[kind](tree, source, outside)
@@ -267,4 +267,4 @@ TEXTS: dict[str, tuple[bytes, ...]] = {
         b"OFF\n3 1 0\nnan 0 0\n1 0 0\n0 1 0\n3 0 1 2\n", b"OFF\n0 0 0\n", b"OFF\n3 1 0\n0 0 0\n1 0 0\n0 1 0\n3 -1 -2 -3\n", b"COFF\n1 1 1\n",
     ),
 }  # fmt: skip
-"""Files written by hand, by suffix."""
+"""Hand-written files, by suffix."""

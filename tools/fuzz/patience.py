@@ -1,4 +1,4 @@
-"""The time that a process has had: a busy or paused machine is no fault of a command."""
+"""Time limit of a process that does not count time during which the machine is busy or paused."""
 
 from __future__ import annotations
 
@@ -6,26 +6,26 @@ import os
 from pathlib import Path
 
 LONGEST_LOOK_S = 1.0
-"""Time between two looks counts for this long at most: for longer ones this process was itself without a processor."""
+"""Maximum time counted between two polls; in a longer gap this process itself was not running."""
 BUSY_SHARE = 0.01
-"""A process that gets less of a processor than this share waits for something."""
+"""Share of a processor below which a process counts as waiting."""
 
 
 class Patience:
-    """Counts what one process has had of the processor, and how long it has waited.
+    """Counter of a process's processor time and of its waiting time.
 
     Args:
-        seconds: the processor's time that it may use, and the time that it may wait at a stretch.
+        seconds: limit of the processor time, and of the waiting time at a stretch.
     """
 
     def __init__(self, pid: int, seconds: float, now: float) -> None:
         self.pid, self.seconds, self.looked = pid, seconds, now
         self.waited_s = 0.0
         self.used_then_s = 0.0
-        """When it was last seen to work."""
+        """Processor time when the process was last seen working, seconds."""
 
     def is_over(self, now: float) -> bool:
-        """Tell if it has had its time; to be called often."""
+        """Return whether the limit is exceeded; must be called often."""
         self.waited_s += min(now - self.looked, LONGEST_LOOK_S)
         self.looked = now
         used_s = processor_time(self.pid)
@@ -35,10 +35,10 @@ class Patience:
 
 
 def processor_time(pid: int) -> float:
-    """Seconds of processor time of a process and of those it has started and waited for; 0 once it has gone."""
+    """Return processor seconds of a process and of its awaited children; 0 once it has ended."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return 0.0
-    fields = text.rpartition(")")[2].split()  # the name, in parentheses, may hold anything
+    fields = text.rpartition(")")[2].split()  # the name, in parentheses, may contain anything
     return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")

@@ -1,4 +1,4 @@
-"""Values that are wrong in one way or another, as YAML text; and damage to bytes."""
+"""Wrong values as YAML text, and damage to bytes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NAMES = (
     "é", "🍔", "‮abc", "e\u0301", "/dev/null", "/dev/zero", "/proc/self/mem", "file:///etc/hosts",
     "http://192.0.2.1/x",
 )  # fmt: skip
-"""Texts that could be taken for a path, a name or an option. `{outside}` stands for a folder outside the sandbox."""
+"""Texts that resemble a path, a name or an option. `{outside}` is replaced by a folder outside the sandbox."""
 INTERPOLATIONS = (
     "${oc.env:HOME}", "${oc.env:NONE}", "${prompt}", "${system}", "${.}", "${..}", "${trainer.steps}", "${a.b.c}", "${",
     "${}", "$", "${oc.decode:'[1'}", "${oc.create:{a: 1}}", "${oc.select:x,1}", "${system.geometry}", "\\${prompt}", "${${seed}}",
@@ -40,13 +40,13 @@ LONG = ("x" * 5_000, "x" * 100_000, "'" + "é" * 50_000 + "'", "[" * 200 + "]" *
 
 
 def value(source: random.Random, outside: str) -> str:
-    """A wrong value of any sort, as YAML text."""
+    """Return a wrong value of any sort, as YAML text."""
     sort = source.choices((NUMBERS, NAMES, INTERPOLATIONS, SHAPES, HOSTILE, SECRET, LONG), (40, 15, 10, 20, 8, 3, 4))[0]
     return source.choice(sort).replace("{outside}", outside)
 
 
 def name(source: random.Random, outside: str) -> str:
-    """A text for where a name is expected, quoted for YAML; or what is not a text at all."""
+    """Return a text in place of a name, quoted for YAML, or a value that is not a text."""
     if source.random() < 0.3:
         return source.choice(("1", "null", "true", "1.5", "[a]", "''", "2024-01-01", "~", ".nan", "0x10"))
     text = source.choice(NAMES).replace("{outside}", outside)
@@ -54,14 +54,14 @@ def name(source: random.Random, outside: str) -> str:
 
 
 def near(number: float, source: random.Random) -> str:
-    """A number some orders of magnitude from a good one."""
+    """Return a number some orders of magnitude from a valid one."""
     factor = source.choice((-1, 0, 0.5, 1.5, 2, 10, 100, 1000, 1e5, 1e7, 1e9, -100))
     changed = number * factor
     return str(int(changed)) if isinstance(number, int) else repr(float(changed))
 
 
 def damage(content: bytes, source: random.Random) -> tuple[bytes, str]:
-    """Bytes with one kind of damage, and its name."""
+    """Return bytes with one kind of damage, and its name."""
     if not content:
         return b"\x00", "one byte"
     at = source.randrange(len(content))
@@ -95,7 +95,7 @@ def damage(content: bytes, source: random.Random) -> tuple[bytes, str]:
 
 
 def garbage(source: random.Random) -> bytes:
-    """A file's worth of something else."""
+    """Return content of another kind of file."""
     return source.choice(
         (b"", b"{}", b"[]", b"null", b"0", b"\x00" * 100, b"\xff" * 100, b"<html></html>", b"not this", b"{", b'"',
          b"\x80\x04\x95", b"PK\x03\x04", source.randbytes(300), b"[" * 100_000, b'{"a":' * 20_000, b"9" * 6000)

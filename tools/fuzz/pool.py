@@ -1,4 +1,4 @@
-"""Runs cases: this process imports everything once and forks a process for each command."""
+"""Pool of cases: this process imports everything once and forks a process per command."""
 
 from __future__ import annotations
 
@@ -18,30 +18,30 @@ from fuzz.patience import Patience
 
 POLL_S = 0.01
 DUMP_S = 5.0
-"""A command that is out of time is asked where it is, and is killed after this long."""
+"""Seconds between the request for a stack dump of a command that is out of time, and its kill."""
 MOST_TEXT = 200_000
-"""Characters of output that are looked at, from the end."""
+"""Maximum number of characters of output that are read, from the end."""
 
 Make = Callable[[int, Path], Case]
-"""Writes the files of case `number` into a sandbox folder and returns the case."""
+"""Function that writes the files of case `number` into a sandbox folder and returns the case."""
 
 
 @dataclass
 class Pool:
-    """Keeps up to `jobs` cases running at a time."""
+    """Runner of up to `jobs` cases at a time."""
 
     root: Path
-    """Folder for the cases; each is removed when it has held."""
+    """Folder of the cases; each is removed afterwards unless `keep`."""
     stock: Path
     jobs: int
     seconds: float
-    """The time that a command has; see `Patience`."""
+    """Time limit of a command, seconds; see `Patience`."""
     keep: bool = False
-    """Leave the folders of the cases."""
+    """Keep the folders of the cases."""
     running: list[_Running] = field(default_factory=list)
 
     def run(self, make: Make, family: str, numbers: Iterator[int]) -> Iterator[Verdict]:
-        """Verdicts in the order in which the cases end."""
+        """Yield verdicts in the order in which the cases end."""
         exhausted = False
         while not exhausted or self.running:
             while not exhausted and len(self.running) < self.jobs:
@@ -56,7 +56,7 @@ class Pool:
                     yield self._end(item)
 
     def stop(self) -> None:
-        """Kill what still runs."""
+        """Kill all running commands."""
         for item in self.running:
             item.kill()
 
@@ -79,7 +79,7 @@ class Pool:
 
 @dataclass
 class _Running:
-    """A case on its way through its commands, and at last its `verify`."""
+    """State of a case while its commands and its `verify` run."""
 
     case: Case
     folder: Path
@@ -90,16 +90,16 @@ class _Running:
     pid: int = 0
     started: float = 0.0
     before: frozenset[str] = frozenset()
-    """Names of what stood beside the sandbox at the start."""
+    """Names of the files beside the sandbox at the start."""
     seconds: float = 60.0
-    """The time that a command has; see `Patience`."""
+    """Time limit of a command, seconds; see `Patience`."""
     patience: Patience | None = None
     timed_out: bool = False
     asked: float = 0.0
-    """The time at which it was asked where it is."""
+    """Time at which the stack dump was requested."""
 
     def start(self) -> None:
-        """Fork the process of the command that is next."""
+        """Fork the process of the next command."""
         for name in (OUT, ERR, FORBIDDEN):
             (self.folder / name).write_bytes(b"")
         (self.folder / WORK / SENT).unlink(missing_ok=True)
@@ -117,7 +117,7 @@ class _Running:
         return self.case.commands[self.at]
 
     def advance(self) -> bool:
-        """Look after the process; whether the case is done."""
+        """Poll the process; return whether the case is done."""
         pid, status, usage = os.wait4(self.pid, os.WNOHANG)
         now = time.monotonic()
         if pid == 0:
@@ -126,7 +126,7 @@ class _Running:
                     self.kill()
             elif self.patience is not None and self.patience.is_over(now):
                 self.timed_out, self.asked = True, now
-                os.kill(self.pid, signal.SIGABRT)  # it writes where it is, and ends
+                os.kill(self.pid, signal.SIGABRT)  # it dumps its stack and ends
             return False
         self.kill_group()
         if self.at >= len(self.case.commands):
@@ -144,7 +144,7 @@ class _Running:
         return not self._next()
 
     def _next(self) -> bool:
-        """Start the next command that is to run; whether there is one."""
+        """Start the next command, if any; return whether there was one."""
         before = self.results[-1]
         self.at += 1
         while self.at < len(self.case.commands) and self.command.only_after_success and before.code != 0:
@@ -166,12 +166,12 @@ class _Running:
             os._exit(0)
 
     def kill(self) -> None:
-        """End the process at once."""
+        """Kill the process immediately."""
         with contextlib.suppress(ProcessLookupError):
             os.kill(self.pid, signal.SIGKILL)
 
     def kill_group(self) -> None:
-        """End what the process started and left."""
+        """Kill processes that the command started and left behind."""
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)
 

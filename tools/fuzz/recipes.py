@@ -1,4 +1,4 @@
-"""Family `recipes`: damaged recipes, and overrides on recipes and on runs that exist."""
+"""Family `recipes`: damaged recipes, and overrides on recipes and on existing runs."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ SORTS = {
     "overrides": 30,
     "existing": 12,
 }
-"""Sorts of cases and how often each is drawn."""
+"""Kinds of cases with their sampling weights."""
 MARK = "RAW{}RAW"
-"""Stands for YAML text in values that are dumped, and is replaced by it afterwards."""
+"""Placeholder in dumped values that is replaced by raw YAML text."""
 
 Path_ = tuple[str | int, ...]
 
 
 def make(stock: Stock, seed: int, number: int, sandbox: Path) -> Case:
-    """Case `number`: a file `recipe.yaml` or a run folder, and what is called on it."""
+    """Create case `number`: a file `recipe.yaml` or a run folder, and commands on it."""
     source = random_of(seed, FAMILY, number)
     sort = source.choices(tuple(SORTS), tuple(SORTS.values()))[0]
     if sort in ("overrides", "existing"):
@@ -92,7 +92,7 @@ def _override(values: dict[str, Any], source: random.Random, outside: str) -> st
 
 
 def _values(values: dict[str, Any], stock: Stock, source: random.Random, outside: str) -> tuple[bytes, str]:
-    """Some values, anywhere, become wrong; now and then a component is another one first."""
+    """Replace some values by wrong ones, sometimes after exchanging a component."""
     raw: list[str] = []
     what = []
     if source.random() < 0.3:
@@ -106,7 +106,7 @@ def _values(values: dict[str, Any], stock: Stock, source: random.Random, outside
 
 
 def _likely(values: dict[str, Any], stock: Stock, source: random.Random, outside: str) -> tuple[bytes, str]:
-    """Some numbers and switches become others that may well be legal, alone or together."""
+    """Replace some numbers and switches by others that may be legal, alone or together."""
     what = [_exchange(values, stock, source)] if source.random() < 0.3 else []
     for _ in range(source.choice((1, 2, 3, 6))):
         place = source.choice([path for path in _paths(values) if isinstance(_get(values, path), (bool, int, float))])
@@ -121,7 +121,7 @@ def _likely(values: dict[str, Any], stock: Stock, source: random.Random, outside
 
 
 def _value_for(old: object, source: random.Random, outside: str) -> str:
-    """Mostly a value of the right type, as those that are not are refused by the same few lines."""
+    """Return mostly a value of the correct type, because the others are all refused by the same few lines."""
     kind = source.random()
     if kind < 0.25:
         return poison.value(source, outside)
@@ -135,7 +135,7 @@ def _value_for(old: object, source: random.Random, outside: str) -> str:
 
 
 def _exchange(values: dict[str, Any], stock: Stock, source: random.Random) -> str:
-    """A component becomes another of its kind, with its default fields."""
+    """Replace a component by another of its kind, with its default fields."""
     places = [path[:-1] for path in _paths(values) if path[-1] == "type" and "optimizer" not in path]
     place = source.choice(places)
     kind = next(kind for kind, names in stock.fields.items() if _get(values, place)["type"] in names)
@@ -145,7 +145,7 @@ def _exchange(values: dict[str, Any], stock: Stock, source: random.Random) -> st
 
 
 def _structure(values: dict[str, Any], stock: Stock, source: random.Random, outside: str) -> tuple[bytes, str]:
-    """A section is missing, unknown, twice there, elsewhere, or not a mapping."""
+    """Remove, rename, duplicate, move or retype a section."""
     place = source.choice(list(_paths(values)))
     shown = _shown(place)
     holder, last = _get(values, place[:-1]), place[-1]
@@ -187,7 +187,7 @@ def _structure(values: dict[str, Any], stock: Stock, source: random.Random, outs
 
 
 def _names(values: dict[str, Any], stock: Stock, source: random.Random, outside: str) -> tuple[bytes, str]:
-    """A stage, a task, an export or the recipe has a name that is no name."""
+    """Give a stage, a task, an export or the recipe an invalid name."""
     raw = [poison.name(source, outside)]
     kind = source.choice(("name", "stage", "stage", "task", "export", "export"))
     system = values.get("system") or next(iter(values["stages"].values()))["system"]
@@ -209,7 +209,7 @@ def _names(values: dict[str, Any], stock: Stock, source: random.Random, outside:
 
 
 def _bytes(values: dict[str, Any], stock: Stock, source: random.Random, outside: str) -> tuple[bytes, str]:
-    """The text is damaged byte by byte, or is in another encoding."""
+    """Damage the text byte by byte, or change its encoding."""
     content = _dump(values, [])
     if source.random() < 0.15:
         encoding = source.choice(("utf-16", "utf-16-le", "utf-32", "utf-8-sig", "latin-1", "cp1252"))
@@ -224,7 +224,7 @@ def _bytes(values: dict[str, Any], stock: Stock, source: random.Random, outside:
 
 
 def _bomb(values: dict[str, Any], stock: Stock, source: random.Random, outside: str) -> tuple[bytes, str]:
-    """Aliases that grow by powers, brackets by the ten thousands, references in a circle."""
+    """Create exponentially growing aliases, deep nesting, or circular references."""
     levels = source.choice((6, 9, 30))
     opening = "".join(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]\n" for i in range(1, levels))
     bomb = f"a0: &a0 [x, x, x]\n{opening}"
@@ -268,7 +268,7 @@ def _dump(values: dict[str, Any], raw: list[str]) -> bytes:
 
 
 def _paths(values: object, below: Path_ = ()) -> Iterator[Path_]:
-    """The place of every value, sections included."""
+    """Yield the path of every value, including sections."""
     items: Any = values.items() if isinstance(values, dict) else enumerate(values) if isinstance(values, list) else ()
     for key, value in items:
         yield (*below, key)

@@ -1,4 +1,4 @@
-"""Counts outcomes, and tells faults of the same kind once, with the command that repeats one."""
+"""Report of outcomes, with one entry per kind of fault and a command that reproduces it."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from fuzz.case import Fault, Verdict
 
 OUTCOMES = ("ok", "refused", "not finite", "memory", "stopped", "fault")
 EVERY_S = 30.0
-"""Between lines that say how far it is."""
+"""Seconds between progress lines."""
 
 
 @dataclass
 class Report:
-    """Counts and faults that have been found so far."""
+    """Counts and faults found so far."""
 
     seed: int
     file: Path | None
@@ -51,13 +51,13 @@ class Report:
             print(f"{family}: {dict(self.counts[family])}", flush=True)
 
     def finish(self, note: str = "") -> int:
-        """Print the table and the faults; returns the exit code."""
+        """Print the table and the faults; return the exit code."""
         self._write()
         print("\n".join([*self.table(), *self.list(), *([note] if note else [])]), flush=True)
         return 1 if self.faults else 0
 
     def table(self) -> list[str]:
-        """A line for each family."""
+        """Return the table, one line per family."""
         lines = [
             "",
             f"| family | cases | {' | '.join(OUTCOMES)} | peak | slowest |",
@@ -70,7 +70,7 @@ class Report:
         return lines
 
     def list(self) -> list[str]:
-        """Every kind of fault, the most frequent first."""
+        """Return all kinds of faults, the most frequent first."""
         lines = ["", f"{self.distinct} kinds of faults" if self.faults else "every invariant held"]
         for (family, kind), found in sorted(self.faults.items(), key=lambda item: -len(item[1])):
             verdict, fault = found[0]
@@ -92,5 +92,5 @@ class Report:
 
 
 def shown(text: str) -> str:
-    """The part of a text that a terminal can show, cut."""
+    """Return the start of a text with everything that a terminal cannot show escaped."""
     return text.encode("utf-8", "backslashreplace").decode()[:300].replace("\n", "\\n").replace("\x1b", "\\e")

@@ -1,4 +1,4 @@
-"""Sources of the cases: tiny models, small recipes with every field written out, run folders, a photo, a mesh."""
+"""Source files of the cases: tiny models, small recipes with all fields written out, run folders, a photo, a mesh."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from fuzz.child import CALLS, ERR, PROJECT, WORK, become_command
 
 STEPS = 3
 LONG_STEPS = 8
-"""The steps of the run that is interrupted."""
+"""Number of steps of the run that is interrupted."""
 EXPORTS: dict[str, dict[str, Any]] = {
     "mesh": {"threshold": 1.0, "resolution": 24, "texture_size": 64},
     "turntable": {"frames": 4, "size": 16, "sides": 2},
 }
-"""Small exports; after a few steps there is no threshold that finds a surface by itself."""
+"""Small exports; after a few steps an automatic threshold finds no surface."""
 CONFIGS = PROJECT / "configs"
 PHOTO = CONFIGS / "photos" / "hamburger.png"
 
@@ -36,51 +36,51 @@ class Stock:
 
     @property
     def text_model(self) -> Path:
-        """A random Stable Diffusion of some kilobytes."""
+        """Random Stable Diffusion model of some kilobytes."""
         return self.folder / "models" / "text"
 
     @property
     def posed_model(self) -> Path:
-        """A random Zero123 of some kilobytes."""
+        """Random Zero123 model of some kilobytes."""
         return self.folder / "models" / "posed"
 
     @property
     def finished(self) -> Path:
-        """A run folder whose training and export are done."""
+        """Run folder with finished training and export."""
         return self.folder / "finished"
 
     @property
     def unbroken(self) -> Path:
-        """A run folder of `long_recipe` that was never interrupted."""
+        """Run folder of `long_recipe` that was never interrupted."""
         return self.folder / "unbroken"
 
     @property
     def long_recipe(self) -> Path:
-        """A run with checkpoints, pictures and an export."""
+        """Recipe of a run with checkpoints, images and an export."""
         return self.folder / "long.yaml"
 
     @cached_property
     def calls(self) -> tuple[int, int, int]:
-        """Number of calls the unbroken run made, and the calls at which the first and the last training step began."""
+        """Number of calls of the uninterrupted run, and the calls at which its first and last training step began."""
         total, first, last = map(int, (self.folder / WORK / CALLS).read_text(encoding="utf-8").split())
         return total, first, last
 
     @cached_property
     def recipes(self) -> dict[str, dict[str, Any]]:
-        """Every shipped recipe, cut down to small sizes, all fields of all components written out."""
+        """All shipped recipes, reduced to small sizes, with all fields of all components written out."""
         found = sorted((self.folder / "recipes").glob("*.yaml"))
         return {path.stem: yaml.safe_load(path.read_text(encoding="utf-8")) for path in found}
 
     @cached_property
     def fields(self) -> dict[str, dict[str, dict[str, Any]]]:
-        """Default fields of every component, by kind and name; none where one of them has no default."""
+        """Default fields of every component, by kind and name; empty if a field has no default."""
         return yaml.safe_load((self.folder / "fields.yaml").read_text(encoding="utf-8"))
 
     def build(self) -> None:
-        """Write everything, in processes of their own: this one must start no threads before it forks.
+        """Write all files, in separate processes, because this one must not start threads before it forks.
 
         Raises:
-            RuntimeError: the program cannot do an undamaged run.
+            RuntimeError: the program fails on an undamaged run.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         _in_a_process(self._write_models_and_recipes)
@@ -88,7 +88,7 @@ class Stock:
         self._run(self.long_recipe, self.unbroken, LONG_STEPS)
 
     def _run(self, recipe: Path, result: Path, steps: int) -> None:
-        """An undamaged run without caches; its calls are counted."""
+        """Execute an undamaged run without caches, and count its calls."""
         shutil.rmtree(self.folder / WORK, ignore_errors=True)
         (self.folder / WORK).mkdir()
         shutil.copy(recipe, self.folder / WORK / "recipe.yaml")
@@ -127,7 +127,7 @@ class Stock:
 
 
 def written_out(recipe: Any) -> dict[str, Any]:
-    """The plain values of a recipe, with every field of every component, for a run of `STEPS` steps."""
+    """Return the plain values of a recipe, with every field of every component, for a run of `STEPS` steps."""
     from bozzetto.config import plain
 
     values: dict[str, Any] = {"summary": recipe.summary, "seed": recipe.seed, "device": "cpu", "output": "outputs"}

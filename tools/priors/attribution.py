@@ -1,6 +1,6 @@
-"""Write ATTRIBUTION.md: who made the models that the prior was trained on, and under which licences.
+"""Write ATTRIBUTION.md: authors and licences of the models that the prior was trained on.
 
-The catalogue states a creator and a licence; a licence file beside a model outranks it (one piece of the CC0
+The catalogue states a creator and a licence; a licence file beside a model takes precedence (one piece of the CC0
 catalogue is CC-BY by its own file).
 """
 
@@ -36,7 +36,7 @@ RIGHTS = {
 
 
 def licence_of(stated: str, enclosed: str) -> str:
-    """The licence by the text of the `enclosed` file (may be empty), else by what the catalogue `stated`."""
+    """Return the licence according to the `enclosed` text, which may be empty, else to the catalogue's statement."""
     text = re.sub(r"<[^>]+>", " ", enclosed)
     if re.search(r"Creative Commons (Zero|Attribution)", text):
         return CC0 if re.search(r"Creative Commons Zero", text) else BY
@@ -44,7 +44,7 @@ def licence_of(stated: str, enclosed: str) -> str:
 
 
 def enclosed_text(model: Path) -> str:
-    """Text of the licence files beside an unpacked model."""
+    """Return the text of the licence files beside an unpacked model."""
     files = sorted(p for p in model.parent.iterdir() if "license" in p.name.lower())
     return "\n".join(p.read_text(encoding="utf-8", errors="replace") for p in files)
 
@@ -53,7 +53,7 @@ OURS = "made in code by this project"
 
 
 def table(furniture: Path, cache: Path) -> str:
-    """The rows of the table: one per piece."""
+    """Return the rows of the table, one per piece."""
     entries = {entry.key: entry for entry in catalogue.read_entries(furniture)}
     rows = []
     for thing in THINGS:

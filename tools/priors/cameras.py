@@ -1,4 +1,4 @@
-"""Cameras of the project: world z up, azimuth 0 on +x (front), growing toward +y; OpenGL axes."""
+"""Camera matrices: world z up, azimuth 0 on +x (front), increasing toward +y; OpenGL axes."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ FOV_Y_DEG = 40.0
 
 
 def position(azimuth_deg: float, elevation_deg: float, distance: float) -> np.ndarray:
-    """Camera centre [3] in world units; it looks at the origin."""
+    """Return the camera centre [3] in world units; the camera looks at the origin."""
     a, e = math.radians(azimuth_deg), math.radians(elevation_deg)
     return distance * np.array([math.cos(e) * math.cos(a), math.cos(e) * math.sin(a), math.sin(e)])
 
 
 def view_matrix(eye: np.ndarray) -> np.ndarray:
-    """World-to-camera matrix [4, 4] (x right, y up, looking along -z) from `eye` to the origin."""
+    """Return the world-to-camera matrix [4, 4] (x right, y up, looking along -z) from `eye` to the origin."""
     back = eye / np.linalg.norm(eye)
     right = np.cross(np.array([0.0, 0.0, 1.0]), back)
     right /= np.linalg.norm(right)
@@ -28,7 +28,7 @@ def view_matrix(eye: np.ndarray) -> np.ndarray:
 
 
 def projection_matrix(fov_y_deg: float, near: float = 0.5, far: float = 10.0) -> np.ndarray:
-    """OpenGL perspective matrix [4, 4] of a square image."""
+    """Return the OpenGL perspective matrix [4, 4] of a square image."""
     f = 1.0 / math.tan(math.radians(fov_y_deg) / 2)
     matrix = np.zeros((4, 4))
     matrix[0, 0] = matrix[1, 1] = f

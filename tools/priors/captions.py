@@ -1,4 +1,4 @@
-"""Captions: what people may write for each thing, the colours they name, and words that say nothing here."""
+"""Training captions: names of things, colours, and words without meaning for the prior."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ NAMES: dict[str, int] = {
     **{words: row for row, words in enumerate(PIECES, start=1)},
     **{word: list(PIECES).index(name) + 1 for word, name in SYNONYMS.items()},
 }
-"""The row of the memory that each phrase means; row 0 is nothing."""
+"""Row of the memory for each phrase; row 0 is empty."""
 PREFIXES = (
     "a photo of", "a dslr photo of", "a picture of", "a 3d model of", "a rendering of", "an image of",
     "a zoomed out dslr photo of", "a high quality 3d render of", "a beautiful",
@@ -50,42 +50,42 @@ _EMPTY_WORDS = (
 )  # fmt: skip
 _MEANT = {word for name in (*NAMES, *COLORS) for word in name.split()}
 FILLERS = tuple(word for word in _EMPTY_WORDS if word not in _MEANT)
-"""Words of prompts that say nothing this prior knows; a share of the captions has some, so that it passes over them."""
+"""Prompt words without meaning for this prior; a share of the captions contains some, so that it ignores them."""
 SOUNDS = ("bcdfghjklmnprstvwz", "aeiouy")
 
 
 @dataclass(frozen=True)
 class Caption:
-    """A text and what it means."""
+    """Text with its meaning."""
 
     text: str
     thing: int
     """Row of the memory."""
     color: str | None = None
-    """Key of `COLORS`."""
+    """Key of `COLORS`, or None."""
 
 
 def caption(name: str, color: str | None = None) -> str:
-    """`a [COLOR] NAME`, with "an" before a vowel."""
+    """Return `a [COLOR] NAME`, with "an" before a vowel."""
     noun = f"{color} {name}" if color else name
     return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"
 
 
 def plain_captions() -> list[Caption]:
-    """Every name and phrase in every colour and in none, and the empty text."""
+    """Return every name and phrase in every colour and without one, and the empty text."""
     colors: list[str | None] = [None, *COLORS]
     return [Caption("", 0), *(Caption(caption(n, c), row, c) for n, row in NAMES.items() for c in colors)]
 
 
 def draw_filler(rng: random.Random) -> str:
-    """A word that means nothing here: of `FILLERS`, or one nobody has seen."""
+    """Draw a word without meaning: one of `FILLERS`, or an invented one."""
     if rng.random() < 0.6:
         return rng.choice(FILLERS)
     return "".join(rng.choice(SOUNDS[(i + 1) % 2]) for i in range(rng.randint(3, 8)))
 
 
 def draw_caption(rng: random.Random) -> Caption:
-    """One of the ways to ask for a thing; one in fifty asks for nothing."""
+    """Draw a caption; one in fifty is empty."""
     if rng.random() < 0.02:
         return Caption("", 0)
     name, row = rng.choice(tuple(NAMES.items()))

@@ -1,8 +1,8 @@
-"""Read Sweet Home 3D furniture catalogues (`.sh3f`): names, licences and triangle meshes.
+"""Reader of Sweet Home 3D furniture catalogues (`.sh3f`): names, licences and triangle meshes.
 
-A catalogue is a zip with `PluginFurnitureCatalog.properties` and OBJ/MTL/texture files.
-A model there has y up and its front toward +z; `load_model` returns it in the project's world
-frame (right-handed, z up, front toward +x), centred and scaled by `normalise`.
+A catalogue is a zip with `PluginFurnitureCatalog.properties` and OBJ/MTL/texture files. Its models have y up and their
+front toward +z; `load_model` returns them in the project's world frame (right-handed, z up, front toward +x), centred
+and scaled by `normalise`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ HALF_SIDE, SPHERE_RADIUS = 0.75, 0.95
 
 @dataclass(frozen=True)
 class Entry:
-    """One piece of a catalogue: its name, where its model is, who made it under which licence."""
+    """One piece of a catalogue: its name, model path, author and licence."""
 
     key: str
     name: str
@@ -49,7 +49,7 @@ class Part:
 
 
 def ensure_catalogues(folder: Path) -> Path:
-    """Folder of the `.sh3f` files under `folder`; gets and unpacks the Debian package if absent."""
+    """Return the folder of the `.sh3f` files under `folder`; downloads and unpacks the Debian package if absent."""
     furniture = folder / FURNITURE
     if not any(furniture.glob("*.sh3f")):
         folder.mkdir(parents=True, exist_ok=True)
@@ -61,7 +61,7 @@ def ensure_catalogues(folder: Path) -> Path:
 
 
 def read_properties(text: str) -> dict[str, str]:
-    """Parse a Java properties text (the part of the format these catalogues use)."""
+    """Parse a Java properties text (the part of the format that these catalogues use)."""
     joined = re.sub(r"\\\r?\n\s*", "", text)
     pairs: dict[str, str] = {}
     for line in joined.splitlines():
@@ -74,7 +74,7 @@ def read_properties(text: str) -> dict[str, str]:
 
 
 def read_entries(furniture: Path) -> list[Entry]:
-    """All pieces of all catalogues in `furniture`, in the catalogues' own order."""
+    """Read all pieces of all catalogues in `furniture`, in the catalogues' own order."""
     entries: list[Entry] = []
     for path in sorted(furniture.glob("*.sh3f")):
         with zipfile.ZipFile(path) as archive:
@@ -99,7 +99,7 @@ def read_entries(furniture: Path) -> list[Entry]:
 
 
 def unpack(entry: Entry, furniture: Path, cache: Path) -> Path:
-    """Unpack the folder of `entry`'s model below `cache` once; returns the OBJ file."""
+    """Unpack the folder of `entry`'s model below `cache` once; return the OBJ file."""
     target = cache / entry.catalogue / entry.model
     if not target.exists():
         inside = str(Path(entry.model).parent) + "/"
@@ -110,10 +110,10 @@ def unpack(entry: Entry, furniture: Path, cache: Path) -> Path:
 
 
 def normalise(low: np.ndarray, high: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, float]:
-    """Centre [3] and scale that put a model into the project's unit frame.
+    """Return centre [3] and scale that map a model to the project's unit frame.
 
-    The box `low`..`high` is centred at the origin; its longest half side becomes at most 0.75 and
-    the sphere about the centre that holds `points` [N, 3] at most 0.95 in radius.
+    The box `low`..`high` is centred at the origin; its longest half side becomes at most 0.75 and the sphere around the
+    centre that contains `points` [N, 3] at most 0.95 in radius.
     """
     centre = (low + high) / 2
     half = float((high - low).max() / 2)
@@ -122,12 +122,12 @@ def normalise(low: np.ndarray, high: np.ndarray, points: np.ndarray) -> tuple[np
 
 
 def to_world(vectors: np.ndarray) -> np.ndarray:
-    """Model frame (y up, front +z) to world frame (z up, front +x): (x, y, z) -> (z, x, y)."""
+    """Convert from the model frame (y up, front +z) to the world frame (z up, front +x): (x, y, z) -> (z, x, y)."""
     return vectors[:, [2, 0, 1]]
 
 
 def _material(mesh) -> tuple[tuple[float, float, float, float], np.ndarray | None]:
-    """Diffuse RGBA in [0, 1] and texture uint8 [H, W, 4] or None of a trimesh mesh."""
+    """Return diffuse RGBA in [0, 1] and texture uint8 [H, W, 4] or None of a trimesh mesh."""
     material = getattr(mesh.visual, "material", None)
     if material is None:
         return (0.7, 0.7, 0.7, 1.0), None
@@ -147,8 +147,8 @@ def _material(mesh) -> tuple[tuple[float, float, float, float], np.ndarray | Non
 def load_model(path: Path, rotation: tuple[float, ...] | None = None, min_alpha: float = 0.3) -> list[Part]:
     """Load an OBJ with materials as `Part`s in the normalised world frame.
 
-    `rotation` is the catalogue's row-major 3x3 matrix; materials with an opacity below
-    `min_alpha` (panes of glass, mostly) are left out.
+    `rotation` is the catalogue's row-major 3x3 matrix; materials with an opacity below `min_alpha` (mostly window
+    panes) are omitted.
     """
     import trimesh
 

@@ -1,11 +1,11 @@
-"""Measure the photo prior: how like the truth are the outlines of what it makes of one photo, from four other sides.
+"""Evaluate the photo prior: silhouette IoU of the object reconstructed from one photo, from four other sides.
 
 python evaluate_photos.py PHOTO_PRIOR --data RUN/debian --out RUN/photo-evaluation
 python evaluate_photos.py PHOTO_PRIOR --data RUN/debian --out RUN/photo-evaluation --run
 
-Eight pieces that the prior knows, from an angle it has not seen, and eight that it does not. Without `--run` what the
-photo brings to mind is drawn as it is; with it, `configs/zero123.yaml` makes an object of each photo first, about a
-minute each, and how like the photo that is is measured too.
+Evaluates eight pieces that the prior knows, from an unseen angle, and eight that it does not. Without `--run` the
+recalled thing itself is rendered; with it, `configs/zero123.yaml` first reconstructs an object from each photo, about a
+minute each, and its similarity to the photo is measured, too.
 """
 
 from __future__ import annotations
@@ -49,22 +49,22 @@ UNKNOWN = (
     "BlendSwap-CC-0/motorbike", "Scopia/water_cooler", "KatorLegaz/spray-bottle",
 )  # fmt: skip
 SIDES_DEG = (60.0, 120.0, 210.0, 300.0)
-"""None is the photo's, nor opposite to it."""
+"""Azimuths of the evaluation views; none is the photo's or opposite to it."""
 SIZE, SOLID = 128, 0.5
 
 Draw = Callable[[Cameras], Tensor]
-"""Opacities "B H W" of an object seen by cameras."""
+"""Function from cameras to opacities "B H W" of an object."""
 
 
 def overlaps(draw_opacity: Draw, truth: Tensor) -> list[float]:
-    """Intersection over union of outlines from `SIDES_DEG` with true opacities "4 H W"."""
+    """Return silhouette IoUs from `SIDES_DEG` against true opacities "4 H W"."""
     ours, true = draw_opacity(cameras_at(SIDES_DEG, ELEVATION_DEG, DISTANCE, SIZE)) > SOLID, truth > SOLID
     return ((ours & true).sum(dim=(1, 2)) / (ours | true).sum(dim=(1, 2)).clamp(min=1)).tolist()
 
 
 @torch.no_grad()
 def measure_recall(prior: Zero123, photo: Path, truth: Tensor) -> dict[str, object]:
-    """What the photo brings to mind, and its outlines."""
+    """Measure the recalled thing of a photo and its silhouettes."""
     pixels = torch.from_numpy(np.asarray(Image.open(photo)).astype("f4") / 255.0)
     seen = Reference(pixels[..., :3], pixels[..., 3:], cameras_at([AZIMUTH_DEG], ELEVATION_DEG, DISTANCE, len(pixels)))
     start = time.process_time()
@@ -85,7 +85,7 @@ def measure_recall(prior: Zero123, photo: Path, truth: Tensor) -> dict[str, obje
 
 @torch.no_grad()
 def measure_run(prior: Path, photo: Path, truth: Tensor, out: Path) -> dict[str, object]:
-    """What `configs/zero123.yaml` makes of the photo: seconds, PSNR at the photo over white, outlines."""
+    """Measure the result of `configs/zero123.yaml` for a photo: seconds, PSNR at the photo over white, silhouettes."""
     views = "system.tasks.reference.views"
     told = (f"image={photo}", f"{views}.azimuth_deg={AZIMUTH_DEG}", f"{views}.framing=keep", f"output={out}")
     command = [sys.executable, str(ROOT / "launch.py"), "--config", str(ROOT / "configs/zero123.yaml")]

@@ -1,4 +1,4 @@
-"""Photos of catalogue pieces, cut out on transparency: what `configs/photos` and the documentation show.
+"""Render example photos of catalogue pieces with transparency, for `configs/photos` and the documentation.
 
 python example_photos.py --data RUN/debian --out configs/photos hamburger=BlendSwap-CC-BY/hamburger
 
@@ -25,7 +25,7 @@ AMBIENT = 0.55
 
 
 class Studio:
-    """Draws pieces of the catalogues, known to the prior or not."""
+    """Renderer of catalogue pieces, known to the prior or not."""
 
     def __init__(self, data: Path, size: int) -> None:
         self.data, self.rasteriser = data, Rasteriser(size)
@@ -35,18 +35,18 @@ class Studio:
         self.parts = 0
 
     def place(self, key: str) -> None:
-        """Show the piece `CATALOGUE/MODEL` or `own/NAME-N` from now on."""
+        """Load the piece `CATALOGUE/MODEL` or `own/NAME-N`."""
         piece = self.pieces.get(key, Piece(key, key))
         parts = load_piece(piece, self.entries, self.furniture, self.data / "models")
         self.rasteriser.load(parts)
         self.parts = len(parts)
 
     def look(self, azimuth_deg: float, elevation_deg: float = ELEVATION_DEG) -> Shown:
-        """The piece from a side."""
+        """Render the piece from one side."""
         return self.rasteriser.draw(cameras.position(azimuth_deg, elevation_deg, DISTANCE), [0.0] * self.parts)
 
     def photo(self, azimuth_deg: float = AZIMUTH_DEG, elevation_deg: float = ELEVATION_DEG) -> Image.Image:
-        """A lit picture with transparency."""
+        """Return a lit image with transparency."""
         shown = self.look(azimuth_deg, elevation_deg)
         light = AMBIENT + (1.0 - AMBIENT) * np.maximum(shown.normal @ (LIGHT / np.linalg.norm(LIGHT)), 0.0)
         pixels = np.concatenate([shown.albedo * light[..., None], shown.alpha], axis=-1)

@@ -1,4 +1,4 @@
-"""Put what was learned together, as a folder that diffusers loads.
+"""Assemble the trained parts into a folder that diffusers loads.
 
 python export.py --things RUN/things --words RUN/words --details RUN/details --out PRIOR
 """
@@ -23,7 +23,7 @@ from captions import COLORS
 from objects import PIECES, SYNONYMS
 
 MOST_BYTES = "15MB"
-"""Of one file of weights."""
+"""Maximum size of one weight file."""
 INDEX = {
     "_class_name": "StableDiffusionPipeline",
     "_diffusers_version": "0.30.0",
@@ -40,7 +40,7 @@ INDEX = {
 
 
 def card() -> dict[str, object]:
-    """What the framework tells its users about the prior. `objects` are names, phrases and other words for them."""
+    """Return the model card that the framework shows to users; `objects` are names, phrases and their synonyms."""
     return {
         "name": "bozzetto-mini",
         "objects": [*PIECES, *SYNONYMS],
@@ -55,7 +55,7 @@ def card() -> dict[str, object]:
 
 
 def noise_schedule() -> DDIMScheduler:
-    """The one that `CameraUNet` knows, for diffusers."""
+    """Return the noise schedule of `CameraUNet` for diffusers."""
     return DDIMScheduler(
         num_train_timesteps=1000, beta_start=BETAS[0], beta_end=BETAS[1], beta_schedule="scaled_linear",
         prediction_type="v_prediction", rescale_betas_zero_snr=True, timestep_spacing="trailing", clip_sample=False,
@@ -64,7 +64,7 @@ def noise_schedule() -> DDIMScheduler:
 
 
 def assemble(things: Path, words: Path, details: Path | None) -> CameraUNet:
-    """The denoiser: the memory of all pieces, what reads the words, and what adds details (none: nothing is added)."""
+    """Assemble the denoiser: memory of all pieces, text heads and refinement network (None: it outputs zero)."""
     unet = CameraUNet(things=len(PIECES) + 1)
     memory = unet.memory.state_dict()
     for row, piece in enumerate(PIECES.values(), start=1):
@@ -81,8 +81,7 @@ def assemble(things: Path, words: Path, details: Path | None) -> CameraUNet:
 
 @contextmanager
 def rewritten(folder: Path, *old: str) -> Iterator[Path]:
-    """A folder beside `folder` that takes its place, whole or not at all; other files than those that match `old` are
-    kept."""
+    """Provide a new folder that replaces `folder` atomically; files that do not match the patterns `old` are kept."""
     fresh, gone = (folder.with_name(f".{folder.name}-{word}") for word in ("new", "old"))
     for each in (fresh, gone):
         shutil.rmtree(each, ignore_errors=True)
@@ -97,7 +96,7 @@ def rewritten(folder: Path, *old: str) -> Iterator[Path]:
 
 
 def export(folder: Path, unet: CameraUNet, words: Path) -> None:
-    """Write weights in half precision and settings into `folder`, whole or not at all; its other files are kept."""
+    """Write half-precision weights and settings into `folder`, atomically; its other files are kept."""
     with rewritten(folder, "unet", "vae", "text_encoder", "tokenizer", "scheduler", "*.svg") as fresh:
         unet.half().save_pretrained(fresh / "unet", max_shard_size=MOST_BYTES)
         PatchCodec().save_pretrained(fresh / "vae")
@@ -109,9 +108,9 @@ def export(folder: Path, unet: CameraUNet, words: Path) -> None:
 
 
 def write_texts(folder: Path) -> None:
-    """The index, the card, and the configs' last touches: no path of the machine the parts were made on.
+    """Write index and card, and remove local paths from the configs.
 
-    transformers loads a model in the precision its config names, diffusers always in float32: both are to agree.
+    transformers loads a model in the dtype of its config, diffusers always in float32; the configs make both agree.
     """
     for name in ("vae", "unet", "text_encoder"):
         config = folder / name / "config.json"

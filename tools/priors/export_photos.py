@@ -1,10 +1,9 @@
-"""Put the photo prior together: the text prior's memory, and the encoder that recognises its things in photos.
+"""Assemble the photo prior: the text prior's memory, and the encoder that recognises its things in photos.
 
 python export_photos.py --prior PRIOR --encoder RUN/photos --out PHOTO_PRIOR
 
-The folder has the layout of Zero123 for diffusers. What the image encoder recognises is fitted to the photo
-(`bozzetto_plugins.guidance.photo_recall`), so the layer that joins embedding and pose has nothing to add: it is the
-identity.
+The folder has the layout of Zero123 for diffusers. The recognised thing is fitted to the photo
+(`bozzetto_plugins.guidance.photo_recall`), so the layer that projects embedding and pose is the identity.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ from objects import PIECES, THINGS
 
 PROJECTION = "clip_camera_projection"
 UNLIKELY = -1e4
-"""Score of what is not remembered."""
+"""Score of pieces that are not in the memory."""
 INDEX = {
     "_class_name": "Zero123Pipeline",
     "_diffusers_version": "0.30.0",
@@ -43,7 +42,7 @@ PREPROCESSOR = {"image_processor_type": "CLIPImageProcessor", "image_mean": [0.5
 
 
 def card() -> dict[str, object]:
-    """What the framework tells its users about the prior."""
+    """Return the model card that the framework shows to users."""
     return {
         "name": "bozzetto-mini-zero123",
         "objects": [thing.name for thing in THINGS],
@@ -58,7 +57,7 @@ def card() -> dict[str, object]:
 
 
 def told_of_photos(text: CameraUNet) -> CameraUNet:
-    """The same memory, told what a photo brings to mind."""
+    """Return a denoiser with the same memory, conditioned on photos."""
     width = RECALLED_NUMBERS + POSE_WIDTH
     changed = {"told": "photo", "in_channels": 2 * text.config.out_channels, "cross_attention_dim": width}
     settings = {name: value for name, value in text.config.items() if not name.startswith("_")}
@@ -72,12 +71,12 @@ def told_of_photos(text: CameraUNet) -> CameraUNet:
 def in_order_of_memory(
     encoder: ResNetForImageClassification, learned: list[str], rows: list[str], remembered: torch.Tensor
 ) -> ResNetForImageClassification:
-    """The encoder with its scores in the order of a memory's rows, the first of which is nothing.
+    """Reorder the encoder's scores to the rows of a memory, the first of which is empty.
 
     Args:
-        learned: pieces in the order in which it has scores for them.
+        learned: pieces in the order of the encoder's scores.
         rows: pieces of the memory, from its second row on.
-        remembered: of each row of the memory, whether it holds something.
+        remembered: for each row of the memory, whether it is filled.
     """
     last = encoder.classifier[1]
     weight, bias = (each.unflatten(0, (-1, SIDES)) for each in (last.weight, last.bias))
@@ -95,7 +94,7 @@ def in_order_of_memory(
 
 
 def export(folder: Path, unet: CameraUNet, encoder: ResNetForImageClassification) -> None:
-    """Write weights in half precision and settings into `folder`, whole or not at all; its other files are kept."""
+    """Write half-precision weights and settings into `folder`, atomically; its other files are kept."""
     parts = ("unet", "vae", "image_encoder", "feature_extractor", "scheduler", PROJECTION)
     with rewritten(folder, *parts) as fresh:
         unet.half().save_pretrained(fresh / "unet", max_shard_size=MOST_BYTES)
@@ -109,7 +108,7 @@ def export(folder: Path, unet: CameraUNet, encoder: ResNetForImageClassification
 
 
 def _write_texts(folder: Path, labels: int) -> None:
-    """The index, the card, and settings as both libraries load them: transformers in the precision they name."""
+    """Write index, card and configs in the form that both libraries load: transformers uses the stated dtype."""
     for name in ("unet", "vae", "image_encoder"):
         config = folder / name / "config.json"
         settings = json.loads(config.read_text(encoding="utf-8"))

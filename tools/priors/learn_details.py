@@ -1,9 +1,9 @@
-"""Learn what the drafts of the memory miss: the convolutional part of the denoiser.
+"""Train the convolutional refinement of the denoiser: what the memory's drafts lack.
 
 python learn_details.py --views RUN/views --things RUN/things --words RUN/words --out RUN/details --minutes 25
 
-Pictures and their drafts are made first, and kept; then the network learns to add to the posterior mean about the draft
-what is left of the clean picture. One in eight has no draft, as a text without a meaning has none.
+Images and their drafts are rendered first and cached; then the network is trained to add the remainder of the clean
+image to the posterior mean around the draft. One in eight has no draft, like a text without meaning.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ VIEWS_OF_EACH = 20
 BATCH, RATE, AVERAGE = 8, 4e-4, 0.999
 WITHOUT_DRAFT = 0.125
 WHITE_PAGES = 0.5
-"""Share of pictures over white; the others are over any colour."""
+"""Share of images over white; the others are over a random colour."""
 
 
 @dataclass(frozen=True)
 class Pairs:
-    """Pictures and their drafts, colour (multiplied by opacity) and opacity, in 255ths."""
+    """Images and drafts as uint8: colour multiplied by opacity, then opacity."""
 
     picture: UInt8[Tensor, "P S S 4"]
     draft: UInt8[Tensor, "P S S 4"]
@@ -51,7 +51,7 @@ class Pairs:
 
 @torch.no_grad()
 def make_pairs(unet: CameraUNet, folder: Path, generator: torch.Generator) -> Pairs:
-    """Some views of every piece that was rendered, half of them painted."""
+    """Render some views of every piece and their drafts, half of them painted."""
     pictures, drafts, device = [], [], generator.device
     palette = torch.tensor(list(COLORS.values()), device=device)
     for row, piece in enumerate(PIECES.values(), start=1):
@@ -69,19 +69,19 @@ def make_pairs(unet: CameraUNet, folder: Path, generator: torch.Generator) -> Pa
 
 
 def in_bytes(picture: Tensor) -> Tensor:
-    """Numbers in [0, 1], in 255ths."""
+    """Convert numbers in [0, 1] to uint8."""
     return (255.0 * picture.clamp(0.0, 1.0)).round().to(torch.uint8)
 
 
 def draw_pages(count: int, generator: torch.Generator) -> Float[Tensor, "B 3"]:
-    """Plain backgrounds in [0, 1]."""
+    """Draw plain background colours in [0, 1]."""
     colour = torch.rand(count, 3, generator=generator, device=generator.device)
     white = torch.rand(count, 1, generator=generator, device=generator.device) < WHITE_PAGES
     return torch.where(white, torch.ones_like(colour), colour)
 
 
 def loss_of(unet: CameraUNet, pairs: Pairs, chosen: Int[Tensor, "B"], generator: torch.Generator) -> Tensor:
-    """Squared error of the clean latents, in units of what is uncertain about them: the page's colour, too."""
+    """Return the squared error of the clean latents, in units of their uncertainty including the background's."""
     count, device = len(chosen), chosen.device
     picture, draft = (each[chosen].float() / 255.0 for each in (pairs.picture, pairs.draft))
     page = draw_pages(count, generator)[:, None, None]

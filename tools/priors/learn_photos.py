@@ -1,9 +1,9 @@
-"""Learn to tell in a photo which piece it shows, and from which side: the image encoder of the photo prior.
+"""Train the image encoder of the photo prior: which piece a photo shows, and from which side.
 
 python learn_photos.py --views RUN/views --out RUN/photos --minutes 12
 
-The views are cropped to their objects once, and kept; every picture is lit, painted, stretched and moved anew. What is
-told exactly elsewhere, from how high and how far a photo was taken, is not learned.
+The views are cropped to their objects once and cached; lighting, paint, stretch and shift are augmented at every step.
+Elevation and distance of the camera are known exactly elsewhere and not trained.
 """
 
 from __future__ import annotations
@@ -27,27 +27,27 @@ from training import keep_memory_mapped, mixed_precision
 from views import HELD_OUT_EVERY, LUMA, TONES
 
 SIZE = 64
-"""Pixels of what the encoder sees."""
+"""Input side of the encoder, pixels."""
 BATCH, RATE = 64, 2e-3
 PAINTED = 0.4
-"""Share of pictures with another colour than the piece's own."""
+"""Share of images with a colour other than the piece's own."""
 STRETCH, MOVE = 0.12, 0.05
-"""How far framing and proportions vary, as a share of the picture."""
+"""Augmentation range of framing and proportions, as a fraction of the image."""
 BRIGHTNESS, TINT = (0.75, 1.2), 0.1
 
 
 @dataclass(frozen=True)
 class Crops:
-    """Views of N pieces, V of each, cropped to their objects; in 255ths."""
+    """Views of N pieces, V of each, cropped to their objects, as uint8."""
 
     surface: UInt8[np.ndarray, "N V S S 8"]
-    """Albedo (3), opacity, normal (3) from -1 to 1, and whether it takes paint; all but opacity times opacity."""
+    """Albedo (3), opacity, normal (3) mapped from [-1, 1], and paintability; all but opacity times opacity."""
     azimuth_deg: Float[Tensor, "N V"]
     main_luma: Float[Tensor, "N"]
 
 
 def read_crops(paths: list[Path], kept: Path) -> Crops:
-    """The crops of all pieces in `paths`, made where `kept` does not hold them yet."""
+    """Load the crops of all pieces in `paths` from `kept`, creating the file if it does not exist."""
     file, facts = kept.with_suffix(".npy"), kept.with_suffix(".npz")
     if not facts.exists():
         count = min(len(np.load(path)["camera"]) for path in paths)
@@ -65,7 +65,7 @@ def read_crops(paths: list[Path], kept: Path) -> Crops:
 
 
 def crops_of(albedo: UInt8[np.ndarray, "V H W 4"], normal: UInt8[np.ndarray, "V H W 4"]) -> np.ndarray:
-    """`Crops.surface` of one piece."""
+    """Compute `Crops.surface` of one piece."""
     planes = torch.cat([torch.from_numpy(each).float() / 255.0 for each in (albedo, normal)], dim=-1)
     opacity = planes[..., 3:4]
     planes = torch.cat([planes[..., :3] * opacity, opacity, planes[..., 4:] * opacity], dim=-1)
@@ -76,7 +76,7 @@ def crops_of(albedo: UInt8[np.ndarray, "V H W 4"], normal: UInt8[np.ndarray, "V 
 def draw_pictures(
     surface: Float[Tensor, "B S S 8"], main_luma: Float[Tensor, "B"], generator: torch.Generator
 ) -> Float[Tensor, "B 3 S S"]:
-    """Pictures over white in [-1, 1] of what was cropped: under a random light, in a random colour, moved a little."""
+    """Augment crops to images over white in [-1, 1]: random light, random colour, small stretch and shift."""
     count = len(surface)
 
     def uniform(low: float, high: float, *shape: int) -> Tensor:
@@ -104,7 +104,7 @@ def draw_pictures(
 
 
 def build_encoder(things: int) -> ResNetForImageClassification:
-    """An untrained network with a score for every side of every thing."""
+    """Build an untrained network with a score for every side of every thing."""
     config = ResNetConfig(
         embedding_size=32, hidden_sizes=[32, 64, 128, 256], depths=[1, 1, 1, 1], layer_type="basic",
         num_labels=things * SIDES, image_size=SIZE, projection_dim=things * SIDES,
@@ -115,7 +115,7 @@ def build_encoder(things: int) -> ResNetForImageClassification:
 def loss_of(
     logits: Float[Tensor, "B L"], thing: Int[Tensor, "B"], azimuth_deg: Float[Tensor, "B"]
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The loss; and of each picture, whether the thing was told right, and whether the side was to a neighbour."""
+    """Return the loss; and per image whether the thing is correct, and the side up to a neighbour."""
     scores = logits.unflatten(1, (-1, SIDES))
     of_thing = scores.logsumexp(dim=2)
     place = azimuth_deg / (360.0 / SIDES)
@@ -133,7 +133,7 @@ def loss_of(
 def held_out_scores(
     encoder: ResNetForImageClassification, crops: Crops, generator: torch.Generator
 ) -> dict[str, float]:
-    """Shares told right of the views that were not learned from."""
+    """Return the accuracies on the held-out views."""
     encoder.eval()
     rights, sides = [], []
     for view in range(HELD_OUT_EVERY // 2, crops.surface.shape[1], HELD_OUT_EVERY):
@@ -170,12 +170,12 @@ def main() -> None:
 
 
 def train(crops: Crops, folder: Path, minutes: float) -> None:
-    """Write the encoder that has learned from all crops but the held-out ones."""
+    """Train the encoder on all crops except the held-out ones, and write it."""
     generator = torch.Generator().manual_seed(0)
     encoder = build_encoder(len(crops.surface))
     adam = torch.optim.AdamW(encoder.parameters(), RATE, betas=(0.9, 0.99), weight_decay=0.02)
     views = [v for v in range(crops.surface.shape[1]) if v % HELD_OUT_EVERY != HELD_OUT_EVERY // 2]
-    start, step, done, shares = time.thread_time(), 0, 0.0, []  # of the processor: waiting for it is no training
+    start, step, done, shares = time.thread_time(), 0, 0.0, []  # processor time, without waiting
     while done < 1.0:
         done = min(1.0, (time.thread_time() - start) / (60.0 * minutes))
         for group in adam.param_groups:

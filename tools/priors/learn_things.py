@@ -1,8 +1,8 @@
-"""Learn what each piece looks like: one small radiance field for each, fitted to its rendered views.
+"""Train one small radiance field for each piece on its rendered views.
 
 python learn_things.py --views RUN/views --out RUN/things
 
-Every piece is fitted alone, in some twenty seconds of one core, and saved; what is there is not fitted again, and
+Every piece is fitted separately, in about twenty seconds on one core, and saved; existing files are skipped, and
 `--part 0/2` takes every second one, so that two processes can share the work.
 """
 
@@ -32,33 +32,33 @@ from views import Views, load_views
 SPEC = GridSpec.up_to(80, levels=5, features=2, log2_table_size=13, base_resolution=10)
 WIDTH, CELLS, STEP_SIZE = 32, 32, 0.02
 MARGIN = 0.04
-"""World units of air about a piece in its box."""
+"""Margin around a piece in its box, world units."""
 STEPS, RAYS, RATE = 240, 3072, 2e-2
 FIRST_STEPS = 80
-"""With a quarter of the rays, while every cell counts as occupied."""
+"""Initial steps with a quarter of the rays, while all cells are occupied."""
 EMPTY_BELOW = 0.5
-"""Density per unit below which a cell is empty while it is learned."""
+"""Density per unit below which a cell counts as empty during training."""
 UNSEEN_BELOW = 0.004
-"""Largest share of a ray's light below which a cell is left out in the end."""
+"""Maximum compositing weight of a cell below which it is removed after training."""
 WEIGHTS = (1.0, 1.0, 1.0, 1.0, 0.3, 0.5, 0.5, 0.5, 0.3)
-"""Of the errors of `Views.targets`."""
+"""Loss weights of the channels of `Views.targets`."""
 
 
 @dataclass
 class Solid:
-    """A radiance field while it is learned; `bozzetto_plugins.guidance.solid_memory` keeps the finished ones."""
+    """Radiance field during training; `bozzetto_plugins.guidance.solid_memory` stores the finished ones."""
 
     centre: Float[Tensor, "3"]
     half_side: Float[Tensor, "3"]
     table: Float[Tensor, "P F"]
     layers: list[Tensor]
     seen: Float[Tensor, "G G G"]
-    """Running maximum of density in each cell."""
+    """Running maximum of the density in each cell."""
     occupied: Tensor
 
     @classmethod
     def new(cls, box: Float[Tensor, "2 3"], generator: torch.Generator) -> Solid:
-        """A field of fog in the box of a piece, low corner first."""
+        """Create a nearly uniform field in the box of a piece; row 0 of `box` is the low corner."""
         widths, device = (SPEC.feature_count, WIDTH, WIDTH, CHANNELS), box.device
         layers = [
             torch.randn(o, i, generator=generator, device=device) * math.sqrt(2.0 / i)
@@ -73,11 +73,11 @@ class Solid:
         return cls(0.5 * (box[0] + box[1]), half, table, layers, seen, torch.ones_like(seen).bool())
 
     def inside(self, origin: Tensor, direction: Tensor) -> tuple[Tensor, Tensor]:
-        """Rays in the coordinates of the box."""
+        """Transform rays to the coordinates of the box."""
         return (origin - self.centre) / self.half_side, direction / self.half_side
 
     def render(self, origin: Tensor, direction: Tensor, jitter: Tensor | None = None) -> Rendering:
-        """Colour, opacity, paint share, painted part of the colour, and tone, all multiplied by opacity: "R 9"."""
+        """Render colour, opacity, paint share, painted part of the colour, and tone, all times opacity: "R 9"."""
         origin, direction = self.inside(origin, direction)
         cut = march(origin, direction, 1.0, self.occupied, STEP_SIZE, MOST_STEPS, jitter)
         points = origin[cut.ray] + (0.5 * (cut.t_start + cut.t_end))[:, None] * direction[cut.ray]
@@ -89,7 +89,7 @@ class Solid:
 
     @torch.no_grad()
     def look_where_it_is(self, generator: torch.Generator) -> None:
-        """Count as occupied the cells where density was lately above `EMPTY_BELOW`, and their neighbours."""
+        """Mark as occupied the cells whose density was recently above `EMPTY_BELOW`, and their neighbours."""
         axis = torch.arange(CELLS, device=self.seen.device)
         corner = torch.stack(torch.meshgrid(axis, axis, axis, indexing="ij"), dim=-1).view(-1, 3)
         at = (corner + torch.rand(len(corner), 3, generator=generator, device=corner.device)) / CELLS
@@ -99,7 +99,7 @@ class Solid:
 
     @torch.no_grad()
     def keep_what_is_seen(self, rays: tuple[Tensor, Tensor]) -> None:
-        """Leave out the cells that hide nothing and are hidden: all but a shell."""
+        """Remove cells that contribute to no ray, which leaves a shell."""
         most = self.seen.new_zeros(CELLS**3)
         for origin, direction in zip(*(one.split(16384) for one in rays), strict=True):
             rendering = self.render(origin, direction)
@@ -109,7 +109,7 @@ class Solid:
         self.occupied &= grown((most > UNSEEN_BELOW).view_as(self.occupied))
 
     def state(self) -> dict[str, Tensor]:
-        """What `SolidMemory` keeps of it, by its names, in main memory."""
+        """Return the tensors that `SolidMemory` stores, by name, on the CPU."""
         sizes = [level.size for level in SPEC.table]
         levels = self.table.detach().split(sizes)
         scale = torch.stack([level.abs().amax() for level in levels])
@@ -125,28 +125,28 @@ class Solid:
 
 @dataclass(frozen=True)
 class Rendering:
-    """What rays saw, and where the samples lay."""
+    """Rendered channels of rays, with the samples."""
 
     channels: Float[Tensor, "R 9"]
     points: Float[Tensor, "S 3"]
-    """In the box's coordinates, [-1, 1]."""
+    """Sample positions in the box's coordinates, [-1, 1]."""
     weights: Float[Tensor, "S"]
 
 
 def grown(cells: Tensor) -> Tensor:
-    """Cells and their 26 neighbours."""
+    """Dilate cells by their 26 neighbours."""
     return torch.nn.functional.max_pool3d(cells[None, None].float(), 3, 1, 1)[0, 0] > 0
 
 
 def rays_of(views: Views, chosen: Int[Tensor, "V"]) -> tuple[Float[Tensor, "R 3"], Float[Tensor, "R 3"]]:
-    """Origins and directions of all pixels of some views."""
+    """Return origins and directions of all pixels of some views."""
     size = views.targets.shape[1]
     rays = Cameras(views.c2w[chosen], views.fov_y_rad[chosen], size, size).rays()
     return rays.origin, rays.direction
 
 
 def loss_of(seen: Float[Tensor, "R 9"], true: Float[Tensor, "R 9"], sharpness: float, page: Tensor) -> Tensor:
-    """Error of pictures over any colour and of each channel, and the entropy of opacity, which fog has."""
+    """Return the error of images over any background and of each channel, plus the entropy of opacity."""
     picture, wanted = (one[:, :3] + (1.0 - one[:, 3:4]) * page for one in (seen, true))
     opacity = seen[:, 3].clamp(1e-5, 1.0 - 1e-5)
     entropy = -(opacity * opacity.log() + (1.0 - opacity) * (1.0 - opacity).log()).mean()
@@ -155,13 +155,13 @@ def loss_of(seen: Float[Tensor, "R 9"], true: Float[Tensor, "R 9"], sharpness: f
 
 
 def rate_at(step: int) -> float:
-    """Factor of the learning rate: constant, then along a cosine to a twentieth."""
+    """Return the learning-rate factor: constant, then a cosine decay to a twentieth."""
     done = max(0.0, (step / STEPS - 0.4) / 0.6)
     return min(1.0, (step + 1) / 30) * (0.05 + 0.95 * (0.5 + 0.5 * math.cos(math.pi * done)))
 
 
 def fit(views: Views, seed: int) -> Solid:
-    """The solid that looks like the views, on their device."""
+    """Fit a solid to the views, on their device."""
     device = views.box.device
     generator = torch.Generator(device).manual_seed(seed)
     solid = Solid.new(views.box, generator)
@@ -199,7 +199,7 @@ def fit(views: Views, seed: int) -> Solid:
 
 @torch.no_grad()
 def psnr(solid: Solid, views: Views) -> float:
-    """Of the views that were not learned from, over white, each picture's own, averaged."""
+    """Return the mean PSNR per held-out view over white, dB."""
     found = []
     for view in views.held_out:
         seen = solid.render(*rays_of(views, view[None])).channels

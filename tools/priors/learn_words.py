@@ -1,4 +1,4 @@
-"""Learn words: which thing of the memory a prompt means, and in which colour.
+"""Train the text encoder: which thing of the memory a prompt means, and in which colour.
 
 python learn_words.py --out RUN/words --minutes 4
 
@@ -30,7 +30,7 @@ WARMUP_STEPS = 100
 
 
 class Words(nn.Module):
-    """Text encoder and readers of its last token."""
+    """Text encoder with the heads that read its last token."""
 
     def __init__(self, encoder: CLIPTextModel) -> None:
         super().__init__()
@@ -39,7 +39,7 @@ class Words(nn.Module):
         self.paint = nn.Linear(WIDTH, 4)
 
     def forward(self, tokens: Int[Tensor, "B N"]) -> tuple[Float[Tensor, "B T"], Float[Tensor, "B 4"]]:
-        """Logits of things, the first of which is none; and of red, green, blue, and whether paint is meant."""
+        """Return logits of things, the first of which is none; and of RGB and whether a colour is named."""
         last = self.encoder(tokens.to(self.thing.weight.device)).last_hidden_state[:, -1]
         return self.thing(last), self.paint(last)
 
@@ -47,14 +47,14 @@ class Words(nn.Module):
 def targets_of(
     captions: list[Caption], device: torch.device
 ) -> tuple[Int[Tensor, "B"], Float[Tensor, "B 3"], Float[Tensor, "B"]]:
-    """Thing, paint, and whether there is any."""
+    """Return thing, paint, and whether a colour is named."""
     paint = torch.tensor([COLORS[one.color] if one.color else (0.5, 0.5, 0.5) for one in captions])
     painted = torch.tensor([float(one.color is not None) for one in captions])
     return torch.tensor([one.thing for one in captions], device=device), paint.to(device), painted.to(device)
 
 
 def loss_of(words: Words, tokenizer: CLIPTokenizer, captions: list[Caption]) -> Tensor:
-    """Cross entropies of thing and paint, and the squared error of the colour where one is named."""
+    """Return the cross entropies of thing and paint, plus the squared error of named colours."""
     thing, paint, painted = targets_of(captions, words.thing.weight.device)
     said, colour = words(tokens_of(tokenizer, [one.text for one in captions]))
     wrong = (torch.sigmoid(colour[:, :3]) - paint).square().mean(dim=1)
@@ -64,7 +64,7 @@ def loss_of(words: Words, tokenizer: CLIPTokenizer, captions: list[Caption]) -> 
 
 @torch.no_grad()
 def check(words: Words, tokenizer: CLIPTokenizer, captions: list[Caption]) -> dict[str, float]:
-    """Shares of captions whose thing, and whose paint, is understood; the largest error of a colour."""
+    """Return the shares of captions with correct thing and paint flag, and the largest colour error."""
     thing, paint, painted = targets_of(captions, words.thing.weight.device)
     answers = [
         words(tokens_of(tokenizer, [c.text for c in captions[i : i + 256]])) for i in range(0, len(captions), 256)

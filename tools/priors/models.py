@@ -1,4 +1,4 @@
-"""Objects made in code: by the name of a piece, what builds it."""
+"""Objects modelled in code: builders by the name of a piece."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ BUILDERS = {
 
 
 def build(piece: str) -> list[Part]:
-    """The parts of the piece `NAME-N`, instance N of an object; always the same for the same piece."""
+    """Build the parts of the piece `NAME-N`, instance N of an object; deterministic."""
     name, _, number = piece.rpartition("-")
     pick = Pick(int(number), np.random.default_rng(zlib.crc32(piece.encode())))
     return BUILDERS[name](pick).parts()

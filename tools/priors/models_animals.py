@@ -1,4 +1,4 @@
-"""Animals and figures, made in code. They look toward +x."""
+"""Animals and figures modelled in code, facing +x."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ WHITE, BLACK, ORANGE = (0.97, 0.97, 0.97), (0.05, 0.05, 0.06), (0.98, 0.55, 0.1)
 
 
 def eyes(model: Model, x: float, y: float, z: float, size: float, white: bool = True) -> None:
-    """A pair of eyes at (x, +-y, z), turned a little outward."""
+    """Add a pair of eyes at (x, +-y, z), turned a little outward."""
     for side in (-1, 1):
         if white:
             model.add(WHITE, ball(size * 0.6, size, size), (x, side * y, z))

@@ -1,4 +1,4 @@
-"""Toys, instruments, treasures and things to wear, made in code."""
+"""Toys, instruments, treasures and clothing modelled in code."""
 
 from __future__ import annotations
 
@@ -247,7 +247,7 @@ def gift(pick: Pick) -> Model:
 
 
 def ribbon_loop() -> trimesh.Trimesh:
-    """A loop of ribbon that leans outward along +x."""
+    """Return a loop of ribbon that leans outward along +x."""
     path = curve([(-0.3, 0, -0.12), (0.05, 0, 0.22), (0.3, 0, 0.15), (0.2, 0, -0.08), (-0.3, 0, -0.14)], 20)
     return tube(path, 0.09, 8)
 

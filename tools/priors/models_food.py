@@ -1,4 +1,4 @@
-"""Food and fruit, made in code."""
+"""Food and fruit modelled in code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Lamps and crockery, made in code."""
+"""Lamps and crockery modelled in code."""
 
 from __future__ import annotations
 

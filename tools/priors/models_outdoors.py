@@ -1,4 +1,4 @@
-"""Buildings and what stands outdoors, made in code. Doors and faces look toward +x."""
+"""Buildings and outdoor objects modelled in code; doors and faces are toward +x."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def tree(pick: Pick) -> Model:
 
 
 def window(model: Model, x: float, y: float, z: float, frame: RGB, yaw: float = 0.0, size: float = 0.4) -> None:
-    """A window with a cross in a frame, facing the direction `yaw`."""
+    """Add a framed window with a cross, facing the direction `yaw`."""
     model.add(frame, box(0.06, size * 1.2, size * 1.2), (x, y, z), (0, 0, yaw))
     model.add(GLASS, box(0.08, size, size), (x, y, z), (0, 0, yaw))
     model.add(frame, box(0.09, 0.05, size), (x, y, z), (0, 0, yaw))

@@ -1,4 +1,4 @@
-"""Vehicles, made in code. They drive, sail and fly toward +x."""
+"""Vehicles modelled in code, moving toward +x."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ GLASS, TYRE, STEEL, WOOD, WHITE = (
 
 
 def wheel(model: Model, x: float, y: float, radius: float, width: float, hub: RGB) -> None:
-    """A wheel with its axle along y, standing on z = 0."""
+    """Add a wheel with its axle along y, standing on z = 0."""
     model.add(TYRE, cylinder(radius, width), (x, y + width / 2, radius), (90, 0, 0))
     model.add(hub, cylinder(radius * 0.55, width * 1.15), (x, y + width * 0.575, radius), (90, 0, 0))
 

@@ -1,6 +1,6 @@
-"""The things that the prior knows: the pieces behind each name, and the words that mean each piece.
+"""Things known to the prior: the pieces of each name, and the words that refer to each piece.
 
-They are listed in `things.txt`, which says how it is written.
+They are listed in `things.txt`, which documents its format.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ class Piece:
     """One model of a thing.
 
     `key` is `catalogue/model` for a catalogue's piece, `own/NAME-N` for one that `models.build` makes. `words` is the
-    phrase that means this piece. `yaw_deg` turns it about the vertical so that its front faces world +x. Materials of
-    an opacity below `min_alpha` are left out, so that a clock's face is seen through its glass.
+    phrase that refers to this piece. `yaw_deg` turns it about the vertical so that its front faces world +x. Materials
+    with an opacity below `min_alpha` are omitted, so that a clock's face is visible through its glass.
     """
 
     key: str
@@ -29,7 +29,7 @@ class Piece:
 
 @dataclass(frozen=True)
 class Thing:
-    """One name, other words for it, and its pieces; the first is what the plain name means."""
+    """One name, its synonyms, and its pieces; the plain name refers to the first piece."""
 
     name: str
     synonyms: tuple[str, ...]
@@ -37,12 +37,12 @@ class Thing:
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """The keys of its pieces."""
+        """Keys of its pieces."""
         return tuple(piece.key for piece in self.pieces)
 
 
 def read_things(text: str) -> tuple[Thing, ...]:
-    """The things of a table as `things.txt` describes it. Raises ValueError for a line of another form."""
+    """Parse the table of `things.txt`. Raises ValueError for a malformed line."""
     things: list[Thing] = []
     for number, line in enumerate(text.splitlines(), 1):
         if not line.strip() or line.startswith("#"):
@@ -62,6 +62,6 @@ def read_things(text: str) -> tuple[Thing, ...]:
 
 THINGS: tuple[Thing, ...] = read_things(TABLE.read_text(encoding="utf-8"))
 SYNONYMS: dict[str, str] = {word: thing.name for thing in THINGS for word in thing.synonyms}
-"""The name behind every other word for it."""
+"""Name for every synonym."""
 PIECES: dict[str, Piece] = {piece.words: piece for thing in THINGS for piece in thing.pieces}
-"""The piece that each name or phrase means."""
+"""Piece for each name or phrase."""

@@ -1,4 +1,4 @@
-"""Pack rendered views into less than 60 MB, to be learned from on another machine.
+"""Pack rendered views into less than 60 MB, for training on another machine.
 
 python pack.py --views RUN/views --out RUN/pack
 
@@ -16,7 +16,7 @@ from packed import ACROSS, packed
 from views import load_views
 
 ROWS = 8
-"""Rows of `ACROSS` views that are kept of each piece."""
+"""Number of rows of `ACROSS` views kept per piece."""
 
 
 def main() -> None:

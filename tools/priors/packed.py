@@ -1,4 +1,4 @@
-"""Views of a piece as two compressed pictures, a tenth of their size: what another machine needs to learn from them."""
+"""Compressed views of a piece: two images of a tenth of the size, for training on another machine."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from PIL import Image
 from torch import Tensor
 
 ACROSS = 12
-"""Views beside each other."""
+"""Number of views side by side."""
 SIZE = 128
 QUALITY = 60
-"""Of AVIF with colours at full resolution: errors are below what a solid of 60 kB leaves."""
+"""AVIF quality, with full-resolution chroma: errors are below those of a solid of 60 kB."""
 LEAST = 1e-3
 
 
 def packed(targets: UInt8[Tensor, "V S S 9"]) -> tuple[bytes, bytes]:
-    """`Views.targets` as AVIF: lit colour and opacity; tone and whether it takes paint.
+    """Encode `Views.targets` as AVIF: lit colour and opacity; tone and paintability.
 
     Raises:
         ValueError: V is not a multiple of `ACROSS`, or S is not `SIZE`.
@@ -36,7 +36,7 @@ def packed(targets: UInt8[Tensor, "V S S 9"]) -> tuple[bytes, bytes]:
 
 
 def unpacked(lit: bytes, tone: bytes) -> UInt8[Tensor, "V S S 9"]:
-    """`Views.targets` of what `packed` gave, nearly."""
+    """Decode `Views.targets` from the result of `packed`, approximately."""
     surface, paint = _read(lit), _read(tone)
     opacity, takes = surface[..., 3:], paint[..., 3:] * surface[..., 3:]
     under = surface[..., :3] * takes

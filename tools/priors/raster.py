@@ -1,4 +1,4 @@
-"""Draw `catalogue.Part`s offscreen (EGL) to albedo, world-space normals and coverage."""
+"""Offscreen (EGL) rasterisation of `catalogue.Part`s to albedo, world-space normals and coverage."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ void main() { gl_Position = mvp * vec4(in_pos, 1); pos = in_pos; normal = in_nor
 """
 CURE = "pip install moderngl, and install Mesa's EGL: libegl1, libgl1-mesa-dri"
 NUMBERED = 254
-"""Parts that `draw_numbers` tells apart."""
+"""Number of parts that `draw_numbers` distinguishes."""
 FRAGMENT = """#version 330
 in vec3 pos; in vec3 normal; in vec2 uv;
 uniform vec3 eye; uniform vec4 colour; uniform float paint; uniform bool textured; uniform sampler2D image;
@@ -37,22 +37,22 @@ void main() {
 
 @dataclass(frozen=True)
 class Shown:
-    """Channels of one view; zero where nothing is."""
+    """Channels of one view; zero in the background."""
 
     albedo: np.ndarray
-    """In [0, 1], "S S 3"."""
+    """Albedo in [0, 1], "S S 3"."""
     normal: np.ndarray
-    """Unit, in world axes, toward the camera, "S S 3"."""
+    """Unit normals in world axes, toward the camera, "S S 3"."""
     paint: np.ndarray
-    """In [0, 1], "S S 1"."""
+    """Paint share in [0, 1], "S S 1"."""
     alpha: np.ndarray
     """Coverage in [0, 1], "S S 1"."""
 
 
 class Rasteriser:
-    """An offscreen OpenGL context that draws one model at a time, supersampled; one in a process.
+    """Offscreen OpenGL context that renders one model at a time, supersampled; at most one per process.
 
-    Raises SystemExit where there is no EGL.
+    Raises SystemExit if EGL is not available.
     """
 
     def __init__(self, size: int = 64, supersample: int = 3):
@@ -60,7 +60,7 @@ class Rasteriser:
             import moderngl
 
             self.gl = moderngl.create_standalone_context(backend="egl")
-        except Exception as error:  # whatever the driver throws
+        except Exception as error:  # drivers raise various errors
             raise SystemExit(f"no offscreen OpenGL ({error}); {CURE}") from None
         self.size, self.supersample = size, supersample
         self.gl.enable(moderngl.DEPTH_TEST)
@@ -71,7 +71,7 @@ class Rasteriser:
         self.drawables: list[tuple] = []
 
     def load(self, parts: list[Part]) -> None:
-        """Replace the model that `draw` shows."""
+        """Replace the model that `draw` renders."""
         for array, buffer, texture, _ in self.drawables:
             array.release()
             buffer.release()
@@ -91,10 +91,10 @@ class Rasteriser:
             self.drawables.append((array, buffer, texture, part.colour))
 
     def draw(self, eye: np.ndarray, paint: Sequence[float], fov_y_deg: float = cameras.FOV_Y_DEG) -> Shown:
-        """What a camera at `eye` that looks at the origin sees of the loaded model.
+        """Render the loaded model from a camera at `eye` that looks at the origin.
 
         Args:
-            paint: a number in [0, 1] for each part, drawn as `Shown.paint`.
+            paint: a number in [0, 1] for each part, rendered as `Shown.paint`.
         """
         self.frame.use()
         self.frame.clear(0, 0, 0, 0)
@@ -111,7 +111,7 @@ class Rasteriser:
         return self._downsample(self._read(0), self._read(1))
 
     def draw_numbers(self, eye: np.ndarray, parts: int) -> tuple[np.ndarray, np.ndarray]:
-        """Albedo in [0, 1], "F F 3", and the number of the part, -1: none, "F F", of each sample, from the bottom."""
+        """Render albedo in [0, 1], "F F 3", and part indices, -1 for none, "F F", per sample, bottom row first."""
         self.draw(eye, [(part % NUMBERED + 1) / 255.0 for part in range(parts)])
         side = self.size * self.supersample
         albedo, number = (
@@ -120,14 +120,14 @@ class Rasteriser:
         return albedo[..., :3] / 255.0, number[..., 3].astype(int) - 1
 
     def _read(self, attachment: int) -> np.ndarray:
-        """Sums of the bytes over each pixel's samples, "S S 4"."""
+        """Return the sums of the bytes over each pixel's samples, "S S 4"."""
         size, fine = self.size, self.supersample
         raw = np.frombuffer(self.frame.read(components=4, attachment=attachment), np.uint8)
         rows = raw.reshape(size, fine, size * fine * 4).sum(axis=1, dtype=np.uint16)
         return rows.reshape(size, size, fine, 4).sum(axis=2, dtype=np.uint16)[::-1].astype("f4")
 
     def _downsample(self, albedo: np.ndarray, normal: np.ndarray) -> Shown:
-        """Means over the covered samples."""
+        """Average over the covered samples."""
         full = 255.0 * self.supersample**2
         alpha = albedo[..., 3:] / full
         covered = np.maximum(alpha, 1e-6)

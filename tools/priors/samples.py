@@ -1,10 +1,10 @@
-"""Sample every name from all around, beside the true models, and say how near they are.
+"""Sample every name from all around, beside the true models, and measure the similarity.
 
 python samples.py PRIOR --data RUN/debian --out RUN/samples
 
-Each phrase is sampled at eight azimuths, from cameras that nothing was learned from. `RUN/samples` gets a picture and a
-JSON file for each, so a broken-off run goes on where it stopped (`--part 0/2` takes every second one); then
-`docs/samples.md` and its sheets are written: the PSNR over white of every phrase, and their means.
+Each phrase is sampled at eight azimuths, from cameras that were not used in training. `RUN/samples` gets an image and a
+JSON file for each, so that an interrupted run continues where it stopped (`--part 0/2` takes every second one). Then
+`docs/samples.md` and its sheets are written: the PSNR over white of every phrase, and the means.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ from truth import Truth, over_white, psnr, ring
 ROOT = Path(__file__).parents[2]
 PRIOR = ROOT / "plugins" / "bozzetto_plugins" / "priors" / "bozzetto-mini"
 TILE, LABEL = 64, 14
-"""Pixels: a side of a picture on the sheets, and the height of what is written above."""
+"""Side of an image on the sheets and height of a label, pixels."""
 COLUMNS, ROWS = 2, 16
-"""Names on a sheet."""
+"""Layout of a sheet, in names."""
 ENOUGH_DB = 22.0
-"""Mean over names that a prior must reach."""
+"""Mean PSNR over names that a prior must reach, dB."""
 
 
 class Sampler:
-    """A prior, ready to be sampled from exact cameras."""
+    """Sampler of a prior from exact cameras."""
 
     def __init__(self, folder: Path) -> None:
         cpu = torch.device("cpu")
@@ -51,12 +51,12 @@ class Sampler:
 
     @property
     def size(self) -> int:
-        """Pixels along each side of a sample."""
+        """Side of a sample, pixels."""
         return self.denoiser.image_size[0]
 
     @torch.no_grad()
     def __call__(self, prompt: str, cameras: Cameras, steps: int, seed: int) -> Float[Tensor, "V 3 S S"]:
-        """What the prior makes of a prompt as each camera sees it, in [0, 1]; every picture from noise of its own."""
+        """Sample a prompt as seen by each camera, in [0, 1]; every image starts from its own noise."""
         denoiser, generator = self.denoiser, torch.Generator().manual_seed(seed)
         text = self.text.encode([prompt]).expand(len(cameras), -1, -1)
         shape = (len(cameras), denoiser.latent_channels, *denoiser.latent_size)
@@ -69,14 +69,14 @@ class Sampler:
 
 
 def strip(sampled: Float[Tensor, "V 3 S S"], true: Float[Tensor, "V 3 S S"]) -> Image.Image:
-    """Samples beside each other, and the truth below them, `TILE` pixels wide each."""
+    """Return samples side by side, with the ground truth below them, `TILE` pixels wide each."""
     rows = [torch.cat(list(each), dim=2) for each in (sampled, true)]
     pixels = (torch.cat(rows, dim=1).permute(1, 2, 0).clamp(0.0, 1.0) * 255.0).round().byte().numpy()
     return Image.fromarray(pixels).resize((TILE * len(sampled), 2 * TILE), Image.Resampling.LANCZOS)
 
 
 def sheet(strips: Sequence[tuple[str, Image.Image]]) -> Image.Image:
-    """At most `COLUMNS * ROWS` labelled strips on one page."""
+    """Return at most `COLUMNS * ROWS` labelled strips on one page."""
     width, height = strips[0][1].width, strips[0][1].height + LABEL
     rows = -(-len(strips) // COLUMNS)
     page = Image.new("RGB", (COLUMNS * width + (COLUMNS - 1) * LABEL, rows * height), "white")
@@ -88,7 +88,7 @@ def sheet(strips: Sequence[tuple[str, Image.Image]]) -> Image.Image:
 
 
 def summary(found: dict[str, float]) -> dict[str, float]:
-    """Means and lowest of the decibels by phrase: of all phrases, and of the things' plain names."""
+    """Return mean and minimum of the PSNR by phrase, over all phrases and over the things' plain names."""
     plain = [found[thing.name] for thing in THINGS if thing.name in found]
     return {
         "phrases": len(found), "mean_db": round(float(np.mean(list(found.values()))), 2),
@@ -98,7 +98,7 @@ def summary(found: dict[str, float]) -> dict[str, float]:
 
 
 def page(found: dict[str, float], sheets: int, steps: int) -> str:
-    """`docs/samples.md`."""
+    """Return the content of `docs/samples.md`."""
     means = summary(found)
     verdict = "reached" if means["mean_db_of_names"] >= ENOUGH_DB else "**missed**"
     worst = ", ".join(f"{name} ({db:.1f})" for name, db in sorted(found.items(), key=lambda item: item[1])[:12])
@@ -118,7 +118,7 @@ def page(found: dict[str, float], sheets: int, steps: int) -> str:
 
 
 def write_docs(out: Path, docs: Path, steps: int) -> None:
-    """The page and its sheets, of all that is in `out`."""
+    """Write the page and its sheets from all results in `out`."""
     done = {words: out / f"{slug(words)}.json" for words in PIECES}
     found = {words: json.loads(path.read_text())["psnr"] for words, path in done.items() if path.exists()}
     strips = [(f"{words}  {db:.1f} dB", Image.open(done[words].with_suffix(".png"))) for words, db in found.items()]

@@ -1,7 +1,7 @@
-"""Solids that objects are made of in code, and the `Model` they are put together in.
+"""Solids from which objects are modelled in code, and the `Model` that collects them.
 
-Right-handed world axes: +x is the front, +y the object's left, z up. Lengths are in any unit: a model is scaled when it
-is finished. Angles are in degrees.
+Right-handed world axes: +x is the front, +y the object's left, z up. Lengths are in any unit: a finished model is
+rescaled. Angles are in degrees.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ CREASE_DEG = 35.0
 
 
 def place(mesh: trimesh.Trimesh, at: Point = (0, 0, 0), turn: Point = (0, 0, 0), scale: Point | float = 1.0):
-    """`mesh` scaled, then turned about the world's x, y and z (in that order), then moved to `at`."""
+    """Return `mesh` scaled, then rotated about the world's x, y and z (in that order), then moved to `at`."""
     moved = mesh.copy()
     moved.apply_transform(np.diag([*(np.ones(3) * scale), 1.0]))
     moved.apply_transform(trimesh.transformations.euler_matrix(*np.radians(turn), axes="sxyz"))
@@ -29,18 +29,18 @@ def place(mesh: trimesh.Trimesh, at: Point = (0, 0, 0), turn: Point = (0, 0, 0),
 
 
 def box(x: float, y: float, z: float) -> trimesh.Trimesh:
-    """A box of these sides about the origin."""
+    """Return a box of these side lengths centred at the origin."""
     return trimesh.creation.box((x, y, z))
 
 
 def ball(x: float, y: float | None = None, z: float | None = None) -> trimesh.Trimesh:
-    """An ellipsoid of these half axes about the origin; one number: a ball."""
+    """Return an ellipsoid of these half axes at the origin; with one number, a ball."""
     axes = (x, y or x, z or x)
     return place(trimesh.creation.uv_sphere(1.0, count=(7, 10) if max(axes) < 0.13 else (18, 26)), scale=axes)
 
 
 def lathe(profile: Sequence[tuple[float, float]], sides: int = 40, closed: bool = True) -> trimesh.Trimesh:
-    """The surface that `profile`, points (radius, z) from bottom to top, draws about z; discs close its ends."""
+    """Return the surface of revolution of `profile`, points (radius, z) from bottom to top, closed by discs."""
     rings = [(0.0, profile[0][1]), *profile, (0.0, profile[-1][1])] if closed else list(profile)
     angles = np.arange(sides) * 2 * np.pi / sides
     circle = np.stack([np.cos(angles), np.sin(angles)], 1)
@@ -57,12 +57,12 @@ def lathe(profile: Sequence[tuple[float, float]], sides: int = 40, closed: bool 
 
 
 def cylinder(radius: float, height: float, top: float | None = None, sides: int = 32) -> trimesh.Trimesh:
-    """A cylinder from z = 0 to `height`; `top`: another radius there."""
+    """Return a cylinder from z = 0 to `height`; `top` is another radius there."""
     return lathe([(radius, 0.0), (radius if top is None else top, height)], sides)
 
 
 def curve(points: Sequence[Sequence[float]], count: int = 24) -> np.ndarray:
-    """`count` points of a smooth curve through `points` [N, D]."""
+    """Return `count` points of a smooth curve through `points` [N, D]."""
     from scipy.interpolate import PchipInterpolator
 
     knots = np.asarray(points, float)
@@ -71,12 +71,12 @@ def curve(points: Sequence[Sequence[float]], count: int = 24) -> np.ndarray:
 
 
 def turned(points: Sequence[tuple[float, float]], sides: int = 40) -> trimesh.Trimesh:
-    """`lathe` of a smooth curve through `points`."""
+    """Return the `lathe` of a smooth curve through `points`."""
     return lathe([tuple(p) for p in curve(points)], sides)
 
 
 def tube(path: Sequence[Sequence[float]], radius: float | Sequence[float], sides: int = 14) -> trimesh.Trimesh:
-    """A pipe along `path` [N, 3]; `radius` is one number or one per point. The ends are closed."""
+    """Return a pipe along `path` [N, 3] with closed ends; `radius` is one number or one per point."""
     line = np.asarray(path, float)
     radii = np.broadcast_to(np.asarray(radius, float), len(line))
     tangents = np.gradient(line, axis=0)
@@ -102,13 +102,13 @@ def tube(path: Sequence[Sequence[float]], radius: float | Sequence[float], sides
 
 
 def arc(radius: float, start_deg: float, end_deg: float, count: int = 20) -> np.ndarray:
-    """Points [count, 3] of a circle in the plane x = 0; 0 degrees is +y, 90 is up."""
+    """Return points [count, 3] of a circle in the plane x = 0; 0 degrees is +y, 90 is up."""
     a = np.radians(np.linspace(start_deg, end_deg, count))
     return np.stack([np.zeros(count), radius * np.cos(a), radius * np.sin(a)], 1)
 
 
 def ring(radius: float, thickness: float) -> trimesh.Trimesh:
-    """A torus about the z axis: `radius` of its middle line, `thickness` of the pipe's radius."""
+    """Return a torus about the z axis with major radius `radius` and minor radius `thickness`."""
     return trimesh.creation.torus(radius, thickness, major_sections=40, minor_sections=16)
 
 
@@ -117,7 +117,7 @@ def _cross(o: np.ndarray, a: np.ndarray, b: np.ndarray) -> float:
 
 
 def triangulate(outline: np.ndarray) -> list[tuple[int, int, int]]:
-    """Triangles of a simple counter-clockwise polygon "N 2", by cutting off ears."""
+    """Triangulate a simple counter-clockwise polygon "N 2" by ear clipping."""
     left, triangles = list(range(len(outline))), []
     while len(left) > 3:
         for k in range(len(left)):
@@ -137,7 +137,7 @@ def triangulate(outline: np.ndarray) -> list[tuple[int, int, int]]:
 
 
 def plate(outline: Sequence[tuple[float, float]], thickness: float) -> trimesh.Trimesh:
-    """`outline`, points (y, z) counter-clockwise seen from the front, as a plate of `thickness` along x about x = 0."""
+    """Return `outline`, points (y, z) counter-clockwise seen from the front, as a plate of `thickness` about x = 0."""
     flat = np.asarray(outline, float)
     count = len(flat)
     caps = np.asarray(triangulate(flat))
@@ -152,30 +152,30 @@ def plate(outline: Sequence[tuple[float, float]], thickness: float) -> trimesh.T
 
 
 def around(count: int, radius: float, start_deg: float = 0.0) -> list[tuple[float, float, float]]:
-    """(x, y, angle in degrees) of `count` places on a circle about the z axis."""
+    """Return (x, y, angle in degrees) of `count` points on a circle about the z axis."""
     angles = start_deg + np.arange(count) * 360.0 / count
     return [(radius * np.cos(np.radians(a)), radius * np.sin(np.radians(a)), float(a)) for a in angles]
 
 
 @dataclass
 class Pick:
-    """What makes one instance of an object differ from the next: its number and random numbers of its own."""
+    """Variation of one instance of an object: its number and its random generator."""
 
     number: int
     rng: np.random.Generator
 
     def of(self, *options):
-        """One of `options`, by the instance's number."""
+        """Return one of `options`, by the instance's number."""
         return options[self.number % len(options)]
 
     def between(self, low: float, high: float) -> float:
-        """A random number."""
+        """Return a random number in [low, high)."""
         return float(self.rng.uniform(low, high))
 
 
 @dataclass
 class Model:
-    """Coloured solids."""
+    """Collection of coloured solids."""
 
     solids: list[tuple[trimesh.Trimesh, RGB]] = field(default_factory=list)
 
@@ -183,15 +183,15 @@ class Model:
         self, colour: RGB, mesh: trimesh.Trimesh, at: Point = (0, 0, 0), turn: Point = (0, 0, 0),
         scale: Point | float = 1.0,
     ) -> None:  # fmt: skip
-        """Put a solid where `place` moves it to."""
+        """Add a solid, transformed as by `place`."""
         self.solids.append((place(mesh, at, turn, scale), colour))
 
     def include(self, other: Model, at: Point = (0, 0, 0), turn: Point = (0, 0, 0), scale: Point | float = 1.0) -> None:
-        """Put another model into this one."""
+        """Add all solids of another model."""
         self.solids += [(place(mesh, at, turn, scale), colour) for mesh, colour in other.solids]
 
     def parts(self) -> list[Part]:
-        """What the rasteriser draws: one part per colour, in the unit frame, creases above 35 degrees sharp."""
+        """Return one part per colour for the rasteriser, in the unit frame, with creases above 35 degrees sharp."""
         points: dict[RGB, list[np.ndarray]] = {}
         normals: dict[RGB, list[np.ndarray]] = {}
         for mesh, colour in self.solids:

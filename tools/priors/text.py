@@ -1,4 +1,4 @@
-"""The tokenizer and the text encoder: CLIP's formats, made for the captions of the training."""
+"""Tokenizer and text encoder in CLIP's formats, made for the training captions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ WIDTH = 128
 
 
 def write_tokenizer(folder: Path) -> CLIPTokenizer:
-    """Learn a byte-level BPE of the captions and save it in CLIP's format.
+    """Train a byte-level BPE on the captions and save it in CLIP's format.
 
     Every byte has a token, within a word and at its end, so any text is tokenised without loss.
     """
@@ -43,14 +43,14 @@ def write_tokenizer(folder: Path) -> CLIPTokenizer:
 
 
 def tokens_of(tokenizer: CLIPTokenizer, captions: list[str]) -> torch.Tensor:
-    """Token ids "B N", padded."""
+    """Return padded token ids "B N"."""
     return tokenizer(captions, padding="max_length", truncation=True, return_tensors="pt").input_ids
 
 
 def build_text_encoder(tokenizer: CLIPTokenizer) -> CLIPTextModel:
-    """An untrained CLIPTextModel, three layers of 128.
+    """Build an untrained CLIPTextModel with three layers of width 128.
 
-    Its tokens start as far apart as the last layer's norm allows: at CLIP's deviation of 0.02 the layers drown them.
+    Token embeddings are initialised with unit variance: at CLIP's deviation of 0.02 the layers would dominate them.
     """
     ids = tokenizer.get_vocab()
     encoder = CLIPTextModel(

@@ -1,4 +1,4 @@
-"""What several trainings share: memory that is reused, and precision."""
+"""Memory and precision settings shared by the trainings."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from bozzetto_plugins.guidance.precision import processor_dtype
 
 
 def mixed_precision() -> torch.autocast:
-    """bfloat16 where the processor multiplies matrices in it; elsewhere that is twenty times slower than float32."""
+    """Return bfloat16 autocast if the CPU has bfloat16 matrix units, else disabled: it is twenty times slower there."""
     return torch.autocast("cpu", torch.bfloat16, enabled=processor_dtype() == torch.bfloat16)
 
 
 def keep_memory_mapped() -> None:
-    """Tell glibc to reuse big blocks instead of giving them back (page faults cost 2-3x here)."""
+    """Make glibc reuse large blocks instead of returning them (page faults cost 2-3x here)."""
     if platform.system() == "Linux":
         libc = ctypes.CDLL("libc.so.6", use_errno=True)
         m_trim_threshold, m_mmap_threshold = -1, -3

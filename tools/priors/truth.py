@@ -1,4 +1,4 @@
-"""Pictures of the true models, lit and painted as the prior learned them, from any cameras that look at the origin."""
+"""Ground-truth renders of the true models, lit and painted as in training, from any cameras at the origin."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ RING_ELEVATION_DEG, RING_DISTANCE = 15.0, 3.2
 
 
 class Truth:
-    """Draws pieces at one size; the one OpenGL context of its process.
+    """Renderer of pieces at one size; holds the only OpenGL context of its process.
 
     Args:
-        data: folder the Debian package is unpacked in, or will be.
-        size: pixels along each side.
+        data: folder of the unpacked Debian package; downloaded if missing.
+        size: side of the images, pixels.
     """
 
     def __init__(self, data: Path, size: int) -> None:
@@ -37,7 +37,7 @@ class Truth:
         self.rasteriser = Rasteriser(size)
 
     def pictures(self, piece: Piece, seen_by: Cameras, color: str | None = None) -> Float[Tensor, "V 4 S S"]:
-        """A piece in its own colours, or one of `COLORS`, in [0, 1] and multiplied by opacity, which follows."""
+        """Render a piece in its own colours or one of `COLORS`: RGB in [0, 1] times opacity, then opacity."""
         parts = load_piece(piece, self.entries, self.furniture, self.cache)
         self.rasteriser.load(parts)
         paint = what_to_paint(self.rasteriser, len(parts))
@@ -52,17 +52,17 @@ class Truth:
 
 
 def over_white(picture: Float[Tensor, "V 4 S S"]) -> Float[Tensor, "V 3 S S"]:
-    """What `Truth.pictures` gives, on a white page."""
+    """Composite the result of `Truth.pictures` over white."""
     return picture[:, :3] + 1.0 - picture[:, 3:]
 
 
 def psnr(found: Float[Tensor, "V C S S"], true: Float[Tensor, "V C S S"]) -> float:
-    """Decibels of pictures in [0, 1]: each picture's own, averaged."""
+    """Return the mean of the per-image PSNR of images in [0, 1], dB."""
     return float(torch.stack([psnr_db(*pair) for pair in zip(found, true, strict=True)]).mean())
 
 
 def cameras_at(azimuth_deg: Sequence[float], elevation_deg: float, distance: float, size: int) -> Cameras:
-    """Square cameras that look at the origin, with the lens of all that is learned."""
+    """Return square cameras that look at the origin, with the field of view used in training."""
     azimuth = torch.tensor(azimuth_deg)
     elevation, away = torch.full_like(azimuth, elevation_deg), torch.full_like(azimuth, distance)
     pose = look_at_origin(spherical_position(azimuth, elevation, away))
@@ -70,5 +70,5 @@ def cameras_at(azimuth_deg: Sequence[float], elevation_deg: float, distance: flo
 
 
 def ring(size: int) -> Cameras:
-    """Eight cameras around the object, the first at its front, a little above the horizon."""
+    """Return eight cameras around the object, the first at its front, a little above the horizon."""
     return cameras_at([45.0 * side for side in range(8)], RING_ELEVATION_DEG, RING_DISTANCE, size)

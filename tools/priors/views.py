@@ -1,8 +1,8 @@
-"""Render the pieces of `objects.py` from all around, and read them back as what a solid is learned from.
+"""Render the pieces of `objects.py` from all around, and load the renders as training targets.
 
 python views.py --data RUN/debian --out RUN/views
 
-Writes one `.npz` per piece, so a broken-off run goes on where it stopped.
+Writes one `.npz` per piece, so that an interrupted run continues where it stopped.
 """
 
 from __future__ import annotations
@@ -32,32 +32,32 @@ COUNT, SIZE = 120, 128
 ELEVATION_DEG, DISTANCE = (-15.0, 85.0), (2.8, 3.6)
 GOLDEN_RATIO = 0.6180339887498949
 LIKE, BLACK = 0.16, 0.1
-"""How far colours of one group are apart, and the lightness below which a colour is black: see `what_to_paint`."""
+"""Colour distance within one group, and the lightness below which a colour is black; see `what_to_paint`."""
 
 LIGHT = (0.5, 0.25, 0.83)
 AMBIENT, DIFFUSE = 0.72, 0.28
-"""The soft light in all pictures: `albedo * (AMBIENT + DIFFUSE * normal . LIGHT)`."""
+"""Soft light of all images: `albedo * (AMBIENT + DIFFUSE * normal . LIGHT)`."""
 LUMA = (0.299, 0.587, 0.114)
 TONES = (0.4, 1.15)
-"""Least and most lightness of what is painted, before the light."""
+"""Range of the lightness of painted parts, before lighting."""
 HELD_OUT_EVERY = 12
-"""One view of so many is not learned from."""
+"""One in this many views is held out of training."""
 
 
 @dataclass(frozen=True)
 class Views:
-    """A piece seen by V cameras."""
+    """Views of a piece from V cameras."""
 
     targets: UInt8[Tensor, "V S S 9"]
-    """In 255ths, all multiplied by opacity: lit colour (3), opacity, whether it takes paint, the part of the colour
-    that does (3), and the lightness that paint gets, over `MOST_TONE`."""
+    """Targets as uint8, all times opacity: lit colour (3), opacity, paintability, the paintable part of the colour (3),
+    and the tone of the paint, divided by `MOST_TONE`."""
     c2w: Float[Tensor, "V 4 4"]
     fov_y_rad: Float[Tensor, "V"]
     box: Float[Tensor, "2 3"]
-    """Low and high corner, world units."""
+    """Bounding box: low and high corner, world units."""
 
     def to(self, device: torch.device) -> Views:
-        """The same on a device."""
+        """Return the views moved to a device."""
         return Views(self.targets.to(device), self.c2w.to(device), self.fov_y_rad.to(device), self.box.to(device))
 
     @property
@@ -71,7 +71,7 @@ class Views:
 
 
 def load_views(path: Path) -> Views:
-    """Read what `main`, or `pack.py`, wrote of a piece."""
+    """Load the file of a piece written by `main`, or by `pack.py`."""
     with np.load(path) as arrays:
         camera = torch.from_numpy(arrays["camera"])
         pose = look_at_origin(spherical_position(camera[:, 0], camera[:, 1], camera[:, 2]))
@@ -85,7 +85,7 @@ def load_views(path: Path) -> Views:
 def targets_of(
     albedo: UInt8[np.ndarray, "V S S 4"], normal: UInt8[np.ndarray, "V S S 4"], main_luma: float
 ) -> UInt8[Tensor, "V S S 9"]:
-    """`Views.targets` of what `draw_views` gives."""
+    """Compute `Views.targets` from the result of `draw_views`."""
     surface, direction = (torch.from_numpy(each).float() for each in (albedo, normal))
     colour, opacity, takes = surface[..., :3] / 255.0, surface[..., 3:] / 255.0, direction[..., 3:] / 255.0
     light = AMBIENT + DIFFUSE * ((direction[..., :3] / 127.5 - 1.0) @ torch.tensor(LIGHT)).clamp(-1.0, 1.0)
@@ -98,14 +98,14 @@ def targets_of(
 def painted(
     targets: UInt8[Tensor, "V S S 9"], paint: Float[Tensor, "V 3"], put: Float[Tensor, "V"]
 ) -> Float[Tensor, "V S S 4"]:
-    """Pictures in [0, 1], multiplied by opacity, which follows, with paint on what takes it where `put` is 1."""
+    """Return RGB in [0, 1] times opacity, then opacity, with paint on paintable parts where `put` is 1."""
     own, opacity, takes, under, tone = (targets.float() / 255.0).split([3, 1, 1, 3, 1], dim=-1)
     over = (MOST_TONE * tone * paint[:, None, None]).minimum(takes)
     return torch.cat([own + put[:, None, None, None] * (over - under), opacity], dim=-1)
 
 
 def draw_cameras(count: int, seed: int) -> Float[np.ndarray, "V 3"]:
-    """Azimuths all round, elevations, half of them low and half by area (degrees), and distances."""
+    """Draw azimuths all round, elevations (half of them low, half uniform by area), degrees, and distances."""
     rng = np.random.default_rng(seed)
     rows = []
     for number in range(count):
@@ -119,7 +119,7 @@ def draw_cameras(count: int, seed: int) -> Float[np.ndarray, "V 3"]:
 def draw_views(
     rasteriser: Rasteriser, paint: Sequence[float], eyes: Sequence[np.ndarray], fov_y_deg: float = cameras.FOV_Y_DEG
 ) -> dict[str, np.ndarray]:
-    """The loaded model seen from `eyes`: albedo and coverage, normals and paint, "V S S 4" in 255ths."""
+    """Render the loaded model from `eyes`: albedo and coverage, normals and paint, "V S S 4" uint8."""
     drawn = [rasteriser.draw(eye, paint, fov_y_deg) for eye in eyes]
     colour = [np.concatenate([shown.albedo, shown.alpha], axis=-1) for shown in drawn]
     surface = [np.concatenate([0.5 * shown.normal + 0.5, shown.paint], axis=-1) for shown in drawn]
@@ -127,22 +127,22 @@ def draw_views(
 
 
 def in_bytes(pictures: Sequence[np.ndarray]) -> np.ndarray:
-    """Numbers in [0, 1], in 255ths."""
+    """Convert numbers in [0, 1] to uint8."""
     return np.round(np.clip(np.stack(pictures), 0.0, 1.0) * 255.0).astype(np.uint8)
 
 
 @dataclass(frozen=True)
 class Paint:
-    """Which parts of a piece one would paint, and how light they are."""
+    """Paintable parts of a piece, and their lightness."""
 
     of_part: tuple[float, ...]
     """1 or 0 for each part."""
     luma: float
-    """Mean, in [0, 1]."""
+    """Mean lightness of the paintable parts, in [0, 1]."""
 
 
 def what_to_paint(rasteriser: Rasteriser, parts: int) -> Paint:
-    """Of the loaded model: the group of like colours that shows most, one that is not black if there is one."""
+    """Select the most visible group of similar colours of the loaded model, preferring one that is not black."""
     area, colour = np.zeros(parts), np.zeros((parts, 3))
     for azimuth in (20.0, 200.0):
         albedo, number = rasteriser.draw_numbers(cameras.position(azimuth, 25.0, 3.2), parts)
@@ -166,7 +166,7 @@ def what_to_paint(rasteriser: Rasteriser, parts: int) -> Paint:
 
 
 def load_piece(piece: Piece, entries: dict[str, catalogue.Entry], furniture: Path, cache: Path) -> list[catalogue.Part]:
-    """The parts of a piece, its front toward world +x."""
+    """Load the parts of a piece, its front toward world +x."""
     if piece.key.startswith(f"{OWN}/"):
         parts = models.build(piece.key.removeprefix(f"{OWN}/"))
     else:
@@ -178,7 +178,7 @@ def load_piece(piece: Piece, entries: dict[str, catalogue.Entry], furniture: Pat
 
 
 def joined(parts: list[catalogue.Part]) -> list[catalogue.Part]:
-    """The same surfaces in as few parts as there are materials: some models have hundreds of parts."""
+    """Merge parts of equal material: some models have hundreds of parts."""
     alike: dict[object, list[catalogue.Part]] = {}
     for part in parts:
         material = part.colour if part.texture is None else hash(part.texture.tobytes())

@@ -1,4 +1,4 @@
-"""Scenes that several tests draw."""
+"""Scenes shared by the tests."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from bozzetto_gsplat.gaussians import Gaussians
 
 
 class Scenes:
-    """Makes geometries, clouds and cameras."""
+    """Factory of geometries, clouds and cameras."""
 
     @staticmethod
     def ball(count: int = 2000, width: float = 0.035, thickness: float = 0.004, opacity: float = 0.5) -> Gaussians:
-        """A ball of radius 1/2 tiled with flat discs, their thin axes pointing outward."""
+        """Return a ball of radius 1/2 tiled with flat discs whose thin axes point outward."""
         with torch.random.fork_rng():
             torch.manual_seed(0)
             geometry = Gaussians(GaussiansConfig(count=count))
@@ -31,7 +31,7 @@ class Scenes:
         half_way = torch.stack([1.0 + outward[:, 2], -outward[:, 1], outward[:, 0], torch.zeros(count)], dim=-1)
         with torch.no_grad():
             geometry.position.copy_(0.5 * outward)
-            geometry.quaternion.copy_(normalize(half_way, dim=-1))  # the shortest rotation from z to `outward`
+            geometry.quaternion.copy_(normalize(half_way, dim=-1))  # shortest rotation from z to `outward`
             geometry.log_scale.copy_(torch.tensor([width, width, thickness]).log().expand(count, 3))
             geometry.opacity_logit.fill_(math.log(opacity / (1.0 - opacity)))
             geometry.feature.copy_(torch.tensor([1.0, 0.0, -1.0]).expand(count, 3))
@@ -39,7 +39,7 @@ class Scenes:
 
     @staticmethod
     def cloud(count: int = 40, seed: int = 0) -> Cloud:
-        """Gaussians of all shapes, tilted at random, that overlap."""
+        """Return overlapping Gaussians of random shapes and orientations."""
         draw = torch.Generator().manual_seed(seed)
         return Cloud(
             position=0.3 * torch.randn(count, 3, generator=draw),
@@ -51,7 +51,7 @@ class Scenes:
 
     @staticmethod
     def round_cloud(position: list[list[float]], scale: list[float], opacity: list[float]) -> Cloud:
-        """Round Gaussians, one for each entry."""
+        """Return isotropic Gaussians, one per entry."""
         count = len(position)
         return Cloud(
             torch.tensor(position),
@@ -63,7 +63,7 @@ class Scenes:
 
     @staticmethod
     def camera(distance: float = 4.0, height: int = 21, width: int = 21, fov_y_rad: float = 0.5) -> Cameras:
-        """On +x, looking at the origin: the picture's right is +y, its top +z."""
+        """Return a camera on +x that looks at the origin: +y is right in the image, +z is up."""
         position = torch.tensor([[distance, 0.0, 0.0]])
         c2w = look_at_origin(position)
         return Cameras(c2w, torch.tensor([fov_y_rad]), height, width)

@@ -1,4 +1,4 @@
-"""`gaussians` fulfils the contract of a geometry; as a density it hides what its splats hide."""
+"""Tests of `gaussians`: the contract of a geometry, and a density that agrees with the splats."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class TestGaussians(GeometryContract):
 
 
 def one_gaussian(size: float = 0.1, opacity: float = 0.6) -> Gaussians:
-    """Round, at the origin; a second one is invisible."""
+    """Return an isotropic Gaussian at the origin, and an invisible second one."""
     geometry = Gaussians(GaussiansConfig(count=2, size=size))
     with torch.no_grad():
         geometry.position.zero_()
@@ -46,7 +46,7 @@ def test_a_stretched_gaussian_has_its_density_where_its_axes_point() -> None:
     quarter = math.sqrt(0.5)
     with torch.no_grad():
         geometry.log_scale[0] = torch.tensor([0.3, 0.05, 0.05]).log()
-        geometry.quaternion[0] = torch.tensor([quarter, 0.0, 0.0, quarter])  # a quarter turn about z: x becomes y
+        geometry.quaternion[0] = torch.tensor([quarter, 0.0, 0.0, quarter])  # a quarter turn about z maps x to y
     along_y, along_x = geometry.density(torch.tensor([[0.0, 0.3, 0.0], [0.3, 0.0, 0.0]]))
     middle = geometry.density(torch.zeros(1, 3))[0]
     torch.testing.assert_close(along_y / middle, torch.tensor(math.exp(-0.5)), atol=1e-5, rtol=1e-5)
@@ -65,7 +65,7 @@ def test_many_points_are_looked_at_in_parts(monkeypatch: pytest.MonkeyPatch) -> 
 
 class TestRelocation:
     def dead_and_alive(self) -> Gaussians:
-        """Two visible Gaussians and six that are not."""
+        """Return two visible Gaussians and six invisible ones."""
         torch.manual_seed(0)
         geometry = Gaussians(GaussiansConfig(count=8, size=0.01))
         with torch.no_grad():

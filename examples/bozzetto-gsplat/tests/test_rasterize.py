@@ -1,4 +1,4 @@
-"""The torch rasteriser against closed forms, finite differences and a dense one; gsplat's arguments against it."""
+"""Tests of the torch rasteriser against closed forms, finite differences and a dense reference; arguments of gsplat."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from bozzetto_gsplat.rasterize_torch import MAX_ALPHA, MIN_ALPHA, rasterize
 
 
 def dense(cloud: Cloud, values: Tensor, viewmats: Tensor, intrinsics: Tensor, width: int, height: int) -> Tensor:
-    """Every Gaussian on every pixel, one after the other, in OpenCV's conventions: values, then opacity."""
+    """Evaluate every Gaussian at every pixel in sequence, in OpenCV's conventions; return values, then opacity."""
     pictures = []
     for view, matrix in enumerate(viewmats):
         own = cloud.position @ matrix[:3, :3].T + matrix[:3, 3]
@@ -50,7 +50,7 @@ def dense(cloud: Cloud, values: Tensor, viewmats: Tensor, intrinsics: Tensor, wi
 
 
 def around(scenes) -> Cameras:
-    """Three cameras, not square, one of them inside the cloud."""
+    """Return three non-square cameras, one of them inside the cloud."""
     one = scenes.camera(height=18, width=25, fov_y_rad=0.8)
     turns = torch.tensor(
         [[[0.6, -0.8, 0.0], [0.8, 0.6, 0.0], [0.0, 0.0, 1.0]], torch.eye(3).tolist(), torch.eye(3).tolist()]
@@ -68,7 +68,7 @@ def test_one_gaussian_is_its_closed_form(scenes) -> None:
     focal = float(focal_px(camera)[0])
     rows, columns = torch.meshgrid(torch.arange(21) + 0.5, torch.arange(21) + 0.5, indexing="ij")
     x, y = columns - (10.5 + focal * 0.1 / 4.0), rows - (10.5 - focal * 0.2 / 4.0)
-    # The Jacobian at a slope s stretches by f / z along x and y, and adds their product with the slopes.
+    # For slope s, the Jacobian scales x and y by f / z and adds their product with the slopes.
     sigma, slope = 0.15 * focal / 4.0, torch.tensor([0.1 / 4.0, -0.2 / 4.0])
     covariance = sigma**2 * (torch.eye(2) + torch.outer(slope, slope)) + BLUR * torch.eye(2)
     away = torch.stack([x, y], dim=-1)
@@ -80,7 +80,7 @@ def test_one_gaussian_is_its_closed_form(scenes) -> None:
 
 
 def test_of_two_gaussians_the_nearer_hides_the_farther(scenes) -> None:
-    """Through both middles: a1 v1 + (1 - a1) a2 v2, whichever comes first in the list."""
+    """Through both centres: a1 v1 + (1 - a1) a2 v2, independent of the order in the list."""
     near, far = [0.5, 0.0, 0.0], [-0.5, 0.0, 0.0]
     for position, opacity, values in (([near, far], [0.6, 0.5], [1.0, 10.0]), ([far, near], [0.5, 0.6], [10.0, 1.0])):
         cloud = scenes.round_cloud(position, [0.2, 0.2], opacity)
@@ -90,20 +90,20 @@ def test_of_two_gaussians_the_nearer_hides_the_farther(scenes) -> None:
 
 
 def test_many_gaussians_equal_the_dense_picture_in_opencv_conventions(scenes) -> None:
-    """The dense one gets what gsplat would get: so matrices, intrinsics and pixel centres are checked as well."""
+    """The dense reference receives gsplat's arguments: this tests matrices, intrinsics and pixel centres."""
     cloud, cameras = scenes.cloud(), around(scenes)
     values = torch.randn(3, len(cloud), 5, generator=torch.Generator().manual_seed(1))
     seen = rasterize(cloud, values, cameras)
     matrices, intrinsics = rasterize_gsplat.world_to_opencv(cameras.c2w), rasterize_gsplat.intrinsics(cameras)
     expected = dense(cloud, values, matrices, intrinsics, cameras.width, cameras.height)
-    far = slice(0, 2)  # the third camera sees Gaussians beside it, whose Jacobian is bounded
+    far = slice(0, 2)  # the third camera has Gaussians beside it, whose Jacobian is clamped
     torch.testing.assert_close(seen.opacity[far, ..., 0], expected[far, ..., -1], atol=1e-4, rtol=1e-4)
     torch.testing.assert_close(seen.accumulated[far], expected[far, ..., :-1], atol=1e-4, rtol=1e-3)
     assert bool(seen.accumulated.isfinite().all())
 
 
 def test_gradients_are_those_of_finite_differences(scenes) -> None:
-    """Of every field of the cloud and of the values; opaque enough that no pair appears or disappears."""
+    """For every field of the cloud and the values; opaque enough that no pair appears or disappears."""
     cloud = scenes.round_cloud([[0.0, 0.05, -0.1], [-0.4, -0.1, 0.1]], [0.4, 0.5], [0.6, 0.7])
     camera = scenes.camera(height=3, width=3, fov_y_rad=0.05)
     weight = torch.linspace(-1.0, 1.0, 18).view(1, 3, 3, 2)
@@ -146,7 +146,7 @@ def test_depth_is_measured_along_the_view_axis(scenes) -> None:
 
 
 def test_gsplat_gets_what_it_wants(scenes, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A stand-in with gsplat's signature that draws densely gives the torch rasteriser's picture."""
+    """A stand-in with gsplat's signature that rasterises densely gives the image of the torch rasteriser."""
 
     def rasterization(
         means, quats, scales, opacities, colors, viewmats, Ks, width, height, near_plane=0.01, far_plane=1e10,

@@ -1,4 +1,4 @@
-"""`splat-ply` fulfils the contract of an exporter; its numbers come back as they were."""
+"""Tests of `splat-ply`: the contract of an exporter, and a round trip of its values."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`splatting` fulfils the contract of a renderer, and learns."""
+"""Tests of `splatting`: the contract of a renderer, and a fit."""
 
 from __future__ import annotations
 

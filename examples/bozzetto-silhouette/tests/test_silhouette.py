@@ -1,4 +1,4 @@
-"""`silhouette` fulfils the contract of a loss, and shapes a scene."""
+"""Tests of `silhouette`: the contract of a loss, and a fit."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class TestSilhouette(LossContract):
 
 
 def loss_of(opacity: Tensor, mask: str) -> Tensor:
-    """The loss of one view with this opacity "H W"."""
+    """Return the loss of one view with this opacity "H W"."""
     picture = opacity[None, ..., None]
     rendered = Rendered(picture.expand(-1, -1, -1, 3), picture, torch.zeros_like(picture))
     inputs = LossInputs(rendered, cameras_around(), None, 0, torch.Generator())
@@ -72,7 +72,7 @@ def test_a_picture_that_is_not_there_or_is_none_says_so(tmp_path: Path) -> None:
 
 
 def test_it_fits_a_ball_to_a_disc(tmp_path: Path) -> None:
-    """The ball's opacity, seen from the front, comes to fill a disc of its own size."""
+    """The ball's opacity from the front converges to a disc of the same size."""
     cameras = cameras_around()
     with torch.no_grad():
         wanted = render_plainly(SoftSphere(), cameras).opacity[0, ..., 0]

@@ -1,4 +1,4 @@
-"""The package is whole: it lists without torch, its components keep their contracts, its recipes train."""
+"""Tests of the package: listing without torch, contracts of the components, training of the recipes."""
 
 from bozzetto.testing.plugin import PluginContract
 

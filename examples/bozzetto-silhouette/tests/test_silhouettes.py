@@ -1,4 +1,4 @@
-"""`silhouettes` fulfils the contract of an exporter; what it writes, the loss reads."""
+"""Tests of `silhouettes`: the contract of an exporter, and reading its files with the loss."""
 
 from __future__ import annotations
 

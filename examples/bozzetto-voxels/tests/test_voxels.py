@@ -1,4 +1,4 @@
-"""`voxels` fulfils the contract of a geometry, and blends as it says."""
+"""Tests of `voxels`: the contract of a geometry, and its interpolation."""
 
 import pytest
 import torch
@@ -14,7 +14,7 @@ class TestVoxels(GeometryContract):
 
 
 def linear_in_space(config: VoxelsConfig) -> tuple[Voxels, torch.Tensor]:
-    """A field whose first feature is x + 2 y + 4 z at every voxel, in voxels from the first; and points inside."""
+    """Return a field whose first feature is x + 2 y + 4 z at every voxel (indices from 0), and points inside it."""
     geometry = Voxels(config)
     side = torch.arange(config.resolution, dtype=torch.float32)
     z, y, x = torch.meshgrid(side, side, side, indexing="ij")
@@ -39,7 +39,7 @@ def test_total_variation_of_a_linear_field_is_the_mean_of_its_squared_slopes() -
     geometry, _ = linear_in_space(config)
     with torch.no_grad():
         geometry.grid[:, 2:] = 0.0
-    # Slopes 1, 2, 4 along the axes, in one of four numbers.
+    # Slopes 1, 2, 4 along the axes, in one of four channels.
     torch.testing.assert_close(geometry.total_variation(), torch.tensor((1.0 + 4.0 + 16.0) / 3.0 / 4.0))
 
 

@@ -1,1 +1,1 @@
-"""`bozzetto bench`: how long kernels and steps take, and how far that is from what the machine can do."""
+"""`bozzetto bench`: times kernels and training steps, and compares them with the limits of the machine."""

@@ -1,4 +1,4 @@
-"""What is timed: a candidate form of a kernel, the passes through it, and peers that others wrote."""
+"""Benchmark candidates: implementations of a kernel, their forward and backward passes, and third-party peers."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Candidate:
-    """One form of a kernel on one problem."""
+    """Implementation of a kernel bound to one problem."""
 
     run: Callable[[Tensor], Tensor]
-    """From the input (positions of some kind) to the output."""
+    """Maps the input tensor (positions, vertices or texture coordinates) to the output."""
     parameters: tuple[Tensor, ...] = ()
-    """What `run` also reads and training needs a gradient to; they require one."""
+    """Tensors that `run` also reads and that receive gradients; they require grad."""
 
 
 @dataclass(frozen=True)
 class Peer:
-    """Somebody else's form of a kernel."""
+    """Third-party implementation of a kernel."""
 
     kernel: str
     label: str
     make: Callable[[Any], Candidate]
-    """From the problem of its kernel (see `bozzetto.bench.cases`)."""
+    """Builds a candidate from the problem of its kernel (see `bozzetto.bench.cases`)."""
 
 
 def forward(candidate: Candidate, x: Tensor) -> Callable[[], object]:
-    """A run of the forward pass alone."""
+    """Return a callable that runs the forward pass without gradients."""
 
     def run() -> Tensor:
         with torch.no_grad():
@@ -44,11 +44,11 @@ def forward(candidate: Candidate, x: Tensor) -> Callable[[], object]:
 
 
 def backward(candidate: Candidate, x: Tensor, with_input: bool = False) -> Callable[[], object]:
-    """A run of the forward pass and the gradients to the parameters, and to the input where asked."""
+    """Return a callable that runs forward and backward; gradients to parameters, and to the input if `with_input`."""
     start = x.detach().clone().requires_grad_(with_input)
     wanted = (*candidate.parameters, start) if with_input else candidate.parameters
     with torch.no_grad():
-        cotangent = torch.ones_like(candidate.run(x))  # in the order in memory that the form itself prefers
+        cotangent = torch.ones_like(candidate.run(x))  # keeps the memory layout of the candidate's own output
 
     def run() -> Sequence[Tensor]:
         return torch.autograd.grad(candidate.run(start), wanted, cotangent)
@@ -57,10 +57,10 @@ def backward(candidate: Candidate, x: Tensor, with_input: bool = False) -> Calla
 
 
 def find_peers(folder: Path | None) -> tuple[list[Peer], list[str]]:
-    """The peers that can run here, and a note on each that cannot.
+    """Return the peers that can run on this machine, and a note for each one that cannot.
 
-    A peer is a Python file with `KERNEL`, `LABEL`, `NEEDS` (a module, or "" for none), optionally `UNLESS` (a module
-    whose presence makes it pointless), and `make(problem) -> Candidate`.
+    A peer is a Python file with `KERNEL`, `LABEL`, `NEEDS` (a required module, or ""), an optional `UNLESS` (the peer
+    is skipped if this module is available) and `make(problem) -> Candidate`.
     """
     peers, notes = [], []
     for path in sorted(folder.glob("*.py")) if folder is not None else []:
@@ -74,12 +74,12 @@ def find_peers(folder: Path | None) -> tuple[list[Peer], list[str]]:
 
 
 def with_peers(own: dict[str, Candidate], kernel: str, problem: object, peers: Iterable[Peer]) -> dict[str, Candidate]:
-    """Our forms and those of the kernel's peers, by label."""
+    """Return the built-in candidates and those of the kernel's peers, by label."""
     return {**own, **{peer.label: peer.make(problem) for peer in peers if peer.kernel == kernel}}
 
 
 def missing(module: str) -> str:
-    """Why a module cannot be imported; empty if it can be, or if there is none to import."""
+    """Return the reason why a module cannot be imported; empty if it can be, or if `module` is empty."""
     package = module.partition(".")[0]
     if not module:
         return ""

@@ -1,4 +1,4 @@
-"""The list of cases: every kernel with its problem, its forms, and the work that limits it."""
+"""Benchmark cases: each kernel with its problem, its implementations and the work that bounds its time."""
 
 from __future__ import annotations
 
@@ -16,42 +16,42 @@ from bozzetto.kernels import api
 from bozzetto.kernels.api import GridSpec
 
 OURS, TORCH = "bozzetto", "torch"
-"""Labels of our kernel and of its readable torch form."""
+"""Labels of the compiled kernel and of its torch reference."""
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """How large the problems are. The defaults are those of docs/performance.md."""
+    """Problem sizes; the defaults are those of docs/performance.md."""
 
     points: int = 262144
     tables: tuple[int, ...] = (15, 19)
-    """log2 of the entries per level."""
+    """log2 of the hash table entries per level, one case each."""
     levels: int = 16
     rays: int = 16384
     cells: int = 128
-    """Along each side of the occupancy grid."""
+    """Cells along each side of the occupancy grid."""
     image: int = 512
-    """Pixels along each side."""
+    """Image side in pixels."""
     rings: int = 202
-    """Of a sphere of 2 * rings^2 triangles."""
+    """Latitude rings of the sphere mesh, which has 2 * rings^2 triangles."""
     texels: int = 1024
 
 
 @dataclass(frozen=True)
 class Case:
-    """One row of the table."""
+    """Row of the benchmark table."""
 
     kernel: str
     name: str
     work: Mapping[str, float]
-    """How much of each limit it uses; the least time is the sum of amount over rate."""
+    """Amount of each limit that the case uses; the minimum time is the sum of amount / rate."""
     runs: Mapping[str, Callable[[], object]]
-    """By label."""
+    """Callables to time, by label."""
 
 
 @dataclass(frozen=True)
 class HashProblem:
-    """Points of the unit cube to encode."""
+    """Points in the unit cube to encode with a hash grid."""
 
     points: Tensor
     table: Tensor
@@ -71,16 +71,16 @@ class CompositeProblem:
 
 @dataclass(frozen=True)
 class MeshProblem:
-    """A sphere seen from outside; the input are its vertices in clip space."""
+    """Sphere seen from outside; the input is its vertices in clip space."""
 
     pos: Tensor
     tri: Tensor
     side: int
-    """Pixels."""
+    """Image side in pixels."""
 
 
 def hash_cases(sizes: Sizes, peers: Sequence[Peer]) -> Iterator[Case]:
-    """Forward; with the gradient to the table; with that to the points as well (normals)."""
+    """Yield hash_encode cases: forward; with the table gradient; with the gradients of table and points (normals)."""
     for log2_table in sizes.tables:
         spec = GridSpec.up_to(2048, levels=sizes.levels, log2_table_size=log2_table)
         generator = torch.Generator().manual_seed(0)
@@ -98,7 +98,7 @@ def hash_cases(sizes: Sizes, peers: Sequence[Peer]) -> Iterator[Case]:
 
 
 def field_cases(sizes: Sizes, peers: Sequence[Peer]) -> Iterator[Case]:
-    """A density with its normal, as a shaded step needs it: 12-64-1 on the grid of the recipe's cpu profile."""
+    """Yield cases of a density with its normal: a 12-64-1 network on the grid of the recipe's cpu profile."""
     spec = GridSpec.up_to(48, levels=6, log2_table_size=17, base_resolution=8, interpolation="smoothstep")
     generator = torch.Generator().manual_seed(0)
     points = torch.rand(sizes.points, 3, generator=generator)
@@ -116,13 +116,13 @@ def field_cases(sizes: Sizes, peers: Sequence[Peer]) -> Iterator[Case]:
     flops = 2.0 * sizes.points * sum(weight.numel() for weight in weights)
     forms = {OURS: candidate("auto"), TORCH: candidate("torch")}
     once = {"gather 256 KB": 2 * touched, "gemm fp32": 2 * flops}
-    # Backward: along the tangent one more gather and four times the network, and one addition.
+    # The backward pass takes one more gather along the tangent, four times the network's work, and one scatter-add.
     twice = {"gather 256 KB": 3 * touched, "add 256 KB": touched, "gemm fp32": 6 * flops}
     yield from _passes("hash_field", "hash_field", forms, points, once, twice)
 
 
 def mlp_cases(sizes: Sizes, peers: Sequence[Peer]) -> Iterator[Case]:
-    """32-64-64-4, forward and backward: our kernel in fp32, torch's products in bf16."""
+    """Yield a 32-64-64-4 MLP, forward and backward: the compiled kernel in fp32, torch matrix products in bf16."""
     generator = torch.Generator().manual_seed(0)
     widths = (32, 64, 64, 4)
     weights = tuple(
@@ -145,7 +145,7 @@ def mlp_cases(sizes: Sizes, peers: Sequence[Peer]) -> Iterator[Case]:
 
 
 def march_cases(sizes: Sizes, peers: Sequence[Peer]) -> Iterator[Case]:
-    """Rays through a ball in a grid. Each step looks up one cell; each sample found writes 16 bytes."""
+    """Yield rays marched through a ball in a grid; each step reads one cell, each sample writes 16 bytes."""
     origin, direction, occupancy, step = _rays(sizes)
 
     def march(backend: api.Backend) -> api.Intervals:
@@ -160,7 +160,7 @@ def march_cases(sizes: Sizes, peers: Sequence[Peer]) -> Iterator[Case]:
 
 
 def composite_cases(sizes: Sizes, peers: Sequence[Peer]) -> Iterator[Case]:
-    """Densities and three channels of the samples that marching finds. Bytes: each array once, read or written."""
+    """Yield compositing of the marched samples: density and three channels; each array is read or written once."""
     origin, direction, occupancy, step = _rays(sizes)
     marched = api.march(origin, direction, 1.0, occupancy, step, 4096)
     samples, generator = len(marched.ray), torch.Generator().manual_seed(0)
@@ -178,7 +178,7 @@ def composite_cases(sizes: Sizes, peers: Sequence[Peer]) -> Iterator[Case]:
 
 
 def mesh_cases(kernel: str) -> Callable[[Sizes, Sequence[Peer]], Iterator[Case]]:
-    """One of the mesh kernels on a sphere. Bytes: the picture's arrays once per pass, and the mesh."""
+    """Return the case function of a mesh kernel on a sphere; bytes are those of the image arrays and the mesh."""
 
     def cases(sizes: Sizes, peers: Sequence[Peer]) -> Iterator[Case]:
         problem = _sphere(sizes)
@@ -261,11 +261,11 @@ CASES: dict[str, Callable[[Sizes, Sequence[Peer]], Iterator[Case]]] = {
     "composite": composite_cases,
     **{kernel: mesh_cases(kernel) for kernel in MESH_FORMS},
 }
-"""Every kernel's cases, made one at a time: some hold a gigabyte."""
+"""Case functions by kernel. They are generators, because some problems take a gigabyte."""
 
 
 def _rays(sizes: Sizes) -> tuple[Tensor, Tensor, Tensor, float]:
-    """Rays from around toward the middle, a ball that fills a quarter of the cells, and a step of half a cell."""
+    """Return ray origins and directions, the occupancy of a ball (a quarter of the cells), and a half-cell step."""
     generator = torch.Generator().manual_seed(0)
     origin = 3.0 * functional.normalize(torch.randn(sizes.rays, 3, generator=generator), dim=-1)
     target = 1.2 * torch.rand(sizes.rays, 3, generator=generator) - 0.6
@@ -275,7 +275,7 @@ def _rays(sizes: Sizes) -> tuple[Tensor, Tensor, Tensor, float]:
 
 
 def _sphere(sizes: Sizes) -> MeshProblem:
-    """A sphere of latitude and longitude, radius 0.8, seen by a camera at distance 3 with an angle of 40 degrees."""
+    """Return a latitude-longitude sphere of radius 0.8, seen at distance 3 with a field of view of 40 degrees."""
     rings = sizes.rings
     theta = torch.linspace(0.0, torch.pi, rings + 1)[:, None]
     phi = torch.arange(rings) * (2.0 * torch.pi / rings)

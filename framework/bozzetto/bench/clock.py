@@ -1,4 +1,4 @@
-"""A clock for the parts of a step. Parts may lie inside each other: each second counts for the innermost one."""
+"""Clock for the parts of a training step. Parts may nest; time is attributed to the innermost one."""
 
 from __future__ import annotations
 
@@ -11,44 +11,44 @@ from bozzetto.bench.timing import Now, synchronize
 
 
 class Clock:
-    """Seconds by part, step after step."""
+    """Records the seconds spent in each part, per step."""
 
     def __init__(self, now: Now) -> None:
         self._clock = now
         self.steps: list[dict[str, float]] = []
-        """Finished steps; `step` is the whole."""
+        """Seconds by part of each finished step; the key `step` is the whole step."""
         self._running: dict[str, float] = {}
         self._stack: list[str] = []
         self._since = self._start = 0.0
 
     def start(self) -> None:
-        """A step begins."""
+        """Begin a step."""
         self._running, self._stack = {}, []
         self._start = self._since = self._now()
 
     def stop(self) -> None:
-        """The step is over."""
+        """Finish the current step and record it."""
         self._running["step"] = self._now() - self._start
         self.steps.append(self._running)
 
     def open(self, part: str) -> None:
-        """From here on time belongs to `part`."""
+        """Attribute time to `part` from now on."""
         self._book()
         self._stack.append(part)
 
     def close(self, part: str) -> None:
-        """From here on time belongs to what surrounds `part` again."""
+        """Attribute time to the enclosing part again."""
         self._book()
         if self._stack and self._stack[-1] == part:
             self._stack.pop()
 
     def move(self, part: str, other: str) -> None:
-        """What the running part has taken so far was really `other`."""
+        """Reattribute the time of the running part so far to `other`."""
         self._book()
         self._running[other] = self._running.get(other, 0.0) + self._running.pop(part, 0.0)
 
     def timed(self, part: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        """The function, called by position, with its time booked on `part`."""
+        """Return the function, positional arguments only, with its time attributed to `part`."""
 
         @functools.wraps(function, updated=())
         def run(*arguments: Any) -> Any:
@@ -74,7 +74,7 @@ class Clock:
 
 @contextmanager
 def replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
-    """An attribute exchanged for a while; one that the owner's class gave is the class's again afterwards."""
+    """Replace an attribute within a context; an inherited attribute is removed from the instance afterwards."""
     own = name in vars(owner)
     before = getattr(owner, name)
     setattr(owner, name, value)

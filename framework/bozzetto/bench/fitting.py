@@ -1,4 +1,4 @@
-"""Surfaces fitted to pictures of known objects: how near they come, and how long it takes."""
+"""Benchmark of fitting surfaces to images of known objects: Chamfer distance and time."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from bozzetto.registry import Registry
 from bozzetto.testing.mesh_fitting import LARGEST_CHAMFER, OBJECTS, Fitted, FittingSettings, fit
 
 RECIPE = "dreamfusion-dmtet"
-"""Its last stage gives geometry and renderer."""
+"""Recipe whose last stage provides geometry and renderer."""
 
 CHANGES = ("stages.dmtet.system.geometry.resolution=32", "stages.dmtet.system.geometry.start_radius=0.75")
-"""The start is a sphere around the object, so that parts far apart need not grow."""
+"""Overrides: start from a sphere around the object, so that separate parts need not grow."""
 
 
 def fit_objects(
     recipe: Recipe, registry: Registry, device: torch.device, settings: FittingSettings
 ) -> Iterator[tuple[str, Fitted]]:
-    """Fit the surface of a recipe's last stage to each known object, from its first shape."""
+    """Fit the geometry of the recipe's last stage to each known object, starting from its initial shape."""
     for name, make in OBJECTS.items():
         scene = build_scene(recipe.stages[-1], recipe.seed, registry, device)
         if not isinstance(scene.geometry, MeshGeometry):
@@ -31,7 +31,7 @@ def fit_objects(
 
 
 def fitting_rows(found: dict[str, Fitted]) -> list[tuple[str, str, str, str]]:
-    """Cells of a table: object, Chamfer distance, what is asked for, seconds."""
+    """Return table rows: object, Chamfer distance, largest accepted distance, seconds."""
     return [
         (name, f"{100 * fitted.chamfer:.2f} %", f"{100 * LARGEST_CHAMFER[name]:.1f} %", f"{fitted.seconds:.0f}")
         for name, fitted in found.items()

@@ -1,4 +1,4 @@
-"""What the machine can do at best: memory bandwidth, random access, matrix products."""
+"""Hardware limits measured on this machine: memory bandwidth, random access, matrix products."""
 
 from __future__ import annotations
 
@@ -15,43 +15,43 @@ from bozzetto.bench.timing import Now, Timing, interleaved
 from bozzetto.kernels.cpp import native
 
 ENTRY_BYTES = 8
-"""A table entry of two float32 numbers, as in Instant NGP."""
+"""Bytes of a hash table entry of two float32 features, as in Instant NGP."""
 
 ACCESS_BLOCK = 64
-"""Accesses whose rows limits.cpp works out together."""
+"""Accesses per block in limits.cpp."""
 
 SMALL_TABLE, LARGE_TABLE = 1 << 15, 1 << 19
-"""Entries: one level of a grid of log2 table size 15 (256 KB, near the core) and of 19 (4 MB, in the shared cache)."""
+"""Entries of the tables: one level with log2 table size 15 (256 KB, near the core) or 19 (4 MB, shared cache)."""
 
 
 @dataclass(frozen=True)
 class Limit:
-    """Something a machine can do, and a run that does an amount of it."""
+    """Hardware limit and a run that performs a known amount of it."""
 
     name: str
     unit: str
     amount: float
-    """Done in one run."""
+    """Amount performed by one run, in `unit` times seconds."""
     run: Callable[[], object]
 
     def rate(self, timing: Timing) -> float:
-        """Amount per second."""
+        """Return the amount per second."""
         return self.amount / timing.median
 
 
 @dataclass(frozen=True)
 class Effort:
-    """How hard to measure: sizes of the runs that establish limits."""
+    """Sizes of the runs that measure the limits."""
 
     numbers: int = 1 << 24
-    """Per array of the triad."""
+    """Elements of each array of the stream triad."""
     accesses: int = 1 << 22
     side: int = 1536
-    """Of the square matrices."""
+    """Side of the square matrices."""
 
 
 def limits(effort: Effort) -> dict[str, Limit]:
-    """All limits by name; those that need the compiled kernels only where they are built."""
+    """Return all limits by name; the ones that require the compiled kernels only if these are built."""
     found = [_gemm("gemm fp32", torch.float32, effort), _gemm("gemm bf16", torch.bfloat16, effort)]
     if native.library() is not None:
         found += [_triad(effort)]
@@ -60,19 +60,19 @@ def limits(effort: Effort) -> dict[str, Limit]:
 
 
 def table_limit(kind: str, entries: int) -> str:
-    """The name of the limit for random accesses to a table of so many entries: the size measured that is next."""
+    """Return the name of the random-access limit for a table: the measured size nearest to `entries`."""
     return f"{kind} {'256 KB' if entries <= SMALL_TABLE else '4 MB'}"
 
 
 def ideal_seconds(work: Mapping[str, float], rates: Mapping[str, float]) -> float | None:
-    """How long the work would take at the limits; None where a limit it needs is not known."""
+    """Return the minimum seconds for the work at the given rates; None if a required rate is unknown."""
     if not work or any(name not in rates for name in work):
         return None
     return sum(amount / rates[name] for name, amount in work.items())
 
 
 def measure(chosen: Iterable[Limit], repeats: int, now: Now = time.perf_counter) -> dict[str, float]:
-    """Rates by name."""
+    """Measure the limits and return their rates by name."""
     known = {limit.name: limit for limit in chosen}
     timings = interleaved({name: limit.run for name, limit in known.items()}, repeats, now=now)
     return {name: limit.rate(timings[name]) for name, limit in known.items()}
@@ -105,7 +105,7 @@ def _gemm(name: str, dtype: torch.dtype, effort: Effort) -> Limit:
 
 
 def machine() -> dict[str, str | int]:
-    """What the numbers were measured on."""
+    """Describe the machine: processor, usable cores, system, versions."""
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return {
         "processor": _processor(),

@@ -1,4 +1,4 @@
-"""Runs the chosen parts of the benchmark and puts the results in records."""
+"""Runs the selected benchmarks and returns their results as records."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from bozzetto.recipe import Recipe
 from bozzetto.registry import Registry
 
 QUOTED_STEP = 25.6
-"""Seconds of a shaded 64 x 64 step of stable-dreamfusion's torch path on one core: quoted, not measured here."""
+"""Seconds of a shaded 64 x 64 step of stable-dreamfusion's torch path on one core; quoted, not measured here."""
 
 LEAST_SAMPLES = 64
-"""Per ray that hits, of the step compared with it: what that project takes by default."""
+"""Minimum samples per hit ray for a comparable step: the default of stable-dreamfusion."""
 
 RECIPE = "dreamfusion-sd"
 
@@ -33,7 +33,7 @@ SHADED = (
     "system.material.textureless_probability=0", "system.tasks.random.views.height=64",
     "system.tasks.random.views.width=64", "system.renderer.samples_per_ray=240",
 )  # fmt: skip
-"""The bundled recipe, every step lit by normals and at least `LEAST_SAMPLES` samples on a ray that hits."""
+"""Overrides of the bundled recipe: every step is shaded with normals, at least `LEAST_SAMPLES` samples per hit ray."""
 
 LARGE_GRID = (
     *SHADED, "system.geometry.levels=16", "system.geometry.log2_table_size=19", "system.geometry.base_resolution=16",
@@ -41,41 +41,41 @@ LARGE_GRID = (
     "system.geometry.hidden_layers=2", "system.renderer.samples_per_ray=144",
     "system.renderer.occupancy_threshold=0", "system.renderer.update_every=1000000",
 )  # fmt: skip
-"""The same with that project's largest grid, and no sample skipped in the whole cube."""
+"""`SHADED` with the largest grid of stable-dreamfusion, and no sample skipped in the whole cube."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """What came out of one case."""
+    """Result of one case."""
 
     kernel: str
     name: str
     timings: Mapping[str, Timing]
-    """By label; ours is `bozzetto`."""
+    """Timings by label; the compiled kernel's label is `bozzetto`."""
     limits: tuple[str, ...]
     share: float | None
-    """Of the limits: the least possible time over ours; None where a limit is not known."""
+    """Minimum possible time divided by the measured time, in (0, 1]; None if a limit is unknown."""
     scaling: float | None
-    """Our time on one thread over that on two; None where there is one core."""
+    """Time on one thread divided by the time on two; None on a single core."""
 
     def ratio(self, label: str) -> float:
-        """How many times as long as ours another form takes."""
+        """Return the median time of another implementation divided by that of the compiled kernel."""
         return self.timings[label].median / self.timings[OURS].median
 
 
 @dataclass(frozen=True)
 class Thoroughness:
-    """How much to measure."""
+    """Settings of how much to measure."""
 
     sizes: Sizes = Sizes()
     effort: Effort = Effort()
     repeats: int = 9
     budget: float = 10.0
-    """Seconds after which a slow candidate leaves the rounds."""
+    """Seconds after which a slow candidate is no longer repeated."""
     now: Now = time.perf_counter
-    """The clock. `time.process_time` leaves out what other processes take; with it, scaling means nothing."""
+    """Clock. `time.process_time` excludes other processes, but makes `scaling` meaningless."""
     steps: int = 16
-    """Training steps per measurement, a multiple of the renderer's `update_every` for fair means."""
+    """Training steps per measurement; a multiple of the renderer's `update_every` gives unbiased means."""
     sweep_pixels: tuple[int, ...] = (16, 32, 48, 64)
     sweep_samples: tuple[int, ...] = (32, 64, 96, 128)
 
@@ -85,11 +85,11 @@ QUICK = Thoroughness(
     Effort(numbers=1 << 22, accesses=1 << 20, side=512),
     repeats=3, budget=2.0, steps=4, sweep_pixels=(16, 32), sweep_samples=(32, 96),
 )  # fmt: skip
-"""A look in a minute; the numbers are rough."""
+"""Settings for rough numbers within a minute."""
 
 
 def kernel_rows(only: Sequence[str], how: Thoroughness, peers: Sequence[Peer]) -> Iterator[Row]:
-    """Time the cases of the chosen kernels (none chosen: all), each with the limits it is measured against."""
+    """Time the cases of the selected kernels (all if `only` is empty)."""
     known = limits(how.effort)
     for kernel, cases in CASES.items():
         if not only or kernel in only:
@@ -98,7 +98,7 @@ def kernel_rows(only: Sequence[str], how: Thoroughness, peers: Sequence[Peer]) -
 
 
 def row_of(case: Case, known: Mapping[str, Limit], how: Thoroughness) -> Row:
-    """Time one case; the limits it uses are measured in the same rounds."""
+    """Time one case, interleaved with the limits it uses."""
     used = {name: known[name] for name in case.work if name in known}
     runs = {**case.runs, **{f"limit {name}": limit.run for name, limit in used.items()}}
     found = interleaved(runs, how.repeats, how.budget, how.now)
@@ -127,7 +127,7 @@ def _scaling(run: Callable[[], object], how: Thoroughness) -> float | None:
 def recipe_step(
     recipe: Recipe, registry: Registry, weights: Mapping[str, Path], device: torch.device, how: Thoroughness
 ) -> tuple[StepTimes, StepTimes]:
-    """A recipe's first stage: the whole step, and the step without the prior."""
+    """Time the first stage of a recipe: the whole step, and the step without the diffusion prior."""
     system = build_system(recipe.stages[0], recipe, registry, weights, device, None, lambda line: None)
     whole = time_steps(system, device, how.steps, now=how.now)
     return whole, time_steps(system_without_prior(recipe, registry, device), device, how.steps, now=how.now)
@@ -136,7 +136,7 @@ def recipe_step(
 def sweep(
     load: Callable[[Iterable[str]], Recipe], registry: Registry, device: torch.device, how: Thoroughness
 ) -> list[Point]:
-    """The step without the prior at every combination of picture size and samples along a ray."""
+    """Time the step without the prior for each combination of image size and samples per ray."""
     points = []
     for pixels in how.sweep_pixels:
         for samples in how.sweep_samples:

@@ -1,4 +1,4 @@
-"""The results as text and as plain values."""
+"""Formats benchmark results as text and as JSON values."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ UNITS = {"B/s": (1e9, "GB/s"), "1/s": (1e6, "M/s"), "FLOP/s": (1e9, "GFLOP/s")}
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table, columns aligned for reading as it is; the first to the left, the others to the right."""
+    """Format a Markdown table with aligned columns: the first left-aligned, the others right-aligned."""
     widths = [max(len(row[column]) for row in (head, *rows)) for column in range(len(head))]
 
     def line(cells: Sequence[str]) -> str:
@@ -26,7 +26,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def limits_table(rates: Mapping[str, float], units: Mapping[str, str]) -> str:
-    """What the machine can do."""
+    """Format the measured hardware limits."""
     rows = []
     for name, rate in rates.items():
         scale, unit = UNITS[units[name]]
@@ -35,7 +35,7 @@ def limits_table(rates: Mapping[str, float], units: Mapping[str, str]) -> str:
 
 
 def kernel_table(rows: Sequence[Row]) -> str:
-    """A row per case: our time, its share of the limit, how much longer others take, scaling."""
+    """Format one row per case: time, share of the limit, time ratios of the other implementations, thread scaling."""
     others = list(dict.fromkeys(label for row in rows for label in row.timings if label != OURS))
     head = ("kernel", "ms", "of limit", "limit", *others, "1 to 2 threads")
     cells = []
@@ -49,7 +49,7 @@ def kernel_table(rows: Sequence[Row]) -> str:
 
 
 def step_table(whole: StepTimes, bare: StepTimes) -> str:
-    """The parts of a step, their share, and the step without the prior."""
+    """Format the parts of a step with their shares, and the step without the prior."""
     total = sum(whole.parts.values())
     rows = [(part, f"{1000 * seconds:.1f}", f"{100 * seconds / total:.0f} %") for part, seconds in whole.parts.items()]
     rows += [
@@ -62,7 +62,7 @@ def step_table(whole: StepTimes, bare: StepTimes) -> str:
 
 
 def shaded_line(what: str, times: StepTimes) -> str:
-    """A step to be compared with stable-dreamfusion's."""
+    """Format a shaded step for comparison with stable-dreamfusion."""
     enough = "" if times.samples_per_hit >= LEAST_SAMPLES else f" (fewer than the {LEAST_SAMPLES} meant)"
     return (
         f"A shaded step of {times.rays} rays without the prior, {what}: {times.whole:.3f} s, "
@@ -73,7 +73,7 @@ def shaded_line(what: str, times: StepTimes) -> str:
 
 
 def sweep_line(line: Line) -> str:
-    """What rays and samples cost."""
+    """Format the fitted cost per ray and per sample."""
     return (
         f"A step without the prior takes {1e3 * line.fixed:.1f} ms + {1e6 * line.per_ray:.3f} us per ray + "
         f"{1e6 * line.per_sample:.3f} us per sample (R^2 {line.explained:.3f})."
@@ -81,7 +81,7 @@ def sweep_line(line: Line) -> str:
 
 
 def values(row: Row) -> dict[str, Any]:
-    """A row for JSON."""
+    """Return a row as JSON values."""
     return {
         "kernel": row.kernel,
         "name": row.name,
@@ -94,7 +94,7 @@ def values(row: Row) -> dict[str, Any]:
 
 
 def step_values(times: StepTimes) -> dict[str, Any]:
-    """A step for JSON."""
+    """Return a step as JSON values."""
     return {
         "seconds": times.whole,
         "parts": dict(times.parts),

@@ -1,4 +1,4 @@
-"""Where the time of a whole training step goes: real steps of a real recipe, with a clock at each part."""
+"""Profiles whole training steps of a recipe, with a clock at each part."""
 
 from __future__ import annotations
 
@@ -30,31 +30,32 @@ SCENE = ("occupancy", "render", "backward", "optimiser", "rest")
 
 @dataclass(frozen=True)
 class StepTimes:
-    """What a step takes, and of how much."""
+    """Times and sample counts of a training step."""
 
     whole: float
-    """Seconds, median over steps."""
+    """Seconds per step, median over steps."""
     parts: Mapping[str, float]
-    """Seconds by part: medians, but the mean for `occupancy`, which is updated in some steps only."""
+    """Seconds by part: median over steps, except for `occupancy`, whose mean is taken since only some steps update it.
+    """
     rays: int
     samples: float
-    """Per step, mean."""
+    """Samples per step, mean."""
     samples_per_hit: float
-    """Per ray that has samples, mean."""
+    """Samples per ray that has samples, mean."""
 
     @property
     def scene_share(self) -> float:
-        """The share of everything but the prior."""
+        """Share of the step that is not spent in the prior, in [0, 1]."""
         total = sum(self.parts.values())
         return 1.0 - sum(self.parts.get(part, 0.0) for part in PRIOR) / total
 
 
 @dataclass
 class NoPrior:
-    """Stands where a guidance and its conditions are: pulls every pixel in a random direction, at no cost."""
+    """Stand-in for a guidance and its conditions: pulls every pixel in a random direction at no cost."""
 
     losses: Sequence[str]
-    """Names of the losses to give."""
+    """Names of the losses to return."""
     text_model_id: str = "none"
 
     def encode_text(self, texts: Sequence[str]) -> Tensor:
@@ -79,7 +80,7 @@ class NoPrior:
 
 
 def system_without_prior(recipe: Recipe, registry: Registry, device: torch.device) -> System:
-    """The first stage of a recipe, freshly initialised, with `NoPrior` in place of each guidance."""
+    """Build the first stage of a recipe, freshly initialised, with `NoPrior` in place of each guidance."""
     stage = recipe.stages[0]
     tasks = tuple(_without_prior(task, registry, device) for task in stage.tasks)
     generator = torch.Generator(device=device).manual_seed(recipe.seed)
@@ -113,7 +114,7 @@ def time_steps(
 
 @dataclass
 class _Seen:
-    """Rays and samples of each render."""
+    """Ray and sample counts of each render."""
 
     rays: list[int] = field(default_factory=list)
     counts: list[Tensor] = field(default_factory=list)
@@ -131,7 +132,7 @@ class _Seen:
 
 
 class _Steps(lightning.Callback):
-    """Starts and stops the clock with each step."""
+    """Callback that starts and stops the clock with each step."""
 
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
@@ -144,7 +145,7 @@ class _Steps(lightning.Callback):
 
 
 def _clocked(system: System, clock: Clock, seen: _Seen) -> Iterator[Any]:
-    """Context managers that put a clock at every part of a system and take it away again."""
+    """Yield context managers that time each part of a system and restore it on exit."""
     yield replaced(system.renderer, "update", clock.timed("occupancy", system.renderer.update))
     if not isinstance(system.renderer, nn.Module):
         raise TypeError(f"renderer {type(system.renderer).__name__} must be a torch.nn.Module")
@@ -172,7 +173,7 @@ def _clocked(system: System, clock: Clock, seen: _Seen) -> Iterator[Any]:
 
 @contextmanager
 def _watched_renderer(renderer: nn.Module, clock: Clock, seen: _Seen) -> Iterator[None]:
-    """Times the forward pass, and notes when the gradient arrives at the picture: until then, it was the prior's."""
+    """Time the forward pass, and attribute the backward time until the gradient reaches the image to the prior."""
 
     def after(module: nn.Module, inputs: Any, rendered: Rendered) -> None:
         clock.close("render")
@@ -192,7 +193,7 @@ def _watched_renderer(renderer: nn.Module, clock: Clock, seen: _Seen) -> Iterato
 
 
 class _TimedGuidance:
-    """A guidance with a clock around its call."""
+    """Guidance whose call is timed."""
 
     def __init__(self, inner: Guidance, clock: Clock) -> None:
         self.inner, self.clock = inner, clock

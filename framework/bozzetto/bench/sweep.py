@@ -1,4 +1,4 @@
-"""The cost of a step against how much it renders: a plane through measured points, and its picture."""
+"""Cost of a training step as a linear function of rays and samples, with an SVG plot."""
 
 from __future__ import annotations
 
@@ -8,41 +8,41 @@ from dataclasses import dataclass
 import torch
 
 WIDTH, HEIGHT, MARGIN = 640.0, 400.0, 60.0
-"""Pixels of the picture, and around the axes."""
+"""Plot size and margin around the axes, in pixels."""
 
 Scale = Callable[[float], float]
-"""From a measured value to pixels."""
+"""Maps a measured value to pixels."""
 
 COLORS = ("#1b6ca8", "#d1495b", "#66a182", "#edae49", "#7b4b94", "#00798c")
 
 
 @dataclass(frozen=True)
 class Point:
-    """One measured step."""
+    """Measured step."""
 
     rays: int
     samples: float
-    """Per step."""
+    """Samples per step."""
     seconds: float
 
 
 @dataclass(frozen=True)
 class Line:
-    """`seconds = fixed + per_ray * rays + per_sample * samples`, by least squares."""
+    """Least-squares fit `seconds = fixed + per_ray * rays + per_sample * samples`."""
 
     fixed: float
     per_ray: float
     per_sample: float
     explained: float
-    """R squared: the share of the variance that the line explains."""
+    """Coefficient of determination, R^2."""
 
     def at(self, rays: int, samples: float) -> float:
-        """Seconds."""
+        """Return the predicted seconds per step."""
         return self.fixed + self.per_ray * rays + self.per_sample * samples
 
 
 def fit(points: Sequence[Point]) -> Line:
-    """The least-squares line through measured steps.
+    """Fit a linear cost model to measured steps by least squares.
 
     Raises:
         ValueError: fewer than three points.
@@ -60,7 +60,7 @@ def fit(points: Sequence[Point]) -> Line:
 
 
 def picture(points: Sequence[Point], line: Line, title: str) -> str:
-    """An SVG: milliseconds against samples, a colour for each number of rays, the line drawn through each."""
+    """Plot milliseconds against samples as SVG, one colour per number of rays, with the fitted line through each."""
     most_x, most_y = max(point.samples for point in points), max(point.seconds for point in points)
 
     def x(samples: float) -> float:

@@ -11,31 +11,31 @@ from dataclasses import dataclass
 import torch
 
 Now = Callable[[], float]
-"""A clock: seconds since some moment."""
+"""Clock that returns seconds since an arbitrary origin."""
 
 LEAST_REPEATS = 3
-"""Even a slow candidate runs this often after its warm-up."""
+"""Minimum repetitions after the warm-up, even of a slow candidate."""
 
 
 @dataclass(frozen=True)
 class Timing:
-    """What several runs of one thing took."""
+    """Statistics of repeated runs."""
 
     median: float
-    """Seconds."""
+    """Median seconds."""
     fastest: float
-    """Seconds."""
+    """Minimum seconds."""
     repeats: int
 
 
 def interleaved(
     candidates: Mapping[str, Callable[[], object]], repeats: int, budget: float = 10.0, now: Now = time.perf_counter
 ) -> dict[str, Timing]:
-    """Run all candidates in turn, `repeats` times after a warm-up, so that what disturbs one disturbs all.
+    """Run all candidates in turn, `repeats` times after a warm-up, so that disturbances affect all of them.
 
     Args:
-        now: the clock; `time.process_time` leaves out what other processes take, and adds up threads.
-        budget: seconds after which a slow candidate leaves the rounds, though never before `LEAST_REPEATS`.
+        now: clock; `time.process_time` excludes other processes and sums over threads.
+        budget: seconds after which a slow candidate is no longer repeated, but not before `LEAST_REPEATS`.
     """
     taken: dict[str, list[float]] = {name: [] for name in candidates}
     for run in candidates.values():
@@ -48,7 +48,7 @@ def interleaved(
 
 
 def seconds_of(run: Callable[[], object], now: Now) -> float:
-    """Seconds of one call, until the accelerator, if there is one, has finished too."""
+    """Return the seconds of one call, synchronised with the accelerator."""
     synchronize()
     start = now()
     run()
@@ -64,7 +64,7 @@ def synchronize() -> None:
 
 @contextmanager
 def threads(count: int) -> Iterator[None]:
-    """Let torch, and with it the compiled kernels, use `count` threads."""
+    """Set the number of threads of torch and the compiled kernels within a context."""
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:

@@ -1,4 +1,4 @@
-"""The command line. Imports no torch until a run really starts."""
+"""Command line. Imports no torch before a run starts."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ __all__ = ["main"]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and return the exit code: see `bozzetto.cli.entry.main`."""
+    """Run one command and return the exit code; see `bozzetto.cli.entry.main`."""
     try:
         from bozzetto.cli.entry import main as run
-    except KeyboardInterrupt:  # in the tenth of a second before there is anything that could answer it
+    except KeyboardInterrupt:  # during the imports, before the signal handlers are installed
         return 130
     return run(arguments)

@@ -1,4 +1,4 @@
-"""`bozzetto bench`: measures kernels and training steps. torch is imported only when it runs."""
+"""`bozzetto bench`: measures kernels and training steps. Imports torch only when it runs."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from bozzetto.registry import Registry
 KERNELS = ("hash_encode", "hash_field", "mlp", "march", "composite", "rasterize", "interpolate", "texture", "antialias")
 OTHERS = ("step", "sweep", "fitting")
 PEERS = Path(__file__).parents[3] / "tools" / "bench" / "peers"
-"""Other people's forms of the kernels, in a checkout."""
+"""Folder of third-party kernel implementations, present in a checkout only."""
 
 
 def parser() -> Options:
-    """Options of `bench`."""
-    options = Options("bozzetto bench", description="How fast kernels and training steps are here.")
+    """Return the options of `bench`."""
+    options = Options("bozzetto bench", description="Measure kernels and training steps on this machine.")
     options.add_argument(
         "--only", action="append", default=[], choices=(*KERNELS, *OTHERS), metavar="WHAT",
         help=f"measure only this; may be repeated. Kernels: {', '.join(KERNELS)}. Also: step (a recipe's training "
@@ -36,13 +36,15 @@ def parser() -> Options:
     options.add_argument("--quick", action="store_true", help="small problems, few repetitions, rough numbers")
     options.add_argument(
         "--cpu-time", action="store_true",
-        help="count the processor's time of this process: for a busy machine, with one thread",
+        help="CPU time instead of wall time, for busy machines; use one thread",
     )  # fmt: skip
     options.add_argument(
-        "--config", default="dreamfusion-sd", metavar="RECIPE", help="whose step; default: %(default)s"
+        "--config", default="dreamfusion-sd", metavar="RECIPE", help="recipe of the step; default: %(default)s"
     )
     options.add_argument("--profile", default="cpu", metavar="NAME", help="its profile; default: %(default)s")
-    options.add_argument("--peers", type=Path, default=None, metavar="FOLDER", help="other forms to compare with")
+    options.add_argument(
+        "--peers", type=Path, default=None, metavar="FOLDER", help="third-party implementations to compare with"
+    )
     options.add_argument("--json", type=Path, metavar="FILE", help="write the numbers here, too")
     options.add_argument("--plot", type=Path, metavar="FILE", help="write the sweep's picture here, as SVG")
     options.add_argument("overrides", nargs="*", metavar="key=value", help="set a field of the recipe")
@@ -51,7 +53,7 @@ def parser() -> Options:
 
 
 def bench(options: argparse.Namespace, registry: Registry) -> int:
-    """Measure, print as it goes, write what was asked for."""
+    """Run the selected benchmarks, print results as they arrive and write the requested files."""
     import torch
 
     from bozzetto.bench.candidates import find_peers
@@ -66,7 +68,7 @@ def bench(options: argparse.Namespace, registry: Registry) -> int:
     how = QUICK if options.quick else Thoroughness()
     clock, now = ("processor", time.process_time) if options.cpu_time else ("wall", time.perf_counter)
     how = replace(how, now=now)
-    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)  # it advertises; what matters it raises
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)  # it logs advertisements; errors are raised
     print(tune_allocator())
     torch.set_num_threads(options.threads)
     results: dict[str, Any] = {"machine": {**machine(), "threads": options.threads, "clock": clock}}
@@ -97,12 +99,12 @@ def bench(options: argparse.Namespace, registry: Registry) -> int:
 
 
 def say(*lines: str) -> None:
-    """A block of output, shown at once."""
+    """Print a block of output at once."""
     print("\n" + "\n".join(lines) + "\n", flush=True)
 
 
 def load(options: argparse.Namespace, registry: Registry, config: str, changes: Iterable[str] = ()) -> Recipe:
-    """A recipe with changes below the user's own."""
+    """Load a recipe with `changes` applied before the user's overrides."""
     from bozzetto.load import find_recipe, load_recipe
 
     overrides = [*changes, *options.overrides]
@@ -115,8 +117,8 @@ def _steps(options: argparse.Namespace, registry: Registry, how: Any) -> dict[st
     from bozzetto.bench.measure import LARGE_GRID, RECIPE, SHADED, recipe_step
     from bozzetto.bench.report import shaded_line, step_table, step_values
     from bozzetto.bench.steps import system_without_prior, time_steps
-    from bozzetto.cli.run import open_device, plans_for
     from bozzetto.models import fetch
+    from bozzetto.running import open_device, plans_for
 
     recipe = load(options, registry, options.config)
     device = torch.device(open_device(recipe, hardware.detect()))
@@ -139,7 +141,7 @@ def _fitting(options: argparse.Namespace, registry: Registry) -> dict[str, Any]:
 
     from bozzetto.bench.fitting import CHANGES, RECIPE, fit_objects, fitting_rows
     from bozzetto.bench.report import table
-    from bozzetto.cli.run import open_device
+    from bozzetto.running import open_device
     from bozzetto.testing.mesh_fitting import QUICK, FittingSettings
 
     recipe = load(options, registry, RECIPE, CHANGES)
@@ -155,7 +157,7 @@ def _sweep(options: argparse.Namespace, registry: Registry, how: Any) -> dict[st
     from bozzetto.bench.measure import sweep
     from bozzetto.bench.report import sweep_line
     from bozzetto.bench.sweep import fit, picture
-    from bozzetto.cli.run import open_device
+    from bozzetto.running import open_device
 
     recipe = load(options, registry, options.config)
     device = torch.device(open_device(recipe, hardware.detect()))

@@ -1,4 +1,4 @@
-"""Standard output and standard error that do not end a command when nobody reads them or cannot show them."""
+"""Standard streams that survive a closed reader and characters that they cannot encode."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from contextlib import contextmanager
 from typing import Any, Protocol, runtime_checkable
 
 GONE = (errno.EPIPE, errno.EBADF, errno.EIO, errno.ESHUTDOWN)
-"""Errors of a stream whose other end has gone: a pipe that was closed, a terminal that was."""
+"""Error numbers of a stream whose other end is closed: a pipe or a terminal."""
 
 
 @runtime_checkable
 class TextStream(Protocol):
-    """The part of a text stream that is used here."""
+    """Methods of a text stream that are used here."""
 
     def write(self, text: str, /) -> int: ...
 
@@ -25,17 +25,17 @@ class TextStream(Protocol):
 
 
 class LastingStream:
-    """A text stream whose loss is borne: once its reader has gone, what is written to it goes nowhere.
+    """Text stream that discards its output once its reader is gone.
 
     Args:
-        whatever: bear every error of the system, a full disk's too, as in a run that shall not end for its log.
+        whatever: ignore every system error, including a full disk, so that a run does not end because of its log.
     """
 
     def __init__(self, stream: TextStream, whatever: bool) -> None:
         self._stream, self._whatever = stream, whatever
 
     def write(self, text: str) -> int:
-        """Write, or not."""
+        """Write the text, or discard it if the stream is lost."""
         try:
             return self._stream.write(text)
         except (OSError, ValueError) as error:
@@ -43,7 +43,7 @@ class LastingStream:
             return len(text)
 
     def flush(self) -> None:
-        """Flush, or not."""
+        """Flush the stream, or do nothing if it is lost."""
         try:
             self._stream.flush()
         except (OSError, ValueError) as error:
@@ -53,7 +53,7 @@ class LastingStream:
         return getattr(self._stream, name)
 
     def _bear(self, error: Exception) -> None:
-        """Let what is still buffered go nowhere, or the interpreter would fail to flush it; raise if told to."""
+        """Redirect the descriptor to the null device, or the interpreter could not flush it; re-raise other errors."""
         with contextlib.suppress(OSError, ValueError):
             number = self.fileno()
             nowhere = os.open(os.devnull, os.O_WRONLY)
@@ -67,20 +67,20 @@ class LastingStream:
 
 @contextmanager
 def lasting_streams(whatever: bool) -> Iterator[None]:
-    """Standard output and error as `LastingStream`s; what their encoding cannot show is replaced."""
+    """Wrap standard output and error in `LastingStream` within a context; unencodable characters are replaced."""
     before = sys.stdout, sys.stderr
     sys.stdout, sys.stderr = (_lasting(stream, whatever) for stream in before)
     try:
         yield
     finally:
         for stream in (sys.stdout, sys.stderr):
-            with contextlib.suppress(OSError):  # a command has flushed, and told, before
+            with contextlib.suppress(OSError):  # the command has already flushed and reported errors
                 stream.flush()
         sys.stdout, sys.stderr = before
 
 
 def _lasting(stream: TextStream | None, whatever: bool) -> LastingStream:
-    if stream is None:  # its descriptor was closed when the process began: take it, or a file of ours would get it
+    if stream is None:  # closed at process start: occupy the descriptor, or the next file opened would receive it
         stream = open(os.open(os.devnull, os.O_WRONLY), "w", encoding="utf-8")  # noqa: SIM115, PTH123
     elif isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
         stream.reconfigure(errors="replace")

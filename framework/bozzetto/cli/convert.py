@@ -1,4 +1,4 @@
-"""`bozzetto convert`: threestudio recipes become one of ours. No torch."""
+"""`bozzetto convert`: converts threestudio recipes. No torch."""
 
 from __future__ import annotations
 
@@ -23,18 +23,16 @@ from bozzetto.registry import Registry
 
 
 def parser() -> Options:
-    """Options of `convert`."""
-    made = Options(
-        "bozzetto convert", description="Turn a threestudio recipe into one of ours, and say what could not be."
-    )
+    """Return the options of `convert`."""
+    made = Options("bozzetto convert", description="Convert a threestudio recipe, and report what cannot be converted.")
     made.add_argument(
         "words",
         nargs="*",
         metavar="RECIPE|key=value",
-        help="YAML files of threestudio, several become stages of one recipe; and keys of theirs to set first",
+        help="threestudio YAML files, several become stages of one recipe; and overrides of their keys",
     )
     made.add_argument("-o", "--output", metavar="FILE", help="where to write; default: standard output")
-    made.add_argument("--table", action="store_true", help="print what becomes of every key, as Markdown, and stop")
+    made.add_argument("--table", action="store_true", help="print the conversion of every key as Markdown, and stop")
     made.add_argument("--traceback", action="store_true", help="show where an error comes from")
     return made
 
@@ -43,7 +41,7 @@ def convert(options: argparse.Namespace, registry: Registry) -> int:
     """Convert recipes: YAML to the file or standard output, the report to standard error.
 
     Raises:
-        ConfigError: no recipe of theirs.
+        ConfigError: no threestudio recipe is given.
     """
     if options.table:
         print(markdown(registry), end="")
@@ -69,7 +67,7 @@ def convert(options: argparse.Namespace, registry: Registry) -> int:
 
 
 def require_loadable(text: str, draft: Draft, registry: Registry) -> None:
-    """Raises `ConfigError` unless our own loader takes the recipe, with anything in place of what must be given."""
+    """Raise `ConfigError` unless the recipe loads, with placeholders for the values that the user must give."""
     given = [f"{path}=given later" for path, line in draft.lines.items() if line.value == REQUIRED]
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "recipe.yaml"
@@ -78,11 +76,11 @@ def require_loadable(text: str, draft: Draft, registry: Registry) -> None:
             for profile in PROFILES:
                 load_recipe(file, registry, given, profile)
         except UserError as error:
-            raise ConfigError(f"The converted recipe does not load, which is our mistake: {error}") from error
+            raise ConfigError(f"The converted recipe does not load, which is a bug in Bozzetto: {error}") from error
 
 
 def _open(draft: Draft) -> str:
-    """What the next command must give."""
+    """Return the arguments that the user must add to the next command."""
     names = {"prompt": '"..."', "image": "photo.png"}
     open_ = [name for name in names if name in draft.lines and draft.lines[name].value == REQUIRED]
     return "".join(f" {name}={names[name]}" for name in open_)

@@ -1,4 +1,4 @@
-"""`bozzetto doctor`: what this machine has, what of it is used, and why the rest is not. No torch; about a second."""
+"""`bozzetto doctor`: reports hardware and packages, which are used, and why others are not. No torch; takes 1 s."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 from bozzetto import __version__, hardware
-from bozzetto.cli.run import cache_folder, offline, plans_for
 from bozzetto.errors import UserError
 from bozzetto.load import load_recipe
 from bozzetto.models import ModelPlan
 from bozzetto.recipe_file import shipped_recipes
 from bozzetto.registry import Registry
+from bozzetto.running import cache_folder, offline, plans_for
 from bozzetto.spec import installed
 
 REACH_S = 1.0
-"""How long the hub may take to answer."""
+"""Timeout of the hub check in seconds."""
 COMPILERS = ("c++", "g++", "clang++", "cl")
 TORCH_OPERATIONS = "on CUDA these run as torch operations"
 OPTIONAL = {
@@ -36,12 +36,12 @@ OPTIONAL = {
     "nerfacc": ("march, composite; builds with torch up to 2.11", TORCH_OPERATIONS),
     "nvdiffrast": ("rasterize, interpolate, texture, antialias; research and evaluation only", TORCH_OPERATIONS),
 }
-"""CUDA packages: the kernels they serve, and what happens without."""
+"""CUDA packages: the kernels they serve, and the fallback without them."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One line."""
+    """Line of the report."""
 
     mark: Literal["ok", "note", "WRONG"]
     title: str
@@ -55,7 +55,7 @@ def doctor(registry: Registry) -> int:
     """Print every finding.
 
     Returns:
-        0, or 1 if something is wrong that stops every run.
+        0, or 1 if a finding prevents every run.
     """
     wrong = False
     for finding in findings(registry):
@@ -65,7 +65,7 @@ def doctor(registry: Registry) -> int:
 
 
 def findings(registry: Registry) -> Iterator[Finding]:
-    """Python, torch, device, memory, compiler, kernels, packages, hub, weights, disk, plugins."""
+    """Yield findings on Python, torch, device, memory, compiler, kernels, packages, hub, weights, disk and plugins."""
     found = hardware.detect()
     yield Finding("ok", "bozzetto", f"{__version__}, Python {platform.python_version()} on {platform.platform()}")
     version = version_of("torch")
@@ -83,7 +83,7 @@ def findings(registry: Registry) -> Iterator[Finding]:
 
 
 def version_of(package: str) -> str:
-    """The installed version of a distribution; empty if it is not there."""
+    """Return the installed version of a distribution; empty if it is not installed."""
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
@@ -91,7 +91,7 @@ def version_of(package: str) -> str:
 
 
 def gpus() -> list[str]:
-    """Name and memory of each GPU that the CUDA driver sees."""
+    """Return name and memory of each GPU that the CUDA driver reports."""
     count = hardware.cuda_device_count()
     if not count:
         return []
@@ -107,7 +107,7 @@ def gpus() -> list[str]:
 
 
 def memory() -> Finding:
-    """Main memory and processor cores that this process may use."""
+    """Report main memory and processor cores available to this process."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if not hasattr(os, "sysconf"):
         return Finding("ok", "memory", f"size unknown on this system; {cores} cores")
@@ -121,7 +121,7 @@ def memory() -> Finding:
 
 
 def compiler() -> Finding:
-    """A C++ compiler, needed only while bozzetto is installed."""
+    """Report the C++ compiler, which only the installation requires."""
     for name in filter(None, (os.environ.get("CXX"), *COMPILERS)):
         path = shutil.which(name.split()[0])
         if path:
@@ -131,7 +131,7 @@ def compiler() -> Finding:
 
 
 def kernels() -> Finding:
-    """Whether the compiled kernels run here, and why not."""
+    """Report whether the compiled kernels can be used, and if not, why."""
     spec = importlib.util.find_spec("bozzetto.kernels.cpp")
     folders = [Path(folder) for folder in (spec.submodule_search_locations or ())] if spec else []
     built = [path for folder in folders for suffix in EXTENSION_SUFFIXES for path in folder.glob(f"_native{suffix}")]
@@ -148,7 +148,7 @@ def kernels() -> Finding:
 
 
 def optional_packages(cuda: bool) -> Iterator[Finding]:
-    """Each optional package: used, or why not."""
+    """Report each optional package: used, or why not."""
     for name, (serves, without) in OPTIONAL.items():
         if not installed(name):
             yield Finding("note", name, f"not installed; it would serve {serves}: {without}")
@@ -164,7 +164,7 @@ def optional_packages(cuda: bool) -> Iterator[Finding]:
 
 
 def hub() -> Iterator[Finding]:
-    """The hub's cache folder, and whether the hub answers within `REACH_S`."""
+    """Report the hub's cache folder, and whether the hub answers within `REACH_S`."""
     if not installed("huggingface_hub"):
         yield Finding("WRONG", "hub", "the package huggingface_hub is not installed")
         return
@@ -188,7 +188,7 @@ def hub() -> Iterator[Finding]:
 
 
 def unreachable(host: str, port: int) -> str:
-    """Why a connection cannot be opened within `REACH_S`; empty if it can. Name look-up, which may hang, included."""
+    """Return why no connection opens within `REACH_S`, name look-up included; empty if one does."""
     outcome: list[str] = []
 
     def attempt() -> None:
@@ -205,7 +205,7 @@ def unreachable(host: str, port: int) -> str:
 
 
 def weights(registry: Registry, found: hardware.Accelerator) -> Iterator[Finding]:
-    """What each shipped recipe would load on this machine, then where each of these models comes from."""
+    """Report the models each shipped recipe would load on this machine, then the source of each model."""
     models: dict[str, ModelPlan] = {}
     for name, path in shipped_recipes(registry).items():
         try:
@@ -220,7 +220,7 @@ def weights(registry: Registry, found: hardware.Accelerator) -> Iterator[Finding
 
 
 def disk(title: str, folder: Path) -> Finding:
-    """Free space where a folder is or would be made."""
+    """Report the free disk space at a folder, or at its nearest existing parent."""
     while not folder.exists():
         folder = folder.parent
     free = shutil.disk_usage(folder).free / 1e9
@@ -229,7 +229,7 @@ def disk(title: str, folder: Path) -> Finding:
 
 
 def plugins(registry: Registry) -> Finding:
-    """How many components there are, and whether any plugin is broken."""
+    """Report the number of components and of broken plugins."""
     entries = [entry for found in registry.entries.values() for entry in found]
     if not entries:
         return Finding("WRONG", "plugins", "none, not even the built-in ones: pip install -e . in the project folder")

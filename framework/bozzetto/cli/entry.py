@@ -1,4 +1,4 @@
-"""Parses the command line, and turns what a user can cure into one message and exit code 2."""
+"""Command-line entry: parses arguments and reports errors that the user can fix as one message with exit code 2."""
 
 from __future__ import annotations
 
@@ -27,38 +27,38 @@ commands:
   run       train a recipe and export the result (the default: 'run' may be left out)
   check     validate a recipe without loading any model
   export    export a finished run again, e.g. with other settings
-  convert   turn a threestudio recipe into one of ours
-  plugins   list components, show the fields of one, check them, start a package of your own
+  convert   convert a threestudio recipe
+  plugins   list, show and check components, create a plugin package
   schema    print the JSON schema of recipes, for editors
   bench     measure kernels and training steps on this machine
-  doctor    what this machine has, what of it is used, and why the rest is not
+  doctor    report hardware and packages, which are used, and why others are not
 
-'bozzetto COMMAND --help' tells more. Any field of a recipe can be set on the command line: key=value,
+See 'bozzetto COMMAND --help'. Any field of a recipe can be set on the command line: key=value,
 e.g. system.geometry.levels=12 trainer.steps=600 export.mesh.max_faces=5000.
 """
 
 
 def run_parser() -> Options:
-    """Options of `run`."""
+    """Return the options of `run`."""
     parser = Options("bozzetto run", description="Train a recipe and export the result.")
     start = parser.add_mutually_exclusive_group(required=True)
     start.add_argument("--config", metavar="RECIPE", help="a YAML file, or the name of a recipe that a plugin ships")
-    start.add_argument("--resume", metavar="RUN_FOLDER", help="go on with an interrupted run")
+    start.add_argument("--resume", metavar="RUN_FOLDER", help="resume an interrupted run")
     parser.add_argument(
         "--from-stage",
         metavar="STAGE",
-        help="with --resume: forget what this stage and those after it have done, and train them again",
+        help="with --resume: discard the training of this stage and those after it, and train them again",
     )
     add_profile(parser)
     parser.add_argument(
-        "--dry-run", action="store_true", help="resolve and print everything the run would load, then stop"
+        "--dry-run", action="store_true", help="resolve and print everything that the run would load, then stop"
     )
     add_common(parser)
     return parser
 
 
 def check_parser() -> Options:
-    """Options of `check`."""
+    """Return the options of `check`."""
     parser = Options("bozzetto check", description="Validate a recipe without loading any model.")
     parser.add_argument("config", metavar="RECIPE", help="a YAML file, or the name of a recipe that a plugin ships")
     add_profile(parser)
@@ -67,60 +67,60 @@ def check_parser() -> Options:
 
 
 def export_parser() -> Options:
-    """Options of `export`."""
+    """Return the options of `export`."""
     from bozzetto.cli.export import parser
 
     return parser()
 
 
 def plugins_parser() -> Options:
-    """Options of `plugins`."""
+    """Return the options of `plugins`."""
     from bozzetto.cli.plugins import parser
 
     return parser()
 
 
 def bench_parser() -> Options:
-    """Options of `bench`."""
+    """Return the options of `bench`."""
     from bozzetto.cli.bench import parser
 
     return parser()
 
 
 def convert_parser() -> Options:
-    """Options of `convert`."""
+    """Return the options of `convert`."""
     from bozzetto.cli.convert import parser
 
     return parser()
 
 
 def schema_parser() -> Options:
-    """Options of `schema`."""
+    """Return the options of `schema`."""
     parser = Options("bozzetto schema", description="Print the JSON schema of recipes, for editors.")
-    parser.add_argument("--output", type=Path, metavar="FILE", help="write it there instead")
+    parser.add_argument("--output", type=Path, metavar="FILE", help="write to this file instead of standard output")
     parser.add_argument("--traceback", action="store_true", help="show where an error comes from")
     return parser
 
 
 def doctor_parser() -> Options:
-    """Options of `doctor`."""
-    parser = Options("bozzetto doctor", description="What this machine has, and what of it is used.")
+    """Return the options of `doctor`."""
+    parser = Options("bozzetto doctor", description="Report hardware and packages, and which are used.")
     parser.add_argument("--traceback", action="store_true", help="show where an error comes from")
     return parser
 
 
 def add_profile(parser: Options) -> None:
-    """`--profile`."""
+    """Add the option `--profile`."""
     parser.add_argument(
         "--profile",
         default="auto",
         metavar="NAME",
-        help="one of the recipe's profiles; default: what fits this machine",
+        help="one of the recipe's profiles; default: the one that fits this machine",
     )
 
 
 def add_common(parser: Options) -> None:
-    """Overrides and `--traceback`."""
+    """Add overrides and the option `--traceback`."""
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="set a field of the recipe")
     parser.add_argument("--traceback", action="store_true", help="show where an error comes from")
 
@@ -132,7 +132,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command.
 
     Returns:
-        0: done. 1: the run failed, or a mistake of ours. 2: the user or the system can cure it; the message says how.
+        0: success. 1: the run failed, or a bug in Bozzetto. 2: an error that the user can fix; the message says how.
         130: stopped with Ctrl-C. 143: stopped with SIGTERM.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
@@ -148,7 +148,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _dispatch(words: list[str], stop: StopSignals) -> int:
-    """Find the command, parse its options, run it."""
+    """Select the command, parse its options and run it."""
     if not words or words[0] in ("-h", "--help"):
         print(OVERVIEW, end="")
         return 0
@@ -168,7 +168,7 @@ def _dispatch(words: list[str], stop: StopSignals) -> int:
 
 
 def _guarded(options: argparse.Namespace, command: Command, stop: StopSignals) -> int:
-    """Run a command; an error becomes one message, unless the traceback is asked for."""
+    """Run a command; print an error as one message, or raise it if the traceback is requested."""
     try:
         return command(options, _registry(), stop)
     except Exception as error:
@@ -186,7 +186,7 @@ def _guarded(options: argparse.Namespace, command: Command, stop: StopSignals) -
 
 
 def _flush() -> int:
-    """Let standard output have what is still buffered: 0, or 2 if it cannot."""
+    """Flush standard output; return 0, or 2 if it fails."""
     try:
         sys.stdout.flush()
     except OSError as error:
@@ -273,4 +273,4 @@ COMMANDS: Mapping[str, tuple[Callable[[], Options], Command]] = {
     "bench": (bench_parser, _bench),
     "doctor": (doctor_parser, _doctor),
 }
-"""By name: the command's parser and what runs it."""
+"""Parser and function of each command, by name."""

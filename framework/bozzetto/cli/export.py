@@ -1,4 +1,4 @@
-"""`bozzetto export`: the files of a finished run, again. No torch until a scene is loaded."""
+"""`bozzetto export`: exports a finished run again. Imports no torch before a scene is loaded."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from bozzetto import hardware
 from bozzetto.amendments import load_amended
 from bozzetto.cli.options import Options
-from bozzetto.cli.run import import_heavy, open_device, say
+from bozzetto.cli.run import say
 from bozzetto.errors import ConfigError
 from bozzetto.load import load_recipe
 from bozzetto.machine_checks import check_machine
@@ -17,11 +17,12 @@ from bozzetto.recipe import Recipe
 from bozzetto.registry import Registry
 from bozzetto.run_folder import RunFolder
 from bozzetto.run_lock import locked
+from bozzetto.running import import_heavy, open_device
 from bozzetto.stopping import StopSignals
 
 
 def parser() -> Options:
-    """Options of `export`."""
+    """Return the options of `export`."""
     made = Options("bozzetto export", description="Export a finished run again.")
     made.add_argument("run_folder", metavar="RUN_FOLDER", help="a folder under outputs/")
     made.add_argument(
@@ -48,7 +49,7 @@ def export(options: argparse.Namespace, registry: Registry, stop: StopSignals) -
 def export_scene(
     recipe: Recipe, folder: RunFolder, registry: Registry, found: hardware.Accelerator, stop: StopSignals
 ) -> int:
-    """Load the last stage's scene and write its files; from here on torch is imported."""
+    """Load the scene of the last stage and write its files. Imports torch."""
     check_machine(recipe, reads=lambda *_: False)
 
     import_heavy(stop)
@@ -70,10 +71,10 @@ def export_scene(
 def recipe_to_export(
     folder: RunFolder, registry: Registry, overrides: list[str], formats: str | None, found: hardware.Accelerator
 ) -> Recipe:
-    """The run's recipe with overrides applied; with `formats`, only the exporters that have a field of that name.
+    """Return the run's recipe with overrides applied; with `formats`, only the exporters that have a field `formats`.
 
     Raises:
-        ConfigError: `formats` is given and no exporter of the recipe writes files in a choice of formats.
+        ConfigError: `formats` is given and no exporter of the recipe has that field.
     """
     amended = load_amended(folder, registry, overrides, found)
     amended.require_exportable()

@@ -1,4 +1,4 @@
-"""Errors of the system and our own as one message: what happened, to which file, and the cure. Imports no torch."""
+"""Messages for system errors and internal errors: what happened, to which file, and the cure. Imports no torch."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from collections.abc import Mapping
 
 from bozzetto import __version__
 
-_ELSEWHERE = "Give yourself the right to it, or choose another place, e.g. output=FOLDER."
-_IN_THE_WAY = "A file stands where a folder is needed; move it away, or choose another place."
+_ELSEWHERE = "Grant yourself permission, or choose another place, e.g. output=FOLDER."
+_IN_THE_WAY = "A file exists where a folder is needed; move it away, or choose another place."
 CURES: Mapping[str, str] = {
     "ENOSPC": "Free some space, or write elsewhere: output=FOLDER.",
     "EDQUOT": "Free some space, or write elsewhere: output=FOLDER.",
@@ -24,14 +24,14 @@ CURES: Mapping[str, str] = {
     "ENAMETOOLONG": "Choose a shorter name.",
     "ENOTDIR": _IN_THE_WAY,
     "EEXIST": _IN_THE_WAY,
-    "EISDIR": "A folder stands where a file is needed; move it away, or choose another place.",
+    "EISDIR": "A folder exists where a file is needed; move it away, or choose another place.",
     "ENOENT": "It is not there, or has just been removed.",
     "EMFILE": "Close other programs, or raise the limit: ulimit -n 4096.",
 }
-"""Cure of an error of the system, by its errno name."""
+"""Cures of system errors by errno name."""
 
 MEMORY = (
-    "The memory of this machine does not suffice. What saves it: a smaller height and width or batch_size in "
+    "Out of memory. Reduce usage by a smaller height and width or batch_size in "
     "system.tasks.TASK.views; system.renderer.samples_per_ray; system.geometry.log2_table_size or resolution; "
     "guidance.cpu_offload=model and attention_slicing=true on a GPU; for exports resolution, texture_size and "
     "chunk_points."
@@ -39,7 +39,7 @@ MEMORY = (
 
 
 def system_message(error: BaseException) -> str | None:
-    """The message of an error of the system: files, memory, encodings; None for any other error."""
+    """Return the message of a system error (files, memory, encodings); None for any other error."""
     if is_out_of_memory(error):
         return f"{MEMORY} ({_one_line(error)})"
     if isinstance(error, UnicodeError):
@@ -53,7 +53,7 @@ def system_message(error: BaseException) -> str | None:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Tell if memory has run out: Python's, torch's on a GPU, or torch's on a CPU, which has no type of its own."""
+    """Return whether memory ran out, in Python or torch; torch on a CPU raises a plain `RuntimeError`."""
     told = str(error)
     return (
         isinstance(error, MemoryError)
@@ -64,7 +64,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def own_message(error: BaseException) -> str:
-    """The message of a mistake of ours, with the file its traceback was saved in, or the traceback itself."""
+    """Return the message of an internal error, with the file that holds its traceback, or the traceback itself."""
     report = "".join(
         [
             f"bozzetto {__version__}, Python {platform.python_version()}, {platform.platform()}\n",
@@ -72,7 +72,7 @@ def own_message(error: BaseException) -> str:
             *traceback.format_exception(error),
         ]
     )
-    told = f"{type(error).__name__}: {_one_line(error)}\nThis is a mistake of ours. Please report it, with"
+    told = f"{type(error).__name__}: {_one_line(error)}\nThis is a bug in Bozzetto. Please report it, with"
     try:
         handle, name = tempfile.mkstemp(prefix="bozzetto-error-", suffix=".log")
         with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as stream:

@@ -1,4 +1,4 @@
-"""A parser of options whose errors are `UserError`s, as all that a user can cure."""
+"""Argument parser that raises `UserError`."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from typing import NoReturn
 from bozzetto.errors import UserError, did_you_mean, shown
 
 MOST_LETTERS = 300
-"""Length of a message of argparse at most: it repeats in full what it was given."""
+"""Maximum length of an argparse message in characters; argparse repeats its input in full."""
 
 
 class UsageError(UserError):
-    """The command line is wrong."""
+    """Wrong command-line usage."""
 
 
 class Options(argparse.ArgumentParser):
-    """`argparse.ArgumentParser` that raises `UsageError` instead of ending the process with two texts."""
+    """`argparse.ArgumentParser` that raises `UsageError` instead of exiting."""
 
     def parse(self, words: Sequence[str]) -> argparse.Namespace:
-        """The options in `words`; overrides may stand between them.
+        """Parse `words` into options; overrides may be interspersed.
 
         Raises:
             UsageError: an option is unknown, missing or has a wrong value.
@@ -33,23 +33,23 @@ class Options(argparse.ArgumentParser):
         return options
 
     def error(self, message: str) -> NoReturn:
-        """Raises `UsageError` with the message of argparse and where the options are explained."""
-        told = " ".join(message.replace(", key=value", "").split())  # which argparse counts as required
+        """Raise `UsageError` with the argparse message and a pointer to `--help`."""
+        told = " ".join(message.replace(", key=value", "").split())  # argparse lists optional overrides as required
         half = MOST_LETTERS // 2
         if len(told) > MOST_LETTERS:
             told = f"{told[:half]} ... {told[-half:]}"
-        raise UsageError(f"{told[:1].upper()}{told[1:]}. What there is: {self.prog} --help")
+        raise UsageError(f"{told[:1].upper()}{told[1:]}. See {self.prog} --help")
 
     def _about_unknown(self, left: Sequence[str]) -> str:
-        """The message about words that no option took."""
+        """Return the message for arguments that no option accepts."""
         word = left[0]
         if not word.startswith("-"):
-            return f"{shown(word)} is one word too many. What there is: {self.prog} --help"
+            return f"{shown(word)} is an unexpected argument. See {self.prog} --help"
         name, equals, _ = word.partition("=")
         known = [text for text in self._option_string_actions if text.startswith("--")]
         near = did_you_mean(name, known) if len(name) < MOST_LETTERS else ""
         hint = " A field of the recipe is set without a dash: key=value." if equals and self._takes_overrides else ""
-        return f"There is no option {shown(name)}.{near}{hint} What there is: {self.prog} --help"
+        return f"There is no option {shown(name)}.{near}{hint} See {self.prog} --help"
 
     @property
     def _takes_overrides(self) -> bool:

@@ -23,10 +23,10 @@ environment:
 
 
 def parser() -> Options:
-    """Options of `plugins`."""
+    """Return the options of `plugins`."""
     top = Options(
         "bozzetto plugins",
-        description="What is installed, and writing your own.",
+        description="List, check and create plugins.",
         epilog=ENVIRONMENT,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -74,7 +74,7 @@ def plugins(options: argparse.Namespace, registry: Registry) -> int:
 
 
 def rows(registry: Registry) -> list[dict[str, str | None]]:
-    """A row per component, and one with kind null per plugin that failed to load."""
+    """Return one row per component, and one with kind null per plugin that failed to load."""
     listed: list[dict[str, str | None]] = []
     for (kind, name), entries in sorted(registry.entries.items()):
         for entry in entries:
@@ -96,7 +96,7 @@ def _row(kind: str | None, name: str, dist: str, version: str, status: str, summ
 
 
 def list_plugins(registry: Registry) -> str:
-    """The rows as a table, cut to the width of the terminal if there is one."""
+    """Format the rows as a table, cut to the terminal width if there is one."""
     listed = rows(registry)
     if not listed:
         return "No plugins are installed, not even the built-in ones. Run 'pip install -e .' in the project folder."
@@ -104,7 +104,7 @@ def list_plugins(registry: Registry) -> str:
         (row["kind"] or "plugin", row["name"], f"{row['distribution']} {row['version']}", row["status"], row["summary"])
         for row in listed
     ]
-    # A long status is told in full and pushes its own summary out of line, not everybody's.
+    # A long status is printed in full and shifts only the summary of its own line.
     widths = [min(max(len(str(row[column])) for row in table), 40) for column in range(4)]
     room = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     lines = []
@@ -116,7 +116,7 @@ def list_plugins(registry: Registry) -> str:
 
 
 def hints(listed: list[dict[str, str | None]]) -> list[str]:
-    """What to do about conflicts, slow plugins and broken ones; nothing if there are none."""
+    """Return hints on conflicts, slow plugins and broken plugins; empty if there are none."""
     statuses = [str(row["status"]) for row in listed]
     told = []
     if any("CONFLICT" in status for status in statuses):
@@ -124,12 +124,12 @@ def hints(listed: list[dict[str, str | None]]) -> list[str]:
     if any("slow" in status for status in statuses):
         told.append("slow: its manifest imports a heavy package; move that import behind `target`.")
     if any("broken" in status for status in statuses):
-        told.append("broken: 'bozzetto plugins check' and BOZZETTO_STRICT_PLUGINS=1 tell more; the others work.")
+        told.append("broken: 'bozzetto plugins check' and BOZZETTO_STRICT_PLUGINS=1 give details; the others work.")
     return ["", *told] if told else []
 
 
 def show_component(registry: Registry, path: str) -> str:
-    """What a component is, and each field of its config with type, default and meaning: its page of the reference."""
+    """Return the reference page of a component: its purpose and each config field with type, default and meaning."""
     kind, _, name = path.partition("/")
     kinds = sorted({*KINDS, *(kind for kind, _ in registry.entries)})
     if kind not in kinds or not name:

@@ -1,4 +1,4 @@
-"""What a run says before it starts, and what a dry run prints."""
+"""Text printed before a run starts, and by a dry run."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bozzetto.vocabulary import Vocabulary
 
 
 def header(recipe: Recipe, plans: Mapping[str, ModelPlan], source: str) -> list[str]:
-    """The first lines of a run: what, with which profile and weights, and how to choose others."""
+    """Return the first lines of a run: recipe, profile and weights, and how to choose others."""
     prompt = f': "{recipe.prompt}"   (another: prompt="...")' if recipe.prompt else ""
     lines = [f"recipe    {source}{prompt}"]
     if recipe.image:
@@ -27,17 +27,17 @@ def header(recipe: Recipe, plans: Mapping[str, ModelPlan], source: str) -> list[
 
 
 def notices(texts: Iterable[str]) -> list[str]:
-    """Notices as lines, each once."""
+    """Return notices as lines, without duplicates."""
     return [f"notice    {text}" for text in dict.fromkeys(texts)]
 
 
 def prompt_line(recipe: Recipe) -> str:
-    """What to make, and what to keep away from."""
+    """Return the line with the prompt and the negative prompt."""
     return f'prompt    "{recipe.prompt}"' + (f', negative "{recipe.negative_prompt}"' if recipe.negative_prompt else "")
 
 
 def plan_report(recipe: Recipe, plans: Mapping[str, ModelPlan]) -> str:
-    """Everything a run would build and load."""
+    """Return the report of everything that a run would build and load."""
     lines = [
         f"recipe    {recipe.name}: {recipe.summary}",
         *([f"photo     {recipe.image}"] if recipe.image else []),
@@ -58,14 +58,14 @@ def plan_report(recipe: Recipe, plans: Mapping[str, ModelPlan]) -> str:
 
 
 def unknown_words(prompt: str, plan: ModelPlan) -> str:
-    """What to say of a prompt whose words a model on this machine never learned; empty if there is nothing to say."""
+    """Return the notice on prompt words unknown to a model on this machine; empty if there are none."""
     vocabulary = Vocabulary.read(plan.folder) if plan.folder else None
     unknown = vocabulary.unknown(prompt) if vocabulary else ()
     return vocabulary.notice(unknown, plan.folder) if vocabulary and plan.folder and unknown else ""
 
 
 def stage_report(stage: Stage) -> list[str]:
-    """A stage, a line per component."""
+    """Return the lines of a stage, one per component."""
     lines = [
         f"\nstage     {stage.name}: {stage.trainer.steps} steps, {stage.optimizer.type}, lr {plain(stage.optimizer.lr)}"
     ]
@@ -82,11 +82,11 @@ def stage_report(stage: Stage) -> list[str]:
 
 
 def component_line(component: Component) -> str:
-    """`hash-grid (bozzetto 0.1.0) levels=12 ...`: the fields that differ from their defaults."""
+    """Return `hash-grid (bozzetto 0.1.0) levels=12 ...`: the fields that differ from their defaults."""
     config = component.config
     try:
         default = type(config)()
-    except TypeError:  # a config with required fields has no default to differ from
+    except TypeError:  # a config with required fields has no defaults to compare with
         default = None
     values = {item.name: getattr(config, item.name) for item in fields(config)}
     changed = [f"{k}={plain(v)}" for k, v in values.items() if default is None or getattr(default, k) != v]

@@ -3,90 +3,37 @@
 from __future__ import annotations
 
 import argparse
-import logging
-import os
 import sys
 import time
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from bozzetto import hardware
-from bozzetto.amendments import State, load_amended
+from bozzetto.amendments import load_amended
 from bozzetto.cli.report import header, notices, plan_report
-from bozzetto.errors import ConfigError, UserError
-from bozzetto.kernels.startup import growing, tune_allocator
-from bozzetto.load import find_recipe, load_recipe
-from bozzetto.machine_checks import check_machine, check_output
-from bozzetto.models import ModelPlan, fetch, plan
-from bozzetto.photos import require_reader
-from bozzetto.recipe import Component, Recipe
+from bozzetto.errors import ConfigError
+from bozzetto.machine_checks import check_machine
 from bozzetto.registry import Registry
 from bozzetto.run_folder import RunFolder
 from bozzetto.run_lock import locked
+from bozzetto.running import Prepared, opened, plans_for, prepare, require_photo, still_read
 from bozzetto.stopping import Stopped, StopSignals, exit_code
 
 RESUME = "python launch.py --resume {folder}"
 
 
 def say(line: str) -> None:
-    """One line for the person in front of the screen, shown at once, out of the way of the progress bar."""
+    """Print one line at once, without breaking the progress bar."""
     from tqdm import tqdm
 
     tqdm.write(line, file=sys.stdout)
     sys.stdout.flush()
 
 
-def offline() -> bool:
-    """Whether the user has forbidden downloads, the way the hub's own tools read it."""
-    return os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "TRUE", "YES", "ON")
-
-
-def plans_for(recipe: Recipe) -> dict[str, ModelPlan]:
-    """Where each model of a recipe would come from, by the name the recipe gives it."""
-    found = {}
-    for stage in recipe.stages:
-        for task in stage.tasks:
-            if task.guidance is not None and task.guidance.has_model:
-                found[task.guidance.model] = plan(task.guidance.model, offline())
-                require_weights(task.guidance, found[task.guidance.model].folder)
-    return found
-
-
-def require_weights(guidance: Component, folder: Path | None) -> None:
-    """Let a guidance look at its weights, where they are here already; raises `UserError` if it cannot use them."""
-    check = getattr(guidance.config, "require_weights", None)
-    if check is None or folder is None:
-        return
-    try:
-        check(folder)
-    except UserError as error:
-        raise type(error)(f"{guidance.where}.{error}") from error
-
-
-def require_photo(recipe: Recipe) -> None:
-    """Raises `ConfigError` if nothing reads the recipe's photo, or it is not there; when it is read, it is checked."""
-    require_reader(recipe)
-    if recipe.image and not Path(recipe.image).is_file():
-        raise ConfigError(f"image: there is no file {recipe.image}. Give a photo of what to make: image=photo.png.")
-
-
-def cache_folder() -> Path:
-    """Where text embeddings are kept between runs."""
-    root = os.environ.get("BOZZETTO_CACHE") or os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(root) / "bozzetto" / "text-embeddings"
-
-
 def check(options: argparse.Namespace, registry: Registry) -> int:
     """Validate a recipe: plugins, names, fields, needs, packages, weights."""
-    recipe = load_recipe(
-        find_recipe(options.config, registry), registry, options.overrides, options.profile, hardware.detect()
-    )
-    require_photo(recipe)
-    check_machine(recipe)
-    check_output(recipe)
-    print(plan_report(recipe, plans_for(recipe)))
-    count = len(recipe.stand_ins)
+    prepared = prepare(options.config, registry, options.overrides, options.profile, hardware.detect())
+    print(plan_report(prepared.recipe, prepared.plans))
+    count = len(prepared.recipe.stand_ins)
     print("ok: the recipe is valid" + (f"; {count} of its parts only stand in, see the notices" if count else ""))
     return 0
 
@@ -98,21 +45,17 @@ def run(options: argparse.Namespace, registry: Registry, stop: StopSignals) -> i
         raise ConfigError("--from-stage needs a run to go back in. Give it with --resume outputs/...")
     if options.resume:
         return resume(options, registry, stop, found)
-    recipe = load_recipe(find_recipe(options.config, registry), registry, options.overrides, options.profile, found)
-    require_photo(recipe)
-    check_machine(recipe)
-    check_output(recipe)
-    plans = plans_for(recipe)
+    prepared = prepare(options.config, registry, options.overrides, options.profile, found)
     if options.dry_run:
-        print(plan_report(recipe, plans))
+        print(plan_report(prepared.recipe, prepared.plans))
         return 0
-    for line in (*header(recipe, plans, options.config), *notices(recipe.notices)):
+    for line in (*header(prepared.recipe, prepared.plans, options.config), *notices(prepared.recipe.notices)):
         say(line)
-    return train_and_export(recipe, registry, plans, None, found, stop)
+    return train_and_export(prepared, registry, None, stop)
 
 
 def resume(options: argparse.Namespace, registry: Registry, stop: StopSignals, found: hardware.Accelerator) -> int:
-    """Go on with a run, perhaps with overrides, which are checked against what it has done and kept in its folder."""
+    """Continue a run, perhaps with overrides, which are checked against what it has done and kept in its folder."""
     folder = RunFolder.existing(Path(options.resume).expanduser())
     if options.profile not in ("auto", folder.profile):
         raise ConfigError(
@@ -127,96 +70,30 @@ def resume(options: argparse.Namespace, registry: Registry, stop: StopSignals, f
         if set(states.values()) != {"finished"}:
             require_photo(recipe)
         check_machine(recipe, reads=lambda stage, part: still_read(states[stage.name], part))
-        plans = plans_for(recipe)
+        prepared = Prepared(recipe, plans_for(recipe))
         if options.dry_run:
-            print(plan_report(recipe, plans))
+            print(plan_report(recipe, prepared.plans))
             return 0
         folder.tidy()
-        for line in (*header(recipe, plans, options.resume), *notices(told)):
+        for line in (*header(recipe, prepared.plans, options.resume), *notices(told)):
             say(line)
-        return train_and_export(recipe, registry, plans, folder, found, stop, options.from_stage)
-
-
-def still_read(state: State, component: Component) -> bool:
-    """Tell if a part reads its files when a run is resumed: a checkpoint holds what a geometry has read."""
-    return state == "fresh" or (state == "begun" and component.kind != "geometry")
+        return train_and_export(prepared, registry, folder, stop, options.from_stage)
 
 
 def train_and_export(
-    recipe: Recipe,
-    registry: Registry,
-    plans: dict[str, ModelPlan],
-    folder: RunFolder | None,
-    found: hardware.Accelerator,
-    stop: StopSignals,
-    from_stage: str | None = None,
+    prepared: Prepared, registry: Registry, folder: RunFolder | None, stop: StopSignals, from_stage: str | None = None
 ) -> int:
-    """The heavy part: from here on torch is imported."""
-    import_heavy(stop)
-    import torch
-
-    tune_allocator()
-    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)  # it advertises; what matters it raises
-    device = torch.device(open_device(recipe, found))
-    weights = {name: fetch(item) for name, item in plans.items()}
-    if folder is not None:
-        folder.record_resumed(recipe, sys.argv)
-        return _in_folder(recipe, registry, weights, folder, device, stop, from_stage)
-    facts = {name: plans[name].facts(path) for name, path in weights.items()}
-    folder = RunFolder.create(recipe, sys.argv, facts)
-    folder.record({"plugins": recipe.distributions})
-    with locked(folder.path, say):
-        return _in_folder(recipe, registry, weights, folder, device, stop, None)
-
-
-def import_heavy(stop: StopSignals) -> None:
-    """Import torch and what stands on it. A signal is answered afterwards: in the middle it would abort the process."""
-    with growing(), stop.deferred():
-        import bozzetto.pipeline  # noqa: F401
-    stop.answer()
-
-
-def _in_folder(
-    recipe: Recipe, registry: Registry, weights: Mapping[str, Path], folder: RunFolder, device: Any,
-    stop: StopSignals, from_stage: str | None,
-) -> int:  # fmt: skip
-    """Train and export in a run folder that is locked."""
-    import torch
-
-    from bozzetto.pipeline import Interrupted, Pipeline
-
+    """Train and export, in a new folder or in `folder`, which is locked."""
     started = time.monotonic()
-    folder = RunFolder(short(folder.path))
-    say(f"run       {folder.path}")
-    say(f"pictures  {folder.images}")
-    torch.manual_seed(recipe.seed)
-    pipeline = Pipeline(registry, folder, weights, cache_folder(), device, say, stop)
-    try:
-        files = pipeline.run(recipe, from_stage)
-    except (Interrupted, Stopped) as stopped:
-        say(f"\n{stopped}. Go on with:\n  {RESUME.format(folder=folder.path)}")
-        return exit_code(stopped.number)
-    except Exception as error:
-        error.add_note(f"The run is kept in {folder.path}")
-        raise
+    with opened(prepared, registry, sys.argv, say, stop, folder) as pipeline:
+        from bozzetto.pipeline import Interrupted
+
+        try:
+            files = pipeline.run(prepared.recipe, from_stage)
+        except (Interrupted, Stopped) as stopped:
+            say(f"\n{stopped}. Go on with:\n  {RESUME.format(folder=pipeline.folder.path)}")
+            return exit_code(stopped.number)
     for path in files:
         say(f"wrote     {path}  ({path.stat().st_size / 1e6:.2f} MB)")
     say(f"done in {time.monotonic() - started:.0f} s")
     return 0
-
-
-def short(path: Path) -> Path:
-    """A path as one would type it: relative to the working folder where it lies below."""
-    try:
-        return path.relative_to(Path.cwd())
-    except (ValueError, FileNotFoundError):
-        return path
-
-
-def open_device(recipe: Recipe, found: hardware.Accelerator) -> str:
-    """The torch device of a run.
-
-    Raises:
-        ConfigError: the recipe names one that this torch cannot use.
-    """
-    return hardware.torch_device(recipe.device, recipe.profile, found)

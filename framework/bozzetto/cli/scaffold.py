@@ -1,4 +1,4 @@
-"""`bozzetto plugins new`: a whole package from the templates in `bozzetto/templates`."""
+"""`bozzetto plugins new`: writes a plugin package from the templates in `bozzetto/templates`."""
 
 from __future__ import annotations
 
@@ -15,31 +15,31 @@ from bozzetto.spec import API
 TEMPLATES = Path(bozzetto.__file__).parent / "templates"
 SUFFIX = ".template"
 TAKEN = ("config", "manifest", "recipes", "weights")
-"""Names of other modules of the package."""
+"""Module names that the package already uses."""
 
 DECLARED: Mapping[str, tuple[str, Mapping[str, tuple[str, ...]]]] = {
     "geometry": ("Density field of Gaussian blobs.", {"provides": ("density", "features", "normal")}),
     "material": ("Unlit colour of limited saturation.", {"needs": ("features",)}),
-    "background": ("A learned gradient from the ground to the sky.", {}),
-    "renderer": ("Volume rendering on equal steps.", {"provides": ("volume",), "needs": ("density", "features")}),
-    "prompt-processor": ("A text each for front, sides and back.", {}),
-    "guidance": ("Score distillation in its shortest form.", {"provides": ("sds",)}),
+    "background": ("Trainable gradient from the ground to the sky.", {}),
+    "renderer": ("Volume rendering with equal steps.", {"provides": ("volume",), "needs": ("density", "features")}),
+    "prompt-processor": ("View-dependent prompts for front, sides and back.", {}),
+    "guidance": ("Minimal score distillation.", {"provides": ("sds",)}),
     "view-source": ("Cameras on a ring around the object.", {}),
-    "loss": ("The object is to fill a given share of the picture.", {}),
-    "exporter": ("A coloured point cloud as plain text.", {"needs": ("density", "features")}),
+    "loss": ("Loss on the fraction of the image that the object fills.", {}),
+    "exporter": ("Coloured point cloud as plain text.", {"needs": ("density", "features")}),
 }
-"""By kind: what its template does, and what it declares to read and to give."""
+"""Summary, provided and required capabilities of the template of each kind."""
 
 
 def write_package(into: Path, name: str, kind: str) -> Path:
     """Write a package with one component of a kind, and return its folder.
 
     Args:
-        into: the folder in which the package's own is made.
-        name: the component's, in kebab-case; the package is `bozzetto-<name>`.
+        into: parent folder of the package.
+        name: name of the component in kebab-case; the package is `bozzetto-<name>`.
 
     Raises:
-        ConfigError: the name cannot be used, or the folder is there already.
+        ConfigError: the name cannot be used, or the folder exists already.
     """
     name = name.removeprefix("bozzetto-")
     module = name.replace("-", "_")
@@ -62,7 +62,7 @@ def write_package(into: Path, name: str, kind: str) -> Path:
 
 
 def next_steps(folder: Path) -> str:
-    """What to do with a new package."""
+    """Return the commands to run next in a new package."""
     dist = folder.name
     name = dist.removeprefix("bozzetto-")
     return (
@@ -75,7 +75,7 @@ def next_steps(folder: Path) -> str:
 
 
 def _words(name: str, module: str, kind: str) -> dict[str, str]:
-    """What stands for each `@word@` of a template."""
+    """Return the value of each `@word@` placeholder of a template."""
     summary, reads = DECLARED[kind]
     lines = [
         f"        {field}=frozenset({{{', '.join(f'{value!r}' for value in values)}}}),\n".replace("'", '"')
@@ -97,7 +97,7 @@ def _words(name: str, module: str, kind: str) -> dict[str, str]:
 
 
 def _files(folder: Path) -> dict[str, str]:
-    """Text by path of every template below a folder; `dot-` at the start of a name stands for a dot."""
+    """Return the text of every template below a folder by path; `dot-` at the start of a name means a dot."""
     found = {}
     for path in sorted(folder.rglob(f"*{SUFFIX}")):
         name = re.sub(r"(^|/)dot-", r"\1.", path.relative_to(folder).as_posix())

@@ -1,1 +1,1 @@
-"""Recipes of other frameworks, turned into ours. Imports no torch; what exists here is asked of the registry."""
+"""Converters from the recipes of other frameworks. Imports no torch; queries the registry for installed components."""

@@ -1,4 +1,4 @@
-"""threestudio's data modules: cameras, lights and reference images."""
+"""Rules for threestudio's data modules: cameras, lights and reference images."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ RANDOM_CAMERA: tuple[Key, ...] = (
     same("eval_fovy_deg", 70.0, "views.eval_fov_y_deg"),
     same("eval_height", 512, "views.eval_height"),
     same("eval_width", 512, "views.eval_width"),
-    idle("eval_batch_size", "pictures for people are rendered as memory allows"),
+    idle("eval_batch_size", "evaluation images are rendered as memory allows"),
     same("n_val_views", 1, "trainer.image_views", fill=False),
     same("n_test_views", 120, "turntable.frames", fill=False),
     lost("rays_d_normalize", True, "ray directions have unit length at all times"),
@@ -37,12 +37,12 @@ RANDOM_CAMERA: tuple[Key, ...] = (
 
 
 def a_path(value: Any, read: Read) -> Any:
-    """A photo's path; `???` must be given."""
+    """Return the photo's path; `???` if the user must give it."""
     return value or REQUIRED
 
 
 def beside(ending: str) -> How:
-    """The file that lies beside `NAME_rgba.png`; maps are looked for in the photo's folder."""
+    """Return a rule for the file next to `NAME_rgba.png` with another ending; maps are read from the photo's folder."""
 
     def how(value: Any, read: Read) -> Any:
         name = str(read("data.image_path") or "").rpartition("/")[2]

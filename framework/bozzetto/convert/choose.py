@@ -1,4 +1,4 @@
-"""Which components stand for theirs: the registry says what exists, and what fits together."""
+"""Chooses components that correspond to threestudio's, among those the registry has and that are compatible."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ from bozzetto.math.schedules import Schedule
 from bozzetto.registry import Entry, Registry
 
 BUILT_IN = "bozzetto"
-"""The distribution whose components the rules mean, where others provide the same names."""
+"""Preferred distribution where several provide a component of the same name."""
 
 
 @dataclass(frozen=True)
 class Chosen:
-    """What fills one slot."""
+    """Component chosen for a slot."""
 
     slot: Slot
     part: Part | None
-    """The rule for their type; None for a type of an extension."""
+    """Rule of the threestudio type; None for a type of an extension."""
     entry: Entry
     schema: type
     real: bool
-    """False: it only stands in, because there is no equal."""
+    """False if the component is only a substitute without the same behaviour."""
 
     def field(self, dotted: str) -> tuple[Any, Any] | None:
-        """Type and default of a field such as `levels` or `features.levels`; None if there is none."""
+        """Return type and default of a field such as `levels` or `features.levels`; None if it does not exist."""
         return field_of(self.schema, dotted)
 
 
 def field_of(schema: type, dotted: str) -> tuple[Any, Any] | None:
-    """Type and default of a dataclass's field; `UNSET` where it has no default."""
+    """Return type and default of a dataclass field; the default is `UNSET` if there is none."""
     name, _, rest = dotted.partition(".")
     item = next((item for item in fields(schema) if item.name == name), None)
     if item is None:
@@ -51,10 +51,10 @@ def field_of(schema: type, dotted: str) -> tuple[Any, Any] | None:
 
 
 def choose(source: Source, registry: Registry, read: Read) -> tuple[dict[str, Chosen], list[Note]]:
-    """A component for every slot that must be filled or can be, and a note for each that has no equal.
+    """Choose a component for every required or given slot, and return a note for each type without equivalent.
 
     Raises:
-        ConfigError: not even a stand-in is installed.
+        ConfigError: not even a substitute is installed.
     """
     found: dict[str, list[Chosen]] = {
         slot.name: list(_candidates(slot, source, registry, read)) for slot in SLOTS if _wanted(slot, source)
@@ -84,7 +84,7 @@ def _type(slot: Slot, source: Source) -> str:
 
 
 def names_wanted(part: Part | None, type_name: str, read: Read) -> tuple[str, ...]:
-    """The names to look for; a type of an extension is looked for under its own name."""
+    """Return the component names to look for; a type of an extension is looked up under its own name."""
     if part is None:
         return tuple(dict.fromkeys((type_name, bare(type_name)))) if type_name else ()
     return part.choose(read) if part.choose else part.ours
@@ -107,13 +107,13 @@ def _usable(slot: Slot, part: Part | None, registry: Registry, name: str, real: 
 
 
 def _pair(geometries: list[Chosen], renderers: list[Chosen]) -> tuple[Chosen, Chosen]:
-    """The best geometry and renderer that can work together."""
+    """Return the best compatible pair of geometry and renderer."""
     pairs = itertools.product(enumerate(geometries), enumerate(renderers))
     ranked = sorted(pairs, key=lambda pair: (-pair[0][1].real - pair[1][1].real, pair[0][0] + pair[1][0]))
     for (_, geometry), (_, renderer) in ranked:
         if renderer.entry.spec.needs <= geometry.entry.spec.provides | renderer.entry.spec.provides:
             return geometry, renderer
-    raise ConfigError("No geometry that is installed can be drawn by a renderer that is installed.")
+    raise ConfigError("No installed renderer supports an installed geometry.")
 
 
 def _fits(item: Chosen, chosen: Mapping[str, Chosen]) -> bool:
@@ -122,7 +122,7 @@ def _fits(item: Chosen, chosen: Mapping[str, Chosen]) -> bool:
 
 
 def _missing(slot: Slot, source: Source, chosen: Chosen | None, read: Read, registry: Registry) -> Note | None:
-    """Why a slot has no equal."""
+    """Return the note that a slot has no equivalent; None if it has one."""
     type_name = _type(slot, source)
     part = part_for(slot.name, type_name)
     if (

@@ -1,4 +1,4 @@
-"""A recipe of ours in the making: its values, where each comes from, and what could not be had."""
+"""Recipe under construction: its values, their sources, and notes on what could not be converted."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from bozzetto.convert.rules import Note
 
 @dataclass(frozen=True)
 class Line:
-    """A value of ours and where it comes from."""
+    """Value of the recipe and the source it was converted from."""
 
     value: Any
     comment: str
@@ -19,27 +19,27 @@ class Line:
 
 @dataclass
 class Draft:
-    """A recipe of ours in the making."""
+    """Recipe under construction."""
 
     title: str
-    """The recipe of theirs that it comes from."""
+    """Name of the threestudio recipe it is converted from."""
     system: str
-    """Their `system_type`."""
+    """threestudio's `system_type`."""
     lines: dict[str, Line] = field(default_factory=dict)
-    """The values, by dotted path."""
+    """Values by dotted path."""
     notes: list[Note] = field(default_factory=list)
     converts: bool = False
-    """Its geometry can start from one of another type."""
+    """True if the geometry can be initialised from one of another type."""
     stand_ins: list[str] = field(default_factory=list)
-    """Parts that stand in for one of theirs that has no equal: kept in the recipe, and said by every check and run."""
+    """Substitutes for parts without equivalent; kept in the recipe and reported by every check and run."""
 
     def of(self, severity: str) -> list[Note]:
-        """The notes of one severity, each once."""
+        """Return the distinct notes of one severity."""
         return list(dict.fromkeys(note for note in self.notes if note.severity == severity))
 
 
 def nested(lines: dict[str, Line], where: str) -> dict[str, Any]:
-    """The plain values below a path, `type` left out, something in place of what must still be given."""
+    """Return the plain values below a path without `type`, with placeholders for values that the user must give."""
     values: dict[str, Any] = {}
     for path, line in lines.items():
         if path.startswith(f"{where}.") and not path.endswith(".type"):

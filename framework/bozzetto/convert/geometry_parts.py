@@ -1,4 +1,4 @@
-"""threestudio's geometries, and what stands for them here."""
+"""Rules for threestudio's geometries."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ INTERPOLATIONS = {"Linear": "linear", "Smoothstep": "smoothstep"}
 
 
 def field_or_feature(name: str) -> tuple[str, str]:
-    """A field of the geometry, or of the grid that gives a surface its features."""
+    """Return the targets of a key: a field of the geometry, or of a surface's feature grid."""
     return f"geometry.{name}", f"geometry.features.{name}"
 
 
@@ -79,7 +79,7 @@ NETWORKS: tuple[Key, ...] = (
         *field_or_feature("finest_resolution"),
         how=finest_resolution,
         note="base_resolution times the scale to the power n_levels - 1",
-        default_inside=2.0,  # tiny-cuda-nn's
+        default_inside=2.0,  # tiny-cuda-nn's default
     ),
     same(
         "pos_encoding_config.interpolation",

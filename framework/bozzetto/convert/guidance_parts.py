@@ -1,4 +1,4 @@
-"""threestudio's prompt processors and guidances, and what stands for them here."""
+"""Rules for threestudio's prompt processors and guidances."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ CFG = "theirs is cond + s (cond - uncond), ours uncond + s (cond - uncond): one 
 
 
 def _common(repository: str, scale: float, how: How | None = None, note: str = "") -> tuple[Key, ...]:
-    """What most guidances have: weights, scale, timesteps, clipping."""
+    """Return the rules that most guidances share: weights, guidance scale, timesteps, gradient clipping."""
     return (
         Key(
             "pretrained_model_name_or_path",
@@ -270,7 +270,7 @@ GUIDANCES = (
 
 
 def _posed(key: Key) -> Key:
-    how = None if key.how is step_fraction else key.how  # which asks the other guidance for its annealing
+    how = None if key.how is step_fraction else key.how  # step_fraction reads the annealing of the main guidance
     return replace(key, to=tuple(name.replace("guidance.", "posed.") for name in key.to), how=how)
 
 
@@ -284,4 +284,4 @@ POSED = tuple(
     for part in GUIDANCES
     if "zero123" in part.ours
 )
-"""The same as a second guidance (Magic123), which judges the random views too."""
+"""Rules for the same types as a second guidance (Magic123), which also guides the random views."""

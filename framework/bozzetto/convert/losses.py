@@ -1,4 +1,4 @@
-"""threestudio's loss weights, and the losses of ours that they weigh."""
+"""Converts threestudio's loss weights."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ BASE = "system.loss"
 
 @dataclass(frozen=True)
 class LossKey:
-    """One weight of theirs and the loss of ours it weighs."""
+    """threestudio loss weight and the loss it corresponds to."""
 
     name: str
     ours: tuple[str, ...] = ()
     """Names to look for, best first."""
     factor: float = 1.0
-    """Our weight is this many times theirs."""
+    """Factor from threestudio's weight to ours."""
     note: str = ""
     tasks: tuple[str, ...] = ("random",)
-    """Which tasks it belongs to, where there are two."""
+    """Tasks that the loss belongs to, if the recipe has several."""
 
 
 REFERENCE, BOTH, POSE = ("reference",), ("random", "reference"), ("pose",)
 GUIDED = {"random": "guidance", "pose": "posed"}
-"""The guidance of each task that has one."""
+"""Slot of the guidance of each task that has one."""
 NO_TASK: Mapping[tuple[str, ...], str] = {
     REFERENCE: "there is no task here that compares with a reference image",
     POSE: "there is no task here with a second guidance",
@@ -80,7 +80,7 @@ LOSSES = (
 
 @dataclass(frozen=True)
 class Weight:
-    """A translated loss: its task, its name here, its weight, and the key it comes from."""
+    """Converted loss: its task, its name here, its weight, and the key it comes from."""
 
     task: str
     name: str
@@ -91,7 +91,7 @@ class Weight:
 def translate_losses(
     weights: Mapping[str, Any], chosen: Mapping[str, Chosen], registry: Registry
 ) -> Iterator[Weight | Note]:
-    """Every weight that is not always 0."""
+    """Yield the converted weight of every loss that is not 0 at all steps, and notes."""
     known = {rule.name: rule for rule in LOSSES}
     provided = frozenset().union(*(item.entry.spec.provides for item in chosen.values()))
     tasks = ["random", *(task for task, slot in (("reference", "reference"), ("pose", "posed")) if slot in chosen)]
@@ -119,7 +119,7 @@ def translate_losses(
 
 
 def stilled(weights: Mapping[str, Any], task: str, made: frozenset[str]) -> str:
-    """The key of theirs that keeps what a guidance makes at 0; empty if none does."""
+    """Return the threestudio key that sets the guidance's own loss to 0; empty if there is none."""
     rules = (rule for rule in LOSSES if rule.tasks[0] == task and rule.name in weights and set(rule.ours) & made)
     return next((f"{BASE}.{rule.name}" for rule in rules if is_zero(weights[rule.name])), "")
 
@@ -131,7 +131,7 @@ def _times(factor: float) -> Any:
 def _find(
     rule: LossKey, guidance: frozenset[str], provided: frozenset[str], registry: Registry
 ) -> tuple[str | None, str]:
-    """The name here, or why there is none."""
+    """Return the name of the loss here, or None and the reason."""
     why = f"there is no loss {' or '.join(rule.ours)} here" if rule.ours else "such a loss does not exist here"
     for name in rule.ours:
         if name in guidance:
@@ -142,5 +142,5 @@ def _find(
             continue
         if needs <= provided:
             return name, ""
-        why = f"the loss {name!r} needs {', '.join(sorted(needs - provided))}, which nothing in this recipe provides"
+        why = f"the loss {name!r} needs {', '.join(sorted(needs - provided))}, which no component here provides"
     return None, why

@@ -1,4 +1,4 @@
-"""threestudio's optimiser and learning-rate scheduler in our terms."""
+"""Converts threestudio's optimiser and learning-rate scheduler."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ BASE, SCHEDULER = "system.optimizer", "system.scheduler"
 
 TYPES = {"Adam": "adam", "AdamW": "adamw", "FusedAdam": "adam"}
 TORCH = {"betas": [0.9, 0.999], "eps": 1e-8}
-"""What torch's optimisers take where the recipe says nothing."""
+"""Defaults of torch's optimisers for arguments that the recipe leaves out."""
 ADAMW_DECAY = 0.01
 MODULES = (
     "geometry",
@@ -27,20 +27,20 @@ MODULES = (
     "geometry.normal_network",
     "background",
 )
-"""Modules that have parameters here, by the name they have in both."""
+"""Modules with trainable parameters whose names are equal in both frameworks."""
 WITHOUT_PARAMETERS = ("solid", "random-solid")
 
 Setting = tuple[str, Any, str]
-"""A field of ours, its value, the key it comes from."""
+"""Field, its value, and the key it comes from."""
 
 
 def translate_optimizer(
     tree: Mapping[str, Any], background: str, parameters: Mapping[str, Specs | None], read: Read
 ) -> Iterator[Setting | Note]:
-    """The optimiser with its learning rates, which the scheduler multiplies.
+    """Yield the optimiser's settings and learning rates, multiplied by the scheduler.
 
     Args:
-        parameters: what the chosen parts of the scene declare; None for what is not known.
+        parameters: parameter declarations of the chosen parts of the scene; None for a part without declaration.
     """
     values = tree.get("optimizer")
     if not isinstance(values, Mapping):
@@ -87,7 +87,7 @@ def _module(
 
 
 def _place(module: str, parameters: Mapping[str, Specs | None]) -> str | None:
-    """Place of the parameters of their module here: under its name, or, on a surface, among the features."""
+    """Return the parameter path of a threestudio module: its own name, or, on a surface, that below the features."""
     part, _, rest = module.partition(".")
     specs = parameters.get(part)
     if specs is None:
@@ -100,7 +100,7 @@ def _place(module: str, parameters: Mapping[str, Specs | None]) -> str | None:
 
 
 def declared(chosen: Mapping[str, Chosen], lines: Mapping[str, Any]) -> dict[str, Specs | None]:
-    """Declared parameters of the scene's parts that have been translated so far, by part; None where not known."""
+    """Return the declared parameters of the translated scene parts by part; None if a part declares none."""
     found: dict[str, Specs | None] = {}
     for part in ("geometry", "material", "background"):
         prefix = f"system.{part}."
@@ -118,7 +118,7 @@ def declared(chosen: Mapping[str, Chosen], lines: Mapping[str, Any]) -> dict[str
 
 
 def _feature_count(lines: Mapping[str, Any]) -> int:
-    """The geometry's feature count, as far as it matters here: for the names of a material's parameters."""
+    """Return the geometry's feature count; only used for the names of a material's parameters."""
     counts = [line.value for path, line in lines.items() if path.endswith(".feature_count")]
     return counts[0] if counts and isinstance(counts[0], int) else 3
 
@@ -129,19 +129,19 @@ def _nested(path: list[str], value: Any) -> dict[str, Any]:
 
 
 def _scheduled(lr: float, shape: Mapping[str, Any]) -> Any:
-    """A learning rate times the scheduler's factor."""
+    """Multiply a learning rate by the scheduler's factor."""
     if not shape:
         return lr
     return {**shape, "from": lr * shape["from"], "to": float(f"{lr * shape['to']:.9g}")}
 
 
 def _factor(scheduler: Mapping[str, Any], steps: int | None) -> tuple[dict[str, Any], list[Note]]:
-    """The factor on learning rates as a schedule of ours, empty for none."""
+    """Return the scheduler's factor on the learning rates as a schedule, empty if constant."""
     name, arguments = scheduler.get("name"), scheduler.get("args") or {}
     if not name:
         return {}, []
     if scheduler.get("interval", "epoch") == "epoch" and name != "SequentialLR":
-        why = "it counts epochs, of which a run of theirs has one: it never changed anything"
+        why = "it counts epochs, and a threestudio run has one: it never had an effect"
         return {}, [Note("changed", SCHEDULER, why)]
     if name == "SequentialLR":
         return _sequential(scheduler, steps)
@@ -150,7 +150,7 @@ def _factor(scheduler: Mapping[str, Any], steps: int | None) -> tuple[dict[str, 
 
 
 def _sequential(scheduler: Mapping[str, Any], steps: int | None) -> tuple[dict[str, Any], list[Note]]:
-    """A warm-up and what follows; one slope is all that a schedule has here, so the warm-up goes."""
+    """Convert a warm-up and its successor; a schedule here has one slope, so the warm-up is dropped."""
     parts, milestones = scheduler.get("schedulers") or [], scheduler.get("milestones") or []
     if len(parts) != 2 or len(milestones) != 1 or parts[0].get("name") != "LinearLR":
         return {}, [_lost("SequentialLR")]
@@ -166,7 +166,7 @@ def _single(name: str | None, arguments: Mapping[str, Any], start: int, steps: i
     begin = {"start_step": start} if start else {}
     gamma = arguments.get("gamma")
     if name == "ExponentialLR" and steps and is_number(gamma):
-        end = float(f"{gamma ** (steps - start):.9g}")  # a root was taken, and is undone here
+        end = float(f"{gamma ** (steps - start):.9g}")  # undoes the root taken by the recipe's resolver
         return {"from": 1.0, "to": end, **begin, "until_step": steps, "curve": "exponential"}
     if name == "LinearLR":
         total = int(arguments.get("total_iters", 5))
@@ -178,6 +178,4 @@ def _single(name: str | None, arguments: Mapping[str, Any], start: int, steps: i
 
 
 def _lost(name: str) -> Note:
-    return Note(
-        "lost", SCHEDULER, f"{name} is no straight line, exponential or cosine; the learning rate stays as it is"
-    )
+    return Note("lost", SCHEDULER, f"{name} is not linear, exponential or cosine; the learning rate is constant")

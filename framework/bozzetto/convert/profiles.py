@@ -1,4 +1,4 @@
-"""The profiles of a converted recipe: as theirs on CUDA; on a CPU small, with the bundled priors and what they know."""
+"""Profiles of a converted recipe: `cuda` as in threestudio; `cpu` small, with the bundled priors and their cameras."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from bozzetto.convert.rules import UNSET
 
 PROFILES = ("cuda", "cpu")
 STEPS = 800
-"""Most steps of a stage on a CPU."""
+"""Maximum steps of a stage on a CPU."""
 PRIORS = {"stable-diffusion": ("bozzetto-mini", 1.0), "zero123": ("bozzetto-mini-zero123", 1.0)}
-"""The bundled weights of a guidance, and the scale they want."""
+"""Bundled weights of a guidance and their guidance scale."""
 GRID = {
     "levels": 6,
     "log2_table_size": 17,
@@ -22,9 +22,9 @@ GRID = {
     "finest_resolution": 48,
     "interpolation": "smoothstep",
 }
-"""Pictures of 64 pixels, which the bundled priors see enlarged, need no finer one."""
+"""Grid for 64-pixel images, which the bundled priors upscale, so that a finer grid is not needed."""
 CAMERA = {"distance": 3.2, "fov_y_deg": 40.0}
-"""The one way of framing an object, of radius 1, that the bundled priors know."""
+"""Camera framing of an object of radius 1 on which the bundled priors were trained."""
 SMALL: Mapping[str, Mapping[str, Any]] = {
     "geometry": {
         "radius": 1.0, "resolution": 48, **GRID, **{f"features.{name}": value for name, value in GRID.items()},
@@ -44,13 +44,13 @@ SMALL: Mapping[str, Mapping[str, Any]] = {
     "turntable": {"size": 192},
     "mesh": {"texture_size": 512, "resolution": 128},
 }  # fmt: skip
-"""The fields that a CPU has otherwise, by slot."""
+"""Field values of the cpu profile by slot."""
 GUIDANCE = {"as_latent_until_step": 0, "weighting": "one-minus-alpha-bar", "dtype": "auto", "cpu_offload": "none"}
-"""Settings that the bundled priors cannot follow, or do not need, with the values they get."""
+"""Guidance settings that the bundled priors do not support or need, with their replacements."""
 
 
 def profile_lines(chosen: Mapping[str, Chosen], lines: Mapping[str, Line]) -> dict[str, Line]:
-    """The lines of both profiles, by dotted path; only what differs from the recipe or the defaults."""
+    """Return the lines of both profiles by dotted path; only values that differ from the recipe or the defaults."""
     made = {"profiles.cuda.device": Line("cuda", "as in threestudio")}
     made["profiles.cpu.device"] = Line("cpu", "small, with the bundled prior and the cameras it knows")
     for path, value, default in _changes(chosen):
@@ -63,7 +63,7 @@ def profile_lines(chosen: Mapping[str, Chosen], lines: Mapping[str, Line]) -> di
 
 
 def _changes(chosen: Mapping[str, Chosen]) -> Iterator[tuple[str, Any, Any]]:
-    """Path, value and default of every field that a CPU may have otherwise."""
+    """Yield path, value and default of every field that the cpu profile may change."""
     for slot, item in chosen.items():
         fields = dict(SMALL.get(slot, {}))
         if slot in ("guidance", "posed") and item.entry.spec.name in PRIORS:

@@ -1,4 +1,4 @@
-"""What a translation rule is: data that the converter follows and the documentation prints."""
+"""Conversion rules as data, applied by the converter and printed in the documentation."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
 UNSET: Final = object()
-"""No default is known, or the value is left to ours."""
+"""Marker: no default is known, or our own default applies."""
 
 Read = Callable[[str], Any]
-"""The value of another key of theirs by its full path, their default if the recipe leaves it out, else None."""
+"""Returns the value of another threestudio key by its full path: as given, else its default, else None."""
 How = Callable[[Any, Read], Any]
-"""From their value to ours, to `Changed`, to `Lost`, or to `UNSET` for nothing."""
+"""Converts a threestudio value to ours, to `Changed`, to `Lost`, or to `UNSET` to write nothing."""
 
 Severity = Literal["lost", "changed", "idle"]
 
 
 @dataclass(frozen=True)
 class Changed:
-    """A value that means nearly the same."""
+    """Converted value with a slightly different meaning."""
 
     value: Any
     why: str
@@ -27,19 +27,19 @@ class Changed:
 
 @dataclass(frozen=True)
 class Lost:
-    """A value that cannot be had here."""
+    """Value that cannot be converted."""
 
     why: str
 
 
 @dataclass(frozen=True)
 class Note:
-    """What became of one key that has no equal here."""
+    """Note on a key without exact equivalent."""
 
     severity: Severity
-    """`lost`: not translated. `changed`: translated with a difference. `idle`: nothing is lost without it."""
+    """`lost`: not translated. `changed`: translated with a difference. `idle`: not needed."""
     key: str
-    """Its full path in their recipe."""
+    """Full path in the threestudio recipe."""
     why: str
 
     def __str__(self) -> str:
@@ -48,31 +48,31 @@ class Note:
 
 @dataclass(frozen=True)
 class Key:
-    """What becomes of one key of a part."""
+    """Conversion rule of one key of a part."""
 
     name: str
-    """Below its part; dots reach into nested mappings."""
+    """Key below its part; dots descend into nested mappings."""
     default: Any = UNSET
-    """Theirs."""
+    """threestudio's default."""
     to: tuple[str, ...] = ()
-    """`slot.field` of ours; the first one that the chosen component has. Empty: it has no equal."""
+    """Candidate targets `slot.field`; the first one that the chosen component has is used. Empty: no equivalent."""
     how: How | None = None
-    """None: the value itself."""
+    """Conversion of the value; None copies it."""
     note: str = ""
-    """For the documentation: how the value changes, or why there is no equal."""
+    """Text for the documentation: how the value changes, or why there is no equivalent."""
     idle: bool = False
-    """Nothing is lost without it."""
+    """True if the key is not needed here."""
     fill: bool = True
-    """Write their default out where the recipe leaves the key out and ours differs."""
+    """Write threestudio's default if the recipe omits the key and our default differs."""
     specific: bool = False
-    """Means nothing to a component that only stands in."""
+    """True if the key has no meaning for a substitute component."""
     default_inside: Any = UNSET
-    """Theirs where the recipe gives the mapping around the key, and thereby none of the class's own defaults."""
+    """threestudio's default if the recipe gives the enclosing mapping, which replaces all of the class's defaults."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """One of their types and the component of ours that stands for it."""
+    """threestudio type and the corresponding component."""
 
     slot: str
     type: str
@@ -80,57 +80,57 @@ class Part:
     """Names to look for, best first."""
     keys: tuple[Key, ...] = ()
     fixed: tuple[tuple[str, Any], ...] = ()
-    """What they have written into the code and we have as a field: `(slot.field, value)`."""
+    """Values hard-coded in threestudio that are fields here: `(slot.field, value)`."""
     note: str = ""
     choose: Callable[[Read], tuple[str, ...]] | None = None
-    """Which of `ours` to look for, where the keys decide."""
+    """Selects the names among `ours` where this depends on other keys."""
     near: tuple[str, ...] = ()
-    """What stands in best, should there be none of `ours`."""
+    """Best substitutes if none of `ours` is installed."""
 
 
 @dataclass(frozen=True)
 class Slot:
-    """A place for a component in both kinds of recipe."""
+    """Place for a component in both kinds of recipe."""
 
     name: str
     kind: str
     base: str
-    """Where its keys are in theirs."""
+    """Path of its keys in a threestudio recipe."""
     type_key: str
     where: str
-    """Where it is in ours."""
+    """Path of the component in our recipe."""
     stand_in: str | None
-    """What keeps the recipe valid when theirs has no equal; None: the slot stays empty."""
+    """Substitute that keeps the recipe valid without an equivalent; None leaves the slot empty."""
 
 
 def same(
     name: str, default: Any, *to: str, how: How | None = None, note: str = "", fill: bool = True,
     default_inside: Any = UNSET,
 ) -> Key:  # fmt: skip
-    """A key with an equal of ours."""
+    """Return the rule of a key with an equivalent."""
     return Key(name, default, to, how, note, fill=fill, default_inside=default_inside)
 
 
 def lost(name: str, default: Any, why: str) -> Key:
-    """A key without one: a value other than their default is reported."""
+    """Return the rule of a key without equivalent; a value other than threestudio's default is reported."""
     return Key(name, default, note=why)
 
 
 def idle(name: str, why: str, default: Any = UNSET) -> Key:
-    """A key that is not needed here."""
+    """Return the rule of a key that is not needed here."""
     return Key(name, default, note=why, idle=True)
 
 
 def lacking(*names: str) -> tuple[Key, ...]:
-    """Keys of a part that has no equal, or of a feature that does not exist here."""
-    return tuple(Key(name, note="there is nothing like it here") for name in names)
+    """Return rules for the keys of a part or feature that does not exist here."""
+    return tuple(Key(name, note="not supported here") for name in names)
 
 
 def below(prefix: str, keys: tuple[Key, ...]) -> tuple[Key, ...]:
-    """The same keys in a nested mapping."""
+    """Return the rules for the same keys in a nested mapping."""
     return tuple(replace(key, name=f"{prefix}.{key.name}") for key in keys)
 
 
 def with_defaults(keys: tuple[Key, ...], defaults: Mapping[str, Any]) -> tuple[Key, ...]:
-    """The same keys where a class of theirs has other defaults."""
+    """Return the rules for a threestudio class with other defaults."""
     return tuple(replace(key, default=defaults.get(key.name, key.default)) for key in keys)

@@ -1,4 +1,4 @@
-"""threestudio's systems, trainer, checkpoints and exporter, the slots of a recipe, and every rule by its type."""
+"""Rules for threestudio's systems, trainer, checkpoints and exporter; the slots of a recipe; all rules by type."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ SLOTS = (
     Slot("mesh", "exporter", "system.exporter", "system.exporter_type", "export.mesh", None),
     Slot("turntable", "exporter", "", "", "export.turntable", None),
 )
-"""In the order they are chosen: what provides comes before what needs."""
+"""Slots in the order of choice: providers precede the parts that need them."""
 
 FORMATS = {"obj-mtl": ["obj"], "obj": ["obj"]}
 
@@ -93,7 +93,7 @@ LIFT: tuple[Key, ...] = (
     idle("loggers", "metrics go to CSV and TensorBoard"),
     idle("cleanup_after_validation_step", "memory is freed by itself"),
     idle("cleanup_after_test_step", "memory is freed by itself"),
-    lost("weights", None, "weights of theirs cannot be read"),
+    lost("weights", None, "threestudio's weights cannot be read"),
     idle("weights_ignore_modules", "belongs to weights"),
     lost("geometry_convert_from", None, STAGES),
     same("geometry_convert_inherit_texture", False, "geometry.inherit_features", how=_inherit_features),
@@ -198,14 +198,14 @@ TOP: tuple[Key, ...] = (
     idle("trial_dir", "run folders are named by themselves"),
     idle("exp_dir", "run folders are named by themselves"),
     lost("n_gpus", 1, "one device a run"),
-    lost("resume", None, "checkpoints of theirs cannot be read"),
+    lost("resume", None, "threestudio's checkpoints cannot be read"),
 )
 
 BLOCKS = (("", TOP), ("trainer", LENGTH), ("checkpoint", CHECKPOINT))
-"""Keys without a type, and where they are."""
+"""Keys outside of typed parts, with their base paths."""
 
 MODULES = (*GEOMETRIES, *MATERIALS, *BACKGROUNDS, *RENDERERS)
-WEIGHTS = lost("weights", None, "weights of theirs cannot be read")
+WEIGHTS = lost("weights", None, "threestudio's weights cannot be read")
 PARTS: tuple[Part, ...] = (
     *DATA,
     *SYSTEMS,
@@ -218,12 +218,12 @@ PARTS: tuple[Part, ...] = (
 
 
 def part_for(slot: str, type_name: str) -> Part | None:
-    """The rule for one of their types; None for a type of an extension."""
+    """Return the rule of a threestudio type; None for a type of an extension."""
     return next((part for part in PARTS if (part.slot, part.type) == (slot, type_name)), None)
 
 
 def bare(type_name: str) -> str:
-    """A type's name without what says its kind twice: `my-prior-guidance` is `my-prior`."""
+    """Remove the kind from the end of a type's name: `my-prior-guidance` becomes `my-prior`."""
     for ending in (
         "-guidance",
         "-material",

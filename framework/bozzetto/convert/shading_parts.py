@@ -1,4 +1,4 @@
-"""threestudio's materials, backgrounds and renderers, and what stands for them here."""
+"""Rules for threestudio's materials, backgrounds and renderers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ GEOMETRY_RADIUS = "system.geometry.radius"
 
 
 def _normals_only(read: Read) -> bool:
-    """Fantasia3D's first stage: what is rendered is its normals, and the material is unused."""
+    """Return whether this is Fantasia3D's first stage, which renders normals and does not use the material."""
     return read("system_type") == "fantasia3d-system" and not read("system.texture")
 
 
@@ -152,7 +152,7 @@ BACKGROUNDS = (
                 note="0, or random_aug_prob",
             ),
             idle("random_aug_prob", "see random_aug", 0.5),
-            lost("eval_color", None, "pictures for people show the trained background; the turntable shows white"),
+            lost("eval_color", None, "evaluation images show the trained background; the turntable shows white"),
         ),
     ),
     Part(
@@ -195,7 +195,7 @@ def _alpha(value: Any, read: Read) -> float:
 VOLUME: tuple[Key, ...] = (
     Key("radius", 1.0, how=_same_radius, note="the renderer asks the geometry"),
     same("num_samples_per_ray", 512, "renderer.samples_per_ray"),
-    idle("eval_chunk_size", "pictures for people are rendered in pieces, see max_samples"),
+    idle("eval_chunk_size", "evaluation images are rendered in pieces, see max_samples"),
     lost("randomized", True, "rays start at a random offset at all times"),
     lost("near_plane", 0.0, "rays cross the whole cube"),
     lost("far_plane", 1e10, "rays cross the whole cube"),

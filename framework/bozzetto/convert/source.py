@@ -1,4 +1,4 @@
-"""A threestudio recipe as plain values: overrides merged, interpolations and resolvers followed leaf by leaf."""
+"""Reads a threestudio recipe: merges overrides, then resolves interpolations and resolver functions value by value."""
 
 from __future__ import annotations
 
@@ -30,21 +30,21 @@ RESOLVERS: dict[str, Any] = {
     "not": lambda value: not value,
     "cmaxgt0orcmaxgt0": lambda a, b: largest(a) > 0 or largest(b) > 0,
 }
-"""The functions their recipes call between `${` and `}`."""
+"""Resolver functions that threestudio recipes call between `${` and `}`."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """Their recipe, read."""
+    """threestudio recipe with interpolations resolved."""
 
     name: str
-    """The file's name."""
+    """File name."""
     tree: Mapping[str, Any]
     unresolved: Mapping[str, str]
-    """Why, by the dotted path of each value whose interpolation could not be followed."""
+    """Reason by dotted path of each value whose interpolation cannot be resolved."""
 
     def get(self, path: str) -> Any:
-        """The value at a dotted path, `UNSET` if the recipe has none."""
+        """Return the value at a dotted path, `UNSET` if it does not exist."""
         value: Any = self.tree
         for part in path.split("."):
             if not isinstance(value, Mapping) or part not in value:
@@ -53,18 +53,18 @@ class Source:
         return value
 
     def leaves(self) -> Iterator[str]:
-        """The dotted path of every value that is not a mapping, and of every empty mapping."""
+        """Yield the dotted path of every value that is not a mapping, and of every empty mapping."""
         yield from _leaves(self.tree, "")
 
 
 def read(path: Path, overrides: Iterable[str] = ()) -> Source:
-    """Read a recipe of theirs.
+    """Read a threestudio recipe.
 
     Args:
-        overrides: of their keys, as their command line takes them: `system.prompt_processor.prompt=a hamburger`.
+        overrides: threestudio keys with values, as in `system.prompt_processor.prompt=a hamburger`.
 
     Raises:
-        ConfigError: not there, not YAML, or not a recipe of theirs.
+        ConfigError: the file does not exist, is not YAML, or is not a threestudio recipe.
     """
     values = layers.read(path)
     require_threestudio(values, path)
@@ -74,13 +74,13 @@ def read(path: Path, overrides: Iterable[str] = ()) -> Source:
 
 
 def require_threestudio(values: Mapping[str, Any], path: Path) -> None:
-    """Raises `ConfigError` unless `values` are a recipe of theirs: `system` with parts chosen by `*_type` keys."""
+    """Raise `ConfigError` unless `values` is a threestudio recipe: `system` with parts chosen by `*_type` keys."""
     system = values.get("system")
     types = [key for key in system if str(key).endswith("_type")] if isinstance(system, Mapping) else []
     if "system_type" in values or types:
         if isinstance(system, Mapping):
             return
-        raise ConfigError(f"{path} has a system_type and no mapping 'system': it is only a piece of a recipe.")
+        raise ConfigError(f"{path} has a system_type and no mapping 'system': it is only a part of a recipe.")
     if isinstance(system, Mapping) and any(isinstance(part, Mapping) and "type" in part for part in system.values()):
         raise ConfigError(f"{path} is a recipe of this project already. Run it: python launch.py --config {path}")
     found = ", ".join(map(str, values)) or "nothing"
@@ -90,11 +90,11 @@ def require_threestudio(values: Mapping[str, Any], path: Path) -> None:
 
 
 class Unresolvable(Exception):
-    """An interpolation that cannot be followed, and why."""
+    """Interpolation that cannot be resolved; the message gives the reason."""
 
 
 def _resolved(node: Mapping[str, Any], where: str, root: Mapping[str, Any], failed: dict[str, str]) -> dict[str, Any]:
-    """Plain values with each `${...}` followed; what cannot be stays as it is, with a reason in `failed`."""
+    """Resolve each `${...}`; unresolvable values are kept as they are, with a reason in `failed`."""
     values: dict[str, Any] = {}
     for key, value in node.items():
         path = f"{where}.{key}" if where else str(key)
@@ -110,7 +110,7 @@ def _resolved(node: Mapping[str, Any], where: str, root: Mapping[str, Any], fail
 
 
 def _follow(value: Any, root: Mapping[str, Any], trail: tuple[str, ...]) -> Any:
-    """A value with its interpolations followed. One that is the whole text keeps its type."""
+    """Resolve the interpolations of a value; one that spans the whole text keeps its type."""
     if isinstance(value, list):
         return [_follow(item, root, trail) for item in value]
     if isinstance(value, Mapping):
@@ -124,7 +124,7 @@ def _follow(value: Any, root: Mapping[str, Any], trail: tuple[str, ...]) -> Any:
 
 
 def _pieces(text: str) -> Iterator[tuple[bool, str]]:
-    """Alternately what is outside (False) and inside (True) of the outermost `${` and `}`."""
+    """Yield the pieces outside (False) and inside (True) of the outermost `${` and `}`, in order."""
     while (start := text.find("${")) >= 0:
         depth, end = 1, start + 2
         while depth and end < len(text):
@@ -139,14 +139,14 @@ def _pieces(text: str) -> Iterator[tuple[bool, str]]:
 
 
 def _evaluate(inside: str, root: Mapping[str, Any], trail: tuple[str, ...]) -> Any:
-    """`a.b.c`, or `function:argument,argument` with arguments that may be interpolations again."""
+    """Evaluate `a.b.c`, or `function:argument,argument` with possibly nested interpolations."""
     name, colon, rest = inside.partition(":")
     if colon:
         if name not in RESOLVERS:
             raise Unresolvable(f"the function {name!r} is not one of threestudio's")
         return RESOLVERS[name](*(_argument(text, root, trail) for text in _arguments(rest)))
     if inside in trail:
-        raise Unresolvable(f"{' -> '.join((*trail, inside))} goes in a circle")
+        raise Unresolvable(f"{' -> '.join((*trail, inside))} is circular")
     value: Any = root
     for part in inside.split("."):
         if not isinstance(value, Mapping) or part not in value:

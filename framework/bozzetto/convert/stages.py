@@ -1,4 +1,4 @@
-"""Several recipes of theirs, run one after the other there, as the stages of one recipe here."""
+"""Combines several threestudio recipes, which are run one after the other there, into the stages of one recipe."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ SHAPES = (
     "type", "levels", "features_per_level", "log2_table_size", "base_resolution", "finest_resolution", "frequencies",
     "hidden_width", "hidden_layers", "width", "depth", "feature_count", "normal",
 )  # fmt: skip
-"""Fields that must be equal where parameters are copied."""
+"""Fields that must be equal for parameters to be copied."""
 FROM_BEFORE = "system.geometry_convert_from"
 
 
 def as_stages(drafts: Sequence[Draft]) -> Draft:
-    """One draft: prompt and the like from the first that has them, exports from the last.
+    """Combine drafts: prompt and the like from the first that has them, exports from the last.
 
-    A stage is called as its recipe is; where that is taken, with a number behind it.
+    A stage is named after its recipe; duplicates are numbered.
     """
     if len(drafts) == 1:
         return drafts[0]
@@ -49,7 +49,7 @@ def as_stages(drafts: Sequence[Draft]) -> Draft:
 
 
 def _cannot_start(draft: Draft, before: Draft) -> str:
-    """The reason why a stage's geometry cannot start from that of the stage before; empty if it can."""
+    """Return why a stage's geometry cannot be initialised from that of the previous stage; empty if it can."""
     if draft.converts:
         return ""
     for field in SHAPES:
@@ -60,7 +60,7 @@ def _cannot_start(draft: Draft, before: Draft) -> str:
 
 
 def unique(names: Sequence[str]) -> list[str]:
-    """The same names, with `-2`, `-3` behind those that were there before."""
+    """Make names unique by appending `-2`, `-3` to duplicates."""
     made: list[str] = []
     for name in names:
         tries = (name if count == 1 else _numbered(name, count) for count in itertools.count(1))
@@ -74,7 +74,7 @@ def _numbered(name: str, count: int) -> str:
 
 
 def _profile(path: str) -> tuple[str, str]:
-    """`profiles.cpu.` and the path within it; nothing and the path itself outside of profiles."""
+    """Split a path into `profiles.cpu.` and the rest; the first part is empty outside of profiles."""
     top, name, *rest = path.split(".", 2) if path.startswith("profiles.") else ("", "", path)
     return (f"{top}.{name}." if top else "", rest[0])
 

@@ -1,4 +1,4 @@
-"""What becomes of every type and key of threestudio, as Markdown, from the rules the converter follows."""
+"""Documents the conversion of every threestudio type and key as Markdown, from the rules of the converter."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ KINDS = {slot.name: slot.kind for slot in SLOTS}
 
 
 def markdown(registry: Registry) -> str:
-    """One section per kind of part: a table of types, then a table of keys for each type."""
+    """Return one section per kind of part: a table of types, then a table of keys for each type."""
     return "\n".join(_lines(registry)) + "\n"
 
 
@@ -75,7 +75,7 @@ def _made_by_guidance(registry: Registry, name: str) -> bool:
 
 
 def _keys_by_type(parts: list[Part], registry: Registry) -> Iterator[str]:
-    """Tables of keys; types that share rows share a table. Types without an equal have a list."""
+    """Yield tables of keys; types with equal rows share a table, types without equivalent get a list."""
     owners: dict[str, list[str]] = {}
     for part in parts:
         schemas = _schemas(part, registry)
@@ -95,7 +95,7 @@ def _keys_by_type(parts: list[Part], registry: Registry) -> Iterator[str]:
 
 
 def _schemas(part: Part, registry: Registry) -> list[type]:
-    """The configs of what stands for a part, or else stands in for it."""
+    """Return the config types of the equivalents of a part, or else of its substitutes."""
     kind = KINDS.get(part.slot, "")
     here = [name for name in part.ours if _exists(registry, kind, name)]
     here = here or [name for name in part.near if _exists(registry, kind, name)]
@@ -103,7 +103,7 @@ def _schemas(part: Part, registry: Registry) -> list[type]:
 
 
 def _told_elsewhere(key: Key, part: Part, schemas: list[type], registry: Registry) -> bool:
-    """Whether another rule of the same key has a place to go, and this one has none."""
+    """Return whether another rule of the same key has a target while this one has none."""
     others = [other for other in part.keys if other.name == key.name and other is not key]
     return not _targets(key, part, schemas, registry) and any(_targets(o, part, schemas, registry) for o in others)
 
@@ -122,7 +122,7 @@ def _row(key: Key, part: Part | None, schemas: list[type], registry: Registry) -
 
 
 def _field(target: str, part: Part | None, schemas: list[type], registry: Registry) -> str:
-    """`slot.field` as people look for it in a recipe, if something here has such a field."""
+    """Format `slot.field` as in a recipe; empty if no component here has such a field."""
     slot, _, dotted = target.partition(".")
     if slot == "top":
         return f"`{dotted}`"

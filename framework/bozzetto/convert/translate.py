@@ -1,4 +1,4 @@
-"""From a threestudio recipe to one of ours: every key followed, every loss of meaning noted."""
+"""Converts a threestudio recipe: applies the rule of every key and notes every change of meaning."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ from bozzetto.stages import CONVERSION
 
 TOP = dict.fromkeys(("name", "summary", "prompt", "negative_prompt", "image", "output"), str) | {"seed": int}
 PLAIN = {"trainer": (TrainerConfig, "trainer"), "optimizer": (OptimizerConfig, "system.optimizer")}
-"""What is no component: its schema and where it is."""
+"""Schemas and paths of the parts that are not components."""
 HANDLED = ("system.loss.", "system.optimizer.", "system.scheduler.")
-"""Where keys are not followed one by one."""
+"""Prefixes of keys that are converted as a block."""
 TASKS = "system.tasks"
 
 
 def translate(source: Source, registry: Registry) -> Draft:
-    """A draft that our loader takes.
+    """Convert a recipe to a draft that our loader accepts.
 
     Raises:
-        ConfigError: a part needs a value that the recipe does not have.
+        ConfigError: a part requires a value that the recipe does not have.
     """
     return _Translator(source, registry).run()
 
 
 class _Translator:
-    """Holds one translation."""
+    """State of one conversion."""
 
     def __init__(self, source: Source, registry: Registry) -> None:
         self.source, self.registry = source, registry
@@ -49,14 +49,14 @@ class _Translator:
         self.defaults: dict[str, Any] = {}
         self.seen: set[str] = {slot.type_key for slot in SLOTS} | {"system_type"}
         self.unplaced: list[tuple[str, Note]] = []
-        """Keys for which the chosen component has no field; another rule may still have placed them."""
+        """Keys for which the chosen component has no field; another rule may still place them."""
         self.placed: set[str] = set()
         self.blocks = list(self._blocks())
         for base, keys, _ in self.blocks:
             self.defaults |= {_join(base, key.name): self._default(base, key) for key in keys}
 
     def _blocks(self) -> Iterator[tuple[str, tuple[Key, ...], str]]:
-        """Where keys are, the rules for them, and the slot they belong to."""
+        """Yield the base path of keys, their rules, and the slot they belong to."""
         yield from ((base, keys, "") for base, keys in BLOCKS)
         system = part_for("system", self.draft.system) or part_for("system", "dreamfusion-system")
         yield "system", system.keys if system else (), ""
@@ -66,7 +66,7 @@ class _Translator:
             yield slot.base, default.keys if default else (), slot.name
 
     def _default(self, base: str, key: Key) -> Any:
-        """Theirs; a mapping that the recipe gives takes the place of its class's whole, defaults and all."""
+        """Return threestudio's default; a mapping in the recipe replaces all of the class's defaults."""
         around = self.source.get(_join(base, key.name).rpartition(".")[0])
         return key.default_inside if key.default_inside is not UNSET and isinstance(around, Mapping) else key.default
 
@@ -127,7 +127,7 @@ class _Translator:
                 self._put(found[0], value, "fixed in threestudio")
 
     def _target(self, names: tuple[str, ...]) -> tuple[str, Any, Any] | None:
-        """Path, type and default of the first of `slot.field` that exists."""
+        """Return path, type and default of the first existing `slot.field`."""
         for name in names:
             slot, _, dotted = name.partition(".")
             if slot == "top":
@@ -150,7 +150,7 @@ class _Translator:
         value = value if given else default
         if stands_in and key.specific:
             if value != default:
-                self._note("lost", path, f"it means nothing to {self.chosen[slot].entry.spec.name!r}, which stands in")
+                self._note("lost", path, f"no meaning for {self.chosen[slot].entry.spec.name!r}, which stands in")
             return
         if key.idle or not (key.to or key.how):
             if given and value != default and (value or default is not UNSET):
@@ -178,7 +178,7 @@ class _Translator:
             return Lost(f"{value!r} is no value that threestudio takes here")
 
     def _unwrapped(self, result: Any, path: str, given: bool) -> Any:
-        """The value inside, its note kept if the recipe says so itself."""
+        """Unwrap a result; its note is kept only if the recipe gives the key itself."""
         if isinstance(result, Lost):
             if given:
                 self._note("lost", path, result.why)
@@ -255,7 +255,7 @@ class _Translator:
                 self._put(f"provided_by/loss/{term.name}", BUILT_IN, "several distributions provide it")
 
     def _leftovers(self) -> None:
-        """Keys no rule knows: taken if a field here has their name, as an extension's may."""
+        """Convert keys without a rule: they are copied if a field of that name exists here, as for an extension."""
         for path in self.source.leaves():
             if path.startswith(HANDLED) or any(path == seen or path.startswith(f"{seen}.") for seen in self.seen):
                 continue
@@ -266,10 +266,10 @@ class _Translator:
             if target:
                 self._set(target, value, path, True, path)
             elif value not in (None, {}, []):
-                self._note("lost", path, "nothing is known of this key, and nothing here has its name", value)
+                self._note("lost", path, "the key is unknown, and no field here has its name", value)
 
     def _bind(self, schema: type, where: str) -> None:
-        """Let our own checks speak; a value they refuse is left out and noted."""
+        """Validate with our own schema; rejected values are removed and noted."""
         while True:
             try:
                 bind(schema, nested(self.draft.lines, where), where)

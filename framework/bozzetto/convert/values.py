@@ -1,4 +1,4 @@
-"""Values of threestudio in our terms: schedules, classifier-free guidance, grids, view thresholds, models."""
+"""Conversions of values: schedules, classifier-free guidance, grids, view thresholds, models."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CHECKPOINTS = {
     "stable-zero123.ckpt": "stable-zero123",
     "stable_zero123.ckpt": "stable-zero123",
 }
-"""Single files of theirs whose weights an alias has as a folder."""
+"""Aliases whose folder holds the same weights as a single file of threestudio."""
 
 
 def is_number(value: object) -> TypeGuard[int | float]:
@@ -27,16 +27,16 @@ def is_number(value: object) -> TypeGuard[int | float]:
 
 
 def schedule(value: Any) -> Any:
-    """Their `C()`: a number, `[from, to, end]`, `[start, from, to, end]`, or that with more `to, end` pairs.
+    """Convert threestudio's `C()`: a number, `[from, to, end]`, `[start, from, to, end]`, or more `to, end` pairs.
 
-    An end written as a float counts epochs, and a run of theirs is one endless epoch: the value never moves.
+    An end written as a float counts epochs; a threestudio run has one endless epoch, so the value stays constant.
     """
     if is_number(value):
         return value
     if not isinstance(value, (list, tuple)) or len(value) not in (3, *range(4, 99, 2)):
         return Lost(f"{value!r} is neither a number nor a list of 3, 4 or more values as their schedules are")
     if not all(map(is_number, value)):
-        return Lost(f"{value!r} holds something that is no number")
+        return Lost(f"{value!r} holds a value that is not a number")
     start_step, start, *rest = (0, *value) if len(value) == 3 else tuple(value)
     end, end_step = rest[-2:]
     if isinstance(rest[1], float):
@@ -56,14 +56,14 @@ def schedule(value: Any) -> Any:
 
 
 def largest(value: Any) -> float:
-    """Their `C_max`: the largest value of a number or a schedule."""
+    """Return the largest value of a number or schedule (threestudio's `C_max`)."""
     if is_number(value):
         return float(value)
     return float(max(_numbers(value)))
 
 
 def is_zero(value: Any) -> bool:
-    """Whether a number or a schedule is 0 at every step."""
+    """Return whether a number or schedule is 0 at every step."""
     if is_number(value):
         return value == 0
     if not isinstance(value, (list, tuple)) or len(value) < 3:
@@ -72,12 +72,12 @@ def is_zero(value: Any) -> bool:
 
 
 def _numbers(schedule: Any) -> list[Any]:
-    """The values of a schedule of theirs, without its steps."""
+    """Return the values of a threestudio schedule, without its steps."""
     return list(schedule[:2]) if len(schedule) == 3 else [schedule[1], *schedule[2::2]]
 
 
 def adjusted(value: Any, change: Any) -> Any:
-    """`change` applied to the numbers of a translated schedule, not to its steps."""
+    """Apply `change` to the values of a converted schedule, not to its steps."""
     if isinstance(value, Changed):
         return Changed(adjusted(value.value, change), value.why)
     if isinstance(value, Mapping):
@@ -86,7 +86,7 @@ def adjusted(value: Any, change: Any) -> Any:
 
 
 def mapped(table: Mapping[Any, Any], what: str) -> How:
-    """One word for another."""
+    """Return a conversion that looks the value up in a table."""
 
     def how(value: Any, read: Read) -> Any:
         known = isinstance(value, (str, bool, type(None))) and value in table
@@ -96,29 +96,29 @@ def mapped(table: Mapping[Any, Any], what: str) -> How:
 
 
 def only(*allowed: Any) -> How:
-    """Nothing to set; anything but these is lost."""
+    """Return a conversion that sets nothing; values other than `allowed` are reported as lost."""
     return lambda value, read: (
         UNSET if value in allowed else Lost(f"here it is {allowed[0]!r} at all times, not {value!r}")
     )
 
 
 def written_out(value: Any, read: Read) -> Any:
-    """A prompt, unless it has to be looked up in a file of theirs, or is left out as prompts of image priors are."""
+    """Convert a prompt; one from threestudio's prompt library is lost, an empty one is unset for image priors."""
     if not value:
-        return UNSET if read("data.image_path") else Changed(REQUIRED, "there is none, and here one is needed")
-    return Lost("the prompt library is theirs; write the prompt out") if str(value).startswith("lib:") else value
+        return UNSET if read("data.image_path") else Changed(REQUIRED, "there is none, but one is required here")
+    return Lost("the prompt library is threestudio's; write the prompt out") if str(value).startswith("lib:") else value
 
 
 def cfg_scale(value: Any, read: Read) -> Any:
-    """Theirs is `cond + s (cond - uncond)`, ours `uncond + s (cond - uncond)`: one more gives the same prediction."""
+    """Convert the guidance scale: `cond + s (cond - uncond)` there is `uncond + (s + 1) (cond - uncond)` here."""
     ours = schedule(value)
     if read(f"{PROMPTS}.use_perp_neg"):
-        return ours  # that path of theirs starts from uncond
+        return ours  # with Perp-Neg, threestudio starts from uncond, too
     return adjusted(ours, lambda number: number + 1)
 
 
 def model(value: Any, read: Read) -> Any:
-    """A repository as the alias that lists it, so that its mirrors are tried when it has been withdrawn."""
+    """Convert a repository to the alias that lists it, so that mirrors are tried if it has been withdrawn."""
     for alias, entry in aliases().items():
         listed = [item.partition("@")[0] for key in ("repositories", "withdrawn") for item in entry.get(key, ())]
         if value in listed:
@@ -131,7 +131,7 @@ def model(value: Any, read: Read) -> Any:
 
 
 def step_fraction(value: Any, read: Read) -> Any:
-    """`min_step_percent` or `max_step_percent`, which `sqrt_anneal` (HiFA) makes one falling value."""
+    """Convert `min_step_percent` or `max_step_percent`; `sqrt_anneal` (HiFA) turns both into one falling schedule."""
     if not read(f"{GUIDANCE}.sqrt_anneal"):
         return schedule(value)
     low, high = read(f"{GUIDANCE}.min_step_percent"), read(f"{GUIDANCE}.max_step_percent")
@@ -142,7 +142,7 @@ def step_fraction(value: Any, read: Read) -> Any:
 
 
 def finest_resolution(value: Any, read: Read) -> int:
-    """Vertices of the last level from the ratio of one level to the next."""
+    """Compute the resolution of the finest level from the ratio between levels."""
     encoding = "system.geometry.pos_encoding_config"
     base, levels = read(f"{encoding}.base_resolution") or 16, read(f"{encoding}.n_levels") or 16
     finest: int = round(base * value ** (levels - 1))
@@ -150,7 +150,7 @@ def finest_resolution(value: Any, read: Read) -> int:
 
 
 def levels_active(value: Any, read: Read) -> dict[str, int]:
-    """`start_level` up to `start_step`, then one more every `update_steps`: a straight line, rounded down."""
+    """Convert `start_level` until `start_step`, then one more level per `update_steps`: a linear schedule, floored."""
     encoding = "system.geometry.pos_encoding_config"
     levels, start, every = (read(f"{encoding}.{name}") for name in ("n_levels", "start_step", "update_steps"))
     start = start or 0
@@ -158,7 +158,7 @@ def levels_active(value: Any, read: Read) -> dict[str, int]:
 
 
 def front_deg(value: Any, read: Read) -> Any:
-    """Half the width of `front` there, the whole width of `front` and of `back` here."""
+    """Convert half the width of `front`, in degrees, to the whole width of `front` and `back`."""
     back = read(f"{PROMPTS}.back_threshold")
     if back != value:
         return Changed(2 * value, f"front and back are equally wide here; back_threshold {back!r} is not followed")
@@ -166,29 +166,29 @@ def front_deg(value: Any, read: Read) -> Any:
 
 
 def surface_density(value: Any, read: Read) -> Any:
-    """Where the surface is."""
+    """Return the density threshold of the surface, or "auto"."""
     return value if value == "auto" or (is_number(value) and value > 0) else "auto"
 
 
 def or_unset(value: Any, read: Read) -> Any:
-    """None and 0 leave the choice to us."""
+    """Return the value; None and 0 leave our default."""
     return value or UNSET
 
 
 def shape_start(value: Any, read: Read) -> Any:
-    """`sphere`, `ellipsoid` or `mesh:FILE`."""
+    """Convert `sphere`, `ellipsoid` or `mesh:FILE` to the kind of start shape."""
     kind = str(value).partition(":")[0]
     return UNSET if not value else kind if kind in ("sphere", "ellipsoid", "mesh") else Lost(f"no shape {value!r}")
 
 
 def shape_file(value: Any, read: Read) -> Any:
-    """The file of `mesh:FILE`."""
+    """Return the file of `mesh:FILE`."""
     kind, _, path = str(value).partition(":")
     return path if kind == "mesh" else UNSET
 
 
 def shape_size(kind: str) -> How:
-    """`shape_init_params`, which means something else for each shape; of a mesh the largest coordinate."""
+    """Return a conversion of `shape_init_params` for one kind of shape; for a mesh it is the largest coordinate."""
 
     def how(value: Any, read: Read) -> Any:
         if value is None or str(read("system.geometry.shape_init")).partition(":")[0] != kind:

@@ -1,4 +1,4 @@
-"""A draft as YAML with comments: where each line comes from, and what could not be translated."""
+"""Writes a draft as YAML with comments: the source of each line, and notes on what could not be converted."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ WIDTH = 116
 HEADINGS = {
     "lost": "Not translated:",
     "changed": "Translated with a difference:",
-    "idle": "Not needed here, nothing is lost without:",
+    "idle": "Not needed here:",
 }
 
 
 def to_yaml(draft: Draft) -> str:
-    """The recipe's text."""
+    """Return the recipe as YAML text."""
     title = f"Converted from {draft.title}. Behind each line: the key it comes from."
     lines = [*textwrap.wrap(title, WIDTH, initial_indent="# ", subsequent_indent="# "), *_report(draft), ""]
     stand_ins = {"stand_ins": Line(draft.stand_ins, "said by every check and run")} if draft.stand_ins else {}
@@ -36,7 +36,7 @@ def to_yaml(draft: Draft) -> str:
 
 
 def summary(draft: Draft) -> list[str]:
-    """The same report for a terminal."""
+    """Return the notes as lines for a terminal."""
     lines = []
     for severity, heading in HEADINGS.items():
         notes = draft.of(severity)
@@ -66,7 +66,7 @@ def _key(note: Note) -> str:
 
 
 def _tree(lines: Mapping[str, Line]) -> dict[str, Any]:
-    """Nested mappings of lines in the order in which people read a recipe."""
+    """Nest the lines in the conventional order of a recipe."""
     tree: dict[str, Any] = {}
     stages = list(dict.fromkeys(path.split(".")[1] for path in lines if path.startswith("stages.")))
     for path, line in sorted(lines.items(), key=lambda item: _rank(item[0], stages)):
@@ -80,7 +80,7 @@ def _tree(lines: Mapping[str, Line]) -> dict[str, Any]:
 
 
 def _rank(path: str, stages: list[str]) -> tuple[int, ...]:
-    """Sorts paths; equal ranks stay in the order they were written in, as all of the profiles do."""
+    """Return the sort key of a path; equal ranks, such as those within profiles, keep their order."""
     top, *rest = path.partition("/")[0].split(".")
     if top == "profiles":
         return (ORDER.index(top),)
@@ -107,6 +107,6 @@ def _block(tree: Mapping[str, Any], depth: int) -> list[str]:
 
 
 def _flow(value: Any) -> str:
-    """A value on one line."""
+    """Format a value as YAML on one line."""
     text = yaml.safe_dump(value, default_flow_style=True, width=10_000, allow_unicode=True, sort_keys=False)
     return text.removesuffix("\n").removesuffix("\n...")

@@ -1,1 +1,1 @@
-"""The heavy arithmetic as pure functions. Import from `bozzetto.kernels.api`; this file imports nothing."""
+"""Compute kernels as pure functions. Import from `bozzetto.kernels.api`; this file imports nothing."""

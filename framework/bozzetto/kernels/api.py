@@ -1,8 +1,8 @@
-"""The kernels: pure functions of tensors, differentiable where it makes sense. Other code imports only this module.
+"""Compute kernels: pure functions of tensors, differentiable where meaningful. Import kernels from this module only.
 
-Each has a readable torch form (`kernels/ref`, any device and float type). `backend="auto"` takes the compiled C++ where
-it applies (float32 tensors in main memory, library built), an installed CUDA package for tensors on a GPU
-(`kernels/cuda`), and torch otherwise.
+Each kernel has a torch reference (`kernels/ref`, any device and float type). `backend="auto"` selects the compiled C++
+kernel for float32 tensors in main memory if the library is built, an installed CUDA package for tensors on a GPU
+(`kernels/cuda`), and the torch reference otherwise.
 """
 
 from __future__ import annotations
@@ -69,10 +69,10 @@ __all__ = [
 def hash_encode(
     points: Float[Tensor, "N 3"], table: Float[Tensor, "P F"], spec: GridSpec, *, backend: Backend = "auto"
 ) -> Float[Tensor, "N LF"]:
-    """Encode points of the unit cube by a multiresolution hash grid; LF is `spec.feature_count`, coarsest level first.
+    """Encode points in the unit cube with a hash grid; LF is `spec.feature_count`, coarsest level first.
 
-    Differentiable twice, in table and points (the torch form: any number of times). Points outside [0, 1] are clamped
-    and get no gradient. N may be 0. The result may be a transposed view of a contiguous "LF N".
+    Twice differentiable in table and points (the torch reference: any number of times). Points outside [0, 1] are
+    clamped and get no gradient. N may be 0. The result may be a transposed view of a contiguous "LF N".
 
     Raises:
         ValueError: a shape is wrong; the table must be `(spec.entry_count, spec.features)`.
@@ -93,13 +93,14 @@ def mlp(
     *,
     backend: Backend = "auto",
 ) -> Float[Tensor, "N O"]:
-    """A small fully connected network (`bozzetto.kernels.ref.mlp.mlp`).
+    """Evaluate a small fully connected network (`bozzetto.kernels.ref.mlp.mlp`).
 
-    Compiled for rectified layers of float32 without biases, up to 128 wide; torch's own products run all others. The
-    compiled form's gradient in x can be differentiated once more, the torch form's any number of times.
+    The compiled kernel supports float32 ReLU layers without biases, up to 128 wide; all others use torch matrix
+    products. The compiled kernel's gradient with respect to x is differentiable once more, the torch reference any
+    number of times.
 
     Raises:
-        ValueError: no weights, not as many biases, or shapes that do not follow each other.
+        ValueError: no weights, wrong number of biases, or incompatible shapes of consecutive layers.
     """
     _expect_chain(weights, x.shape[1])
     slow = choose(backend, "mlp", _mlp_torch, x, *weights)
@@ -116,10 +117,10 @@ def hash_field(
     *,
     backend: Backend = "auto",
 ) -> SlopedField:
-    """A rectified network of one output on a hash encoding: value, encoding, and the value's slope in the points.
+    """Evaluate a scalar ReLU network on a hash encoding: value, encoding, and gradient with respect to the points.
 
-    What `hash_encode` and `mlp` would give, and the gradient of their result in the points, but in half the time.
-    Differentiable in table and weights; the points are taken as constants.
+    Equivalent to `hash_encode`, `mlp` and their gradient with respect to the points, in half the time. Differentiable
+    in table and weights; the points are treated as constants.
 
     Raises:
         ValueError: a shape is wrong, or the network does not have one output.
@@ -143,7 +144,7 @@ def hash_field(
 
 
 def _expect_chain(weights: Sequence[Tensor], width: int) -> None:
-    """Raise ValueError unless each layer takes what the one before gives."""
+    """Raise `ValueError` unless the input width of each layer is the output width of the previous one."""
     for number, weight in enumerate(weights):
         expect(f"weights[{number}]", weight, (weight.shape[0], width))
         width = weight.shape[0]
@@ -160,12 +161,12 @@ def march(
     *,
     backend: Backend = "auto",
 ) -> Intervals:
-    """Cut each ray into steps through the cube [-radius, radius]^3; keep those whose middle lies in an occupied cell.
+    """March each ray through the cube [-radius, radius]^3 in steps; keep those whose midpoint is in an occupied cell.
 
-    Middles lie at `entry + (k + jitter) * step_size`, k = 0, 1, ... below `max_steps`, as long as they are before the
-    exit; each interval reaches half a step to both sides. The entry is at least 0: nothing behind the origin counts.
-    `jitter` is in [0, 1), one per ray; None means 0.5, so that the first interval starts at the entry. `occupancy` is
-    indexed x, y, z. `direction` has unit length. Carries no gradient. The number of intervals S may be 0.
+    Midpoints are at `entry + (k + jitter) * step_size`, k = 0, 1, ... below `max_steps`, as long as they are before the
+    exit; each interval extends half a step to both sides. The entry is at least 0, so nothing behind the origin is
+    sampled. `jitter` is in [0, 1), one per ray; None means 0.5, so that the first interval starts at the entry.
+    `occupancy` is indexed x, y, z. `direction` has unit length. Not differentiable. The number of intervals S may be 0.
 
     Raises:
         ValueError: a shape is wrong, or radius, step_size or max_steps is not positive.
@@ -199,11 +200,11 @@ def composite(
 ) -> Composited:
     """Composite packed samples front to back (`bozzetto.math.compositing.composite`): weights and sums per ray.
 
-    `offsets` are the R + 1 row numbers at which rays start and the last one ends. Density is at least 0, per world
-    unit. Differentiable in density and values; distances are taken as constants. S and R may be 0.
+    `offsets` are the R + 1 row numbers at which rays start and the last one ends. Density is non-negative, per world
+    unit. Differentiable in density and values; distances are treated as constants. S and R may be 0.
 
     Raises:
-        ValueError: a shape is wrong, or the offsets do not rise from 0 to S (checked where it costs no transfer).
+        ValueError: a shape is wrong, or the offsets do not increase from 0 to S (checked where it needs no transfer).
     """
     samples = density.shape[0]
     for name, tensor in (("density", density), ("t_start", t_start), ("t_end", t_end)):

@@ -1,4 +1,4 @@
-"""Which form of a kernel runs, and the one check that all of them make."""
+"""Selects the implementation of a kernel, and the shape check shared by all kernels."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ Backend = Literal["auto", "cpp", "torch"]
 
 
 def compiled(backend: Backend, *floats: Tensor) -> bool:
-    """Whether to call the compiled kernel for these tensors. To be called by the public function itself.
+    """Return whether to call the compiled kernel for these tensors. To be called by the public function itself.
 
     Raises:
-        ValueError: `backend="cpp"` and it cannot take them, or is not built.
+        ValueError: `backend="cpp"`, but the tensors are not supported or the library is not built.
     """
     fits = native.fits(*floats)
     if backend == "torch" or (backend == "auto" and not fits):
@@ -31,6 +31,6 @@ def compiled(backend: Backend, *floats: Tensor) -> bool:
 
 
 def expect(name: str, tensor: Tensor, shape: tuple[int | SymInt, ...]) -> None:
-    """Raise ValueError unless the tensor has this shape."""
+    """Raise `ValueError` unless the tensor has this shape."""
     if tuple(tensor.shape) != shape:
         raise ValueError(f"{name}: expected shape {shape}, got {tuple(tensor.shape)}")

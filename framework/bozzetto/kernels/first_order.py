@@ -1,4 +1,4 @@
-"""Functions that keep nothing but their inputs for the backward pass, as a whole or in chunks of points."""
+"""Functions that save only their inputs for the backward pass, evaluated as a whole or in chunks of points."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from torch.autograd import Function
 Tensors = tuple[Tensor, ...]
 
 CHUNK = 1 << 17
-"""Points at a time in the torch form of a hash grid: with normals on 16 levels they need 2 GB while computed."""
+"""Points per chunk of the torch hash grid; with normals on 16 levels a chunk takes 2 GB while it is computed."""
 
 
 def first_order(fast: Callable[..., Tensors], exact: Callable[..., Tensors], *inputs: Tensor) -> Tensors:
-    """`fast(*inputs)`; its gradient comes from `fast`, or from `exact` where a graph of the gradient is asked for.
+    """Evaluate `fast(*inputs)`; gradients are those of `fast`, or of `exact` if `create_graph` is requested.
 
-    Both map the same tensors to the same tuple of tensors. Nothing but the inputs is kept for the backward pass, which
-    evaluates the function again.
+    Both map the same tensors to the same tuple of tensors. Only the inputs are saved; the backward pass evaluates the
+    function again.
     """
     apply: Callable[..., Tensors] = _FirstOrder.apply  # not annotated in torch
     return apply(fast, exact, *inputs)
 
 
 def in_chunks(function: Callable[..., Tensors], points: Tensor, *inputs: Tensor) -> Tensors:
-    """`function(points, *inputs)`, whose outputs have a row for each point, on at most `CHUNK` points at a time.
+    """Evaluate `function(points, *inputs)`, whose outputs have one row per point, on at most `CHUNK` points at a time.
 
-    Where there are more, what the function keeps for its gradient is not kept: the backward pass evaluates each chunk
-    again. Memory then grows by the outputs alone.
+    With several chunks, intermediate results are not saved: the backward pass evaluates each chunk again, so that
+    memory grows by the outputs only.
     """
     if len(points) <= CHUNK:
         return tuple(function(points, *inputs))

@@ -1,4 +1,4 @@
-"""The shape of a multiresolution hash grid: scales, resolutions, offsets and index rule in one place. No torch here."""
+"""Layout of a multiresolution hash grid: scales, resolutions, offsets and index rule. No torch."""
 
 from __future__ import annotations
 
@@ -11,55 +11,55 @@ from typing import Literal, cast, get_args
 Interpolation = Literal["linear", "smoothstep"]
 
 HASH_PRIMES = (1, 2654435761, 805459861)
-"""Instant NGP, eq. 4: the hash of a vertex is the exclusive or of coordinate times prime, modulo 2^32."""
+"""Primes of the spatial hash (Instant NGP, eq. 4): XOR of coordinate times prime, modulo 2^32."""
 
 ENTRY_ALIGNMENT = 8
 """The entries of a level are padded to a multiple of this."""
 
 FEATURE_COUNTS = (1, 2, 4, 8)
-"""The widths of an entry that kernels are compiled for."""
+"""Features per entry that kernels are compiled for."""
 
 MAX_RESOLUTION = 1 << 19
-"""Beyond this a float32 coordinate no longer tells neighbouring cells apart by much."""
+"""Maximum resolution; float32 coordinates hardly distinguish neighbouring cells beyond it."""
 
 
 @dataclass(frozen=True)
 class GridLevel:
-    """One level. A point x in [0, 1]^3 lies at `x * scale + 0.5` in units of this level's cells."""
+    """Level of a hash grid. A point x in [0, 1]^3 is at `x * scale + 0.5` in units of this level's cells."""
 
     scale: float
     """Cells per unit length; exactly representable in float32."""
     resolution: int
     """Vertices per axis."""
     offset: int
-    """Row of the table at which this level starts."""
+    """First row of this level in the table."""
     size: int
-    """Rows of the table that belong to this level."""
+    """Number of rows of this level."""
     hashed: bool
-    """True: a vertex is found by its hash modulo `size`. False: by `x + y resolution + z resolution^2`, likewise."""
+    """Index rule: True uses the hash modulo `size`, False uses `x + y resolution + z resolution^2` modulo `size`."""
 
 
 @dataclass(frozen=True)
 class GridSpec:
-    """A multiresolution hash grid (Mueller et al. 2022, Instant Neural Graphics Primitives, sec. 3).
+    """Multiresolution hash grid (Mueller et al. 2022, Instant Neural Graphics Primitives, sec. 3).
 
-    Follows tiny-cuda-nn's conventions to the letter (encodings/grid.h: scale, resolution, padding, dense indices where
-    they fit, else the hash; half-cell shift; wrap-around of dense indices at the far border), so that a table can move
+    Follows tiny-cuda-nn's conventions exactly (encodings/grid.h: scale, resolution, padding, dense indices where they
+    fit, else the hash; half-cell shift; wrap-around of dense indices at the far border), so that tables are portable
     between implementations.
     """
 
     levels: int = 16
-    """Number of resolutions."""
+    """Number of levels, 1 to 32."""
     features: int = 2
-    """Numbers per entry: 1, 2, 4 or 8."""
+    """Features per entry: 1, 2, 4 or 8."""
     log2_table_size: int = 15
-    """At most 2 to this power entries per level."""
+    """log2 of the maximum number of entries per level, 3 to 24."""
     base_resolution: int = 16
     """Vertices per axis of the coarsest level."""
     growth: float = 1.4472692012786865
-    """Ratio of one level's resolution to the previous one's."""
+    """Resolution ratio between successive levels."""
     interpolation: Interpolation = "linear"
-    """`smoothstep` makes the field continuously differentiable."""
+    """Interpolation weights; `smoothstep` makes the field continuously differentiable."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.levels <= 32:
@@ -79,7 +79,7 @@ class GridSpec:
         finest = self.base_resolution * self.growth ** (self.levels - 1)
         if finest > MAX_RESOLUTION:
             raise ValueError(f"growth: makes the finest resolution {finest:.3g}, more than {MAX_RESOLUTION}")
-        _ = self.table, self.text  # worked out now: while a program is being compiled it could not be
+        _ = self.table, self.text  # computed here, since it cannot be during torch.compile
 
     @classmethod
     def up_to(
@@ -92,7 +92,7 @@ class GridSpec:
         base_resolution: int = 16,
         interpolation: Interpolation = "linear",
     ) -> GridSpec:
-        """The grid whose last level has `finest_resolution` vertices per axis (Instant NGP, eq. 3)."""
+        """Return the grid whose finest level has `finest_resolution` vertices per axis (Instant NGP, eq. 3)."""
         if not 2 <= base_resolution <= finest_resolution:
             raise ValueError(
                 f"finest_resolution: must be at least base_resolution ({base_resolution}), got {finest_resolution}"
@@ -104,14 +104,14 @@ class GridSpec:
 
     @classmethod
     def from_text(cls, text: str) -> GridSpec:
-        """The grid whose `text` this is."""
+        """Parse a grid from its `text`."""
         levels, features, log2_table_size, base_resolution, growth, interpolation = text.split()
         sizes = (int(levels), int(features), int(log2_table_size), int(base_resolution))
         return cls(*sizes, float(growth), cast(Interpolation, interpolation))  # `text` wrote one
 
     @cached_property
     def text(self) -> str:
-        """All fields in order, to the last digit: how a grid travels through an operator's arguments."""
+        """All fields in order at full precision; passes a grid through operator arguments."""
         return " ".join(str(getattr(self, field.name)) for field in fields(self))
 
     @cached_property
@@ -131,16 +131,16 @@ class GridSpec:
 
     @property
     def entry_count(self) -> int:
-        """P, the rows of the table."""
+        """Number of rows P of the table."""
         return self.table[-1].offset + self.table[-1].size
 
     @property
     def feature_count(self) -> int:
-        """The width of an encoded point: levels times features."""
+        """Width of an encoded point: levels times features."""
         return self.levels * self.features
 
 
 def _float32(value: float) -> float:
-    """Rounded to float32: all implementations see one scale, and powers of `growth` that are whole come out whole."""
+    """Round to float32, so that all implementations use equal scales and integer powers of `growth` stay integers."""
     rounded: float = struct.unpack("f", struct.pack("f", value))[0]
     return rounded

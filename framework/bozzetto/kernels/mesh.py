@@ -2,11 +2,10 @@
 
 The conventions are those that nvdiffrast documents (Laine et al. 2020, Modular Primitives for High-Performance
 Differentiable Rendering), so that meshes, matrices and textures made for it fit. Images are "B H W C", **row 0 is the
-bottom row**, as in OpenGL: flip once, where an image leaves this frame. Clip space is OpenGL's: x/w grows to the right,
-y/w upward, and z/w is in [-1, 1] with smaller values nearer. Texture (0, 0) is the outer corner of row 0's first texel.
-
-All are pure functions with a torch form for any float type and a compiled one (`bozzetto.kernels.api`). No second
-derivatives. Results do not depend on the number of threads.
+bottom row**, as in OpenGL: flip once, where an image leaves this frame. Clip space is OpenGL's: x/w increases to the
+right, y/w upward, and z/w is in [-1, 1] with smaller values nearer. Texture (0, 0) is the outer corner of row 0's first
+texel. All are pure functions with a torch reference for any float type and a compiled form (`bozzetto.kernels.api`). No
+second derivatives. Results do not depend on the number of threads.
 """
 
 from __future__ import annotations
@@ -43,32 +42,33 @@ __all__ = [
 ]
 
 LARGEST_SIDE = 1 << 14
-"""Pixels: what 64-bit fixed-point edge functions allow with room for clipping."""
+"""Maximum image side in pixels; limit of 64-bit fixed-point edge functions with room for clipping."""
 
 LARGEST_TRIANGLE_COUNT = (1 << 24) - 1
-"""Triangle numbers travel as float32."""
+"""Maximum triangle number that float32 represents exactly."""
 
 
 def rasterize(
     pos: Float[Tensor, "*B V 4"], tri: Int[Tensor, "T 3"], resolution: tuple[int, int], *, backend: Backend = "auto"
 ) -> tuple[Float[Tensor, "_B H W 4"], Float[Tensor, "_B H W 4"]]:
-    """What each pixel's centre sees: `rast` (u, v, z/w, triangle number + 1), `rast_db` (du/dX, du/dY, dv/dX, dv/dY).
+    """Rasterize: `rast` (u, v, z/w, triangle number + 1) and `rast_db` (du/dX, du/dY, dv/dX, dv/dY) at pixel centres.
 
     Vertices are `pos[tri]`, in clip space, "B V 4" or "V 4" (one image). u and v are the perspective-correct
     barycentrics of the triangle's first and second vertex; their derivatives are per pixel to the right (X) and upward
-    (Y). Both are all zero where nothing is seen. Both sides of a triangle are drawn. A pixel belongs to exactly one of
-    the triangles around it (top-left rule, exact arithmetic). Triangles are clipped at the near and far planes, so what
-    reaches behind the camera is drawn as far as it is in front. At equal z/w the lower triangle number is seen. A
-    triangle with a vertex that is not a finite number is not drawn. Visibility is decided in float64.
+    (Y). Both outputs are zero where no triangle is visible. Both sides of a triangle are drawn. A pixel belongs to
+    exactly one of the triangles around it (top-left rule, exact arithmetic). Triangles are clipped at the near and far
+    planes, so those that extend behind the camera are drawn up to the near plane. At equal z/w the lower triangle
+    number is visible. A triangle with a non-finite vertex is not drawn. Visibility is decided in float64.
 
-    Gradients flow from u, v and `rast_db` to `pos`; none from z/w, nor from coverage: that is what `antialias` adds.
+    Gradients flow from u, v and `rast_db` to `pos`; none from z/w, nor from coverage, for which `antialias` provides
+    them.
 
     Args:
         resolution: (height, width) in pixels, each from 1 to 16384.
 
     Raises:
-        ValueError: a shape, the type of `tri` (int32) or the resolution is wrong, or an index is outside of `pos`
-            (checked where it costs no transfer).
+        ValueError: a shape, the type of `tri` (int32) or the resolution is wrong, or an index is outside `pos`
+            (checked where it needs no transfer).
     """
     height, width = resolution
     _expect_tri(tri)
@@ -89,15 +89,16 @@ def interpolate(
     *,
     backend: Backend = "auto",
 ) -> tuple[Float[Tensor, "_B H W A"], Float[Tensor, "_B H W D2"]]:
-    """Vertex attributes at each pixel, zero where `rast` is empty, and the change of chosen ones per pixel, `out_da`.
+    """Interpolate vertex attributes per pixel, zero where `rast` is empty, and their derivatives `out_da`.
 
-    `attr` is "B V A", or "1 V A" or "V A" for the same attributes in all images. `diff_attrs` numbers the attributes
-    whose image-space derivatives are wanted: (dA/dX, dA/dY) of each in turn, 2 * len(diff_attrs) channels; this needs
+    `attr` is "B V A", or "1 V A" or "V A" for the same attributes in all images. `diff_attrs` are the indices of the
+    attributes with image-space derivatives: (dA/dX, dA/dY) of each in turn, 2 * len(diff_attrs) channels; requires
     `rast_db`. Without either, `out_da` has no channels. Gradients flow to `attr`, to u and v of `rast`, to `rast_db`.
 
     Raises:
-        ValueError: a shape or the type of `tri` (int32) is wrong, `diff_attrs` names no attribute, or `rast` has
-            triangles that `tri` has not (checked where it costs no transfer).
+        ValueError: a shape or the type of `tri` (int32) is wrong, an index of `diff_attrs` is out of range, or `rast`
+            has
+            triangles that are not in `tri` (checked where it needs no transfer).
     """
     _expect_tri(tri)
     _expect_rast(rast)
@@ -129,25 +130,25 @@ def texture(
 ) -> Float[Tensor, "B H W C"]:
     """Sample a texture at `uv`, prefiltered according to the footprint `uv_da`.
 
-    (0, 0) to (1, 1) spans the texture, u along its columns and v along its rows, from row 0; texel centres are at
-    (i + 0.5) / size. `tex` may have a batch of 1 for all images. The mip level is log2 of the longer axis of the
-    pixel's footprint in texels (`uv_da`: du/dX, du/dY, dv/dX, dv/dY, as `interpolate` gives it), plus
-    `mip_level_bias`; without `uv_da` the bias is the level. It is clamped to the levels there are.
+    (0, 0) to (1, 1) spans the texture, u along its columns and v along its rows, from row 0; texel centres are at (i +
+    0.5) / size. `tex` may have a batch of 1 for all images. The mip level is log2 of the longer axis of the pixel's
+    footprint in texels (`uv_da`: du/dX, du/dY, dv/dX, dv/dY, as returned by `interpolate`), plus `mip_level_bias`;
+    without `uv_da` the bias is the level. It is clamped to the existing levels.
 
-    Filters: `nearest`; `linear` (four texels); `linear-mipmap-nearest` (of the nearest level); `linear-mipmap-linear`
-    (of the two levels around); `auto` is the last if there is `uv_da` or a bias, else `linear`. Beyond the border,
-    `wrap` repeats the texture, `clamp` repeats its outermost texels, `zero` is 0.
+    Filters: `nearest`; `linear` (four texels); `linear-mipmap-nearest` (nearest level); `linear-mipmap-linear` (two
+    levels); `auto` is the last if there is `uv_da` or a bias, else `linear`. Beyond the border, `wrap` repeats the
+    texture, `clamp` repeats its outermost texels, `zero` is 0.
 
     Gradients flow to `tex` and `mips`, to `uv` (not with `nearest`), and to `uv_da` and `mip_level_bias`
     (`linear-mipmap-linear`; none where the level is clamped).
 
     Args:
-        mips: levels 1, 2, ... as `mipmaps` returns them; None builds them, which a texture that never changes can save.
-        max_mip_level: the coarsest level to build and use; None means down to one texel.
+        mips: levels 1, 2, ... as returned by `mipmaps`; None builds them, which can be avoided for a constant texture.
+        max_mip_level: coarsest level to build and use; None means down to one texel.
 
     Raises:
         ValueError: a shape is wrong; or levels have to be built and a side is neither even nor 1 (see `mipmaps`); or a
-            mipmap filter is asked for without `uv_da` and `mip_level_bias`.
+            mipmap filter is requested without `uv_da` and `mip_level_bias`.
     """
     levelled = uv_da is not None or mip_level_bias is not None
     if filter_mode == "auto":
@@ -167,11 +168,11 @@ def texture(
 
 
 def mipmaps(tex: Float[Tensor, "T_B h w C"], max_mip_level: int | None = None) -> list[Float[Tensor, "T_B _h _w C"]]:
-    """Levels 1, 2, ... of a texture, each the mean of 2 by 2 texels of the one before, down to one texel.
+    """Return levels 1, 2, ... of a texture, each the mean of 2 by 2 texels of the previous one, down to one texel.
 
     Raises:
-        ValueError: a side of a level to be halved is neither even nor 1. Scale the texture to powers of two, or say how
-            many levels are wanted: stopping silently would leave the texture unfiltered.
+        ValueError: a side of a level to be halved is neither even nor 1. Scale the texture to powers of two, or limit
+            `max_mip_level`; stopping silently would leave the texture unfiltered.
     """
     levels: list[Tensor] = []
     coarsest = tex
@@ -195,24 +196,25 @@ def antialias(
     *,
     backend: Backend = "auto",
 ) -> Float[Tensor, "B H W C"]:
-    """Blend neighbouring pixels across silhouettes by where the edge passes between their centres.
+    """Blend neighbouring pixels across silhouette edges, according to where the edge crosses between their centres.
 
-    For pixels side by side, or one above the other, that see different triangles: if the nearer surface ends between
-    the two centres at a silhouette (an edge of one triangle, or of two of which one folds behind the other), the pixel
-    in which it ends gets the other's colour for the part it does not own: the distance from the edge to the border
-    between the two. Edges steeper than 45 degrees act on pixels side by side, others on pixels one above the other, so
-    that coverage is counted once. The surface is followed from the nearer pixel's triangle over up to eight triangles;
-    what no pixel's centre sees at all (a sliver, the very tip of a corner) is not found.
+    For horizontally or vertically adjacent pixels with different triangles: if the nearer surface ends between the two
+    centres at a silhouette edge (an edge of one triangle, or of two of which one folds behind the other), the pixel in
+    which it ends is blended with the other's colour in proportion to the distance from the edge to the pixel border.
+    Edges steeper than 45 degrees act on horizontal pairs, others on vertical pairs, so that coverage is counted once.
+    The surface is followed from the nearer pixel's triangle over up to eight triangles; parts that cover no pixel
+    centre (a sliver, the tip of a corner) are not found.
 
     This makes the image continuous in `pos`: gradients flow to `color` and, through the crossings, to `pos`.
 
     Args:
-        rast, pos, tri: what was rasterised, and the result.
-        opposite: `topology(tri)`; None builds it, which a mesh that keeps its triangles can save.
+        rast, pos, tri: inputs and result of the rasterisation.
+        opposite: `topology(tri)`; None builds it, which can be avoided for constant triangles.
 
     Raises:
-        ValueError: a shape or the type of `tri` (int32) is wrong, or an index is out of range (checked where it costs
-            no transfer).
+        ValueError: a shape or the type of `tri` (int32) is wrong, or an index is out of range (checked where it needs
+            no
+            transfer).
     """
     _expect_tri(tri)
     _expect_rast(rast)
@@ -227,11 +229,12 @@ def antialias(
 
 
 def topology(tri: Int[Tensor, "T 3"]) -> Int[Tensor, "T 3"]:
-    """What lies across each edge: per triangle and corner i, for the edge opposite that corner.
+    """Return the adjacent triangle corner across the edge opposite each corner i of each triangle.
 
-    It is 3 t + j for corner j of triangle t, the one that is opposite the same edge there, so that `tri.flatten()` has
-    its vertex; -1 where the edge belongs to one triangle only, or to more than two. Vertices are told apart by number:
-    where a mesh repeats vertices along texture seams, give `antialias` triangles that index positions without repeats.
+    The value is 3 t + j for corner j of triangle t, which is opposite the same edge, so that `tri.flatten()` at it is
+    the vertex; -1 where the edge belongs to one triangle only, or to more than two. Vertices are identified by index:
+    where a mesh duplicates vertices along texture seams, pass `antialias` triangles that index positions without
+    duplicates.
 
     Raises:
         ValueError: the shape or the type (int32) is wrong.

@@ -1,4 +1,4 @@
-"""Settings of the process that make it start sooner, and torch on a CPU faster. Called, never set by an import."""
+"""Process settings that speed up start and CPU training. Functions only; importing changes nothing."""
 
 from __future__ import annotations
 
@@ -12,23 +12,24 @@ from contextlib import contextmanager
 
 M_TRIM_THRESHOLD = -1
 M_MMAP_THRESHOLD = -3
-"""malloc.h of glibc."""
+"""Parameters of glibc's mallopt, from malloc.h."""
 
 MMAP_THRESHOLDS = (1 << 30, 1 << 25)
-"""Bytes, best first: glibc before 2.35 accepts at most 32 MiB."""
+"""mmap thresholds to try in bytes; glibc before 2.35 accepts at most 32 MiB."""
 
 SWITCH = "BOZZETTO_TUNE_ALLOCATOR"
-"""The environment variable that turns the tuning off, with the value 0."""
+"""Environment variable that disables the tuning with the value 0."""
 
 TRIM_THRESHOLD = (1 << 31) - 1
-"""Bytes: practically never."""
+"""Trim threshold in bytes: practically never."""
 
 
 @contextmanager
 def growing() -> Iterator[None]:
-    """While imports and models are loaded: they make a million objects and drop few.
+    """Disable garbage collection during imports and model loading, which create a million objects and free few.
 
-    Looking for garbage among those takes a sixth of the time until the first step; they are not looked at later either.
+    Collection would take a sixth of the time until the first step; these objects are excluded from later collections,
+    too.
     """
     gc.disable()
     try:
@@ -39,13 +40,14 @@ def growing() -> Iterator[None]:
 
 
 def tune_allocator() -> str:
-    """Keep freed memory in the process and ask for huge pages; returns one line that says what was done.
+    """Keep freed memory in the process and request huge pages; returns one line that describes what was done.
 
-    By default glibc hands each large block back to the system, so that every new tensor is paid for again page by
-    page: 1.5 to 3 times the time of a training step on a CPU. The price is that the process keeps its peak memory.
-    Must run before the first large allocation. Does nothing but say so outside Linux with glibc, and where
-    `BOZZETTO_TUNE_ALLOCATOR=0` is set: for machines whose memory is shared tightly, and to measure the difference. A
-    `THP_MEM_ALLOC_ENABLE` that is already set is left as it is.
+    By default glibc returns each large block to the system, so that every new tensor causes page faults again: 1.5 to 3
+    times the time of a training step on a CPU. The cost is that the process keeps its peak memory.
+
+    Must run before the first large allocation. Has no effect outside Linux with glibc, or with
+    `BOZZETTO_TUNE_ALLOCATOR=0` (for machines with scarce memory, and to measure the difference). An existing
+    `THP_MEM_ALLOC_ENABLE` is kept.
     """
     if os.environ.get(SWITCH) == "0":
         return f"allocator: left as it is ({SWITCH}=0)"

@@ -1,1 +1,1 @@
-"""One file per kind of component: the protocol it fulfils. Constructors are part of the contract."""
+"""Protocols of the component kinds, one file per kind. Constructors are part of the contract."""

@@ -1,4 +1,4 @@
-"""Background: the colour of a direction that hits nothing. A `torch.nn.Module`."""
+"""Background protocol: colour of rays that hit nothing. A `torch.nn.Module`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bozzetto.types import Rays
 
 @runtime_checkable
 class Background(Protocol):
-    """Constructor: `Background(config)`."""
+    """Background model. Constructor: `Background(config)`."""
 
     def __call__(self, rays: Rays, generator: torch.Generator | None) -> Float[Tensor, "R 3"]:
-        """RGB in [0, 1] for each ray. `generator` is None when pictures are made for people: then deterministic."""
+        """Return RGB in [0, 1] for each ray. `generator` is None for evaluation, which must be deterministic."""

@@ -1,4 +1,4 @@
-"""Conversion: how a geometry of one type starts from a trained scene of another. Part of the kind `geometry`."""
+"""Conversion protocol: a geometry initialised from a trained scene of another type. Part of the kind `geometry`."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from bozzetto.kinds.exporter import Scene
 
 @runtime_checkable
 class StartsFromScene(Protocol):
-    """What a geometry offers beside its own protocol when its manifest provides `conversion`."""
+    """Additional protocol of a geometry whose manifest provides `conversion`."""
 
     def start_from(self, scene: Scene, report: Callable[[str], None]) -> None:
-        """Set the parameters so that the scene looks like `scene`, the stage before; deterministic.
+        """Set the parameters so that the scene looks like `scene`, that of the previous stage; deterministic.
 
-        `report` tells the user one line. The scene is in the state its checkpoint holds and must be left so.
+        `report` prints one line for the user. The scene is in the state of its checkpoint and must not be modified.
 
         Raises:
-            UserError: it cannot; says what to try.
+            UserError: the conversion fails; the message says what to try.
         """

@@ -1,4 +1,4 @@
-"""Exporter: from a trained scene to files."""
+"""Exporter protocol: writes a trained scene to files."""
 
 from __future__ import annotations
 
@@ -19,33 +19,33 @@ from bozzetto.types import EMPTY
 
 @dataclass(frozen=True)
 class Scene:
-    """A trained scene, ready to be looked at or written."""
+    """Trained scene, ready to render or export."""
 
     geometry: Geometry
     material: Material
     background: Background
     renderer: Renderer
     views: ViewSource
-    """The first task's view source: its `eval_cameras` look the way training did."""
+    """View source of the first task; its `eval_cameras` match the training cameras."""
     device: torch.device
 
 
 @dataclass(frozen=True)
 class Exported:
-    """What an exporter wrote."""
+    """Result of an exporter."""
 
     files: tuple[Path, ...]
     facts: Mapping[str, Any] = field(default_factory=lambda: EMPTY)
-    """Plain values worth keeping in the run's manifest, e.g. the number of faces."""
+    """Plain values for the run's manifest, such as the number of faces."""
 
 
 @runtime_checkable
 class Exporter(Protocol):
-    """Constructor: `Exporter(config)`."""
+    """Exporter of one type of files. Constructor: `Exporter(config)`."""
 
     def export(self, scene: Scene, folder: Path, report: Callable[[str], None]) -> Exported:
-        """Write files into `folder` (which exists), each atomically. `report` tells the user one line.
+        """Write files into the existing `folder`, each atomically. `report` prints one line for the user.
 
         Raises:
-            ExportError: nothing sensible can be written; says what to change.
+            ExportError: no meaningful file can be written; the message says what to change.
         """

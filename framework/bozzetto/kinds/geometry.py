@@ -1,4 +1,4 @@
-"""Geometry: what is where. A `torch.nn.Module` over points in world coordinates."""
+"""Geometry protocol: shape and features as functions of position. A `torch.nn.Module` over world coordinates."""
 
 from __future__ import annotations
 
@@ -13,65 +13,67 @@ from bozzetto.types import FieldOutput, Mesh
 
 @runtime_checkable
 class Geometry(Protocol):
-    """Constructor: `Geometry(config)`. Initial weights come from torch's seeded default generator.
+    """Geometry model. Constructor: `Geometry(config)`.
 
-    Declares in its manifest `provides` out of `{"density", "sdf", "features", "normal"}`.
+    Initial weights come from torch's seeded default generator. The manifest's `provides` is a subset of `{"density",
+    "sdf", "features", "normal"}`.
     """
 
     radius: float
-    """Half side of the cube [-radius, radius]^3 the field lives in, world units. Density is 0 outside."""
+    """Half side of the cube [-radius, radius]^3 that contains the field, in world units. Density is 0 outside."""
     feature_count: int
-    """F, the width of `FieldOutput.features`."""
+    """Number of features F, the width of `FieldOutput.features`."""
 
     def __call__(self, points: Float[Tensor, "S 3"], normal: bool = False) -> FieldOutput:
-        """Density (or sdf), features, and the normal if asked, at world points. S may be 0."""
+        """Return density (or sdf), features, and the normal if requested, at world points. S may be 0."""
 
     def density(self, points: Float[Tensor, "S 3"]) -> Float[Tensor, "S"]:
-        """Density alone: cheaper than `__call__`; used by occupancy grids and mesh extraction."""
+        """Return the density only; cheaper than `__call__`, for occupancy grids and mesh extraction."""
 
     def set_step(self, step: int) -> None:
-        """Follow schedules, e.g. unlock finer levels. Called before each training step and after a resume."""
+        """Update schedules, such as the number of active levels. Called before each step and after a resume."""
 
     def total_variation(self) -> Float[Tensor, ""]:
-        """Mean squared difference between neighbouring parameters of a grid; 0 where there is no grid."""
+        """Return the mean squared difference between neighbouring grid parameters; 0 without a grid."""
 
 
 @runtime_checkable
 class MeshGeometry(Geometry, Protocol):
-    """A geometry that is a surface: its manifest provides `mesh`. Its `features` are meant on that surface.
+    """Geometry represented by a surface mesh: its manifest provides `mesh`. Its `features` are defined on the surface.
 
-    A surface has no thickness, so `density` is 0 everywhere; a mesh renderer draws it, a volume renderer cannot.
+    A surface has no thickness, so `density` is 0 everywhere; only a mesh renderer can render it, not a volume renderer.
     """
 
     def extract_mesh(self) -> Mesh:
-        """The surface as it is now: vertices in world units, faces counter-clockwise from outside, no UVs.
+        """Return the current surface: vertices in world units, faces counter-clockwise from outside, no UVs.
 
-        Vertices carry gradients to the parameters that shape them, if any. There may be no faces: never an error here.
+        Vertices carry gradients to the parameters that shape them, if any. The mesh may have no faces; this is not an
+        error.
         """
 
     def surface_features(self, points: Float[Tensor, "S 3"]) -> Float[Tensor, "S F"]:
-        """Features alone at world points: what a renderer or exporter asks of points on the surface."""
+        """Return the features at world points on the surface, for renderers and exporters."""
 
 
 @runtime_checkable
 class GivenMesh(MeshGeometry, Protocol):
-    """A surface whose triangles are the user's own: an exporter keeps them as they are unless it is asked not to."""
+    """Mesh geometry whose triangles were given by the user; exporters keep them unless configured otherwise."""
 
     triangles_are_given: bool
-    """True where an exporter shall keep them."""
+    """True if exporters should keep the triangles."""
 
 
 @runtime_checkable
 class MadeFromSaved(Protocol):
-    """A geometry that reads files when it is constructed, and can do without them where a checkpoint holds it."""
+    """Geometry that reads files when it is constructed, but can be restored from a checkpoint without them."""
 
     @classmethod
     def from_saved(cls, config: Any, state: Mapping[str, Tensor]) -> Geometry:
-        """A geometry into which `state`, its own part of a checkpoint, can be loaded; opens no file."""
+        """Construct a geometry into which `state`, its part of a checkpoint, can be loaded; opens no file."""
 
 
 def module(geometry: Geometry) -> nn.Module:
-    """The geometry as the `nn.Module` it is."""
+    """Return the geometry as `nn.Module`."""
     if not isinstance(geometry, nn.Module):
         raise TypeError(f"geometry {type(geometry).__name__} must be a torch.nn.Module")
     return geometry

@@ -1,4 +1,4 @@
-"""Loss: one scalar term on what was rendered. Its weight is the recipe's, not its own."""
+"""Loss protocol: a scalar term on the rendered views. Its weight is set in the recipe."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bozzetto.types import LossInputs
 
 @runtime_checkable
 class Loss(Protocol):
-    """Constructor: `Loss(config)`. `needs` in the manifest: `{"normal"}` for normals, `{"volume"}` for ray samples."""
+    """Loss term. Constructor: `Loss(config)`. Manifest `needs`: `{"normal"}` for normals, `{"volume"}` for samples."""
 
     def __call__(self, inputs: LossInputs) -> Float[Tensor, ""]:
-        """The value, finite also when no ray hits anything."""
+        """Return the loss value; finite even if no ray hits anything."""

@@ -1,4 +1,4 @@
-"""Notices: what a component of any kind understood of the files that a user gave it."""
+"""Notices of components about the files that a user provided."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Protocol, runtime_checkable
 
 @runtime_checkable
 class HasNotices(Protocol):
-    """A component that may have read something else than was meant. The host tells it before the first step."""
+    """Component that may interpret a file differently than intended. The host prints its notices before training."""
 
     notices: tuple[str, ...]
-    """Each a sentence without its full stop, which names the file; empty: nothing is worth telling."""
+    """Sentences without full stop that name the file; empty if there is nothing to report."""

@@ -1,4 +1,4 @@
-"""Prompt processor: from words to the conditioning of each view."""
+"""Prompt processor protocol: from a prompt to the conditioning of each view."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from bozzetto.types import Cameras, ViewCondition
 
 @runtime_checkable
 class Condition(Protocol):
-    """An encoded prompt."""
+    """Encoded prompt."""
 
     def for_view(self, cameras: Cameras) -> ViewCondition:
-        """The conditioning of each camera."""
+        """Return the conditioning of each camera."""
 
 
 @runtime_checkable
 class PromptProcessor(Protocol):
-    """Constructor: `PromptProcessor(config, prompt, negative_prompt)`; pure text until `encode`."""
+    """Prompt processor. Constructor: `PromptProcessor(config, prompt, negative_prompt)`; text only until `encode`."""
 
     def texts(self) -> dict[str, str]:
-        """The prompt of every view direction, by direction name."""
+        """Return the prompt of every view direction, by direction name."""
 
     def encode(self, encoder: TextEncoder, cache: Path | None) -> Condition:
-        """Encode all directions, reading and writing `cache` (a folder; None: no cache) by content hash."""
+        """Encode all directions; embeddings are cached in the folder `cache` by content hash (None: no cache)."""

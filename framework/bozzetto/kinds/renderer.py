@@ -1,4 +1,4 @@
-"""Renderer: from a scene and cameras to pictures. A `torch.nn.Module` that owns only acceleration state."""
+"""Renderer protocol: from a scene and cameras to images. A `torch.nn.Module` with acceleration structures only."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bozzetto.types import Cameras, Rendered, Shading
 
 @runtime_checkable
 class Renderer(Protocol):
-    """Constructor: `Renderer(config, radius)`, `radius` being the geometry's."""
+    """Renderer. Constructor: `Renderer(config, radius)`, with the geometry's radius."""
 
     def __call__(
         self,
@@ -26,11 +26,11 @@ class Renderer(Protocol):
         normal: bool = False,
         generator: torch.Generator | None = None,
     ) -> Rendered:
-        """Render. With a generator: jittered samples, random backgrounds. Without: deterministic, for people.
+        """Render images; with a generator jittered samples and random backgrounds, without one deterministic.
 
-        `normal` asks for `Rendered.normal` and per-sample normals even if the shading does not need them.
-        A view in which nothing is hit gives the background, opacity 0, and gradients of zero: never an error.
+        `normal` requests `Rendered.normal` and per-sample normals even if the shading does not need them. A view that
+        hits nothing yields the background, opacity 0, and zero gradients; it is not an error.
         """
 
     def update(self, geometry: Geometry, step: int, generator: torch.Generator) -> None:
-        """Refresh acceleration structures (an occupancy grid) as training goes on. Called before each step."""
+        """Update acceleration structures such as an occupancy grid. Called before each training step."""

@@ -1,4 +1,4 @@
-"""View source: which cameras a task looks through."""
+"""View source protocol: the cameras of a task."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from bozzetto.types import Cameras, Reference
 
 @runtime_checkable
 class ViewSource(Protocol):
-    """Constructor: `ViewSource(config)`."""
+    """View source. Constructor: `ViewSource(config)`."""
 
     def sample(self, step: int, generator: torch.Generator) -> Cameras:
-        """Training cameras of one step, on the generator's device."""
+        """Sample the training cameras of one step, on the generator's device."""
 
     def eval_cameras(self, count: int, device: torch.device) -> Cameras:
-        """`count` cameras evenly around the object, azimuth 0 first, for pictures; deterministic."""
+        """Return `count` evaluation cameras evenly around the object, azimuth 0 first; deterministic."""
 
 
 @runtime_checkable
 class ReferenceSource(ViewSource, Protocol):
-    """A view source that knows a photo of the object. Its manifest says `provides={"reference"}`."""
+    """View source with a photo of the object. Its manifest says `provides={"reference"}`."""
 
     elevation_deg: float | None
-    """Of the camera that took the photo; None: unknown until the host sets what a guidance has estimated."""
+    """Elevation of the photo's camera in degrees; None until the host sets the estimate of a guidance."""
 
     def reference(self, device: torch.device) -> Reference:
-        """The photo and its camera, which `sample` looks through; the elevation is known by now."""
+        """Return the photo and its camera, which `sample` returns too; the elevation is known by now."""

@@ -1,1 +1,1 @@
-"""Each equation once: pure, cited, with a closed-form test. Import the module you need; this file imports nothing."""
+"""Equations as pure functions, each with its source and a closed-form test. This file imports nothing."""

@@ -10,7 +10,7 @@ from torch import Tensor
 def spherical_position(
     azimuth_deg: Float[Tensor, "B"], elevation_deg: Float[Tensor, "B"], distance: Float[Tensor, "B"]
 ) -> Float[Tensor, "B 3"]:
-    """World position from angles in degrees: d (cos e cos a, cos e sin a, sin e). Inverse of the functions below."""
+    """Compute world positions, d (cos e cos a, cos e sin a, sin e), from angles in degrees; inverse of the below."""
     azimuth, elevation = torch.deg2rad(azimuth_deg), torch.deg2rad(elevation_deg)
     direction = torch.stack(
         [
@@ -24,23 +24,23 @@ def spherical_position(
 
 
 def azimuth_deg(position: Float[Tensor, "B 3"]) -> Float[Tensor, "B"]:
-    """In (-180, 180], from +x toward +y; phi of the papers."""
+    """Return azimuths in (-180, 180], from +x toward +y; phi in the literature."""
     angle = torch.rad2deg(torch.atan2(position[:, 1], position[:, 0]))
     return torch.where(angle <= -180.0, angle + 360.0, angle)  # y = -0.0 or a rounding error below it
 
 
 def elevation_deg(position: Float[Tensor, "B 3"]) -> Float[Tensor, "B"]:
-    """In [-90, 90], from the horizon; 90 - theta of the papers."""
+    """Return elevations in [-90, 90], from the horizon; 90 - theta in the literature."""
     return torch.rad2deg(torch.atan2(position[:, 2], position[:, :2].norm(dim=-1)))
 
 
 def look_at(
     position: Float[Tensor, "B 3"], target: Float[Tensor, "B 3"], up: Float[Tensor, "B 3"]
 ) -> Float[Tensor, "B 4 4"]:
-    """Camera-to-world matrices of OpenGL cameras (x right, y up, looking along -z) with determinant +1.
+    """Return camera-to-world matrices of OpenGL cameras (x right, y up, looking along -z) with determinant +1.
 
-    Where the view is parallel to `up` (straight above), the image's up is chosen as the limit from the front: the
-    camera's right stays in the horizontal plane, perpendicular to +x.
+    Where the view is parallel to `up` (straight above), the image's up is the limit from the front: the camera's right
+    stays in the horizontal plane, perpendicular to +x.
     """
     backward = torch.nn.functional.normalize(position - target, dim=-1)
     right = torch.linalg.cross(up, backward)
@@ -54,14 +54,14 @@ def look_at(
 
 
 def look_at_origin(position: Float[Tensor, "B 3"]) -> Float[Tensor, "B 4 4"]:
-    """`look_at` for cameras that look at the world's origin and stand upright: z is up."""
+    """Return `look_at` matrices of upright cameras (z up) that look at the world's origin."""
     return look_at(position, torch.zeros_like(position), position.new_tensor([0.0, 0.0, 1.0]).expand_as(position))
 
 
 def ray_directions(
     c2w: Float[Tensor, "B 4 4"], fov_y_rad: Float[Tensor, "B"], height: int, width: int
 ) -> Float[Tensor, "B {height} {width} 3"]:
-    """Unit directions in world coordinates through each pixel's centre; row 0 is the top of the image."""
+    """Return unit directions in world coordinates through each pixel's centre; row 0 is the top of the image."""
     focal = 0.5 * height / torch.tan(0.5 * fov_y_rad)
     rows = torch.arange(height, device=c2w.device, dtype=c2w.dtype) + 0.5
     columns = torch.arange(width, device=c2w.device, dtype=c2w.dtype) + 0.5

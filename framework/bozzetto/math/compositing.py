@@ -1,4 +1,4 @@
-"""The volume rendering equation along packed rays."""
+"""Volume rendering equation along packed rays."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from torch import Tensor
 
 
 class Composited(NamedTuple):
-    """What S samples on R rays add up to."""
+    """Composited result of S samples on R rays."""
 
     weights: Float[Tensor, "S"]
     """Transmittance times opacity of each sample, in [0, 1]."""
     accumulated: Float[Tensor, "R C"]
-    """Sum of weight times value; no background."""
+    """Sum of weight times value; without background."""
     opacity: Float[Tensor, "R 1"]
     """Sum of weights, in [0, 1]."""
     depth: Float[Tensor, "R 1"]
-    """Sum of weight times distance of the sample's middle: 0 where nothing is hit, not divided by opacity."""
+    """Sum of weight times midpoint distance: 0 where nothing is hit, not divided by opacity."""
 
 
 def ray_of_samples(offsets: Int[Tensor, "R1"], sample_count: int) -> Int[Tensor, "S"]:
-    """Which ray each sample belongs to, from the R + 1 row numbers at which rays start."""
+    """Return the ray index of each sample, from the R + 1 row numbers at which rays start."""
     rays = torch.arange(len(offsets) - 1, device=offsets.device)
     return torch.repeat_interleave(rays, offsets.diff(), output_size=sample_count)
 
@@ -34,10 +34,10 @@ def render_weights(
     t_end: Float[Tensor, "S"],
     offsets: Int[Tensor, "R1"],
 ) -> Float[Tensor, "S"]:
-    """w_i = T_i (1 - exp(-density_i delta_i)), T_i = exp(-sum of density_j delta_j over nearer samples j of the ray).
+    """Compute w_i = T_i (1 - exp(-density_i delta_i)), T_i = exp(-sum of density_j delta_j over nearer samples j).
 
-    Max 1995 (Optical Models for Direct Volume Rendering), sec. 4; NeRF (Mildenhall et al. 2020), eq. 3.
-    The sum runs over all rays at once, in float64 so that taking away what earlier rays added cancels nothing.
+    Max 1995 (Optical Models for Direct Volume Rendering), sec. 4; NeRF (Mildenhall et al. 2020), eq. 3. The sum runs
+    over all rays at once, in float64 so that subtracting the sum of earlier rays loses no precision.
     """
     optical_depth = density * (t_end - t_start)
     total = optical_depth.double().cumsum(0)

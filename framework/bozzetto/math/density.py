@@ -1,4 +1,4 @@
-"""Volume density: from a network's raw output to a density, and the blobs that a scene starts from."""
+"""Volume density: activations of a network's raw output, and initial density blobs."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from torch import Tensor
 DensityActivation = Literal["exp", "softplus"]
 
 MAX_EXPONENT = 15.0
-"""Where the gradient of `truncated_exp` stops growing."""
+"""Exponent at which the gradient of `truncated_exp` stops growing."""
 
 SMALLEST_SQUARED_RADIUS = 1e-12
-"""Below this the distance to the origin counts as constant, so that its derivatives of any order stay finite."""
+"""Minimum squared distance to the origin, so that derivatives of any order stay finite."""
 
 
 class _TruncatedExp(torch.autograd.Function):
@@ -33,23 +33,23 @@ class _TruncatedExp(torch.autograd.Function):
 
 
 def truncated_exp(raw: Float[Tensor, "*S"]) -> Float[Tensor, "*S"]:
-    """exp(raw), whose derivative is exp(min(raw, 15)). Twice differentiable.
+    """Compute exp(raw) with the derivative exp(min(raw, 15)). Twice differentiable.
 
     Without the bound, one sample with a large raw density dominates a whole step. From instant-ngp
-    (`network_to_density_derivative`, nerf_device.cuh), which bounds the exponent to [-15, 15]; the lower bound is left
-    out here, since it would push up densities that are already zero.
+    (`network_to_density_derivative`, nerf_device.cuh), which clamps the exponent to [-15, 15]; the lower bound is
+    omitted here, since it would push up densities that are already zero.
     """
     apply: Callable[[Tensor], Tensor] = _TruncatedExp.apply  # not annotated in torch
     return apply(raw)
 
 
 def activate_density(raw: Float[Tensor, "*S"], activation: DensityActivation) -> Float[Tensor, "*S"]:
-    """Density, at least 0, from an unbounded number: truncated exp or softplus, log(1 + exp(raw))."""
+    """Map a raw value to a non-negative density: truncated exp or softplus, log(1 + exp(raw))."""
     return truncated_exp(raw) if activation == "exp" else torch.nn.functional.softplus(raw)
 
 
 def blob_dreamfusion(points: Float[Tensor, "S 3"], scale: float, std: float) -> Float[Tensor, "S"]:
-    """A Gaussian bump, scale * exp(-r^2 / (2 std^2)), to be added to a raw density.
+    """Evaluate a Gaussian blob, scale * exp(-r^2 / (2 std^2)), to be added to the raw density.
 
     DreamFusion (Poole et al. 2022), appendix, with scale 5 and std 0.2.
     """
@@ -58,7 +58,7 @@ def blob_dreamfusion(points: Float[Tensor, "S 3"], scale: float, std: float) -> 
 
 
 def blob_magic3d(points: Float[Tensor, "S 3"], scale: float, std: float) -> Float[Tensor, "S"]:
-    """A cone, scale * (1 - r / std), to be added to a raw density: positive up to r = std, ever lower beyond.
+    """Evaluate a cone, scale * (1 - r / std), to be added to the raw density: positive for r < std, decreasing beyond.
 
     Magic3D (Lin et al. 2023), with scale 10 and std 0.5.
     """

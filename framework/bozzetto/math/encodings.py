@@ -10,7 +10,7 @@ from torch import Tensor
 
 
 def frequency_encoding(x: Float[Tensor, "N D"], frequencies: int) -> Float[Tensor, "N E"]:
-    """sin(2^k pi x), cos(2^k pi x) for k = 0 .. frequencies - 1, coordinate by coordinate; E is 2 * D * frequencies.
+    """Encode as sin(2^k pi x), cos(2^k pi x) for k = 0 .. frequencies - 1, per coordinate; E is 2 * D * frequencies.
 
     NeRF (Mildenhall et al. 2020), equation 4, for x in [-1, 1].
     """

@@ -1,4 +1,4 @@
-"""How a conditional and an unconditional prediction become one. Everywhere: `uncond + scale * (cond - uncond)`."""
+"""Combines conditional and unconditional predictions, always as `uncond + scale * (cond - uncond)`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 def cfg(cond: Float[Tensor, "B C H W"], uncond: Float[Tensor, "B C H W"], scale: float) -> Float[Tensor, "B C H W"]:
-    """Classifier-free guidance in Imagen's form (Saharia et al. 2022, sec. 2.2).
+    """Apply classifier-free guidance in Imagen's form (Saharia et al. 2022, sec. 2.2).
 
     A scale of 1 is `cond`, 0 is `uncond`. The weight of Ho & Salimans 2022 is `scale - 1`.
     """
@@ -16,7 +16,7 @@ def cfg(cond: Float[Tensor, "B C H W"], uncond: Float[Tensor, "B C H W"], scale:
 
 
 def perpendicular(vector: Float[Tensor, "*B C H W"], onto: Float[Tensor, "*B C H W"]) -> Float[Tensor, "*B C H W"]:
-    """The part of each view's `vector` at right angles to `onto`, which may be zero: then all of it."""
+    """Return the component of each view's `vector` perpendicular to `onto`; all of it where `onto` is zero."""
     dot = (vector * onto).sum(dim=(-3, -2, -1), keepdim=True)
     square = (onto * onto).sum(dim=(-3, -2, -1), keepdim=True)
     ratio = torch.where(square > 0, dot / square.clamp_min(torch.finfo(square.dtype).tiny), torch.zeros_like(dot))
@@ -30,10 +30,10 @@ def perp_neg(
     weights: Float[Tensor, "B K"],
     scale: float,
 ) -> Float[Tensor, "B C H W"]:
-    """Perp-Neg (Armandpour et al. 2023): a negative prompt only takes away what the prompt does not ask for.
+    """Apply Perp-Neg (Armandpour et al. 2023): negative prompts act only perpendicular to the positive direction.
 
-    `uncond + scale * (pos + sum_k weight_k perp(neg_k, pos))`, where `pos = cond - uncond` and
-    `neg_k = negatives_k - uncond`. Weights are at most 0; all 0 gives `cfg`.
+    `uncond + scale * (pos + sum_k weight_k perp(neg_k, pos))`, where `pos = cond - uncond` and `neg_k = negatives_k -
+    uncond`. Weights are at most 0; all 0 equals `cfg`.
     """
     positive = cond - uncond
     rest = perpendicular(negatives - uncond[:, None], positive[:, None].expand_as(negatives))
@@ -44,6 +44,6 @@ def perp_neg(
 def rescale(
     guided: Float[Tensor, "B C H W"], cond: Float[Tensor, "B C H W"], factor: float
 ) -> Float[Tensor, "B C H W"]:
-    """Give `guided` the standard deviation of `cond`, by `factor` in [0, 1] (Lin et al. 2023, sec. 3.4)."""
+    """Rescale `guided` toward the standard deviation of `cond`, by `factor` in [0, 1] (Lin et al. 2023, sec. 3.4)."""
     ratio = cond.std(dim=(1, 2, 3), keepdim=True) / guided.std(dim=(1, 2, 3), keepdim=True)
     return guided * (1.0 + factor * (ratio - 1.0))

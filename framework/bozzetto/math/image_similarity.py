@@ -1,4 +1,4 @@
-"""How alike two pictures are."""
+"""Similarity of two images."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 LEAST_ERROR = 1e-10
-"""Mean squared error of equal pictures: 100 dB, so that the number stays finite."""
+"""Minimum mean squared error, 100 dB, so that the PSNR of equal images is finite."""
 
 
 def psnr_db(first: Float[Tensor, "*any"], second: Float[Tensor, "*any"]) -> Float[Tensor, ""]:
-    """Peak signal-to-noise ratio of values in [0, 1]: -10 log10 of the mean squared error, at most 100 dB."""
+    """Compute the PSNR of values in [0, 1]: -10 log10 of the mean squared error, at most 100 dB."""
     return -10.0 * (first - second).square().mean().clamp(min=LEAST_ERROR).log10()

@@ -1,4 +1,4 @@
-"""Regularisers, as pure functions. All stay finite, gradients too, when there are no samples."""
+"""Regularisers as pure functions. Values and gradients are finite even without samples."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ SPARSITY_SOFTENING = 0.01
 
 
 def sparsity(opacity: Float[Tensor, "*shape"]) -> Float[Tensor, ""]:
-    """mean sqrt(opacity^2 + 0.01): an absolute value whose gradient is smooth at 0. Source: threestudio.
+    """Compute mean sqrt(opacity^2 + 0.01): an absolute value with a smooth gradient at 0. Source: threestudio.
 
     Between 0.1 (nothing rendered) and about 1.005 (everything opaque).
     """
@@ -20,7 +20,7 @@ def sparsity(opacity: Float[Tensor, "*shape"]) -> Float[Tensor, ""]:
 
 
 def binary_entropy(probability: Float[Tensor, "*shape"], margin: float) -> Float[Tensor, "*shape"]:
-    """-p ln p - (1 - p) ln(1 - p), in nats, of p clamped into [margin, 1 - margin]; no gradient where it is clamped."""
+    """Compute -p ln p - (1 - p) ln(1 - p), in nats, of p clamped to [margin, 1 - margin]; no gradient where clamped."""
     p = probability.clamp(margin, 1.0 - margin)
     return -(p * torch.log(p) + (1.0 - p) * torch.log1p(-p))
 
@@ -28,10 +28,10 @@ def binary_entropy(probability: Float[Tensor, "*shape"], margin: float) -> Float
 def orientation(
     weights: Float[Tensor, "S"], normal: Float[Tensor, "S 3"], direction: Float[Tensor, "S 3"], ray_count: int
 ) -> Float[Tensor, ""]:
-    """Ref-NeRF, eq. 11: sum_i w_i max(0, n_i . d_i)^2 per ray, averaged over all rays.
+    """Compute Ref-NeRF, eq. 11: sum_i w_i max(0, n_i . d_i)^2 per ray, averaged over all rays.
 
     Penalises visible normals that face away from the camera. Normals point out of the object, `direction` is that of
-    the ray, both unit. Weights are constants here: the scene must turn its normals, not hide them.
+    the ray, both unit. Weights are detached, so that the scene rotates its normals rather than hides them.
     """
     facing_away = (normal * direction).sum(dim=-1).clamp(min=0.0)
     return (weights.detach() * facing_away.square()).sum() / max(ray_count, 1)
@@ -44,11 +44,11 @@ def distortion(
     ray: Int[Tensor, "S"],
     offsets: Int[Tensor, "R1"],
 ) -> Float[Tensor, ""]:
-    """mip-NeRF 360, eq. 15, averaged over rays: sum_ij w_i w_j |m_i - m_j| + 1/3 sum_i w_i^2 (end_i - start_i).
+    """Compute mip-NeRF 360, eq. 15, averaged over rays: sum_ij w_i w_j |m_i - m_j| + 1/3 sum_i w_i^2 (end_i - start_i).
 
-    m_i is the middle of interval i. Within a ray the samples come near to far, so the double sum is
-    2 sum_i w_i (m_i W_i - M_i), W and M being the sums of w and w m over the samples before i: linear in S.
-    The prefix sums run over all rays at once in double precision and lose nothing by subtracting each ray's start.
+    m_i is the midpoint of interval i. Samples of a ray are sorted near to far, so the double sum equals 2 sum_i w_i
+    (m_i W_i - M_i), W and M being the sums of w and w m over the samples before i: linear in S. The prefix sums run
+    over all rays at once in float64, so that subtracting each ray's start loses no precision.
     """
     middle = 0.5 * (start + end)
     terms = torch.stack([weights, weights * middle], dim=-1).double()
@@ -60,7 +60,7 @@ def distortion(
 
 
 def neighbor_difference(image: Float[Tensor, "B H W C"]) -> Float[Tensor, ""]:
-    """Mean squared difference of vertical neighbours plus that of horizontal ones; 0 along a side of one pixel."""
+    """Compute the mean squared difference of vertical plus horizontal neighbours; 0 along a side of one pixel."""
     total = image.new_zeros(())
     for difference in (image[:, 1:] - image[:, :-1], image[:, :, 1:] - image[:, :, :-1]):
         total = total + difference.square().sum() / max(difference.numel(), 1)
@@ -68,12 +68,12 @@ def neighbor_difference(image: Float[Tensor, "B H W C"]) -> Float[Tensor, ""]:
 
 
 def mean_absolute_difference(a: Float[Tensor, "S C"], b: Float[Tensor, "S C"]) -> Float[Tensor, ""]:
-    """mean |a - b|; 0 when there are no rows."""
+    """Compute mean |a - b|; 0 without rows."""
     return (a - b).abs().sum() / max(a.numel(), 1)
 
 
 def mean_square(parameters: Iterable[Tensor]) -> Float[Tensor, ""]:
-    """Mean of the squares of all numbers in some tensors; at least one tensor.
+    """Compute the mean square of all elements of at least one tensor.
 
     Raises:
         ValueError: no tensors.

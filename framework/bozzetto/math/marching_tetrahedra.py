@@ -1,7 +1,7 @@
-"""From signed distances at the vertices of tetrahedra to a closed triangle mesh, differentiable in both.
+"""Marching tetrahedra: signed distances at tetrahedron vertices to a closed triangle mesh, differentiable in both.
 
-DMTet (Shen et al. 2021, "Deep Marching Tetrahedra", sec. 3.1.2): the surface cuts each edge whose ends have unlike
-signs where the linear interpolation of the distances is zero.
+DMTet (Shen et al. 2021, "Deep Marching Tetrahedra", sec. 3.1.2): the surface cuts each edge with a sign change where
+the linear interpolation of the distances is zero.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from torch import Tensor
 from bozzetto.types import Mesh
 
 EDGES = tuple(combinations(range(4), 2))
-"""The six edges of a tetrahedron, by the numbers of their ends."""
+"""Vertex pairs of the six edges of a tetrahedron."""
 
 
 @functools.cache
 def cut_triangles() -> tuple[tuple[tuple[int, int, int], ...], ...]:
-    """By the set of vertices inside, as bits: the triangles of the cut, as numbers in `EDGES`.
+    """Return the triangles of the cut as indices into `EDGES`, by the bit set of inside vertices.
 
-    In a tetrahedron (p, q, r, s) of positive volume with only p inside, the cut runs through pq, pr, ps, and so ordered
-    it is counter-clockwise seen from q, r, s. With p and q inside it is the quadrangle pr, ps, qs, qr. Every other case
-    is one of these after an even permutation, which keeps the volume positive, or one turned inside out.
+    In a tetrahedron (p, q, r, s) of positive volume with only p inside, the cut runs through pq, pr, ps, in this order
+    counter-clockwise seen from q, r, s. With p and q inside it is the quadrangle pr, ps, qs, qr. Every other case is
+    one of these after an even permutation, which keeps the volume positive, or one with inside and outside swapped.
     """
     table: list[tuple[tuple[int, int, int], ...]] = []
     for bits in range(16):
@@ -50,11 +50,11 @@ def _is_even(order: tuple[int, ...]) -> bool:
 def marching_tetrahedra(
     positions: Float[Tensor, "P 3"], sdf: Float[Tensor, "P"], tetrahedra: Int[Tensor, "T 4"]
 ) -> Mesh:
-    """The surface where `sdf` changes its sign: negative is inside, zero counts as outside.
+    """Extract the surface where `sdf` changes its sign: negative is inside, zero counts as outside.
 
     Args:
-        tetrahedra: of positive volume, each crossed by the surface. Where all that are crossed share whole faces with
-            their neighbours, the mesh is closed.
+        tetrahedra: tetrahedra of positive volume that cross the surface. The mesh is closed if all crossed tetrahedra
+            share whole faces with their neighbours.
 
     Returns:
         Vertices, differentiable in `positions` and `sdf`, and faces counter-clockwise from outside. May be empty.

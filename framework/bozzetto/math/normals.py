@@ -1,7 +1,7 @@
-"""Normals of a density field: the direction in which it falls fastest, so they point out of the object.
+"""Normals of a density field: the direction of steepest descent, so they point out of the object.
 
-Each function takes the field as a callable. Any increasing function of the density has the same normals; the raw
-density before its activation is the best one to pass, because it does not underflow far from the surface.
+Each function takes the field as a callable. Any increasing function of the density has the same normals; pass the raw
+density before its activation, because it does not underflow far from the surface.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ DIRECTIONS: dict[int, tuple[tuple[float, float, float], ...]] = {
     4: ((1, -1, -1), (-1, -1, 1), (-1, 1, -1), (1, 1, 1)),
     6: ((1, 0, 0), (-1, 0, 0), (0, 1, 0), (0, -1, 0), (0, 0, 1), (0, 0, -1)),
 }
-"""Where a finite difference looks, by the number of looks: corners of a tetrahedron, or both ways along each axis."""
+"""Finite-difference directions by sample count: corners of a tetrahedron, or both ways along each axis."""
 
 
 def safe_normalize(vectors: Float[Tensor, "S 3"], smallest: float = 1e-10) -> Float[Tensor, "S 3"]:
-    """Unit vectors; those shorter than `smallest` become zero, with a gradient of zero instead of an infinite one."""
+    """Normalise vectors; those shorter than `smallest` become zero with zero gradient instead of an infinite one."""
     squared = (vectors * vectors).sum(dim=-1, keepdim=True)
     usable = squared > smallest**2
     return vectors * torch.where(usable, torch.where(usable, squared, 1.0).rsqrt(), 0.0)
@@ -33,11 +33,11 @@ def with_analytic_normal(
     field: Callable[[Float[Tensor, "S 3"]], tuple[Float[Tensor, "S"], Float[Tensor, "S E"]]],
     points: Float[Tensor, "S 3"],
 ) -> tuple[Float[Tensor, "S"], Float[Tensor, "S E"], Float[Tensor, "S 3"]]:
-    """Value, companion and normal of `field` at points, from one evaluation of it and one backward pass.
+    """Return value, auxiliary output and normal of `field` at points, from one evaluation and one backward pass.
 
-    `field` gives the value whose fall defines the normal, and whatever else the caller wants of the same evaluation.
+    `field` returns the value whose negative gradient is the normal, and any auxiliary output of the same evaluation.
     Works under `torch.no_grad` and `torch.inference_mode`, and then keeps no graph. Otherwise the normal is
-    differentiable in the parameters of the field (which must be twice differentiable), and in points that require it.
+    differentiable in the parameters of the field (which must be twice differentiable), and in points that require grad.
     """
     differentiable = torch.is_grad_enabled()
     with torch.inference_mode(False), torch.enable_grad():
@@ -55,7 +55,7 @@ def finite_difference_normal(
     eps: float,
     samples: DifferenceSamples = 6,
 ) -> Float[Tensor, "S 3"]:
-    """Normal by finite differences of step `eps` (world units), with one call of `field` on `samples` * S points.
+    """Compute normals by finite differences of step `eps` (world units); calls `field` once on `samples` * S points.
 
     6: central differences, error of order eps^2. 4: a tetrahedron (Quilez, Normals for an SDF), a third cheaper, with
     an error of order eps times the mixed second derivatives.

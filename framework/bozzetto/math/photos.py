@@ -1,4 +1,4 @@
-"""Photos with a mask: colour that means nothing where the mask is 0 must not leak in when pixels are averaged."""
+"""Photos with a foreground mask: undefined colour outside the mask must not leak in when pixels are averaged."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 LEAST_MASK = 1e-4
-"""Below this a pixel has no colour."""
+"""Minimum mask value of a pixel with a defined colour."""
 
 
 def resize_masked(
     image: Float[Tensor, "H W C"], mask: Float[Tensor, "H W 1"], size: tuple[int, int]
 ) -> tuple[Float[Tensor, "h w C"], Float[Tensor, "h w 1"]]:
-    """Image and mask at another size, bilinear, antialiased where it shrinks; the image weighted by its mask."""
+    """Resize image and mask bilinearly, antialiased when shrinking; the image is weighted by its mask."""
     if image.shape[:2] == size:
         return image, mask
     planes = torch.cat([image * mask, mask], dim=-1).permute(2, 0, 1)[None]
@@ -25,5 +25,5 @@ def resize_masked(
 
 
 def over(image: Float[Tensor, "H W C"], mask: Float[Tensor, "H W 1"], background: float) -> Float[Tensor, "H W C"]:
-    """The image over a grey background: 1 is white."""
+    """Composite the image over a grey background in [0, 1]; 1 is white."""
     return image * mask + background * (1.0 - mask)

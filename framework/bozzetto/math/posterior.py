@@ -1,6 +1,6 @@
-"""Posterior means of clean pictures that are known up to a Gaussian.
+"""Posterior means of clean images with a Gaussian prior.
 
-Letters as in `bozzetto.math.score`: x_t = sqrt(abar) x0 + sqrt(1 - abar) eps.
+Notation as in `bozzetto.math.score`: x_t = sqrt(abar) x0 + sqrt(1 - abar) eps.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ def gaussian_posterior_mean(
     deviation: Float[Tensor, "B"],
     alpha_bar: Float[Tensor, "B"],
 ) -> Float[Tensor, "B C H W"]:
-    """E[x0 | x_t] where x0 is Gaussian about `mean`, of the same `deviation` s everywhere.
+    """Compute E[x0 | x_t] for a Gaussian x0 with the given `mean` and a uniform `deviation` s.
 
     `mean + sqrt(abar) s^2 / (abar s^2 + 1 - abar) (x_t - sqrt(abar) mean)` (Bishop 2006, Pattern Recognition and
-    Machine Learning, eq. 2.116). The mean itself where all is noise; defined at every abar in [0, 1) if s > 0.
+    Machine Learning, eq. 2.116). Equals the mean at pure noise; defined at every abar in [0, 1) if s > 0.
     """
     signal, noise = signal_and_noise(alpha_bar)
     variance = deviation.square()[:, None, None, None]
@@ -39,13 +39,13 @@ def plain_colour(
     deviation: float,
     usual: float = 0.0,
 ) -> Float[Tensor, "B 3"]:
-    """E[c | x_t] of the one colour c that the pixels with weight `empty`, in [0, 1], share.
+    """Compute E[c | x_t] of a colour c shared by the pixels with weight `empty`, in [0, 1].
 
-    Before anything is seen, c is exactly `mean` with probability `usual`, else Gaussian about it with `deviation` s.
-    With n the sum of weights and z the weighted sum of noisy pixels, the Gaussian's posterior mean is
-    `(mean / s^2 + sqrt(abar) z / sigma^2) / (1 / s^2 + n abar / sigma^2)` (Bishop 2006, eq. 2.141), and its evidence
-    over that of the usual colour, with k = n abar s^2 / sigma^2 and r = z - sqrt(abar) n mean, the product of
-    `exp(r^2 abar s^2 / (2 sigma^4 (1 + k))) / sqrt(1 + k)` over the channels.
+    The prior of c is exactly `mean` with probability `usual`, else Gaussian around it with `deviation` s. With n the
+    sum of weights and z the weighted sum of noisy pixels, the Gaussian's posterior mean is `(mean / s^2 + sqrt(abar) z
+    / sigma^2) / (1 / s^2 + n abar / sigma^2)` (Bishop 2006, eq. 2.141), and its evidence over that of the usual colour,
+    with k = n abar s^2 / sigma^2 and r = z - sqrt(abar) n mean, the product of `exp(r^2 abar s^2 / (2 sigma^4 (1 + k)))
+    / sqrt(1 + k)` over the channels.
     """
     signal, noise = (one.flatten(1) for one in signal_and_noise(alpha_bar))
     count, total = empty.sum(dim=(2, 3)), (empty * noisy).sum(dim=(2, 3))
@@ -60,7 +60,7 @@ def plain_colour(
 def plain_deviation(
     empty: Float[Tensor, "B 1 H W"], alpha_bar: Float[Tensor, "B"], deviation: float
 ) -> Float[Tensor, "B"]:
-    """The standard deviation of the Gaussian one of the colours that `plain_colour` knows.
+    """Compute the posterior standard deviation of the Gaussian component in `plain_colour`.
 
     `s sigma / sqrt(sigma^2 + n abar s^2)` (Bishop 2006, eq. 2.142).
     """
@@ -70,10 +70,10 @@ def plain_deviation(
 
 
 def clean_deviation(alpha_bar: Float[Tensor, "B"], deviation: Float[Tensor, "B"]) -> Float[Tensor, "B"]:
-    """The standard deviation of x0 given x_t: `s sigma / sqrt(abar s^2 + sigma^2)` (Bishop 2006, eq. 2.117).
+    """Compute the standard deviation of x0 given x_t: `s sigma / sqrt(abar s^2 + sigma^2)` (Bishop 2006, eq. 2.117).
 
-    The scale of what a network can add to `gaussian_posterior_mean` (Karras et al. 2022, Elucidating the Design Space,
-    table 1: `c_out`).
+    It scales the output that a network adds to `gaussian_posterior_mean` (Karras et al. 2022, Elucidating the Design
+    Space, table 1: `c_out`).
     """
     variance = deviation.square()
     noise = 1.0 - alpha_bar

@@ -1,4 +1,4 @@
-"""From world coordinates to the clip coordinates that rasterisers read."""
+"""Projection from world coordinates to the clip coordinates of rasterisers."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ def clip_positions(
     near: Float[Tensor, "B"],
     far: Float[Tensor, "B"],
 ) -> Float[Tensor, "B V 4"]:
-    """OpenGL's perspective projection, (x, y, z, w), with y turned over: row 0 of the picture is its top.
+    """Apply OpenGL's perspective projection, (x, y, z, w), with y negated: row 0 of the image is its top.
 
-    A point is in the picture when |x|, |y| and |z| are at most w; z / w is -1 at distance `near` along the view axis
-    and 1 at `far`. Differentiable in the vertices. Rigid camera matrices are inverted by transposing.
+    A point is in the image when |x|, |y| and |z| are at most w; z / w is -1 at distance `near` along the view axis and
+    1 at `far`. Differentiable in the vertices. Rigid camera matrices are inverted by transposing.
     """
     rotation, position = c2w[:, :3, :3], c2w[:, :3, 3]
     local = torch.einsum("bji,bvj->bvi", rotation, vertices[None] - position[:, None])  # x right, y up, looking at -z
@@ -36,11 +36,11 @@ def clip_positions(
 
 
 NEAREST = 1e-3
-"""Of the scene's radius: nothing nearer to a camera than this is drawn."""
+"""Minimum near-plane distance as a fraction of the scene's radius."""
 
 
 def scene_clip_positions(vertices: Float[Tensor, "V 3"], cameras: Cameras, radius: float) -> Float[Tensor, "B V 4"]:
-    """`clip_positions` with near and far planes that just enclose the cube [-radius, radius]^3."""
+    """Project with near and far planes that just enclose the cube [-radius, radius]^3; see `clip_positions`."""
     reach = math.sqrt(3.0) * radius
     near = (cameras.distance - 1.01 * reach).clamp(min=NEAREST * radius)
     far = cameras.distance + 1.01 * reach

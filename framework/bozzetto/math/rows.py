@@ -1,4 +1,4 @@
-"""Values of rays and views, spread over samples."""
+"""Gathers per-ray and per-view values for samples."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from torch import Tensor
 
 
 def rows_at(rows: Float[Tensor, "R C"], index: Int[Tensor, "S"]) -> Float[Tensor, "S C"]:
-    """`rows[index]`, in a quarter of the time where S is much larger than R.
+    """Return `rows[index]`, four times faster than indexing if S is much larger than R.
 
-    The result is a transposed view of a contiguous "C S": sums over C and products with one number per sample, which is
-    what such values are used for, then run over long rows of memory.
+    The result is a transposed view of a contiguous "C S": sums over C and products with one number per sample then run
+    over long rows of memory.
     """
     return rows.t().contiguous().index_select(1, index).t()

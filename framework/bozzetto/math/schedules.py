@@ -1,4 +1,4 @@
-"""Numbers that change with the step. Steps, never epochs. No torch here: recipes are checked without it."""
+"""Values that depend on the optimiser step. Steps, never epochs. No torch, since recipes are checked without it."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from typing import Literal, get_args
 Curve = Literal["linear", "exponential", "sqrt", "cosine"]
 
 LARGEST = 3.0e38
-"""The largest size of a number that 32 bits still hold."""
+"""Maximum magnitude of a value; finite in float32."""
 LAST_STEP = 10**9
-"""The most optimiser steps of a run."""
+"""Maximum optimiser steps of a run."""
 LEAST_EXPONENTIAL = 1e-30
-"""The least end of an exponential curve, so that the ratio of its ends is finite."""
+"""Minimum end value of an exponential curve, so that the ratio of its ends is finite."""
 
 FIELDS = ("from", "to", "start_step", "until_step", "curve")
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """A number as a function of the optimiser step.
+    """Value as a function of the optimiser step.
 
-    It is `start` up to `start_step`, `end` from `until_step` on, and follows `curve` between. In YAML a plain number,
-    or `{from: 10, to: 1000, start_step: 0, until_step: 5000, curve: linear}`.
+    It is `start` up to `start_step`, `end` from `until_step` on, and follows `curve` in between. In YAML a plain
+    number, or `{from: 10, to: 1000, start_step: 0, until_step: 5000, curve: linear}`.
     """
 
     start: float
@@ -54,7 +54,7 @@ class Schedule:
             )
 
     def at(self, step: int) -> float:
-        """The value at `step`."""
+        """Return the value at `step`."""
         if step >= self.until_step:
             return self.end
         if step <= self.start_step:
@@ -71,12 +71,12 @@ class Schedule:
 
     @classmethod
     def constant(cls, value: float) -> Schedule:
-        """The same value at every step."""
+        """Return a schedule with the same value at every step."""
         return cls(value, value)
 
     @classmethod
     def parse(cls, value: object) -> Schedule:
-        """From YAML.
+        """Parse a value from YAML.
 
         Raises:
             ValueError: neither a number nor a mapping with `from`, `to` and `until_step`.
@@ -107,14 +107,14 @@ class Schedule:
         return cls(_finite(value["from"]), _finite(value["to"]), value.get("start_step", 0), value["until_step"], curve)
 
     def as_yaml(self) -> float | dict[str, float | int | str]:
-        """What `parse` reads back."""
+        """Return the YAML value that `parse` reads back."""
         if self.start == self.end:
             return self.end
         return dict(zip(FIELDS, (self.start, self.end, self.start_step, self.until_step, self.curve), strict=True))
 
 
 def _finite(value: int | float) -> float:
-    """A number as a float; a whole number of hundreds of digits is none."""
+    """Convert a number to float; rejects integers beyond the range of floats."""
     try:
         return float(value)
     except OverflowError:

@@ -1,7 +1,7 @@
-"""Diffusion in one parametrisation or another, and score distillation from it.
+"""Diffusion parametrisations and score distillation.
 
-Letters: x0 a clean latent, eps unit Gaussian noise, abar the cumulative product of the schedule's alphas, so that
-`x_t = sqrt(abar) x0 + sqrt(1 - abar) eps` (Ho et al. 2020, eq. 4). Shapes are "B C H W" with one abar per row.
+Notation: x0 a clean latent, eps unit Gaussian noise, abar the cumulative product of the schedule's alphas, so that `x_t
+= sqrt(abar) x0 + sqrt(1 - abar) eps` (Ho et al. 2020, eq. 4). Shapes are "B C H W" with one abar per row.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ ClipBy = Literal["value", "norm"]
 
 
 def signal_and_noise(alpha_bar: Float[Tensor, "B"]) -> tuple[Float[Tensor, "B 1 1 1"], Float[Tensor, "B 1 1 1"]]:
-    """`sqrt(abar)` and `sqrt(1 - abar)`, ready to multiply images: alpha_t and sigma_t of Salimans & Ho 2022."""
+    """Return `sqrt(abar)` and `sqrt(1 - abar)`, broadcastable to images: alpha_t and sigma_t of Salimans & Ho 2022."""
     alpha_bar = alpha_bar[:, None, None, None]
     return alpha_bar.sqrt(), (1.0 - alpha_bar).sqrt()
 
@@ -28,7 +28,7 @@ def signal_and_noise(alpha_bar: Float[Tensor, "B"]) -> tuple[Float[Tensor, "B 1 
 def add_noise(
     x0: Float[Tensor, "B C H W"], epsilon: Float[Tensor, "B C H W"], alpha_bar: Float[Tensor, "B"]
 ) -> Float[Tensor, "B C H W"]:
-    """The noisy latent x_t (Ho et al. 2020, eq. 4)."""
+    """Compute the noisy latents x_t (Ho et al. 2020, eq. 4)."""
     signal, noise = signal_and_noise(alpha_bar)
     return signal * x0 + noise * epsilon
 
@@ -36,7 +36,7 @@ def add_noise(
 def v_from_epsilon(
     x0: Float[Tensor, "B C H W"], epsilon: Float[Tensor, "B C H W"], alpha_bar: Float[Tensor, "B"]
 ) -> Float[Tensor, "B C H W"]:
-    """Velocity `v = sqrt(abar) eps - sqrt(1 - abar) x0` (Salimans & Ho 2022, appendix D)."""
+    """Compute the velocity `v = sqrt(abar) eps - sqrt(1 - abar) x0` (Salimans & Ho 2022, appendix D)."""
     signal, noise = signal_and_noise(alpha_bar)
     return signal * epsilon - noise * x0
 
@@ -44,7 +44,7 @@ def v_from_epsilon(
 def epsilon_from_v(
     v: Float[Tensor, "B C H W"], noisy: Float[Tensor, "B C H W"], alpha_bar: Float[Tensor, "B"]
 ) -> Float[Tensor, "B C H W"]:
-    """`eps = sqrt(abar) v + sqrt(1 - abar) x_t` (Salimans & Ho 2022, appendix D). Defined at every abar in [0, 1]."""
+    """Compute `eps = sqrt(abar) v + sqrt(1 - abar) x_t` for abar in [0, 1] (Salimans & Ho 2022, appendix D)."""
     signal, noise = signal_and_noise(alpha_bar)
     return signal * v + noise * noisy
 
@@ -52,7 +52,7 @@ def epsilon_from_v(
 def x0_from_v(
     v: Float[Tensor, "B C H W"], noisy: Float[Tensor, "B C H W"], alpha_bar: Float[Tensor, "B"]
 ) -> Float[Tensor, "B C H W"]:
-    """`x0 = sqrt(abar) x_t - sqrt(1 - abar) v` (Salimans & Ho 2022, appendix D)."""
+    """Compute `x0 = sqrt(abar) x_t - sqrt(1 - abar) v` (Salimans & Ho 2022, appendix D)."""
     signal, noise = signal_and_noise(alpha_bar)
     return signal * noisy - noise * v
 
@@ -60,7 +60,7 @@ def x0_from_v(
 def x0_from_epsilon(
     epsilon: Float[Tensor, "B C H W"], noisy: Float[Tensor, "B C H W"], alpha_bar: Float[Tensor, "B"]
 ) -> Float[Tensor, "B C H W"]:
-    """`x0 = (x_t - sqrt(1 - abar) eps) / sqrt(abar)`: eq. 4 of Ho et al. 2020 solved for x0. Needs abar > 0."""
+    """Compute `x0 = (x_t - sqrt(1 - abar) eps) / sqrt(abar)` for abar > 0 (from Ho et al. 2020, eq. 4)."""
     signal, noise = signal_and_noise(alpha_bar)
     return (noisy - noise * epsilon) / signal
 
@@ -68,12 +68,12 @@ def x0_from_epsilon(
 def sds_gradient(
     epsilon_hat: Float[Tensor, "B C H W"], epsilon: Float[Tensor, "B C H W"], weight: Float[Tensor, "B"]
 ) -> Float[Tensor, "B C H W"]:
-    """`w(t) (eps_hat - eps)`: DreamFusion (Poole et al. 2022), eq. 3, without the renderer's Jacobian."""
+    """Compute `w(t) (eps_hat - eps)`: DreamFusion (Poole et al. 2022), eq. 3, without the renderer's Jacobian."""
     return weight[:, None, None, None] * (epsilon_hat - epsilon)
 
 
 def clip_gradient(gradient: Float[Tensor, "B C H W"], limit: float, by: ClipBy = "value") -> Float[Tensor, "B C H W"]:
-    """Each element cut to [-limit, limit], or each view scaled so that its L2 norm is at most `limit`."""
+    """Clamp each element to [-limit, limit], or scale each view so that its L2 norm is at most `limit`."""
     if by == "value":
         return gradient.clamp(-limit, limit)
     norm: Tensor = gradient.flatten(1).norm(dim=1)[:, None, None, None]
@@ -81,7 +81,7 @@ def clip_gradient(gradient: Float[Tensor, "B C H W"], limit: float, by: ClipBy =
 
 
 def require_finite(value: Tensor, component: str, step: int, cure: str = "") -> Tensor:
-    """`value` itself.
+    """Return `value` unchanged if it is finite.
 
     Raises:
         NonFiniteError: it has a NaN or an infinity; the message names `component`, `step` and `cure`.
@@ -94,7 +94,7 @@ def require_finite(value: Tensor, component: str, step: int, cure: str = "") -> 
 
 
 class _SpecifyGradient(torch.autograd.Function):
-    """A scalar 0 whose gradient in `latents` is given."""
+    """Scalar 0 with a specified gradient with respect to `latents`."""
 
     @staticmethod
     def forward(ctx: Any, latents: Tensor, gradient: Tensor) -> Tensor:
@@ -112,11 +112,11 @@ def sds_loss(
     gradient: Float[Tensor, "B C H W"],
     form: Literal["target", "function", "dot"] = "target",
 ) -> Float[Tensor, ""]:
-    """A scalar whose gradient in `latents` is `gradient / B`, the mean over views. Its value says nothing of progress.
+    """Return a scalar whose gradient with respect to `latents` is `gradient / B`. Its value does not measure progress.
 
-    `target` regresses to `latents - gradient` and is worth |gradient|^2 / 2B; `function` is worth 0; `dot` is worth
-    <gradient, latents> / B. The fourth equal form, back-propagating from the latents themselves, has no scalar: see
-    `sds_pair`.
+    `target` regresses to `latents - gradient` and has the value |gradient|^2 / 2B; `function` has the value 0; `dot`
+    has the value <gradient, latents> / B. The fourth equivalent form, back-propagating from the latents themselves, has
+    no scalar: see `sds_pair`.
     """
     views = len(latents)
     gradient = gradient.detach()
@@ -132,5 +132,5 @@ def sds_loss(
 def sds_pair(
     latents: Float[Tensor, "B C H W"], gradient: Float[Tensor, "B C H W"]
 ) -> tuple[Float[Tensor, "B C H W"], Float[Tensor, "B C H W"]]:
-    """The `backward` form: the tensor to start from and the gradient to start with, `gradient / B`."""
+    """Return the tensor and the gradient, `gradient / B`, to back-propagate from: the `backward` form."""
     return latents, gradient.detach() / len(latents)

@@ -1,4 +1,4 @@
-"""Diffuse shading and where its lights stand. Randomness comes in as arguments."""
+"""Diffuse shading and light positions. Random numbers are arguments."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ def lambert(
     ambient: Float[Tensor, "S 3"],
     diffuse: Float[Tensor, "S 3"],
 ) -> Float[Tensor, "S 3"]:
-    """Light reflected by a white surface: ambient + diffuse * max(0, n.l), per colour channel.
+    """Compute the light reflected by a white surface: ambient + diffuse * max(0, n.l), per colour channel.
 
-    `normal` and `toward_light` have unit length. Times the albedo it is the shaded colour; alone it is DreamFusion's
-    "textureless" shading. Source: DreamFusion, sec. 3.1, the shading equation.
+    `normal` and `toward_light` have unit length. Multiplied by the albedo it is the shaded colour; without,
+    DreamFusion's "textureless" shading. Source: DreamFusion, sec. 3.1, the shading equation.
     """
     cosine = (normal * toward_light).sum(dim=-1, keepdim=True)
     return ambient + diffuse * cosine.clamp(min=0.0)
 
 
 def normal_color(normal: Float[Tensor, "*shape 3"]) -> Float[Tensor, "*shape 3"]:
-    """A unit normal as a colour in [0, 1]: (n + 1) / 2."""
+    """Convert a unit normal to a colour in [0, 1]: (n + 1) / 2."""
     return 0.5 * (normal + 1.0)
 
 
 def light_near_camera(position: Float[Tensor, "B 3"], noise: Float[Tensor, "B 3"]) -> Float[Tensor, "B 3"]:
-    """Unit direction from the origin toward a light somewhere near the camera: normalize(position + noise).
+    """Return unit directions from the origin toward a light near the camera: normalize(position + noise).
 
-    DreamFusion, app. A.2, with `noise` standard normal; a point light stands at a distance along this direction.
+    DreamFusion, app. A.2, with `noise` standard normal; the point light is at a distance along this direction.
     """
     return normalize(position + noise, dim=-1)
 
@@ -41,10 +41,10 @@ def light_near_camera(position: Float[Tensor, "B 3"], noise: Float[Tensor, "B 3"
 def light_in_cone(
     position: Float[Tensor, "B 3"], turn: Float[Tensor, "B"], tilt: Float[Tensor, "B"]
 ) -> Float[Tensor, "B 3"]:
-    """Unit direction toward a light at most 60 degrees from the camera's, as in Magic3D's implementation.
+    """Return unit directions toward a light at most 60 degrees from the camera's, as in Magic3D's implementation.
 
     Args:
-        position: of the cameras, world.
+        position: camera positions in world coordinates.
         turn: in [0, 1], the angle around the camera's direction, a full turn.
         tilt: in [0, 1], 1 at the camera's direction, 0 at 60 degrees from it.
     """

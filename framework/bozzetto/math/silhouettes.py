@@ -1,4 +1,4 @@
-"""How a mask compares with another, and how sharp its edge is."""
+"""Comparison of masks, and softness of silhouettes."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 SOLID = 0.5
-"""Opacity from which a pixel counts as object."""
+"""Minimum opacity of an object pixel."""
 
 
 def overlap(a: Bool[Tensor, "*shape"], b: Bool[Tensor, "*shape"]) -> float:
-    """Intersection over union, in [0, 1]; 1 for two empty masks."""
+    """Compute intersection over union, in [0, 1]; 1 for two empty masks."""
     union = int((a | b).sum())
     return int((a & b).sum()) / union if union else 1.0
 
 
 def edge_band(solid: Bool[Tensor, "B H W"], distance: int) -> Bool[Tensor, "B H W"]:
-    """Pixels that have object and background among the pixels at most `distance` away, along rows and columns."""
+    """Return pixels with both object and background at most `distance` pixels away, along rows and columns."""
     mask = solid[:, None].float()
     side = 2 * distance + 1
     grown = torch.nn.functional.max_pool2d(mask, side, stride=1, padding=distance)
@@ -26,10 +26,10 @@ def edge_band(solid: Bool[Tensor, "B H W"], distance: int) -> Bool[Tensor, "B H 
 
 
 def edge_softness(opacity: Float[Tensor, "B H W 1"], distance: int = 3) -> float:
-    """Mean of min(opacity, 1 - opacity) over pixels within `distance` of the silhouette's edge: 0 is a sharp cut.
+    """Compute the mean of min(opacity, 1 - opacity) over pixels within `distance` of the silhouette; 0 is a sharp edge.
 
-    In [0, 1/2]. A straight edge that is smoothed over one pixel gives at most 1 / (4 * distance); a fog gives much
-    more. 0 when there is no edge.
+    In [0, 1/2]. A straight edge smoothed over one pixel gives at most 1 / (4 * distance); translucent fog gives much
+    more. 0 without a silhouette.
     """
     picture = opacity[..., 0].detach()
     band = edge_band(picture >= SOLID, distance)

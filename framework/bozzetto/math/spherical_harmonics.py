@@ -1,4 +1,4 @@
-"""Spherical harmonics, an encoding of directions."""
+"""Spherical harmonics encoding of directions."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from torch import Tensor
 
 
 def spherical_harmonics(direction: Float[Tensor, "R 3"]) -> Float[Tensor, "R 9"]:
-    """The real, orthonormal spherical harmonics of bands 0, 1 and 2 at unit directions (the papers' "degree 3").
+    """Evaluate the real, orthonormal spherical harmonics of bands 0, 1 and 2 at unit directions ("degree 3" in papers).
 
-    Order and signs: band by band, m from -l to l, without the Condon-Shortley phase; over the unit sphere the
-    integral of the product of any two is 1 if they are the same and 0 otherwise.
+    Order and signs: band by band, m from -l to l, without the Condon-Shortley phase; over the unit sphere the integral
+    of the product of any two is 1 if they are the same and 0 otherwise.
     """
     x, y, z = direction.unbind(dim=-1)
     band_1 = math.sqrt(3.0 / (4.0 * math.pi))

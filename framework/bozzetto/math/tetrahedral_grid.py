@@ -1,7 +1,7 @@
-"""A cube filled with tetrahedra: the body-centred cubic lattice, at any resolution, made of index arithmetic alone.
+"""Tetrahedral grid of a cube: the body-centred cubic lattice at any resolution, by index arithmetic.
 
 The vertices are the corners and the centres of N^3 cells. Each square between two cells makes four tetrahedra: the two
-centres and one side of the square. All are of one shape, with no preferred direction (Labelle and Shewchuk 2007,
+centres and one side of the square. All are congruent, with no preferred direction (Labelle and Shewchuk 2007,
 "Isosurface stuffing", sec. 3). The layer between the outermost centres and the faces of the cube is left out.
 """
 
@@ -16,10 +16,10 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class TetrahedralGrid:
-    """The lattice over [-1, 1]^3. Vertices: (N + 1)^3 corners, then N^3 centres; both with z fastest."""
+    """Body-centred cubic lattice over [-1, 1]^3. Vertices: (N + 1)^3 corners, then N^3 centres; both with z fastest."""
 
     cells: int
-    """N, along each axis; at least 2."""
+    """Cells N along each axis; at least 2."""
 
     def __post_init__(self) -> None:
         if self.cells < 2:
@@ -39,17 +39,16 @@ class TetrahedralGrid:
         return 2.0 / self.cells
 
     def axes(self, device: torch.device) -> tuple[Float[Tensor, "N1"], Float[Tensor, "N"]]:
-        """Coordinates of corners, and of centres, along each axis."""
+        """Return the coordinates of corners, and of centres, along each axis."""
         corners = torch.linspace(-1.0, 1.0, self.cells + 1, device=device)
         return corners, 0.5 * (corners[1:] + corners[:-1])
 
     def positions(self, device: torch.device) -> Float[Tensor, "P 3"]:
-        """Where the vertices are."""
+        """Return the vertex positions."""
         return torch.cat([torch.cartesian_prod(axis, axis, axis) for axis in self.axes(device)])
 
     def outermost(self, device: torch.device) -> Bool[Tensor, "P"]:
-        """The corners on the cube's faces and the centres of the cells behind them: what a closed surface encloses
-        none of."""
+        """Mark the corners on the cube's faces and the cell centres behind them; no closed surface contains them."""
         masks = []
         for side in (self.cells + 1, self.cells):
             mask = torch.ones((side, side, side), dtype=torch.bool, device=device)
@@ -58,9 +57,9 @@ class TetrahedralGrid:
         return torch.cat(masks)
 
     def crossed(self, inside: Bool[Tensor, "P"]) -> Int[Tensor, "T 4"]:
-        """The tetrahedra that have vertices both inside and outside, each of positive volume.
+        """Return the tetrahedra with vertices both inside and outside, each of positive volume.
 
-        Squares are looked at first: the memory needed grows with the surface, and with N^3 only in bytes.
+        Squares are tested first, so that memory grows with the surface, and with N^3 only in bytes.
         """
         found = [self._crossed_along(axis, inside) for axis in range(3)]
         tetrahedra = torch.cat(found)
@@ -68,7 +67,7 @@ class TetrahedralGrid:
         return tetrahedra[(count > 0) & (count < 4)]
 
     def _crossed_along(self, axis: int, inside: Bool[Tensor, "P"]) -> Int[Tensor, "T 4"]:
-        """Tetrahedra around the crossed squares that lie across one axis."""
+        """Return the tetrahedra around the crossed squares perpendicular to one axis."""
         numbers = torch.arange(self.vertex_count, device=inside.device)
         flags = self._around_squares(inside.to(torch.uint8), axis)
         count = sum(flags[1:], start=flags[0])
@@ -79,7 +78,7 @@ class TetrahedralGrid:
         return torch.cat([torch.stack([near, far, a, b], dim=1) for a, b in zip(side, following, strict=True)])
 
     def _around_squares(self, values: Tensor, axis: int) -> list[Tensor]:
-        """For each square across `axis`: the values at the centres before and behind it, then at its four corners."""
+        """Return the values at the centres before and behind each square across `axis`, and at its four corners."""
         order = (axis, (axis + 1) % 3, (axis + 2) % 3)
         side = self.cells + 1
         corners = values[: self.corner_count].view(side, side, side).permute(order)[1:-1]
@@ -95,12 +94,12 @@ class TetrahedralGrid:
         ]
 
     def locate(self, points: Float[Tensor, "S 3"]) -> tuple[Int[Tensor, "S 4"], Float[Tensor, "S 4"]]:
-        """The tetrahedron around each point of the cube, and the weights of its vertices, differentiable in the point.
+        """Return the tetrahedron of each point of the cube and its barycentric weights, differentiable in the point.
 
-        Sorted by size, the offset from the nearest centre names the tetrahedron: the largest component points at the
-        neighbouring cell, the next at the side of the square between. Before an outermost face the missing neighbour
-        is replaced by the point mirrored in that face: its number is that of the centre itself. Points outside the
-        cube are moved to its border.
+        Sorted by magnitude, the offset from the nearest centre identifies the tetrahedron: the largest component points
+        to the neighbouring cell, the next to the side of the square in between. At an outermost face the missing
+        neighbour is replaced by the point mirrored at that face, with the index of the centre itself. Points outside
+        the cube are clamped to its border.
         """
         scaled = (points.clamp(-1.0, 1.0) + 1.0) * (0.5 * self.cells)
         cell = scaled.detach().floor().clamp(0, self.cells - 1).long()

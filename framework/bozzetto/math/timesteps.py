@@ -1,4 +1,4 @@
-"""Which noise levels are distilled, and how much each one counts."""
+"""Sampling and weighting of diffusion timesteps."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ Weighting = Literal["one-minus-alpha-bar", "uniform", "fantasia3d"]
 
 
 def timestep_weight(weighting: Weighting, alpha_bar: Float[Tensor, "B"]) -> Float[Tensor, "B"]:
-    """w(t) from abar(t).
+    """Compute w(t) from abar(t).
 
     `one-minus-alpha-bar`: sigma_t^2, DreamFusion (Poole et al. 2022, eq. 3). `uniform`: 1, Magic3D's coarse stage.
-    `fantasia3d`: sqrt(abar) (1 - abar), Fantasia3D (Chen et al. 2023), which spares the noisiest steps.
+    `fantasia3d`: sqrt(abar) (1 - abar), Fantasia3D (Chen et al. 2023), which down-weights the noisiest steps.
     """
     if weighting == "uniform":
         return torch.ones_like(alpha_bar)
@@ -25,7 +25,7 @@ def timestep_weight(weighting: Weighting, alpha_bar: Float[Tensor, "B"]) -> Floa
 
 
 def step_range(min_fraction: float, max_fraction: float, train_steps: int) -> tuple[int, int]:
-    """The first and last timestep, both included, from fractions in [0, 1] of a model's `train_steps`.
+    """Return the first and last timestep, both included, from fractions in [0, 1] of a model's `train_steps`.
 
     Raises:
         ValueError: not 0 <= min_fraction <= max_fraction <= 1.
@@ -37,5 +37,5 @@ def step_range(min_fraction: float, max_fraction: float, train_steps: int) -> tu
 
 
 def sample_timesteps(count: int, low: int, high: int, generator: torch.Generator) -> Int[Tensor, "count"]:
-    """`count` uniform integers from `low` to `high`, both included, on the generator's device."""
+    """Sample `count` uniform integers from `low` to `high`, both included, on the generator's device."""
     return torch.randint(low, high + 1, (count,), generator=generator, device=generator.device)

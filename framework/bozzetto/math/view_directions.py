@@ -1,4 +1,4 @@
-"""From angles to view words, hard or blended, and to the weights of Perp-Neg's negative views."""
+"""View directions from camera angles, hard or interpolated, and the weights of Perp-Neg's negative prompts."""
 
 from __future__ import annotations
 
@@ -7,27 +7,27 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 DIRECTIONS = ("front", "side", "back", "overhead")
-"""The order of every index and weight below."""
+"""Order of every index and weight below."""
 SIDES = ("left side", "right side")
-"""The object's own left (it faces azimuth 0, so azimuth +90 sees its left) and right, in the order of `split_sides`."""
+"""Left and right side of the object (it faces azimuth 0; azimuth +90 sees its left), in the order of `split_sides`."""
 NEGATIVES = ("front", "side")
-"""The view prompts Perp-Neg pushes away from, in the order of `perp_neg_weights`."""
+"""Directions of the negative prompts of Perp-Neg, in the order of `perp_neg_weights`."""
 
 Decay = tuple[float, float, float]
 
 
 def absolute_azimuth_deg(azimuth_deg: Float[Tensor, "B"]) -> Float[Tensor, "B"]:
-    """|azimuth| in [0, 180], whatever the number of turns."""
+    """Return |azimuth| in [0, 180], modulo full turns."""
     return (torch.remainder(azimuth_deg + 180.0, 360.0) - 180.0).abs()
 
 
 def view_direction(
     azimuth_deg: Float[Tensor, "B"], elevation_deg: Float[Tensor, "B"], front_deg: float, overhead_deg: float
 ) -> Int[Tensor, "B"]:
-    """The index in `DIRECTIONS` of each view.
+    """Return the index in `DIRECTIONS` of each view.
 
-    Overhead where `elevation > overhead_deg`; else front where `|azimuth| < front_deg / 2`, back where
-    `|azimuth| > 180 - front_deg / 2`, else side. On a border: not overhead, and side.
+    Overhead where `elevation > overhead_deg`; else front where `|azimuth| < front_deg / 2`, back where `|azimuth| > 180
+    - front_deg / 2`, else side. On a border: not overhead, and side.
     """
     azimuth = absolute_azimuth_deg(azimuth_deg)
     index = torch.full_like(azimuth, DIRECTIONS.index("side"), dtype=torch.long)
@@ -40,7 +40,7 @@ def view_direction(
 def hard_weights(
     azimuth_deg: Float[Tensor, "B"], elevation_deg: Float[Tensor, "B"], front_deg: float, overhead_deg: float
 ) -> Float[Tensor, "B 4"]:
-    """`view_direction` as one-hot weights over `DIRECTIONS`."""
+    """Return `view_direction` as one-hot weights over `DIRECTIONS`."""
     index = view_direction(azimuth_deg, elevation_deg, front_deg, overhead_deg)
     return torch.nn.functional.one_hot(index, len(DIRECTIONS)).to(azimuth_deg.dtype)
 
@@ -48,10 +48,10 @@ def hard_weights(
 def interpolation_weights(
     azimuth_deg: Float[Tensor, "B"], elevation_deg: Float[Tensor, "B"], overhead_deg: float
 ) -> Float[Tensor, "B 4"]:
-    """Weights over `DIRECTIONS` that sum to 1: front to side over |azimuth| in [0, 90], side to back over [90, 180].
+    """Return weights over `DIRECTIONS`, sum 1: front to side over |azimuth| in [0, 90], side to back over [90, 180].
 
-    Stable-DreamFusion's rule for the three views around the object. Overhead stays a hard switch: near the pole the
-    azimuth means little, and the cameras of a recipe seldom reach it, so there is no range to blend over.
+    Stable-DreamFusion's rule for the three views around the object. Overhead is a hard switch: near the pole the
+    azimuth means little, and recipes seldom sample such cameras, so there is no range to interpolate over.
     """
     turn = absolute_azimuth_deg(azimuth_deg) / 90.0
     around = torch.stack([(1.0 - turn).clamp_min(0), 1.0 - (1.0 - turn).abs(), (turn - 1.0).clamp_min(0)], dim=-1)
@@ -60,7 +60,7 @@ def interpolation_weights(
 
 
 def split_sides(weights: Float[Tensor, "B 4"], azimuth_deg: Float[Tensor, "B"]) -> Float[Tensor, "B 6"]:
-    """Weights over `(*DIRECTIONS, *SIDES)`: what `side` weighs goes to the side that is seen, left for [0, 180)."""
+    """Return weights over `(*DIRECTIONS, *SIDES)`: that of `side` moves to the visible side, left for [0, 180)."""
     left = torch.remainder(azimuth_deg, 360.0) < 180.0
     column = DIRECTIONS.index("side")
     side = weights[:, column]
@@ -70,7 +70,7 @@ def split_sides(weights: Float[Tensor, "B 4"], azimuth_deg: Float[Tensor, "B"]) 
 
 
 def shifted_decay(decay: Decay, ratio: Float[Tensor, "B"]) -> Float[Tensor, "B"]:
-    """`a exp(-b ratio) + c` for `decay = (a, b, c)`."""
+    """Evaluate `a exp(-b ratio) + c` for `decay = (a, b, c)`."""
     a, b, c = decay
     return a * torch.exp(-b * ratio) + c
 
@@ -84,11 +84,11 @@ def perp_neg_weights(
     side_back: Decay,
     front_side_back: Decay,
 ) -> Float[Tensor, "B 2"]:
-    """How hard Perp-Neg pushes each view away from the `NEGATIVES`, at most 0 (threestudio's form of the weights).
+    """Return the non-positive Perp-Neg weights of the `NEGATIVES` for each view (threestudio's form of the weights).
 
     With r = 1 at the front and 0 at the side: front -f_front_side(r), side -f_side_front(1 - r). With r = 1 at the side
-    and 0 at the back: front -f_front_side_back(r), side -f_side_back(r). Overhead views: 0. Positive results are cut
-    to 0: a decay may overshoot its root by a rounding.
+    and 0 at the back: front -f_front_side_back(r), side -f_side_back(r). Overhead views: 0. Positive results, possible
+    by rounding at a decay's root, are clamped to 0.
     """
     azimuth = absolute_azimuth_deg(azimuth_deg)
     to_side = 1.0 - azimuth / 90.0

@@ -1,4 +1,4 @@
-"""Distributions of camera angles and distances. Pure: the generator decides the numbers and the device."""
+"""Distributions of camera angles and distances. Pure: the generator determines the numbers and the device."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ Range = tuple[float, float]
 
 
 def uniform(bounds: Range, count: int, generator: torch.Generator) -> Float[Tensor, "{count}"]:
-    """`count` independent numbers, uniform in [low, high)."""
+    """Sample `count` independent numbers, uniform in [low, high)."""
     low, high = bounds
     return low + (high - low) * torch.rand(count, generator=generator, device=generator.device)
 
 
 def stratified(bounds: Range, count: int, generator: torch.Generator) -> Float[Tensor, "{count}"]:
-    """One uniform number in each of `count` equal parts of [low, high), in ascending order."""
+    """Sample one uniform number in each of `count` equal parts of [low, high), in ascending order."""
     low, high = bounds
     part = torch.arange(count, device=generator.device)
     return low + (high - low) * (part + torch.rand(count, generator=generator, device=generator.device)) / count
 
 
 def sphere_uniform_elevation_deg(bounds_deg: Range, count: int, generator: torch.Generator) -> Float[Tensor, "{count}"]:
-    """Elevations of points uniform on the sphere's zone between two elevations: e = asin(U[sin low, sin high]).
+    """Sample elevations uniform on the sphere's zone between two elevations: e = asin(U[sin low, sin high]).
 
     A zone's area is proportional to its height (Archimedes), so the sine of the elevation is uniform.
     """
@@ -36,26 +36,27 @@ def sphere_uniform_elevation_deg(bounds_deg: Range, count: int, generator: torch
 def mixed_elevation_deg(
     bounds_deg: Range, count: int, sphere_uniform_rate: float, generator: torch.Generator
 ) -> Float[Tensor, "{count}"]:
-    """Elevations, each uniform on the sphere with probability `sphere_uniform_rate`, else uniform in angle."""
+    """Sample elevations, each uniform on the sphere with probability `sphere_uniform_rate`, else uniform in angle."""
     chosen = bernoulli(sphere_uniform_rate, count, generator)
     on_sphere = sphere_uniform_elevation_deg(bounds_deg, count, generator)
     return torch.where(chosen, on_sphere, uniform(bounds_deg, count, generator))
 
 
 def bernoulli(probability: float, count: int, generator: torch.Generator) -> Bool[Tensor, "{count}"]:
-    """`count` independent coins, each true with `probability`."""
+    """Sample `count` independent booleans, each true with `probability`."""
     return torch.rand(count, generator=generator, device=generator.device) < probability
 
 
 def grown_range(center: float, bounds: Range, ratio: float) -> Range:
-    """A range that is the point `center` at ratio 0 and `bounds` at ratio 1, each end moving linearly."""
+    """Return a range that is the point `center` at ratio 0 and `bounds` at ratio 1, each end moving linearly."""
     low, high = bounds
     return center + ratio * (low - center), center + ratio * (high - center)
 
 
 def distance_of_frame(half_height: Float[Tensor, "B"], fov_y_rad: Float[Tensor, "B"]) -> Float[Tensor, "B"]:
-    """Distance at which the image is 2 `half_height` world units tall at the target: half_height / tan(fov_y / 2).
+    """Return the distance, half_height / tan(fov_y / 2), at which the image is 2 `half_height` tall at the target.
 
-    MVDream (Shi et al. 2023) samples cameras so: a narrow lens stands farther away and the object keeps its size.
+    MVDream (Shi et al. 2023) samples cameras in this way: a narrow field of view is farther away and the object keeps
+    its size in the image.
     """
     return half_height / torch.tan(0.5 * fov_y_rad)

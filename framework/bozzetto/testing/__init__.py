@@ -1,1 +1,1 @@
-"""Public contract suites, one per kind, and fakes: for plugin authors and for our own tests."""
+"""Public contract test suites, one per kind, and fakes, for plugin authors and Bozzetto's own tests."""

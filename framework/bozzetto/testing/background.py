@@ -1,4 +1,4 @@
-"""The contract of a background: inherit, write `make`, run with pytest."""
+"""Contract tests of a background: subclass `BackgroundContract`, define `make`, run with pytest."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from bozzetto.testing.scenes import cameras_around, view_alone
 
 
 class BackgroundContract:
-    """RGB for each ray; deterministic for people; all randomness from the generator."""
+    """Tests of RGB values per ray, determinism in evaluation, and randomness from the generator only."""
 
     works_in_half = True
-    """False: matrix products in half precision change it beyond recognition."""
+    """Set to False if half-precision matrix products change the result too much."""
 
     def make(self) -> Background:
-        """A background to try."""
+        """Return a background to test."""
         raise AssertionError(f"{type(self).__name__} must define make()")
 
     def test_the_config_declares_the_parameters(self) -> None:

@@ -1,4 +1,4 @@
-"""What the contract suites of several kinds have in common. For your own tests too."""
+"""Checks shared by the contract suites of several kinds; also useful in other tests."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from torch import Tensor, nn
 from bozzetto.parameters import ParameterSpec
 
 HALF = torch.bfloat16
-"""The half precision that every processor has."""
+"""Half-precision type supported by every processor."""
 HALF_TOLERANCE = 0.05
-"""How far a number may go from its float32 value, as a share of the largest: bfloat16 keeps 8 bits."""
+"""Maximum deviation from the float32 value, relative to the largest; bfloat16 keeps 8 bits."""
 
 
 @contextmanager
 def default_device_elsewhere() -> Iterator[None]:
-    """Makes any tensor whose device is not given land where nothing else is, so that using it fails.
+    """Set an unusable default device, so that tensors created without an explicit device fail when they are used.
 
-    Code that takes devices from its inputs and generators does not notice; `torch.zeros(3)` or a generator without
-    `device=generator.device` does, on a machine without a GPU as well. Make components before, not inside.
+    Code that takes devices from its inputs and generators is not affected; `torch.zeros(3)` or a generator without
+    `device=generator.device` is, even on a machine without a GPU. Construct components outside of this context.
     """
     with torch.device("meta"):
         yield
 
 
 def assert_devices_are_taken_from_inputs(run: Callable[[], object]) -> None:
-    """`run` gives tensors on its inputs' device, wherever the default device is."""
+    """Assert that `run` returns tensors on its inputs' device, whatever the default device is."""
     with default_device_elsewhere():
         try:
             result = run()
@@ -43,7 +43,7 @@ def assert_devices_are_taken_from_inputs(run: Callable[[], object]) -> None:
 
 
 def tensors_of(value: object) -> list[Tensor]:
-    """Every tensor in a record, mapping or sequence."""
+    """Return every tensor in a record, mapping or sequence."""
     if isinstance(value, Tensor):
         return [value]
     if isinstance(value, Mapping):
@@ -62,7 +62,7 @@ def as_module(component: object) -> nn.Module:
 
 
 def assert_every_parameter_learns(module: nn.Module) -> None:
-    """After a back-propagation: every parameter has a finite gradient that is not zero throughout."""
+    """Assert after a backward pass that every parameter has a finite, non-zero gradient."""
     gradients = {name: parameter.grad for name, parameter in module.named_parameters()}
     missing = [name for name, gradient in gradients.items() if gradient is None or not gradient.count_nonzero()]
     assert not missing, f"no gradient reaches {', '.join(missing)}"
@@ -71,7 +71,7 @@ def assert_every_parameter_learns(module: nn.Module) -> None:
 
 
 def assert_survives_saving(saved: nn.Module, fresh: nn.Module) -> None:
-    """Give `fresh` the state of `saved` through safetensors' bytes, strictly, and compare all of it."""
+    """Load the state of `saved` into `fresh` through safetensors, strictly, and assert that all values are equal."""
     state = {name: value.contiguous() for name, value in saved.state_dict().items()}
     fresh.load_state_dict(load(save(state)))
     for name, value in fresh.state_dict().items():
@@ -79,31 +79,31 @@ def assert_survives_saving(saved: nn.Module, fresh: nn.Module) -> None:
 
 
 def assert_declared_parameters_are_the_real_ones(module: nn.Module, *arguments: object) -> None:
-    """Compare what the config's `parameter_specs` says, if anything, with what the module has: names, shapes, locks.
+    """Assert that the config's `parameter_specs`, if any, match the module: names, shapes, trainable or not.
 
     Args:
-        module: keeps its config as `config`.
-        arguments: what its constructor got after the config.
+        module: module that keeps its config as `config`.
+        arguments: constructor arguments after the config.
     """
     config = getattr(module, "config", None)
     declared = getattr(config, "parameter_specs", None)
     if declared is not None:
         real = {name: ParameterSpec(tuple(p.shape), p.requires_grad) for name, p in module.named_parameters()}
         assert dict(declared(*arguments)) == real
-    for name in ("feature_count", "radius"):  # which others read without torch
+    for name in ("feature_count", "radius"):  # read by other components without torch
         if hasattr(module, name) and hasattr(config, name):
             assert getattr(config, name) == getattr(module, name), name
 
 
 @contextmanager
 def half_precision() -> Iterator[None]:
-    """Matrix products in half precision, as mixed-precision training has them."""
+    """Run matrix products in half precision within a context, as in mixed-precision training."""
     with torch.autocast("cpu", dtype=HALF):
         yield
 
 
 def assert_close_in_half(half: Tensor, full: Tensor) -> None:
-    """`half` is finite and agrees with `full` as far as half precision goes."""
+    """Assert that `half` is finite and agrees with `full` within `HALF_TOLERANCE`."""
     assert half.shape == full.shape
     assert half.isfinite().all()
     scale = float(full.detach().abs().max()) if full.numel() else 0.0

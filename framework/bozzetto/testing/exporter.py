@@ -1,4 +1,4 @@
-"""The contract of an exporter: inherit, write `make`, run with pytest."""
+"""Contract tests of an exporter: subclass `ExporterContract`, define `make`, run with pytest."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from bozzetto.types import Cameras, Rendered, Shading
 
 
 class PlainRenderer:
-    """A renderer of the analytic ball: `render_plainly` over the background."""
+    """Renderer of the analytic ball: `render_plainly` over the background."""
 
     def __init__(self, steps: int = 48) -> None:
         self.steps = steps
@@ -39,11 +39,11 @@ class PlainRenderer:
         return Rendered(image, seen.opacity, seen.depth, seen.normal if normal else None)
 
     def update(self, geometry: Geometry, step: int, generator: torch.Generator) -> None:
-        """There is nothing to refresh."""
+        """Do nothing; there is no acceleration structure."""
 
 
 class PlainViews:
-    """A view source of small pictures from all around."""
+    """View source of small images around the object."""
 
     def sample(self, step: int, generator: torch.Generator) -> Cameras:
         return cameras_around(1)
@@ -53,7 +53,7 @@ class PlainViews:
 
 
 def sphere_scene() -> Scene:
-    """A trained scene that is one soft ball of radius 0.5 in a cube of half side 1."""
+    """Return a trained scene of a soft ball of radius 0.5 in a cube of half side 1."""
     return Scene(
         geometry=SoftSphere(softness=0.03),
         material=PlainMaterial(),
@@ -65,19 +65,19 @@ def sphere_scene() -> Scene:
 
 
 class ExporterContract:
-    """Files land in the folder and nowhere else, the same every time; the scene is left as it was; facts are plain."""
+    """Tests of the written files, their determinism, an unmodified scene, and plain facts."""
 
     def make(self) -> Exporter:
-        """An exporter to try, small enough for a second."""
+        """Return an exporter to test, small enough to run in a second."""
         raise TypeError(f"{type(self).__name__} must define make()")
 
     def make_scene(self) -> Scene:
-        """The scene to export."""
+        """Return the scene to export."""
         return sphere_scene()
 
     @pytest.fixture
     def exported(self, tmp_path: Path) -> tuple[Path, Exported, list[str]]:
-        """The folder, what was exported and the lines reported by one export."""
+        """Return the folder, the result and the reported lines of one export."""
         lines: list[str] = []
         return tmp_path, self.make().export(self.make_scene(), tmp_path, lines.append), lines
 

@@ -1,4 +1,4 @@
-"""Small stand-ins for the heavy parts: a text encoder without weights, and whole models in a few kilobytes."""
+"""Small stand-ins for heavy parts: a text encoder without weights, and complete models of a few kilobytes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ TEXT_LENGTH = 32
 
 
 class FakeTextEncoder:
-    """Embeds a text as noise that its hash seeds: equal texts are equal, different texts are not."""
+    """Text encoder that embeds a text as noise seeded by its hash: equal texts get equal embeddings."""
 
     def __init__(
         self,
@@ -38,7 +38,7 @@ class FakeTextEncoder:
         self.known = known
         self.dtype = dtype
         self.encoded: list[str] = []
-        """Every text asked for, in order."""
+        """Every encoded text, in order."""
 
     def encode_text(self, texts: Sequence[str]) -> Float[Tensor, "T N E"]:
         self.encoded += texts
@@ -54,7 +54,7 @@ class FakeTextEncoder:
 
 
 def a_photo(size: int = 16, elevation_deg: float = 10.0, azimuth_deg: float = 0.0, seed: int = 0) -> Reference:
-    """A disc of random colours, seen from 3 units away, with a depth and a normal map."""
+    """Return a disc of random colours, seen at distance 3, with a depth and a normal map."""
     generator = torch.Generator().manual_seed(seed)
     line = (torch.arange(size) + 0.5) / size * 2.0 - 1.0
     up, right = torch.meshgrid(-line, line, indexing="ij")
@@ -72,7 +72,7 @@ def a_photo(size: int = 16, elevation_deg: float = 10.0, azimuth_deg: float = 0.
 def cameras_around(
     azimuth_deg: Sequence[float], elevation_deg: Sequence[float] | float = 0.0, size: int = 8, distance: float = 3.0
 ) -> Cameras:
-    """Square cameras at the given angles, looking at the origin."""
+    """Return square cameras at the given angles, looking at the origin."""
     azimuth = torch.tensor(azimuth_deg, dtype=torch.float32)
     elevation = torch.tensor(elevation_deg, dtype=torch.float32).expand_as(azimuth)
     position = spherical_position(azimuth, elevation, torch.full_like(azimuth, distance))
@@ -93,7 +93,7 @@ def tiny_stable_diffusion(
 
     Args:
         vae_levels: the image is `latent_size * 2 ** (vae_levels - 1)` pixels wide: 4 levels are a factor of 8.
-        fp16_only: weights under the names of the `fp16` variant alone.
+        fp16_only: only write weights with the names of the `fp16` variant.
     """
     vocabulary = _write_tokenizer(folder / "tokenizer")
     with torch.random.fork_rng(devices=[]):
@@ -118,7 +118,7 @@ def tiny_zero123(
     """Write a random Zero123 in diffusers' folder format, and return its folder.
 
     Args:
-        projection: the name of the layer that joins image and pose, in one layout or the other.
+        projection: name of the layer that joins image and pose, in either of the two layouts.
         vae_levels: the image is `8 * 2 ** (vae_levels - 1)` pixels wide.
     """
     from safetensors.torch import save_file
@@ -156,7 +156,7 @@ class _Part(Protocol):
 
 
 def _networks(in_channels: int, latent_channels: int, vae_levels: int, latent_size: int) -> tuple[_Part, _Part]:
-    """A denoiser and an autoencoder of diffusers."""
+    """Return a denoiser and an autoencoder of diffusers."""
     from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
     from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 
@@ -239,7 +239,7 @@ def _write_index(folder: Path) -> None:
 
 
 def _write_tokenizer(folder: Path) -> dict[str, int]:
-    """A byte-pair tokenizer without pairs: one token per character. Returns its vocabulary."""
+    """Write a byte-pair tokenizer without merges, one token per character, and return its vocabulary."""
     letters = string.ascii_lowercase + string.digits + string.punctuation
     tokens = ["<|startoftext|>", *letters, *(f"{letter}</w>" for letter in letters), "<|endoftext|>"]
     vocabulary = {token: index for index, token in enumerate(tokens)}

@@ -1,4 +1,4 @@
-"""The contract of a geometry, as tests. Subclass `GeometryContract`, write `make`, and pytest runs the rest."""
+"""Contract tests of a geometry: subclass `GeometryContract`, define `make`, run with pytest."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from bozzetto.testing.checks import (
 from bozzetto.types import FieldOutput
 
 LAST_STEP = 10**9
-"""A step at which every schedule has reached its end."""
+"""Step at which every schedule has reached its end."""
 
 MEAN_COSINE = 0.9
-"""How well the first normals must agree with those of a ball, on average over a sphere."""
+"""Minimum mean cosine between the initial normals and those of a ball."""
 
 
 class GeometryContract:
-    """What `bozzetto.kinds.geometry.Geometry` promises. Every test passes in well under a second on a small instance.
+    """Tests of `bozzetto.kinds.geometry.Geometry`. Each takes well under a second on a small instance.
 
     class TestMyField(GeometryContract):
         def make(self) -> Geometry:
@@ -34,20 +34,20 @@ class GeometryContract:
     """
 
     gives_normals = True
-    """False: the geometry's manifest does not provide `normal`."""
+    """Set to False if the geometry's manifest does not provide `normal`."""
     normals_follow_density = True
-    """False: normals come from parameters of their own, which start at random and get no gradient from the density."""
+    """Set to False if normals have parameters of their own, randomly initialised, without gradient from the density."""
     starts_as_ball = True
-    """False: a new instance is not denser toward the origin."""
+    """Set to False if a new instance is not denser toward the origin."""
     works_in_half = True
-    """False: matrix products in half precision change it beyond recognition."""
+    """Set to False if half-precision matrix products change the result too much."""
 
     def make(self) -> Geometry:
-        """A small new instance."""
+        """Return a small new instance."""
         raise AssertionError(f"{type(self).__name__} must define make()")
 
     def built(self, seed: int = 0) -> Geometry:
-        """An instance with seeded weights and everything unlocked."""
+        """Return an instance with seeded weights and all levels active."""
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             geometry = self.make()
@@ -55,7 +55,7 @@ class GeometryContract:
         return geometry
 
     def points(self, geometry: Geometry, count: int = 64, reach: float = 0.95) -> Float[Tensor, "S 3"]:
-        """Points of the cube that is `reach` times the geometry's, the same at every call."""
+        """Return points in the cube scaled by `reach`, the same at every call."""
         generator = torch.Generator().manual_seed(count)
         return (torch.rand(count, 3, generator=generator) * 2.0 - 1.0) * (reach * geometry.radius)
 
@@ -122,7 +122,7 @@ class GeometryContract:
         assert_every_parameter_learns(module(geometry))
 
     def test_locked_parameters_have_a_gradient_too(self) -> None:
-        """At the first step as well: optimisers and gradient clipping see one set of parameters throughout."""
+        """From the first step on, optimisers and gradient clipping must see the same set of parameters."""
         geometry = self.built()
         geometry.set_step(0)
         self.backward_from_everything(geometry)
@@ -241,11 +241,11 @@ class GeometryContract:
         assert all(torch.equal(before[name], after[name]) for name in before)
 
     def outputs(self, geometry: Geometry, points: Float[Tensor, "S 3"]) -> list[FieldOutput]:
-        """Without normals, and with them if there are any."""
+        """Return the outputs without normals, and with normals if supported."""
         return [geometry(points), *([geometry(points, normal=True)] if self.gives_normals else [])]
 
     def backward_from_everything(self, geometry: Geometry) -> None:
-        """Give parameters the gradient of a sum over all outputs that have parameters of their own."""
+        """Back-propagate a sum over all outputs that have parameters of their own."""
         normal = self.gives_normals and not self.normals_follow_density
         output = geometry(self.points(geometry, 256), normal=normal)
         given = [output.density, output.sdf, output.features, output.normal]
@@ -260,13 +260,13 @@ def normals_of(geometry: Geometry, points: Float[Tensor, "S 3"]) -> Float[Tensor
 
 
 def weighted_sum(value: Tensor) -> Float[Tensor, ""]:
-    """A scalar whose gradient differs from entry to entry, so that no symmetry hides a missing one."""
+    """Return a scalar whose gradient differs per entry, so that no symmetry hides a missing one."""
     weights = torch.linspace(-1.0, 2.0, value.numel(), dtype=value.dtype, device=value.device)
     return (value * weights.view(value.shape)).sum()
 
 
 def assert_same(first: FieldOutput, second: FieldOutput) -> None:
-    """Equal to the last bit but for the order of additions."""
+    """Assert equality up to the order of additions."""
     for name in ("density", "sdf", "features", "normal"):
         one, two = getattr(first, name), getattr(second, name)
         assert (one is None) == (two is None), name

@@ -1,4 +1,4 @@
-"""The contract of a guidance, as tests. Subclass `GuidanceContract`, write `make`, and pytest runs the rest."""
+"""Contract tests of a guidance: subclass `GuidanceContract`, define `make`, run with pytest."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ STEP = 100
 
 
 class GuidanceContract:
-    """What `bozzetto.kinds.guidance.Guidance` promises. Every test passes in well under a second on tiny weights.
+    """Tests of `bozzetto.kinds.guidance.Guidance`. Each takes well under a second on tiny weights.
 
     class TestMyPrior(GuidanceContract):
         losses = frozenset({"my_loss"})
@@ -28,24 +28,24 @@ class GuidanceContract:
     """
 
     losses: frozenset[str] = frozenset({"sds"})
-    """The loss names in the manifest's `provides`."""
+    """Loss names in the manifest's `provides`."""
     reads_text = True
-    """False: texts are embedded as no tokens at all; override `condition` and `conditions`."""
+    """Set to False if texts are embedded as zero tokens; then override `condition` and `conditions`."""
 
     @pytest.fixture(autouse=True)
     def _seed(self) -> None:
         torch.manual_seed(0)
 
     def make(self) -> Guidance:
-        """A small new instance."""
+        """Return a small new instance."""
         raise AssertionError(f"{type(self).__name__} must define make()")
 
     def cameras(self) -> Cameras:
-        """Two cameras: front and side."""
+        """Return two cameras: front and side."""
         return cameras_around([0.0, 90.0], size=16)
 
     def rendered(self, cameras: Cameras) -> Rendered:
-        """Two smooth pictures that can be back-propagated to."""
+        """Return two smooth images that require grad."""
         ramp = torch.linspace(0.1, 0.9, cameras.width)
         picture = torch.stack([ramp.expand(cameras.height, -1), 1 - ramp.expand(cameras.height, -1).T], dim=0)
         image = picture[..., None].expand(-1, -1, -1, 3).clone().requires_grad_()
@@ -53,18 +53,18 @@ class GuidanceContract:
         return Rendered(image, flat, flat, torch.zeros_like(image).detach())
 
     def condition(self, guidance: Guidance) -> ViewCondition:
-        """A front and a side prompt."""
+        """Return a front and a side prompt."""
         texts = guidance.encode_text(["a ball, front view", "a ball, side view", ""])
         return ViewCondition(texts[:2], texts[2:].expand(2, -1, -1))
 
     def conditions(self, guidance: Guidance) -> tuple[ViewCondition, ViewCondition]:
-        """Two that ask for different things."""
+        """Return the conditions of two different prompts."""
         texts = guidance.encode_text(["a ball", "an anvil", ""])
         uncond = texts[2:].expand(2, -1, -1)
         return ViewCondition(texts[0].expand(2, -1, -1), uncond), ViewCondition(texts[1].expand(2, -1, -1), uncond)
 
     def guide(self, guidance: Guidance, seed: int = 0) -> tuple[Guided, Float[Tensor, "B H W 3"]]:
-        """What the guidance says, and the gradient that it gives the image."""
+        """Return the result of the guidance, and its gradient with respect to the image."""
         cameras = self.cameras()
         rendered = self.rendered(cameras)
         generator = torch.Generator(device=rendered.image.device).manual_seed(seed)
@@ -103,7 +103,7 @@ class GuidanceContract:
         assert not torch.allclose(first, second)
 
     def test_a_resumed_guidance_goes_on_as_the_first_would(self) -> None:
-        """Nothing of it is saved: a new instance says what the old one would have said."""
+        """A guidance saves nothing, so a new instance must return the same as the old one."""
         first, resumed = self.make(), self.make()
         self.guide(first, seed=7)
         _, unbroken = self.guide(first, seed=8)
@@ -169,7 +169,7 @@ class GuidanceContract:
 
 
 def image_gradient(guided: Guided, image: Float[Tensor, "B H W C"]) -> Float[Tensor, "B H W C"]:
-    """Back-propagate scalar losses and given gradients at once, as the system does."""
+    """Back-propagate scalar losses and given gradients at once, as the system does, and return the image gradient."""
     roots = [*guided.losses.values(), *(tensor for tensor, _ in guided.gradients.values())]
     gradients = [*(None for _ in guided.losses), *(gradient for _, gradient in guided.gradients.values())]
     torch.autograd.backward(roots, gradients)

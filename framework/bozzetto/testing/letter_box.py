@@ -1,4 +1,4 @@
-"""An object whose pose nobody can mistake: a white box, a black letter F on its front, its back green."""
+"""Test object with an unambiguous pose: a white box with a black letter F on its front and a green back."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from bozzetto.testing.scenes import SoftSphere
 from bozzetto.types import FieldOutput
 
 LETTER = ("###", "#..", "##.", "#..", "#..")
-"""Rows from the top, as seen from the front: F is not its own mirror image, nor itself upside down."""
+"""Rows from the top, as seen from the front; F is neither mirror-symmetric nor symmetric under rotation."""
 CELL = 0.2
-"""Side of each of its squares, world units."""
+"""Side of the letter's squares, world units."""
 CENTER = (0.1, 0.05, -0.1)
-"""Middle of the box."""
+"""Centre of the box."""
 HALF = (0.25, 0.4, 0.6)
 """Half sides of the box along x (the front is +x), y (to the right as seen from the front) and z (up)."""
 STRONG = 8.0
-"""A feature that `PlainMaterial` turns into almost white, and its negative into almost black."""
+"""Feature that `PlainMaterial` maps to almost white; its negative maps to almost black."""
 
 
 class LetterBox(SoftSphere):
-    """A geometry for `PlainMaterial`: features are plus or minus `STRONG` for red, green and blue."""
+    """Geometry for `PlainMaterial`: features are plus or minus `STRONG` for red, green and blue."""
 
     def density(self, points: Float[Tensor, "S 3"]) -> Float[Tensor, "S"]:
         outside = (points - points.new_tensor(CENTER)).abs() - points.new_tensor(HALF)
@@ -37,7 +37,7 @@ class LetterBox(SoftSphere):
 
 
 def on_letter(right: Float[Tensor, "S"], up: Float[Tensor, "S"]) -> Bool[Tensor, "S"]:
-    """Whether points of the front, measured from its middle, are black."""
+    """Return whether points of the front, relative to its centre, are black."""
     letter = torch.tensor([[mark == "#" for mark in row] for row in LETTER], device=right.device)
     rows, columns = letter.shape
     column, row = (right / CELL + 0.5 * columns).floor().long(), (0.5 * rows - up / CELL).floor().long()
@@ -46,7 +46,7 @@ def on_letter(right: Float[Tensor, "S"], up: Float[Tensor, "S"]) -> Bool[Tensor,
 
 
 def cell_centers() -> list[tuple[float, float]]:
-    """(right, up) of the middle of each square, from the middle of the front, row by row from the top."""
+    """Return (right, up) of the centre of each square, relative to the centre of the front, row by row from the top."""
     rows, columns = len(LETTER), len(LETTER[0])
     return [
         ((column + 0.5 - 0.5 * columns) * CELL, (0.5 * rows - 0.5 - row) * CELL)

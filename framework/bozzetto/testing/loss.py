@@ -1,4 +1,4 @@
-"""The contract of a loss: inherit, write `make`, run with pytest."""
+"""Contract tests of a loss: subclass `LossContract`, define `make`, run with pytest."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from bozzetto.types import Cameras, LossInputs
 
 
 class LossContract:
-    """A finite number, whatever was hit, with finite gradients, decided by the inputs and their generator alone."""
+    """Tests of finite values and gradients, also without hits, that depend on the inputs and their generator only."""
 
     moves_the_scene = True
-    """False: a scene such as `geometry` is at rest under it, by what it measures."""
+    """Set to False if the loss is minimal for a scene such as `geometry`, so that no gradient is expected."""
 
     def make(self) -> Loss:
-        """A loss to try."""
+        """Return a loss to test."""
         raise AssertionError(f"{type(self).__name__} must define make()")
 
     def geometry(self) -> Geometry:
-        """What is rendered."""
+        """Return the geometry to render."""
         return SoftSphere(density=4.0, softness=0.1)
 
     def inputs(self, cameras: Cameras, geometry: Geometry | None = None, seed: int = 0) -> LossInputs:
-        """A rendering of `geometry` with samples and normals."""
+        """Return a rendering of `geometry` with samples and normals."""
         geometry, generator = self.geometry() if geometry is None else geometry, torch.Generator().manual_seed(seed)
         rendered = render_plainly(geometry, cameras, generator=generator)
         return LossInputs(rendered, cameras, geometry, 0, generator)

@@ -1,4 +1,4 @@
-"""The contract of a material: inherit, write `make`, run with pytest."""
+"""Contract tests of a material: subclass `MaterialContract`, define `make`, run with pytest."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from bozzetto.types import FieldOutput, Shading
 
 
 def random_field(count: int, features: int = 3, normals: bool = True) -> FieldOutput:
-    """Features and unit normals at `count` points, always the same."""
+    """Return features and unit normals at `count` points, the same at every call."""
     generator = torch.Generator().manual_seed(0)
     normal = torch.nn.functional.normalize(torch.randn(count, 3, generator=generator), dim=-1)
     raw = torch.randn(count, features, generator=generator, requires_grad=True)
@@ -29,25 +29,25 @@ def random_field(count: int, features: int = 3, normals: bool = True) -> FieldOu
 
 
 def rows(field: FieldOutput, chosen: torch.Tensor) -> FieldOutput:
-    """Some points of a field."""
+    """Return selected points of a field."""
     density, normal = (None if value is None else value[chosen] for value in (field.density, field.normal))
     return FieldOutput(field.features[chosen], density=density, normal=normal)
 
 
 class MaterialContract:
-    """Colours are colours, light belongs to its view, and all randomness comes from the generator."""
+    """Tests of colour ranges, light per view, and randomness from the generator only."""
 
     steps = (0, 1, 500, 20000)
-    """Steps at which shading is drawn; cover every phase of the material's schedule."""
+    """Steps at which shading is sampled; cover every phase of the material's schedule."""
     works_in_half = True
-    """False: matrix products in half precision change it beyond recognition."""
+    """Set to False if half-precision matrix products change the result too much."""
 
     def make(self, feature_count: int = 3) -> Material:
-        """A material to try."""
+        """Return a material to test."""
         raise AssertionError(f"{type(self).__name__} must define make(feature_count)")
 
     def _shadings(self) -> list[Shading]:
-        """Shadings of two views: for people, and many of training."""
+        """Return shadings of two views: for evaluation, and many samples for training."""
         material, cameras = self.make(), cameras_around(2)
         drawn = [
             material.sample_shading(cameras, step, torch.Generator().manual_seed(seed))

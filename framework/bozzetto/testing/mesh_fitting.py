@@ -1,4 +1,4 @@
-"""Fitting a surface to pictures of a known object: the test that geometry, renderer and gradients work together.
+"""Fits a surface to images of a known object: an end-to-end test of geometry, renderer and gradients.
 
 Objects are made in code. A case takes any `MeshGeometry` and mesh renderer, so the same scene serves the test suite at
 a small size, a benchmark at full size, and the authors of other geometries.
@@ -31,11 +31,11 @@ BOXES_OF_CHAIR = (
     ((-0.26, 0.0, 0.29), (0.08, 0.60, 0.60)),
     *(((x, y, -0.345), (0.08, 0.08, 0.51)) for x in (-0.26, 0.26) for y in (-0.26, 0.26)),
 )
-"""Centres and sides of seat, back and legs, world units; they touch and do not overlap."""
+"""Centres and sides of seat, back and legs, world units; the boxes touch and do not overlap."""
 
 
 def blob() -> Mesh:
-    """Of genus 0: a ball with bumps."""
+    """Return an object of genus 0: a ball with bumps."""
     ball = trimesh.creation.icosphere(subdivisions=4)
     x, y, z = np.asarray(ball.vertices).T
     reach = 0.5 + 0.08 * np.sin(4.0 * x + 1.0) * np.cos(3.0 * y) + 0.1 * z * x + 0.05 * np.cos(5.0 * z + 2.0 * y)
@@ -43,14 +43,14 @@ def blob() -> Mesh:
 
 
 def torus() -> Mesh:
-    """Of genus 1: a tilted ring."""
+    """Return an object of genus 1: a tilted torus."""
     ring = trimesh.creation.torus(major_radius=0.45, minor_radius=0.17, major_sections=64, minor_sections=32)
     ring.apply_transform(trimesh.transformations.rotation_matrix(0.5, (1.0, 0.3, 0.0)))
     return _mesh(ring.vertices, ring.faces)
 
 
 def chair() -> Mesh:
-    """Four legs, each a tenth of the width thick, a seat and a back; open below and beside."""
+    """Return a chair: four legs, each a tenth of the width thick, a seat and a back; open below and at the sides."""
     parts = []
     for centre, sides in BOXES_OF_CHAIR:
         part = trimesh.creation.box(extents=sides)
@@ -64,46 +64,46 @@ def chair() -> Mesh:
 OBJECTS: Mapping[str, Callable[[], Mesh]] = {"blob": blob, "torus": torus, "chair": chair}
 
 LARGEST_CHAMFER: Mapping[str, float] = {"blob": 0.015, "torus": 0.015, "chair": 0.03}
-"""What a fit from a sphere must reach, as `chamfer_distance` measures it."""
+"""Maximum Chamfer distance of a fit from a sphere, as measured by `chamfer_distance`."""
 
 
 @dataclass(frozen=True)
 class FittingSettings:
-    """How long and how finely to fit."""
+    """Frozen settings of a fit."""
 
     views: int = 24
     size: int = 128
-    """Pixels along each side of a picture."""
+    """Image side in pixels."""
     views_per_step: int = 4
     steps: int = 200
     lr: float = 0.2
-    """Learning rate at the start; it falls to a tenth along a cosine."""
+    """Initial learning rate; decays to a tenth along a cosine."""
     smoothness: float = 0.02
-    """Weight of the Laplacian and of the consistency of normals."""
+    """Weight of the Laplacian smoothness and the normal consistency."""
     samples: int = 20000
-    """Points on each surface that are compared."""
+    """Points on each surface for the Chamfer distance."""
     seed: int = 0
 
 
 QUICK = FittingSettings(views=12, size=32, views_per_step=2, steps=20, samples=2000)
-"""A look in seconds; the objects are not found in so few steps."""
+"""Settings for a run of seconds, too short to reach the object."""
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """How well it went."""
+    """Result of a fit."""
 
     chamfer: float
-    """Share of the object's longest side."""
+    """Chamfer distance as a fraction of the object's longest side."""
     seconds: float
     loss: float
-    """Of the last step."""
+    """Loss of the last step."""
 
 
 def fit(geometry: MeshGeometry, renderer: Renderer, target: Mesh, settings: FittingSettings) -> Fitted:
-    """Optimise a geometry until it looks like `target` in mask, depth and normals from all sides.
+    """Optimise a geometry to match `target` in mask, depth and normals from all sides.
 
-    Adam over all parameters of the geometry that are trainable and shape it.
+    Uses Adam over all trainable parameters of the geometry.
     """
     started = time.monotonic()
     cameras = cameras_on_sphere(settings.views, settings.size)
@@ -135,10 +135,10 @@ def fit(geometry: MeshGeometry, renderer: Renderer, target: Mesh, settings: Fitt
 
 
 def picture_loss(seen: Tensor, truth: Tensor) -> Tensor:
-    """Of "B H W 5" pictures (opacity, distance, normal): squared error of masks, absolute errors where both are solid.
+    """Compute the loss of "B H W 5" images (opacity, distance, normal).
 
-    A mask has gradients at its silhouette alone. So that holes can open, surfaces seen where nothing should be are
-    pushed away from the camera.
+    Squared error of the masks, absolute errors of distances and normals where both are solid. A mask has gradients at
+    its silhouette only, so surfaces outside of the target are pushed away from the camera, which allows holes to open.
     """
     solid = seen[..., 0].detach() > 0.99
     both, extra = solid & (truth[..., 0] > 0.99), solid & (truth[..., 0] < 0.01)
@@ -149,7 +149,7 @@ def picture_loss(seen: Tensor, truth: Tensor) -> Tensor:
 
 
 def cameras_on_sphere(count: int, size: int, distance: float = 3.2, fov_y_deg: float = 40.0) -> Cameras:
-    """Cameras spread evenly over all directions (a Fibonacci lattice), looking at the origin."""
+    """Return cameras spread evenly over all directions (a Fibonacci lattice), looking at the origin."""
     index = torch.arange(count) + 0.5
     elevation = torch.rad2deg(torch.asin(1.0 - 2.0 * index / count))
     azimuth = (index * 180.0 * (3.0 - math.sqrt(5.0))) % 360.0
@@ -160,7 +160,7 @@ def cameras_on_sphere(count: int, size: int, distance: float = 3.2, fov_y_deg: f
 
 @torch.no_grad()
 def draw(mesh: Mesh, cameras: Cameras, radius: float) -> Tensor:
-    """Mask, distance along the ray and flat normal of a mesh, "B H W 5"; masks are antialiased."""
+    """Render mask, distance along the ray and flat normal of a mesh, "B H W 5"; masks are antialiased."""
     triangles = mesh.faces.int()
     clip = scene_clip_positions(mesh.vertices, cameras, radius)
     rast, _ = api.rasterize(clip, triangles, (cameras.height, cameras.width))
@@ -175,8 +175,11 @@ def draw(mesh: Mesh, cameras: Cameras, radius: float) -> Tensor:
 
 
 def chamfer_distance(found: Mesh, target: Mesh, samples: int, seed: int) -> float:
-    """Mean distance from points on each surface to the nearest of the other, both ways averaged, as a share of the
-    target's longest side. Points of the target inside its other parts are not counted: nobody can see them."""
+    """Compute the symmetric Chamfer distance as a fraction of the target's longest side.
+
+    It is the mean distance from points on each surface to the nearest point of the other, averaged over both
+    directions. Points of the target inside its other parts are ignored, since they are not visible.
+    """
     a, b = (_surface_points(mesh, samples, seed) for mesh in (found, target))
     b = b[~_inside_boxes(b)] if len(target.faces) == 12 * len(BOXES_OF_CHAIR) else b
     extent = float((target.vertices.amax(0) - target.vertices.amin(0)).max())
@@ -196,7 +199,7 @@ def _surface_points(mesh: Mesh, count: int, seed: int) -> np.ndarray:
 
 
 def _inside_boxes(points: np.ndarray) -> np.ndarray:
-    """Points where two parts of the chair touch."""
+    """Mark the points where two parts of the chair touch."""
     touching = np.zeros(len(points), dtype=np.int64)
     for centre, sides in BOXES_OF_CHAIR:
         touching += (np.abs(points - np.asarray(centre)) <= 0.5 * np.asarray(sides) + 1e-6).all(1)

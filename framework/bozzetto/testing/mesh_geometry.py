@@ -1,4 +1,4 @@
-"""The contract of a geometry that is a surface. Subclass `MeshGeometryContract`, write `make`, and pytest runs it."""
+"""Contract tests of a mesh geometry: subclass `MeshGeometryContract`, define `make`, run with pytest."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from bozzetto.types import Mesh
 
 
 class MeshGeometryContract(GeometryContract):
-    """What `bozzetto.kinds.geometry.MeshGeometry` promises, beside `GeometryContract`."""
+    """Tests of `bozzetto.kinds.geometry.MeshGeometry`, in addition to `GeometryContract`."""
 
     gives_normals = False
     starts_as_ball = False
     shape_is_learned = True
-    """False: the surface has no parameters."""
+    """Set to False if the surface has no trainable parameters."""
 
     def built(self, seed: int = 0) -> MeshGeometry:
         """An instance with seeded weights and everything unlocked."""
@@ -79,6 +79,6 @@ def as_surface(geometry: Geometry) -> MeshGeometry:
 
 
 def signed_volume(mesh: Mesh) -> float:
-    """Volume enclosed, by the divergence theorem; positive when faces look outward."""
+    """Compute the enclosed volume by the divergence theorem; positive when faces point outward."""
     a, b, c = mesh.vertices.detach().double()[mesh.faces].unbind(1)
     return float((a * torch.linalg.cross(b, c)).sum() / 6.0)

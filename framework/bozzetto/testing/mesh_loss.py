@@ -1,4 +1,4 @@
-"""The contract of a loss that reads a surface: inherit, write `make`, run with pytest."""
+"""Contract tests of a loss on meshes: subclass `MeshLossContract`, define `make`, run with pytest."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bozzetto.types import Cameras, LossInputs
 
 
 class MeshLossContract(LossContract):
-    """`LossContract`, on the picture of a mesh and a geometry with signed distances."""
+    """`LossContract` on the rendering of a mesh and a geometry with signed distances."""
 
     def geometry(self) -> Geometry:
         return BallMesh(subdivisions=1)

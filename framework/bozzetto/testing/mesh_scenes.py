@@ -1,4 +1,4 @@
-"""A tiny surface whose every property is known, for tests of mesh renderers and of losses on meshes."""
+"""Analytic mesh scene for tests of mesh renderers and mesh losses."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from bozzetto.types import Cameras, FieldOutput, Mesh, Rendered
 
 
 class BallMesh(nn.Module):
-    """A geometry that is a surface: an icosphere at the origin with a learned radius and one learned colour.
+    """Mesh geometry: an icosphere at the origin with a trainable radius and one trainable colour.
 
     Args:
         radius: half side of the scene's cube.
-        sphere_radius: of the ball, world units.
-        subdivisions: of the icosahedron; 3 makes 1280 triangles, whose corners lie on the sphere.
+        sphere_radius: radius of the ball, world units.
+        subdivisions: subdivisions of the icosahedron; 3 gives 1280 triangles with corners on the sphere.
     """
 
     directions: Float[Tensor, "V 3"]
@@ -32,7 +32,7 @@ class BallMesh(nn.Module):
         self.register_buffer("faces", torch.tensor(ball.faces, dtype=torch.int64))
         self.sphere_radius = nn.Parameter(torch.tensor(sphere_radius))
         self.feature = nn.Parameter(torch.tensor([1.0, 0.0, -1.0]))
-        """The features of every point."""
+        """Features of every point."""
 
     def extract_mesh(self) -> Mesh:
         return Mesh(self.sphere_radius * self.directions, self.faces)
@@ -47,15 +47,15 @@ class BallMesh(nn.Module):
         return points.new_zeros(len(points))
 
     def set_step(self, step: int) -> None:
-        """Nothing changes with the step."""
+        """Do nothing; there are no schedules."""
 
     def total_variation(self) -> Float[Tensor, ""]:
-        """There is no grid."""
+        """Return 0; there is no grid."""
         return self.feature.new_zeros(())
 
 
 def draw_plainly(geometry: BallMesh, cameras: Cameras) -> Rendered:
-    """What a mesh renderer gives of the ball on black, flat and unlit, without antialiasing."""
+    """Render the ball on black like a mesh renderer: flat, unlit, without antialiasing."""
     mesh, rays = geometry.extract_mesh(), cameras.rays()
     clip = scene_clip_positions(mesh.vertices, cameras, geometry.radius)
     rast, _ = api.rasterize(clip, mesh.faces.int(), (cameras.height, cameras.width))

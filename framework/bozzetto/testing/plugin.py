@@ -1,4 +1,4 @@
-"""The contract of an installed plugin package: inherit, name the distribution, run with pytest."""
+"""Contract tests of an installed plugin package: subclass `PluginContract`, set the distribution, run with pytest."""
 
 from __future__ import annotations
 
@@ -29,24 +29,24 @@ print(json.dumps([len(registry.heavy), len(registry.broken), [name for name in H
 
 
 class PluginContract:
-    """The package lists without heavy imports, its components keep their contracts, its recipes train.
+    """Tests that listing imports nothing heavy, that all components conform, and that the recipes train.
 
     class TestPackage(PluginContract):
         distribution = "bozzetto-blocky"
     """
 
     distribution: str
-    """The name the package is installed under."""
+    """Name of the installed distribution."""
 
     @pytest.fixture
     def registry(self) -> Registry:
-        """The built-in plugins and this one."""
+        """Registry of the built-in plugins and this one."""
         wanted = {"bozzetto", canonical(self.distribution)}
         return Registry.discover([source for source in installed_sources(os.environ) if source.dist in wanted])
 
     @pytest.fixture
     def model(self, tmp_path: Path) -> Path:
-        """The weights that every guidance gets; override it for one that needs others."""
+        """Weights for every guidance; override it if other weights are needed."""
         return tiny_stable_diffusion(tmp_path / "model")
 
     def test_listing_it_and_reading_its_configs_imports_nothing_heavy(self) -> None:

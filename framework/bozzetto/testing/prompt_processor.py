@@ -1,4 +1,4 @@
-"""The contract of a prompt processor, as tests. Subclass `PromptProcessorContract` and write `make`."""
+"""Contract tests of a prompt processor: subclass `PromptProcessorContract`, define `make`, run with pytest."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bozzetto.types import Cameras
 
 
 class PromptProcessorContract:
-    """What `bozzetto.kinds.prompt_processor.PromptProcessor` promises.
+    """Tests of `bozzetto.kinds.prompt_processor.PromptProcessor`.
 
     class TestMyPrompts(PromptProcessorContract):
         def make(self, prompt, negative_prompt) -> PromptProcessor:
@@ -22,11 +22,11 @@ class PromptProcessorContract:
     """
 
     def make(self, prompt: str, negative_prompt: str) -> PromptProcessor:
-        """A new instance."""
+        """Return a new instance."""
         raise AssertionError(f"{type(self).__name__} must define make()")
 
     def cameras(self) -> Cameras:
-        """Front, side, back and overhead."""
+        """Return front, side, back and overhead cameras."""
         return cameras_around([0.0, 90.0, 180.0, 30.0], [0.0, 10.0, 20.0, 85.0])
 
     def test_texts_hold_the_prompt(self) -> None:

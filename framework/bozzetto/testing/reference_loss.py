@@ -1,4 +1,4 @@
-"""The contract of a loss that compares with a photo: inherit, write `make`, run with pytest."""
+"""Contract tests of a loss on a photo: subclass `ReferenceLossContract`, define `make`, run with pytest."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from bozzetto.types import Cameras, LossInputs
 
 
 class ReferenceLossContract(LossContract):
-    """`LossContract`, with a photo, a depth and a normal map among the inputs."""
+    """`LossContract` with a photo, a depth and a normal map among the inputs."""
 
     def inputs(self, cameras: Cameras, geometry: Geometry | None = None, seed: int = 0) -> LossInputs:
-        """A rendering of `geometry`, and a photo of something else."""
+        """Return a rendering of `geometry`, and a photo of another object."""
         return replace(super().inputs(cameras, geometry, seed), reference=a_photo())

@@ -1,4 +1,4 @@
-"""The contract of a renderer: inherit, write `make`, run with pytest."""
+"""Contract tests of a renderer: subclass `RendererContract`, define `make`, run with pytest."""
 
 from __future__ import annotations
 
@@ -22,28 +22,28 @@ DISTANCE = 2.5
 
 
 class RendererContract:
-    """A ball of radius 1/2 looks like one; nothing looks like the background; gradients reach whatever is learned.
+    """Tests with a ball of radius 1/2: its image, the background elsewhere, and gradients to all trainable parameters.
 
-    For a renderer that needs another kind of geometry than a density, let `ball` give a ball of that kind.
+    For a renderer that requires another kind of geometry than a density, override `ball`.
     """
 
     depth_tolerance = 0.02
-    """World units by which the distance to the ball's surface may be off."""
+    """Tolerance of the distance to the ball's surface, world units."""
     works_in_half = True
-    """False: matrix products in half precision change it beyond recognition."""
+    """Set to False if half-precision matrix products change the result too much."""
 
     def make(self, radius: float = 1.0) -> Renderer:
-        """A renderer to try, for a geometry of this radius."""
+        """Return a renderer to test, for a geometry of this radius."""
         raise AssertionError(f"{type(self).__name__} must define make(radius)")
 
     def ball(self) -> Geometry:
-        """A ball of radius 1/2 at the origin, in a cube of radius 1, with three features and normals."""
+        """Return a ball of radius 1/2 at the origin, in a cube of radius 1, with three features and normals."""
         return SoftSphere()
 
     def render(
         self, cameras: Cameras, mode: str = "albedo", normal: bool = False, seed: int | None = None
     ) -> tuple[Rendered, Geometry, PlainMaterial, PlainBackground]:
-        """Render the ball with a fresh, updated renderer; training if a seed is given."""
+        """Render the ball with a new, updated renderer; in training mode if a seed is given."""
         renderer, geometry, material, background = self.make(), self.ball(), PlainMaterial(mode), PlainBackground()
         renderer.update(geometry, 0, torch.Generator().manual_seed(0))
         generator = None if seed is None else torch.Generator().manual_seed(seed)
@@ -166,5 +166,5 @@ class RendererContract:
         for name in ("image", "opacity"):
             one, two = getattr(half, name), getattr(full, name)
             assert one.isfinite().all()
-            # On average: directions in half precision move the silhouette by a part of a pixel.
+            # On average: half-precision directions move the silhouette by a fraction of a pixel.
             assert float((one - two).detach().abs().mean()) < HALF_TOLERANCE

@@ -1,4 +1,4 @@
-"""One training step of a whole recipe on a small machine: everything real but small, the prior a fake."""
+"""Trains one step of a whole recipe at small size, with fake weights of the prior."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ SMALL = {
     "frames": 4,
     "size": 16,
 }
-"""What a field of a config is cut down to, wherever one has this name, holds a larger number, and allows the cut."""
+"""Maximum value of each config field of this name; fields that do not allow it are kept."""
 
 
 def train_one_step(
@@ -43,15 +43,15 @@ def train_one_step(
     models: Mapping[str, Path],
     profile: str = "auto",
 ) -> dict[str, dict[str, float]]:
-    """Load a recipe as it is, cut it down, and train one step of each of its stages on the CPU, all tasks and terms on.
+    """Load a recipe, reduce its size, and train one step of each stage on the CPU with all tasks and loss terms active.
 
     Args:
-        folder: the run's folder is made in it.
-        models: a folder of (fake) weights by the name of a guidance, `""` for all others: see
+        folder: parent folder of the run folder.
+        models: folder of (fake) weights by the name of a guidance, `""` for all others: see
             `bozzetto.testing.fakes.tiny_stable_diffusion`.
 
     Returns:
-        Every number of the step by `task/name`, by stage. `gradient_norm` is above 0 where something learns.
+        Every metric of the step by `task/name`, by stage. `gradient_norm` is positive if something is trained.
     """
     recipe = small(load_recipe(path, registry, profile=profile), models, folder)
     weights = {str(model): model for model in models.values()}
@@ -67,7 +67,7 @@ def train_one_step(
 
 
 def small(recipe: Recipe, models: Mapping[str, Path], folder: Path) -> Recipe:
-    """The same recipe for one step of tiny pictures, with every task and term active from the start."""
+    """Reduce a recipe to one step of tiny images, with every task and loss term active from the start."""
     stages = tuple(_stage(stage, models) for stage in recipe.stages)
     return dataclasses.replace(recipe, stages=stages, device="cpu", output=str(folder))
 
@@ -103,7 +103,7 @@ def _highest(weight: Schedule) -> Schedule:
 
 
 def _component(component: Component) -> Component:
-    """The component with every field of `SMALL` cut down."""
+    """Limit every config field of a component by `SMALL`."""
     return dataclasses.replace(component, config=_cut_config(component.config))
 
 
@@ -113,7 +113,7 @@ def _cut_config(config: Any) -> Any:
         nested = dataclasses.is_dataclass(value) and not isinstance(value, Schedule)
         cut = _cut_config(value) if nested else _cut(value, SMALL[item.name]) if item.name in SMALL else value
         if cut != value:
-            try:  # one by one: some may contradict others
+            try:  # one at a time, since some may contradict others
                 config = dataclasses.replace(config, **{item.name: cut})
             except ValueError:
                 continue
@@ -127,7 +127,7 @@ def _cut(value: Any, limit: int) -> Any:
 
 
 def _with(component: Component, values: Mapping[str, Any]) -> Component:
-    """The component with those of the values that its config has fields for."""
+    """Replace those config fields of a component that exist."""
     known = {item.name for item in dataclasses.fields(component.config)}
     changes = {name: value for name, value in values.items() if name in known}
     return dataclasses.replace(component, config=dataclasses.replace(component.config, **changes))

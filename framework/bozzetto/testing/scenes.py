@@ -1,4 +1,4 @@
-"""A tiny analytic scene, for tests of renderers, materials and losses: a soft ball whose every property is known."""
+"""Analytic test scene for renderers, materials and losses: a soft ball with known properties."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from bozzetto.types import Cameras, FieldOutput, Rays, Rendered, Samples, Shadin
 
 
 class SoftSphere(nn.Module):
-    """A geometry: a ball at the origin, of one density inside, falling to 0 within a few `softness` of its surface.
+    """Geometry: a ball at the origin of uniform density that fades to 0 within a few `softness` of its surface.
 
     Args:
         radius: half side of the scene's cube.
-        sphere_radius: of the ball, world units.
-        density: inside, per world unit; 200 absorbs nearly all light within 0.02.
+        sphere_radius: radius of the ball, world units.
+        density: density inside, per world unit; 200 absorbs nearly all light within 0.02.
         softness: distance over which the density fades, world units.
-        normals: whether to give normals when asked.
+        normals: whether to return normals when requested.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class SoftSphere(nn.Module):
         self.sphere_radius, self.softness, self.normals = sphere_radius, softness, normals
         self.log_density = nn.Parameter(torch.tensor(math.log(density)))
         self.feature = nn.Parameter(torch.tensor([1.0, 0.0, -1.0]))
-        """The features of every point."""
+        """Features of every point."""
 
     def forward(self, points: Float[Tensor, "S 3"], normal: bool = False) -> FieldOutput:
         outward = normalize(points, dim=-1) if normal and self.normals else None
@@ -51,15 +51,15 @@ class SoftSphere(nn.Module):
         return torch.exp(self.log_density) * torch.sigmoid(depth) * inside
 
     def set_step(self, step: int) -> None:
-        """Nothing changes with the step."""
+        """Do nothing; there are no schedules."""
 
     def total_variation(self) -> Float[Tensor, ""]:
-        """There is no grid."""
+        """Return 0; there is no grid."""
         return self.feature.new_zeros(())
 
 
 class PlainMaterial(nn.Module):
-    """A material: sigmoid of the features times a learned strength; or normals as colours if `mode` is `normal`."""
+    """Material: sigmoid of the features times a trainable gain; or normals as colours if `mode` is `normal`."""
 
     def __init__(self, mode: str = "albedo") -> None:
         super().__init__()
@@ -85,7 +85,7 @@ class PlainMaterial(nn.Module):
 
 
 class PlainBackground(nn.Module):
-    """A background: one learned colour, the same with and without a generator."""
+    """Background of one trainable colour, with and without a generator."""
 
     def __init__(self, color: tuple[float, float, float] = (0.2, 0.4, 0.6)) -> None:
         super().__init__()
@@ -96,9 +96,9 @@ class PlainBackground(nn.Module):
 
 
 def cameras_around(count: int = 1, size: int = 17, distance: float = 2.5, fov_y_rad: float = 0.7) -> Cameras:
-    """Square pictures of the origin from `count` sides, 20 degrees above the horizon; azimuth 0 first.
+    """Return square cameras around the origin from `count` sides, 20 degrees above the horizon; azimuth 0 first.
 
-    With an odd `size` the middle pixel looks exactly at the origin.
+    With an odd `size` the ray of the centre pixel passes exactly through the origin.
     """
     azimuth = torch.arange(count) * (360.0 / count)
     position = spherical_position(azimuth, torch.full_like(azimuth, 20.0), torch.full_like(azimuth, distance))
@@ -106,19 +106,19 @@ def cameras_around(count: int = 1, size: int = 17, distance: float = 2.5, fov_y_
 
 
 def cameras_away(count: int = 1, size: int = 17) -> Cameras:
-    """Like `cameras_around`, but turned round: nothing of the scene is in the picture."""
+    """Return `cameras_around` turned away from the scene, so that nothing is visible."""
     there = cameras_around(count, size)
     back = there.c2w * torch.tensor([-1.0, 1.0, -1.0, 1.0])
     return Cameras(back, there.fov_y_rad, size, size)
 
 
 def view_alone(cameras: Cameras, index: int) -> Cameras:
-    """One camera of a batch, as a batch of one."""
+    """Return one camera of a batch, as a batch of one."""
     return Cameras(cameras.c2w[index : index + 1], cameras.fov_y_rad[index : index + 1], cameras.height, cameras.width)
 
 
 def shading_alone(shading: Shading, index: int) -> Shading:
-    """The light of one view of a batch."""
+    """Return the shading of one view of a batch."""
     rows = slice(index, index + 1)
     return Shading(shading.mode, shading.light[rows], shading.ambient[rows], shading.diffuse[rows])
 
@@ -126,7 +126,7 @@ def shading_alone(shading: Shading, index: int) -> Shading:
 def render_plainly(
     geometry: Geometry, cameras: Cameras, steps: int = 48, generator: torch.Generator | None = None
 ) -> Rendered:
-    """What a volume renderer gives of the ball on black, with samples and normals, with no grid and no chunks."""
+    """Render the ball on black like a volume renderer, with samples and normals, without occupancy grid or chunks."""
     rays = cameras.rays()
     full = torch.ones(1, 1, 1, dtype=torch.bool)
     jitter = None if generator is None else torch.rand(len(rays), generator=generator)

@@ -1,4 +1,4 @@
-"""The contract of a view source: inherit, write `make`, run with pytest."""
+"""Contract tests of a view source: subclass `ViewSourceContract`, define `make`, run with pytest."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from bozzetto.types import Cameras
 
 
 class ViewSourceContract:
-    """Cameras are proper, reproducible, and leave torch's global random state alone."""
+    """Tests of valid and reproducible cameras that do not use torch's global random state."""
 
     step = 0
-    """The step at which `sample` is tried."""
+    """Step at which `sample` is tested."""
 
     def make(self) -> ViewSource:
-        """A view source to try."""
+        """Return a view source to test."""
         raise TypeError(f"{type(self).__name__} must define make()")
 
     def _sample(self, seed: int) -> Cameras:
@@ -65,7 +65,7 @@ class ViewSourceContract:
         torch.testing.assert_close(first.c2w, source.eval_cameras(5, torch.device("cpu")).c2w, atol=0.0, rtol=0.0)
 
     def test_a_resumed_source_goes_on_as_the_first_would(self) -> None:
-        """Step and generator are all there is to remember: nothing of a view source is saved."""
+        """A view source saves nothing, so its cameras depend on step and generator only."""
         source, generator = self.make(), torch.Generator().manual_seed(5)
         for step in range(3):
             unbroken = source.sample(self.step + step, generator)

@@ -16,54 +16,54 @@ WHITE: Color = (1.0, 1.0, 1.0)
 @dataclass(frozen=True)
 class SolidConfig:
     color: Color = WHITE
-    """RGB in [0, 1]."""
+    """Background colour, RGB in [0, 1]."""
 
     def __post_init__(self) -> None:
         check_fields(self)
 
     def parameter_specs(self) -> Specs:
-        """No parameters."""
+        """Return an empty mapping: the background has no parameters."""
         return {}
 
 
 @dataclass(frozen=True)
 class RandomSolidConfig:
     white_probability: Share = 0.0
-    """In training, the probability that a view gets white instead of a random colour."""
+    """Probability that a training view gets a white background instead of a random colour."""
     eval_color: Color = WHITE
-    """RGB in [0, 1] behind pictures for people."""
+    """Background colour of evaluation renders, RGB in [0, 1]."""
 
     def __post_init__(self) -> None:
         check_fields(self)
 
     def parameter_specs(self) -> Specs:
-        """No parameters."""
+        """Return an empty mapping: the background has no parameters."""
         return {}
 
 
 @dataclass(frozen=True)
 class NeuralEnvironmentConfig:
     encoding: Literal["spherical-harmonics", "frequency"] = "spherical-harmonics"
-    """What the network sees of a direction: nine spherical harmonics (smooth) or sines of many octaves (detailed)."""
+    """Encoding of ray directions: nine spherical harmonics (smooth) or sines and cosines of octaves (detailed)."""
     frequencies: Annotated[int, Range(least=1, most=16)] = 6
-    """For `frequency`: how many octaves."""
+    """Number of octaves of the `frequency` encoding."""
     hidden_width: Width = 16
-    """Width of the network."""
+    """Width of the hidden layers."""
     hidden_layers: Depth = 2
-    """Hidden layers of the network."""
+    """Number of hidden layers."""
     random_probability: Share = 0.5
-    """In training, the probability that a view gets a random colour instead, so that no object hides in it."""
+    """Probability that a training view gets a random colour instead; keeps the background from depicting the object."""
 
     def __post_init__(self) -> None:
         check_fields(self)
 
     @property
     def encoding_width(self) -> int:
-        """Width of an encoded direction: nine harmonics, or the direction and its sines and cosines."""
+        """Width of an encoded direction: 9 harmonics, or 3 + 6 * frequencies with the direction itself included."""
         return 9 if self.encoding == "spherical-harmonics" else 3 + 6 * self.frequencies
 
     def parameter_specs(self) -> Specs:
-        """Linear layers with an activation between each."""
+        """Return the specs of the linear layers of `network`."""
         widths = [self.encoding_width, *[self.hidden_width] * self.hidden_layers, 3]
         return {
             name: spec

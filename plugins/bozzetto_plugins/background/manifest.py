@@ -1,4 +1,4 @@
-"""The built-in backgrounds, as data."""
+"""Manifest of the built-in backgrounds."""
 
 from collections.abc import Iterable
 
@@ -14,19 +14,19 @@ def bozzetto_components() -> Iterable[ComponentSpec]:
         name="solid",
         target=f"{HERE}.solid:Solid",
         config=f"{HERE}.config:SolidConfig",
-        summary="One fixed colour.",
+        summary="A single fixed colour.",
     )
     yield ComponentSpec(
         kind="background",
         name="random-solid",
         target=f"{HERE}.random_solid:RandomSolid",
         config=f"{HERE}.config:RandomSolidConfig",
-        summary="In training a random colour for each view; white for people.",
+        summary="A random colour per view in training, a fixed one in evaluation.",
     )
     yield ComponentSpec(
         kind="background",
         name="neural-environment",
         target=f"{HERE}.neural_environment:NeuralEnvironment",
         config=f"{HERE}.config:NeuralEnvironmentConfig",
-        summary="A learned colour for each direction, mixed with random colours in training (DreamFusion).",
+        summary="A learned colour per direction, replaced by random colours in some training views (DreamFusion).",
     )

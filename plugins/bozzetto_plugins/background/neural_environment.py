@@ -1,4 +1,4 @@
-"""A learned environment at infinity: a small network of the ray's direction."""
+"""Learned environment background: a small MLP of the ray direction."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bozzetto_plugins.background.views import spread, uniform_per_view
 
 
 class NeuralEnvironment(nn.Module):
-    """color(direction) = sigmoid(network(encoding(direction))); in training some views get a random colour instead."""
+    """Background with color(direction) = sigmoid(mlp(encoding(direction))), randomly replaced per view in training."""
 
     def __init__(self, config: NeuralEnvironmentConfig) -> None:
         super().__init__()
@@ -37,5 +37,5 @@ class NeuralEnvironment(nn.Module):
     def _encode(self, direction: Float[Tensor, "R 3"]) -> Float[Tensor, "R D"]:
         if self.config.encoding == "spherical-harmonics":
             return spherical_harmonics(direction)
-        # With the direction itself, because on an axis sines and cosines of pi x are the same at both poles.
+        # On an axis, sin and cos of pi x are equal at both poles, so the direction itself is included.
         return torch.cat([direction, frequency_encoding(direction, self.config.frequencies)], dim=-1)

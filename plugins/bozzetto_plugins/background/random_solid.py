@@ -1,4 +1,4 @@
-"""A random colour behind each training view, so that the object cannot rely on any."""
+"""Background with a random colour per training view, so that the object cannot rely on any one colour."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bozzetto_plugins.background.views import spread, uniform_per_view
 
 
 class RandomSolid(nn.Module):
-    """One colour per view: uniform in [0, 1]^3, or white; a fixed one for people. Learns nothing."""
+    """One colour per view: white or uniform in [0, 1]^3 in training, fixed in evaluation. Has no parameters."""
 
     def __init__(self, config: RandomSolidConfig) -> None:
         super().__init__()

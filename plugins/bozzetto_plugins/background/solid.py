@@ -1,4 +1,4 @@
-"""One colour everywhere."""
+"""Background of a single colour."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from bozzetto_plugins.background.config import SolidConfig
 
 
 class Solid(nn.Module):
-    """The configured colour, in training and for people. Learns nothing."""
+    """Background of the configured colour in training and evaluation. Has no parameters."""
 
     def __init__(self, config: SolidConfig) -> None:
         super().__init__()

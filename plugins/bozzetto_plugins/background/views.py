@@ -1,4 +1,4 @@
-"""Random colours that are the same for all rays of a view."""
+"""Random numbers that are shared by all rays of a view."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from bozzetto.types import Rays
 
 
 def uniform_per_view(rays: Rays, channels: int, generator: torch.Generator) -> Float[Tensor, "B {channels}"]:
-    """Numbers drawn from [0, 1), a row for each view."""
+    """Draw uniform numbers in [0, 1), one row per view."""
     return torch.rand(rays.image_shape[0], channels, generator=generator, device=rays.direction.device)
 
 
 def spread(per_view: Shaped[Tensor, "B C"], rays: Rays) -> Shaped[Tensor, "R C"]:
-    """Repeat each view's row for all its rays."""
+    """Repeat the row of each view for all its rays."""
     views, height, width = rays.image_shape
     return per_view[:, None].expand(views, height * width, -1).reshape(views * height * width, -1)

@@ -8,56 +8,55 @@ from typing import Annotated, Literal
 from bozzetto.fields import Range, check_fields
 
 LARGEST_TEXTURE = 8192
-"""Pixels that every viewer of the last ten years can load."""
+"""Largest texture side in pixels that common viewers can load."""
 
 LARGEST_RESOLUTION = 1024
-"""Grid points a side whose densities, 4 bytes each, fit in 4.3 GB."""
+"""Largest number of grid points per axis; their densities, 4 bytes each, take 4.3 GB."""
 MOST_FACES = 16_000_000
-"""Triangle numbers of the rasteriser end at 2^24."""
+"""Largest triangle count: the rasteriser's triangle indices end at 2^24."""
 FIELD_FACES, FIELD_COMPONENT_SHARE = 20_000, 0.01
-"""The values that null stands for where the surface is not the user's own mesh."""
+"""Defaults of `max_faces` and `min_component_share` for a surface that is not the user's own mesh."""
 
 
 @dataclass(frozen=True)
 class MeshConfig:
-    """From a trained scene to a textured triangle mesh."""
+    """Settings of the export from a trained scene to a textured triangle mesh."""
 
     formats: tuple[Literal["glb", "obj", "ply", "stl"], ...] = ("glb", "obj")
-    """Files to write: `glb` (one file, texture inside), `obj` (with .mtl and .png), `ply` (colours on vertices), `stl`
-    (shape alone)."""
+    """Files to write: `glb` (one file with embedded texture), `obj` (with .mtl and .png), `ply` (vertex colours), `stl`
+    (shape only)."""
     scale: Annotated[float, Range(least=1e-6, most=1e6)] = 1.0
-    """Metres in the file per world unit."""
+    """Scale of the exported mesh, metres per world unit."""
     origin: Literal["none", "center", "bottom"] = "none"
-    """Point that becomes the file's origin: `none` keeps the world's, `center` is the middle of the object's bounding
-    box, `bottom` the middle of its floor, so that the object stands on the ground."""
+    """Origin of the file: `none` keeps the world's origin, `center` uses the centre of the object's bounding box,
+    `bottom` the centre of the box's floor, so that the object rests on the ground."""
     resolution: Annotated[int, Range(least=8, most=LARGEST_RESOLUTION)] = 128
-    """Grid points along each side of the scene's cube at which the density is looked up, at most 1024; each of the
-    resolution^3 points takes 4 bytes. Not read for a geometry that is a mesh already, nor are `threshold`,
-    `fill_reach` and `smoothing_iterations`."""
+    """Grid points per axis at which the density is sampled, at most 1024; each of the resolution^3 points takes 4
+    bytes. Ignored for mesh geometries, like `threshold`, `fill_reach` and `smoothing_iterations`."""
     threshold: Annotated[float, Range(least=1e-6, most=1e12)] | Literal["auto"] = "auto"
-    """Density of the surface, per world unit; `auto` takes the one whose silhouette agrees best with what the volume
-    shows."""
+    """Density of the extracted surface, per world unit; `auto` selects the one whose silhouettes agree best with those
+    of the volume."""
     fill_reach: Annotated[int, Range(least=0, most=64)] = 1
-    """Pits and cracks of a density field, at most twice so many grid points wide, are filled; 0 fills none."""
+    """Fill pits and cracks of a density field up to 2 * fill_reach grid points wide; 0: none."""
     min_component_share: Annotated[float, Range(least=0.0, below=1.0)] | None = None
-    """Loose pieces with a smaller share of all faces than this are dropped; the largest piece always stays. null: 0.01,
-    and for a mesh of one's own all pieces are kept."""
+    """Connected components with a smaller share of all faces are dropped; the largest is always kept. null: 0.01, or
+    all components kept for the user's own mesh."""
     smoothing_iterations: Annotated[int, Range(least=0, most=1000)] = 3
-    """Rounds of Taubin smoothing, which removes the grid's steps without shrinking the object; 0 is none."""
+    """Iterations of Taubin smoothing, which removes grid artefacts without shrinking the object; 0: none."""
     max_faces: Annotated[int, Range(least=4, most=MOST_FACES)] | None = None
-    """Meshes with more triangles are simplified to this many. null: 20000, and a mesh of one's own keeps all of its."""
+    """Meshes with more triangles are simplified to this many. null: 20000, or no limit for the user's own mesh."""
     texture_size: Annotated[int, Range(least=16, most=LARGEST_TEXTURE)] = 1024
     """Side of the square texture, pixels."""
     bake_samples: Annotated[int, Range(least=1, most=64)] = 4
-    """Samples per texel, half a grid cell apart from the surface inward, composited as the volume renderer would; one
-    for a geometry that is a mesh."""
+    """Samples per texel, half a grid cell apart from the surface inward, composited like the volume renderer; mesh
+    geometries use one."""
     chunk_points: Annotated[int, Range(least=1, most=1 << 30)] = 65_536
-    """Points looked up at a time; bounds memory, changes nothing else."""
+    """Points evaluated per batch; bounds memory, does not affect the result."""
     verify_views: Annotated[int, Range(least=0, most=64)] = 4
-    """Sides from which every file, read back, is drawn and compared with what the training renderer shows; 0 draws
-    none."""
+    """Number of views in which each file is read back, rendered and compared with the training renderer; 0: no
+    comparison."""
     verify_size: Annotated[int, Range(least=8, most=4096)] = 128
-    """Height and width of those pictures, pixels."""
+    """Height and width of the comparison renders, pixels."""
 
     def __post_init__(self) -> None:
         if not self.formats:
@@ -65,26 +64,26 @@ class MeshConfig:
         check_fields(self)
 
     def least_bytes(self) -> dict[str, int]:
-        """Densities; colour and mask of each texel."""
+        """Return the memory in bytes of the density grid, and of the colour and mask of all texels."""
         return {"resolution": 4 * self.resolution**3, "texture_size": 16 * self.texture_size**2}
 
 
 @dataclass(frozen=True)
 class TurntableConfig:
-    """Pictures of the scene from all around."""
+    """Settings of renders of the scene from all around."""
 
     outputs: tuple[Literal["video", "contact-sheet"], ...] = ("video", "contact-sheet")
-    """`video` is turntable.mp4, `contact-sheet` is contact_sheet.png."""
+    """Files to write: `video` is turntable.mp4, `contact-sheet` is contact_sheet.png."""
     frames: Annotated[int, Range(least=1, most=3600)] = 60
-    """Pictures around the object in one turn."""
+    """Frames in one turn around the object."""
     frames_per_second: Annotated[int, Range(least=1, most=240)] = 30
-    """Speed of the video."""
+    """Frame rate of the video."""
     size: Annotated[int, Range(least=16, most=4096)] = 256
-    """Height and width of each picture, pixels; even, because H.264 needs it."""
+    """Height and width of each frame, pixels; even, as H.264 requires."""
     sides: Annotated[int, Range(least=1, most=64)] = 8
-    """Columns of the contact sheet, evenly around the object; taken from the video's pictures."""
+    """Columns of the contact sheet, evenly spaced in azimuth and taken from the video's frames."""
     background: Literal["white", "scene"] = "white"
-    """Plain white, or the background that was trained."""
+    """Background: plain white, or the trained one."""
 
     def __post_init__(self) -> None:
         if not self.outputs:
@@ -96,5 +95,5 @@ class TurntableConfig:
             raise ValueError(f"sides: must be at most frames ({self.frames}), got {self.sides}")
 
     def least_bytes(self) -> dict[str, int]:
-        """The pictures of the video, 8 bits a channel."""
+        """Return the memory in bytes of the video's frames, 8 bits per channel."""
         return {"frames": 3 * self.frames * self.size**2 if "video" in self.outputs else 0}

@@ -1,4 +1,4 @@
-"""One picture of an object from several sides: colour, normals, depth."""
+"""Contact sheet of an object from several views: colour, normals, depth."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from torch import Tensor
 from bozzetto.types import Rendered
 
 LABEL_HEIGHT = 16
-"""Pixels above the first row, for the azimuths."""
+"""Height of the azimuth labels above the first row, pixels."""
 NEAR, FAR = 1.0, 0.25
-"""Grey of the nearest and of the farthest point."""
+"""Grey values of the nearest and the farthest point."""
 
 
 @dataclass(frozen=True)
 class Side:
-    """One view and where it was taken from."""
+    """One view and its azimuth."""
 
     azimuth_deg: float
     rendered: Rendered
 
 
 def draw_sheet(sides: list[Side]) -> Float[Tensor, "H W 3"]:
-    """A column for each side, its azimuth on top; rows: colour, normals (if the renderer gives them), depth."""
+    """Draw one column per view, labelled with its azimuth; rows: colour, normals (if rendered), depth."""
     rows = [[side.rendered.image[0] for side in sides]]
     normals = [
         _normal_picture(side.rendered.normal, side.rendered.opacity)
@@ -42,14 +42,14 @@ def draw_sheet(sides: list[Side]) -> Float[Tensor, "H W 3"]:
 
 
 def _normal_picture(normal: Float[Tensor, "1 H W 3"], opacity: Float[Tensor, "1 H W 1"]) -> Float[Tensor, "H W 3"]:
-    """World normals as colours, x red, y green, z blue, on white."""
+    """Return world normals as colours on white: x red, y green, z blue."""
     return 0.5 * (normal[0] + opacity[0]) + (1.0 - opacity[0])
 
 
 def _depth_pictures(views: list[Rendered]) -> list[Float[Tensor, "H W 3"]]:
-    """Depth in grey, the nearest point of all views white; fading to black with the opacity.
+    """Return depth in grey, white at the nearest point of all views, fading to black with the opacity.
 
-    `Rendered.depth` is weighted by opacity, so it is divided by it first.
+    `Rendered.depth` is weighted by opacity and therefore divided by it first.
     """
     opacity = torch.cat([view.opacity for view in views])
     depth = torch.cat([view.depth for view in views]) / opacity.clamp(min=1e-3)
@@ -61,7 +61,7 @@ def _depth_pictures(views: list[Rendered]) -> list[Float[Tensor, "H W 3"]]:
 
 
 def _label(text: str, width: int) -> Float[Tensor, "H W 3"]:
-    """Small black text on white."""
+    """Draw small black text on white."""
     strip = Image.new("RGB", (width, LABEL_HEIGHT), "white")
     ImageDraw.Draw(strip).text((4, 2), text, fill="black")
     return torch.from_numpy(np.array(strip)).float() / 255.0

@@ -1,4 +1,4 @@
-"""A geometry's density on a regular grid, and the threshold at which it becomes a surface."""
+"""Density of a geometry on a regular grid, and the choice of the surface threshold."""
 
 from __future__ import annotations
 
@@ -13,23 +13,25 @@ from bozzetto.errors import ExportError
 from bozzetto.kinds.geometry import Geometry
 
 VISIBLE_OPACITY = 0.5
-"""A ray shows the object when it absorbs this share of what the most opaque ray absorbs."""
+"""Foreground threshold of a ray's opacity, relative to the most opaque ray."""
 LEAST_OPACITY = 0.05
-"""A scene whose most opaque ray absorbs less than this is empty."""
+"""Minimum opacity of the most opaque ray; a scene below it is empty."""
 FULL_SHARE = 0.5
-"""A scene with more than this share of its border solid is filled to the border."""
+"""Share of solid border points above which the scene counts as filled to its border."""
 CANDIDATES = 256
-"""Thresholds tried, evenly spaced in log density."""
+"""Number of thresholds tried, evenly spaced in log density."""
+THIN = 0.01
+"""Optical thickness of a grid cell at the lowest threshold that is tried."""
 AGREEMENT = 0.99
-"""Thresholds within this factor of the best overlap are taken as equally good."""
+"""Thresholds whose overlap is within this factor of the best are considered equally good."""
 
 
 @dataclass(frozen=True)
 class DensityGrid:
-    """Density at N^3 points that span the scene's cube, corners included; axes in the order x, y, z."""
+    """Density at N^3 points that span the scene's cube including its corners; axes in the order x, y, z."""
 
     density: Float[np.ndarray, "N N N"]
-    """Finite, at least 0, per world unit."""
+    """Density per world unit; finite, at least 0."""
     radius: float
     """Half side of the cube, world units."""
 
@@ -40,7 +42,7 @@ class DensityGrid:
 
 
 def sample_density(geometry: Geometry, resolution: int, chunk_points: int, device: torch.device) -> DensityGrid:
-    """Look the density up, `chunk_points` at a time.
+    """Sample the density on the grid, `chunk_points` at a time.
 
     Raises:
         ExportError: the density is not finite somewhere.
@@ -62,7 +64,7 @@ def sample_density(geometry: Geometry, resolution: int, chunk_points: int, devic
 
 
 def grid_index(numbers: Int[Tensor, "S"], resolution: int) -> Int[Tensor, "S 3"]:
-    """Position in an N^3 grid, z fastest, of each running number."""
+    """Return the grid indices, z fastest, of flat indices into an N^3 grid."""
     plane = resolution * resolution
     x = torch.div(numbers, plane, rounding_mode="floor")
     y = torch.div(numbers % plane, resolution, rounding_mode="floor")
@@ -70,13 +72,13 @@ def grid_index(numbers: Int[Tensor, "S"], resolution: int) -> Int[Tensor, "S 3"]
 
 
 def silhouette_threshold(grid: DensityGrid) -> float:
-    """The density whose silhouette agrees best with what the volume shows.
+    """Return the density threshold whose silhouettes agree best with those of the volume.
 
-    Along the three axes, a ray of parallel projection shows the object when its opacity 1 - exp(-sum of density * cell)
-    reaches half of the largest one; a mesh at threshold t covers it when the largest density along it reaches t. The
-    overlap (intersection over union) of the two pictures is largest at one t, or over a range when the surface is
-    sharp: then its geometric mean. Unlike a mean of densities it does not depend on how large or how dense the object
-    is, and it works for exponential and softplus densities alike.
+    Along each of the three axes, a ray of a parallel projection is foreground if its opacity 1 - exp(-sum of density *
+    cell) reaches half of the largest one; a mesh at threshold t covers it if the largest density along it reaches t.
+    The IoU of the two masks is largest at one t, or over a range if the surface is sharp; then the geometric mean of
+    the range is returned. Unlike a mean of densities, the result does not depend on how large or dense the object is,
+    and it works for exponential and softplus densities alike.
 
     Raises:
         ExportError: nothing is visible.
@@ -91,7 +93,8 @@ def silhouette_threshold(grid: DensityGrid) -> float:
             f"is {peak.max():.3g}. Train longer, or with a weaker sparsity loss or a stronger initial density."
         )
     visible = opacity >= VISIBLE_OPACITY * opacity.max()
-    candidates = np.geomspace(1e-4, 1.0, CANDIDATES, endpoint=False) * peak.max()
+    lowest = min(1e-4 * peak.max(), THIN / grid.cell)  # the peak of an exponential density may be anything
+    candidates = np.geomspace(lowest, peak.max(), CANDIDATES, endpoint=False)
     covered = _count_from(peak, candidates)
     both = _count_from(peak[visible], candidates)
     overlap = both / (covered + visible.sum() - both)
@@ -100,15 +103,15 @@ def silhouette_threshold(grid: DensityGrid) -> float:
 
 
 def _count_from(values: Float[np.ndarray, "P"], least: Float[np.ndarray, "C"]) -> Int[np.ndarray, "C"]:
-    """Number of values that are at least so large, for each of `least`."""
+    """Return how many values are at least as large as each of `least`."""
     return len(values) - np.searchsorted(np.sort(values), least, side="left")
 
 
 def check_surface(grid: DensityGrid, threshold: float) -> None:
-    """Make sure that the density crosses the threshold, and not only at the border of the cube.
+    """Check that the density crosses the threshold, and not only at the border of the cube.
 
     Raises:
-        ExportError: the density is below the threshold everywhere, or above it nearly everywhere.
+        ExportError: the density is below the threshold everywhere, or above it on most of the border.
     """
     density = grid.density
     largest = float(density.max())

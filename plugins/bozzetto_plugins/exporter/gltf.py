@@ -1,4 +1,7 @@
-"""Binary glTF 2.0: one mesh, one material, the texture inside. https://registry.khronos.org/glTF/specs/2.0/glTF-2.0.html"""
+"""Writer of binary glTF 2.0 files: one mesh, one material, embedded texture.
+
+Specification: https://registry.khronos.org/glTF/specs/2.0/glTF-2.0.html
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,7 @@ JSON_CHUNK, BINARY_CHUNK = 0x4E4F534A, 0x004E4942
 
 
 class _Buffer:
-    """The one binary buffer, and the views and accessors into it."""
+    """Binary buffer of a GLB with its views and accessors."""
 
     def __init__(self) -> None:
         self.data = bytearray()
@@ -32,14 +35,14 @@ class _Buffer:
         self.accessors: list[dict[str, Any]] = []
 
     def add_view(self, content: bytes, target: int | None = None) -> int:
-        """Append bytes, aligned to 4; returns the view's number."""
+        """Append bytes, aligned to 4; return the view's index."""
         view = {"buffer": 0, "byteOffset": len(self.data), "byteLength": len(content)}
         self.views.append(view if target is None else view | {"target": target})
         self.data += content + b"\0" * (-len(content) % 4)
         return len(self.views) - 1
 
     def add_vectors(self, values: Tensor, kind: str, bounds: bool = False) -> int:
-        """Append a float attribute of the vertices; returns the accessor's number."""
+        """Append a float vertex attribute; return the accessor's index."""
         array = values.numpy().astype("<f4")
         view = self.add_view(array.tobytes(), ARRAY_BUFFER)
         accessor = {"bufferView": view, "componentType": FLOAT, "count": len(array), "type": kind}
@@ -49,7 +52,7 @@ class _Buffer:
         return len(self.accessors) - 1
 
     def add_indices(self, faces: Tensor, vertex_count: int) -> int:
-        """Append the triangles, in the narrowest type that holds them; returns the accessor's number."""
+        """Append the triangles in the narrowest sufficient type; return the accessor's index."""
         # 65535 itself is the primitive-restart value and must not be an index.
         narrow = vertex_count <= 65535
         array = faces.reshape(-1).numpy().astype("<u2" if narrow else "<u4")
@@ -74,7 +77,7 @@ def write_glb(mesh: Mesh, path: Path) -> Path:
         "nodes": [{"mesh": 0, "name": "object"}],
     }
     if mesh.uvs is not None and mesh.texture is not None:
-        flipped = torch.stack([mesh.uvs[:, 0], 1.0 - mesh.uvs[:, 1]], dim=-1)  # glTF's v points down
+        flipped = torch.stack([mesh.uvs[:, 0], 1.0 - mesh.uvs[:, 1]], dim=-1)  # v points down in glTF
         attributes["TEXCOORD_0"] = buffer.add_vectors(flipped, "VEC2")
         surface["baseColorTexture"] = {"index": 0}
         document |= _texture(buffer.add_view(png_bytes(mesh.texture)))
@@ -91,7 +94,7 @@ def write_glb(mesh: Mesh, path: Path) -> Path:
 
 
 def _texture(view: int) -> dict[str, Any]:
-    """The entries of a document with one embedded PNG."""
+    """Return the document entries of one embedded PNG."""
     sampler = {"magFilter": LINEAR, "minFilter": LINEAR_MIPMAP_LINEAR, "wrapS": CLAMP_TO_EDGE, "wrapT": CLAMP_TO_EDGE}
     return {
         "images": [{"bufferView": view, "mimeType": "image/png", "name": "albedo"}],
@@ -101,7 +104,7 @@ def _texture(view: int) -> dict[str, Any]:
 
 
 def _container(document: dict[str, Any], binary: bytes) -> bytes:
-    """The GLB container: a header, the JSON chunk padded with spaces, the binary chunk."""
+    """Return the GLB container: a header, the JSON chunk padded with spaces, the binary chunk."""
     text = json.dumps(document, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 4)
     length = 12 + 8 + len(text) + 8 + len(binary)

@@ -1,4 +1,4 @@
-"""The built-in exporters: data only."""
+"""Manifest of the built-in exporters."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def bozzetto_components() -> Iterator[ComponentSpec]:
         name="mesh",
         target=f"{HERE}.mesh:Mesh",
         config=f"{HERE}.config:MeshConfig",
-        summary="A decimated mesh with a baked texture: .glb, .obj, .ply, .stl; read back, drawn and compared",
+        summary="Textured triangle mesh (.glb, .obj, .ply, .stl); each file is read back, rendered and compared",
         requires=("fast_simplification", "PIL", "scipy", "skimage", "trimesh", "xatlas"),
         needs=frozenset({"features"}),
     )
@@ -26,7 +26,7 @@ def bozzetto_components() -> Iterator[ComponentSpec]:
         name="turntable",
         target=f"{HERE}.turntable:Turntable",
         config=f"{HERE}.config:TurntableConfig",
-        summary="A video around the object, and a contact sheet of eight sides: colour, normals, depth",
+        summary="Video around the object, and a contact sheet of eight views: colour, normals, depth",
         requires=("imageio_ffmpeg", "PIL"),
         needs=frozenset({"normal"}),
     )

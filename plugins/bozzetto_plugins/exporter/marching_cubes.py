@@ -1,4 +1,4 @@
-"""From a density grid to a closed triangle mesh in world coordinates."""
+"""Marching cubes: from a density grid to a closed triangle mesh in world coordinates."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from bozzetto.types import Mesh
 from bozzetto_plugins.exporter.density_grid import DensityGrid
 
 BISECTIONS = 6
-"""Halvings of a grid edge: the surface is found to 1/64 of a cell."""
+"""Bisections of a grid edge; locates the surface to 1/64 of a cell."""
 
 SLAB_POINTS = 1 << 24
-"""Grid points cut at a time."""
+"""Grid points processed at a time."""
 
 DensityAt = Callable[[Float[Tensor, "S 3"]], Float[Tensor, "S"]]
 
 
 def extract_surface(grid: DensityGrid, threshold: float, density_at: DensityAt) -> Mesh:
-    """Marching cubes (Lewiner et al. 2003) where the density crosses `threshold`, faces counter-clockwise from outside.
+    """Extract the surface at `threshold` by marching cubes (Lewiner et al. 2003), faces counter-clockwise from outside.
 
-    The cube is surrounded by empty points, so that the mesh is closed also where the object touches the border.
-    Densities change by orders of magnitude within a cell, which makes interpolation between grid points place the
-    surface badly; so each vertex is moved along its grid edge to where `density_at`, the field itself, crosses.
-    Slabs of `SLAB_POINTS` are cut one after the other and joined at their common planes, which bounds the memory.
+    The cube is padded with empty points, so that the mesh is closed where the object touches the border. Densities
+    change by orders of magnitude within a cell, so linear interpolation would misplace the surface; each vertex is
+    therefore moved along its grid edge to where `density_at`, the field itself, crosses the threshold. Slabs of
+    `SLAB_POINTS` are processed one after the other and joined at their common planes, which bounds the memory.
 
     Raises:
         ExportError: the density crosses the threshold nowhere.
@@ -39,7 +39,7 @@ def extract_surface(grid: DensityGrid, threshold: float, density_at: DensityAt) 
     vertices, faces, count = [], [], 0
     for first in range(0, side - 1, planes - 1):
         slab = _padded(grid.density, first, min(first + planes, side))
-        # density / (density + threshold) is 1/2 at the surface and lies in [0, 1], however large densities are.
+        # density / (density + threshold) is 1/2 at the surface and in [0, 1] for any density.
         level = slab / (slab + np.float32(threshold))
         if not level.min() < 0.5 < level.max():
             continue
@@ -57,7 +57,7 @@ def extract_surface(grid: DensityGrid, threshold: float, density_at: DensityAt) 
 
 
 def _padded(density: Float[np.ndarray, "N N N"], first: int, last: int) -> Float[np.ndarray, "S P P"]:
-    """Planes [first, last) of the grid with empty points all around."""
+    """Return planes [first, last) of the grid padded with empty points."""
     low, high = max(first - 1, 0), min(last - 1, len(density))
     before, after = int(first == 0), int(last == len(density) + 2)
     return np.pad(density[low:high], ((before, after), (1, 1), (1, 1)))
@@ -66,9 +66,9 @@ def _padded(density: Float[np.ndarray, "N N N"], first: int, last: int) -> Float
 def _joined(
     vertices: Float[np.ndarray, "V 3"], faces: Int[np.ndarray, "T 3"], step: int
 ) -> tuple[Float[np.ndarray, "W 3"], Int[np.ndarray, "T 3"]]:
-    """One vertex instead of the two that both slabs have at a plane they share, every `step` planes.
+    """Merge the duplicate vertices of two slabs in their common planes, one every `step` planes.
 
-    Both have moved it along the same grid edge to the same place.
+    Both slabs moved them along the same grid edge to the same position.
     """
     shared = np.flatnonzero(vertices[:, 0] % step == 0.0)
     if not len(shared):
@@ -81,7 +81,7 @@ def _joined(
 
 
 def _to_world(index: Float[np.ndarray, "*any 3"], grid: DensityGrid) -> Float[np.ndarray, "*any 3"]:
-    """World position of a position in the padded grid."""
+    """Convert indices in the padded grid to world positions."""
     return (index - 1.0) * grid.cell - grid.radius
 
 
@@ -93,7 +93,7 @@ def _bisect(
     threshold: float,
     density_at: DensityAt,
 ) -> Float[np.ndarray, "V 3"]:
-    """Halve each vertex's grid edge towards the crossing. The few vertices inside a cell stay where they are.
+    """Bisect the grid edge of each vertex towards the crossing. The few vertices inside a cell are not moved.
 
     Args:
         vertices: positions in the slab, whose plane 0 is plane `first` of the padded grid.
@@ -115,5 +115,5 @@ def _bisect(
 
 
 def _corner(index: Float[np.ndarray, "V 3"]) -> tuple[Int[np.ndarray, "V"], ...]:
-    """Whole grid positions as a numpy index."""
+    """Convert whole grid positions to a numpy index."""
     return tuple(index.astype(np.int64).T)

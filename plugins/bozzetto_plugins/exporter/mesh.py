@@ -1,4 +1,4 @@
-"""From a trained scene to mesh files."""
+"""Exporter from a trained scene to mesh files."""
 
 from __future__ import annotations
 
@@ -32,10 +32,11 @@ WRITERS: dict[str, Callable[[types.Mesh, Path], Path | list[Path]]] = {
 
 
 class Mesh:
-    """Writes mesh.glb, mesh.obj (with mesh.mtl and texture.png), mesh.ply or mesh.stl, and proves each.
+    """Exporter of mesh.glb, mesh.obj (with mesh.mtl and texture.png), mesh.ply or mesh.stl, with verification.
 
-    The geometry's own mesh, or density grid, threshold, marching cubes; loose pieces, smoothing, simplification, UVs,
-    baked albedo, files; then every file is read by another library, drawn, and compared with the training renderer.
+    The surface is the geometry's own mesh, or marching cubes at a threshold of its density grid. It is cleaned,
+    smoothed, simplified, unwrapped, baked and written. Each file is then read by another library, rendered, and
+    compared with the training renderer.
     """
 
     def __init__(self, config: MeshConfig) -> None:
@@ -43,11 +44,11 @@ class Mesh:
 
     @torch.no_grad()
     def export(self, scene: Scene, folder: Path, report: Callable[[str], None]) -> Exported:
-        """Write every format of the config into `folder`; report a line of facts, and one per file on its likeness.
+        """Write all configured formats into `folder`; report a summary line and one line of similarity per file.
 
         Raises:
-            ExportError: the density or the albedo is not finite, there is no surface, or the scene is filled to its
-                border; or a file reads back wrong.
+            ExportError: the density or the albedo is not finite, there is no surface, the scene is filled to its
+                border, or a file reads back wrong.
         """
         config = self.config
         surface = surface_of(scene, config)
@@ -67,7 +68,7 @@ class Mesh:
         return Exported(tuple(files), facts)
 
     def _textured(self, surface: Surface, scene: Scene) -> types.Mesh:
-        """The surface with UVs and the scene's base colour."""
+        """Return the surface with UVs and the baked base colour."""
         config = self.config
         return bake(
             unwrap(surface.mesh, config.texture_size),
@@ -79,7 +80,7 @@ class Mesh:
         )
 
     def _facts(self, surface: Surface, placed: types.Mesh) -> dict[str, Any]:
-        """For the manifest."""
+        """Return the facts recorded in the manifest."""
         size_m = placed.vertices.amax(0) - placed.vertices.amin(0)
         return {
             "vertices": len(surface.mesh.vertices),
@@ -93,7 +94,7 @@ class Mesh:
         }
 
     def _summary(self, surface: Surface, facts: dict[str, Any], files: list[Path]) -> str:
-        """One line for the user."""
+        """Return the summary line."""
         how = " (chosen by silhouette)" if self.config.threshold == "auto" else ""
         cut = "the geometry's own surface" if surface.threshold is None else f"threshold {surface.threshold:.4g}{how}"
         less = f" (simplified from {surface.simplified_from})" if surface.simplified_from else ""
@@ -109,7 +110,7 @@ class Mesh:
     def _verify(
         self, found: dict[str, ReadBack], placement: Placement, scene: Scene, report: Callable[[str], None]
     ) -> dict[str, Any]:
-        """Each file's likeness to the training renderer, by file name; empty if there is nothing to compare."""
+        """Return the similarity of each file to the training renderer, by file name; empty without comparison."""
         if self.config.verify_views == 0:
             return {}
         views = training_views(scene, self.config.verify_views, self.config.verify_size)

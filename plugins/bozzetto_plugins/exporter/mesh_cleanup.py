@@ -1,4 +1,4 @@
-"""Loose pieces, steps, too many triangles: what stands between marching cubes and a usable mesh."""
+"""Mesh clean-up after marching cubes: small components, smoothing, simplification."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ SHRINK, GROW = 0.5, 0.52
 
 
 def keep_large_components(mesh: Mesh, min_share: float) -> tuple[Mesh, int]:
-    """Drop small loose pieces and the walls of closed cavities, which nobody can see.
+    """Drop small connected components and the walls of closed cavities, which are invisible.
 
     Returns:
-        The mesh without them and how many pieces were dropped. The largest outer piece always stays.
+        The remaining mesh and the number of dropped components. The largest outer component is always kept.
     """
     vertices, faces = mesh.vertices.double().numpy(), mesh.faces.numpy()
     edges = faces[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2)
@@ -30,7 +30,7 @@ def keep_large_components(mesh: Mesh, min_share: float) -> tuple[Mesh, int]:
     a, b, c = vertices[faces].transpose(1, 0, 2)
     volume = np.bincount(label, (a * np.cross(b, c)).sum(-1) / 6.0, minlength=count)
     size = np.bincount(label, minlength=count)
-    outer = volume > 0.0  # the wall of a cavity faces inward
+    outer = volume > 0.0  # cavity walls face inward
     if not outer.any():
         outer[:] = True
     keep = outer & (size >= min_share * len(faces))
@@ -40,7 +40,7 @@ def keep_large_components(mesh: Mesh, min_share: float) -> tuple[Mesh, int]:
 
 
 def smooth(mesh: Mesh, iterations: int) -> Mesh:
-    """`iterations` rounds of Taubin smoothing, each one step in and one step out."""
+    """Apply `iterations` rounds of Taubin smoothing, each one shrinking and one growing step."""
     if iterations == 0:
         return mesh
     surface = trimesh.Trimesh(mesh.vertices.double().numpy(), mesh.faces.numpy(), process=False)
@@ -49,7 +49,7 @@ def smooth(mesh: Mesh, iterations: int) -> Mesh:
 
 
 def simplify(mesh: Mesh, max_faces: int) -> Mesh:
-    """Quadric edge collapse (Garland and Heckbert 1997) down to `max_faces`; triangles without area are dropped."""
+    """Simplify to `max_faces` by quadric edge collapse (Garland and Heckbert 1997); drops degenerate triangles."""
     vertices, faces = mesh.vertices.numpy(), mesh.faces.numpy()
     if len(faces) > max_faces:
         vertices, faces = fast_simplification.simplify(vertices, faces.astype(np.int32), target_count=max_faces)
@@ -59,6 +59,6 @@ def simplify(mesh: Mesh, max_faces: int) -> Mesh:
 
 
 def _with_faces(mesh: Mesh, keep: Bool[torch.Tensor, "T"]) -> Mesh:
-    """The chosen faces and the vertices they use."""
+    """Return the chosen faces and the vertices they use."""
     used, faces = torch.unique(mesh.faces[keep], return_inverse=True)
     return Mesh(mesh.vertices[used], faces.reshape(-1, 3))

@@ -1,4 +1,4 @@
-"""Wavefront OBJ with its material file and texture."""
+"""Writer of Wavefront OBJ files with material file and texture."""
 
 from __future__ import annotations
 
@@ -43,14 +43,14 @@ def write_obj(mesh: Mesh, path: Path) -> list[Path]:
 
 
 def _rows(word: str, values: Tensor, digits: int) -> str:
-    """One line per row: the word and its numbers."""
+    """Return one line per row: the word and its numbers."""
     stream = io.StringIO()
     np.savetxt(stream, values.numpy(), fmt=f"{word}" + f" %.{digits}f" * values.shape[1])
     return stream.getvalue()
 
 
 def _faces(faces: Tensor, textured: bool) -> str:
-    """Triangles whose position, UV and normal share one number, counted from 1."""
+    """Return face lines whose position, UV and normal share one index, counted from 1."""
     corner = " %d/%d/%d" if textured else " %d//%d"
     numbers = np.repeat(faces.numpy() + 1, 3 if textured else 2, axis=1)
     stream = io.StringIO()

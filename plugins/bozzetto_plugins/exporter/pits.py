@@ -1,4 +1,4 @@
-"""Pits and cracks in a density grid, which are filled before the surface is cut."""
+"""Filling of pits and cracks in a density grid before surface extraction."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from scipy import ndimage
 from bozzetto_plugins.exporter.density_grid import DensityGrid
 
 FILLING = 2.0
-"""Density of what is filled, in thresholds. The field itself is empty there, so the surface ends at filled points."""
+"""Density of filled points, in thresholds; the field itself is empty there, so the surface ends at filled points."""
 
 
 def fill_pits(grid: DensityGrid, threshold: float, reach: int) -> None:
-    """Fill, in place, what is at most `2 * reach` grid points wide between solid points; a grid may take 4 GB.
+    """Fill, in place, gaps of at most `2 * reach` grid points between solid points; a grid may take 4 GB.
 
-    A morphological closing of the solid points by cubes of `2 * reach + 1` points, which separates into passes along
-    the axes (Serra 1982, "Image Analysis and Mathematical Morphology"). No image shows the inside of an object, so
-    training leaves bubbles there, and those that touch the surface are pits.
+    A morphological closing of the solid points by cubes of `2 * reach + 1` points, separated into passes along the axes
+    (Serra 1982, "Image Analysis and Mathematical Morphology"). No image shows the inside of an object, so training
+    leaves bubbles there; those that touch the surface are pits.
     """
     if reach == 0:
         return

@@ -1,4 +1,4 @@
-"""Binary PLY with a colour on each vertex: for tools that know no textures."""
+"""Writer of binary PLY files with vertex colours, for tools without texture support."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PLY_TYPE = {"<f4": "float", "u1": "uchar"}
 
 
 def write_ply(mesh: Mesh, path: Path) -> Path:
-    """Write one .ply file, z up and front -y, atomically; vertices have the texture's colour if there is one."""
+    """Write one .ply file, z up and front -y, atomically; vertices get the texture's colour if there is one."""
     columns = [to_file_axes(mesh.vertices, path), to_file_axes(vertex_normals(mesh), path)]
     layout = list(VERTEX)
     if mesh.uvs is not None and mesh.texture is not None:
@@ -49,7 +49,7 @@ def write_ply(mesh: Mesh, path: Path) -> Path:
 
 
 def texture_at(texture: Float[Tensor, "TH TW 3"], uvs: Float[Tensor, "V 2"]) -> Float[Tensor, "V 3"]:
-    """Colour of a texture at UVs (origin at the lower left), linear between texel centres."""
+    """Sample a texture at UVs (origin at the lower left), bilinearly between texel centres."""
     grid = torch.stack([2.0 * uvs[:, 0] - 1.0, 1.0 - 2.0 * uvs[:, 1]], dim=-1)
     picture = texture.permute(2, 0, 1)[None]
     sampled = torch.nn.functional.grid_sample(

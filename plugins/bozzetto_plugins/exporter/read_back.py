@@ -1,4 +1,4 @@
-"""Proof that a mesh file holds what was meant: another library reads it, and the numbers are compared."""
+"""Verification of mesh files: another library reads them, and the numbers are compared."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from bozzetto.types import Mesh
 from bozzetto_plugins.exporter.placement import from_file_axes
 
 TOLERANCE = 1e-4
-"""Of the object's size: OBJ keeps seven decimals."""
+"""Tolerance of the bounds as a fraction of the object's size: OBJ keeps seven decimals."""
 TEXTURED = (".glb", ".obj")
 
 
 @dataclass(frozen=True)
 class ReadBack:
-    """What another library found in a file."""
+    """Contents of a mesh file as read by another library."""
 
     mesh: Mesh
-    """In metres, axes turned back to the world's; with UVs and texture if the file has them."""
+    """Mesh in metres, in world axes; with UVs and texture if the file has them."""
     colors: Float[Tensor, "V 3"] | None = None
-    """sRGB in [0, 1] on vertices, if the file has them instead of a texture."""
+    """Vertex colours, sRGB in [0, 1], if the file has them instead of a texture."""
 
 
 def read_mesh(path: Path) -> ReadBack:
-    """Load a file with trimesh, exactly as it is written: nothing is merged or repaired."""
+    """Load a file with trimesh exactly as written: vertices are neither merged nor repaired."""
     loaded = trimesh.load(path, force="mesh", process=False)
     if not isinstance(loaded, trimesh.Trimesh):
         raise ExportError(f"{path.name} was written but reads back as {type(loaded).__name__}, which is no mesh.")
@@ -50,10 +50,10 @@ def read_mesh(path: Path) -> ReadBack:
 
 
 def check_file(path: Path, mesh: Mesh) -> ReadBack:
-    """Load `path` and compare it with the mesh it was written from.
+    """Load `path` and compare it with the mesh that was written to it.
 
     Raises:
-        ExportError: face count, bounds, UVs or texture differ, or something is not finite.
+        ExportError: face count, bounds, UVs or texture differ, or a vertex is not finite.
     """
     found = read_mesh(path)
     for name, is_, expected in _facts(found.mesh, mesh, path.suffix in TEXTURED):
@@ -66,7 +66,7 @@ def check_file(path: Path, mesh: Mesh) -> ReadBack:
 
 
 def _facts(found: Mesh, written: Mesh, textured: bool) -> list[tuple[str, object, object]]:
-    """(what, as read, as written), compared for equality."""
+    """Return (name, value read, value written) tuples, compared for equality."""
     facts: list[tuple[str, object, object]] = [
         ("number of faces", len(found.faces), len(written.faces)),
         ("'all vertices are finite'", bool(torch.isfinite(found.vertices).all()), True),
@@ -83,7 +83,7 @@ def _facts(found: Mesh, written: Mesh, textured: bool) -> list[tuple[str, object
 
 
 def _same_bounds(found: Mesh, written: Mesh) -> bool:
-    """Whether both fill the same box, up to what the formats round away."""
+    """Return whether both have the same bounds, up to the rounding of the formats."""
     corners = [torch.stack([m.vertices.amin(0), m.vertices.amax(0)]) for m in (found, written)]
     size = (corners[1][1] - corners[1][0]).max()
     return bool((corners[0] - corners[1]).abs().max() <= TOLERANCE * size)

@@ -1,4 +1,4 @@
-"""Binary STL: triangles and nothing else, for printing."""
+"""Writer of binary STL files: triangles only, for 3D printing."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ HEADER_BYTES = 80
 
 
 def write_stl(mesh: Mesh, path: Path) -> Path:
-    """Write one .stl file, z up and front -y, atomically; it holds no colours."""
+    """Write one .stl file, z up and front -y, atomically; colours are not stored."""
     corners = to_file_axes(mesh.vertices, path)[mesh.faces]
     a, b, c = corners.double().unbind(1)
     triangles = np.zeros(len(corners), dtype=TRIANGLE)
     triangles["normal"] = torch.nn.functional.normalize(torch.linalg.cross(b - a, c - a), dim=-1, eps=1e-300).numpy()
     triangles["corners"] = corners.numpy()
-    # A binary file must not begin with "solid", which would make it text.
+    # A binary file must not begin with "solid", which marks ASCII files.
     header = f"bozzetto {bozzetto.__version__}, metres, z up".encode("ascii").ljust(HEADER_BYTES)
     content = header + np.uint32(len(triangles)).astype("<u4").tobytes() + triangles.tobytes()
     return write_atomically(path, lambda temporary: temporary.write_bytes(content))

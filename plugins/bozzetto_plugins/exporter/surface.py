@@ -1,4 +1,4 @@
-"""Facts about triangle meshes: normals, volume, whether they are closed."""
+"""Properties of triangle meshes: normals, volume, watertightness."""
 
 from __future__ import annotations
 
@@ -11,32 +11,32 @@ from bozzetto.types import Mesh
 
 
 def weld(mesh: Mesh) -> tuple[Float[Tensor, "W 3"], Int[Tensor, "V"]]:
-    """Distinct vertex positions, and which of them each vertex has. UV seams split vertices; this joins them."""
+    """Merge vertices split at UV seams; return the distinct positions, and the position index of each vertex."""
     positions, index = torch.unique(mesh.vertices, dim=0, return_inverse=True)
     return positions, index
 
 
 def vertex_normals(mesh: Mesh) -> Float[Tensor, "V 3"]:
-    """Unit normals: faces around each position, weighted by area; the same on both sides of a seam."""
+    """Return unit normals, averaged by area over the faces at each position; equal on both sides of a seam."""
     positions, index = weld(mesh)
     a, b, c = mesh.vertices[mesh.faces].double().unbind(1)
-    face_normal = torch.linalg.cross(b - a, c - a)  # twice the area long
+    face_normal = torch.linalg.cross(b - a, c - a)  # its length is twice the face's area
     total = torch.zeros_like(positions, dtype=torch.float64)
     total.index_add_(0, index[mesh.faces].T.reshape(-1), face_normal.repeat(3, 1))
     length = total.norm(dim=-1, keepdim=True)
     upward = total.new_tensor([0.0, 0.0, 1.0])
-    unit = torch.where(length > 0.0, normalize(total, dim=-1, eps=1e-300), upward)  # a fold cancels out
+    unit = torch.where(length > 0.0, normalize(total, dim=-1, eps=1e-300), upward)  # normals of a fold cancel out
     return unit.float()[index]
 
 
 def signed_volume(mesh: Mesh) -> float:
-    """Volume enclosed, world units cubed, by the divergence theorem; positive when faces look outward."""
+    """Return the enclosed volume, world units cubed, by the divergence theorem; positive if faces look outward."""
     a, b, c = mesh.vertices[mesh.faces].double().unbind(1)
     return float((a * torch.linalg.cross(b, c)).sum() / 6.0)
 
 
 def is_watertight(mesh: Mesh) -> bool:
-    """Whether every edge is walked as often in one direction as in the other, seams joined."""
+    """Return whether every edge is used equally often in both directions, with seams merged."""
     positions, index = weld(mesh)
     corners = index[mesh.faces]
     start, end = corners.reshape(-1), corners.roll(-1, dims=1).reshape(-1)

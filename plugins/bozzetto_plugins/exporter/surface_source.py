@@ -1,4 +1,4 @@
-"""Where the triangles come from: the geometry's own mesh, or marching cubes over its density."""
+"""Source of the exported triangles: the geometry's own mesh, or marching cubes on its density."""
 
 from __future__ import annotations
 
@@ -21,19 +21,21 @@ from bozzetto_plugins.exporter.pits import fill_pits
 
 @dataclass(frozen=True)
 class Surface:
-    """A mesh ready for UVs, and how it came about."""
+    """Mesh ready for UV unwrapping, with its provenance."""
 
     mesh: Mesh
     dropped: int
-    """Loose pieces left out."""
+    """Number of connected components dropped."""
     threshold: float | None
-    """Density at which marching cubes cut; None for a geometry that is a mesh."""
+    """Density threshold of marching cubes; None for a mesh geometry."""
     simplified_from: int | None
-    """Triangles before simplification; None: there was none."""
+    """Triangle count before simplification; None if not simplified."""
 
 
 def surface_of(scene: Scene, config: MeshConfig) -> Surface:
-    """The scene's surface without loose pieces, at most `max_faces` triangles; a mesh of the user's own as it is.
+    """Return the scene's surface without small components and with at most `max_faces` triangles.
+
+    A mesh of the user's own is unchanged by default.
 
     Raises:
         ExportError: there is no surface, it fills the scene, or a number is not finite.
@@ -54,22 +56,22 @@ def surface_of(scene: Scene, config: MeshConfig) -> Surface:
     mesh = simplify(mesh, most)
     if len(mesh.faces) == 0:
         cure = "Train longer." if threshold is None else "Raise export.mesh.resolution, or lower export.mesh.threshold."
-        raise ExportError(f"There is no surface left: every triangle is smaller than can be told apart. {cure}")
+        raise ExportError(f"There is no surface left: no triangle has a measurable area. {cure}")
     return Surface(mesh, dropped, threshold, before if before > most else None)
 
 
 def own_mesh(geometry: MeshGeometry) -> Mesh:
-    """The mesh that a geometry gives itself, in main memory, checked.
+    """Return the mesh of a mesh geometry, validated and on the CPU.
 
     Raises:
-        ExportError: it has no faces, a vertex is not finite, or a face names a vertex that is not there.
+        ExportError: it has no faces, a vertex is not finite, or a vertex index is out of range.
     """
     name, mesh = type(geometry).__name__, geometry.extract_mesh()
     vertices, faces = mesh.vertices.detach().cpu().float(), mesh.faces.cpu().long()
     if len(faces) == 0:
         raise ExportError(
             f"The mesh of {name} is empty. Start from a coarse stage that shows something (stages.NAME.inherit), or "
-            "train with a lower learning rate: what has vanished does not come back."
+            "train with a lower learning rate: a vanished surface cannot recover."
         )
     broken = int((~torch.isfinite(vertices)).any(-1).sum())
     if broken:
@@ -86,7 +88,7 @@ def own_mesh(geometry: MeshGeometry) -> Mesh:
 
 
 def _marching_cubes(scene: Scene, config: MeshConfig) -> tuple[Mesh, float]:
-    """The surface of a density field, and the threshold at which it was cut."""
+    """Return the surface of a density field, and the threshold at which it was extracted."""
 
     def density_at(points: Float[Tensor, "S 3"]) -> Float[Tensor, "S"]:
         chunks = points.split(config.chunk_points)

@@ -1,4 +1,4 @@
-"""UV coordinates for a mesh, and the scene's base colour painted into them."""
+"""UV unwrapping of a mesh, and baking of the scene's base colour into its texture."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from bozzetto.types import Mesh
 from bozzetto_plugins.exporter.surface import vertex_normals
 
 PADDING = 4
-"""Texels between charts, so that filtering does not mix them."""
+"""Texels between charts; keeps filtering from mixing them."""
 BATCH_TEXELS = 4_000_000
 """Texels tested against triangles at a time; bounds memory."""
 EDGE_SLACK = 1e-4
-"""Barycentric tolerance: a texel on the edge of two triangles belongs to at least one."""
+"""Barycentric tolerance; assigns a texel on the edge of two triangles to at least one of them."""
 
 
 def unwrap(mesh: Mesh, texture_size: int) -> Mesh:
-    """The mesh with UVs that overlap nowhere; vertices on seams are split (xatlas).
+    """Return the mesh with non-overlapping UVs; vertices on seams are split (xatlas).
 
     Raises:
         ExportError: no chart can be made of it.
     """
     atlas = xatlas.Atlas()
-    # Areas are compared with a fixed epsilon in there: the unit cube keeps small objects from vanishing.
+    # xatlas compares areas with a fixed epsilon; scaling to the unit cube keeps small objects from vanishing.
     low, high = mesh.vertices.amin(0), mesh.vertices.amax(0)
     unit = (mesh.vertices - low) / (high - low).max().clamp(min=torch.finfo(mesh.vertices.dtype).tiny)
     atlas.add_mesh(unit.numpy(), mesh.faces.numpy().astype(np.uint32))
@@ -41,7 +41,7 @@ def unwrap(mesh: Mesh, texture_size: int) -> Mesh:
     source, faces, uvs = atlas.get_mesh(0)
     if atlas.chart_count == 0 or not np.isfinite(uvs).all():
         raise ExportError(
-            f"No texture can be laid on this surface: its {len(mesh.faces)} triangles have next to no area. Raise "
+            f"This surface cannot be unwrapped: its {len(mesh.faces)} triangles have next to no area. Raise "
             "export.mesh.resolution or export.mesh.max_faces, or train longer."
         )
     return Mesh(
@@ -54,10 +54,10 @@ def unwrap(mesh: Mesh, texture_size: int) -> Mesh:
 def face_of_texel(
     uvs: Float[np.ndarray, "V 2"], faces: Int[np.ndarray, "T 3"], size: int
 ) -> Int[np.ndarray, "{size} {size}"]:
-    """The face that covers each texel's centre, -1 where there is none; row 0 is the top (v = 1).
+    """Return the index of the face that covers each texel's centre, -1 for none; row 0 is the top (v = 1).
 
-    Triangles are sorted by the size of their bounding box, rounded up to a power of two, and each class is tested
-    at once: no loop over triangles.
+    Triangles are grouped by the size of their bounding box, rounded up to a power of two, and each group is tested at
+    once instead of looping over triangles.
     """
     corners = to_texels(uvs, size)[faces]
     low = np.clip(np.floor(corners.min(1)), 0, size - 1).astype(np.int64)
@@ -78,14 +78,14 @@ def face_of_texel(
 
 
 def to_texels(uvs: Float[np.ndarray, "V 2"], size: int) -> Float[np.ndarray, "V 2"]:
-    """(column, row) of UVs in a texture whose row 0 is at v = 1."""
+    """Convert UVs to (column, row) in a texture whose row 0 is at v = 1."""
     return np.stack([uvs[:, 0], 1.0 - uvs[:, 1]], -1).astype(np.float64) * size
 
 
 def barycentric(
     point: Float[np.ndarray, "A B 2"], corners: Float[np.ndarray, "A B1 3 2"]
 ) -> Float[np.ndarray, "A B 3"]:
-    """Weights of the three corners at points of the plane; all -1 where the triangle has no area. B1 is B or 1."""
+    """Return barycentric weights of points in the plane; all -1 for degenerate triangles. B1 is B or 1."""
     a, b, c = corners[..., 0, :], corners[..., 1, :], corners[..., 2, :]
     area = _cross(b - a, c - a)
     safe = np.where(area == 0.0, 1.0, area)
@@ -100,15 +100,15 @@ def _cross(first: Float[np.ndarray, "A B1 2"], second: Float[np.ndarray, "A B2 2
 
 
 def bake(mesh: Mesh, scene: Scene, texture_size: int, samples: int, spacing: float, chunk_points: int) -> Mesh:
-    """The mesh with the scene's albedo as its texture, spread over the gaps between charts.
+    """Return the mesh with the scene's albedo as its texture, dilated into the gaps between charts.
 
     Args:
-        mesh: with UVs, from `unwrap`.
-        scene: gives density, features and albedo.
+        mesh: mesh with UVs, from `unwrap`.
+        scene: provides density, features and albedo.
         texture_size: side of the texture, texels.
-        samples: per texel, see `albedo_at`.
-        spacing: between samples, world units.
-        chunk_points: looked up at a time.
+        samples: samples per texel, see `albedo_at`.
+        spacing: distance between samples, world units.
+        chunk_points: points evaluated at a time.
 
     Raises:
         ExportError: the albedo is not finite somewhere.
@@ -146,10 +146,10 @@ def bake(mesh: Mesh, scene: Scene, texture_size: int, samples: int, spacing: flo
 def albedo_at(
     scene: Scene, points: Float[Tensor, "R 3"], inward: Float[Tensor, "R 3"], samples: int, spacing: float
 ) -> Float[Tensor, "R 3"]:
-    """Base colour of surface points, as the volume renderer sees them: the skin of a soft field is translucent.
+    """Return the base colour of surface points as the volume renderer sees it: soft fields are translucent.
 
-    A short ray runs from each point along `inward`; its samples are composited, the last one as if it were opaque.
-    One sample is the colour of the point itself, and so it is where the geometry is a mesh, which has no skin.
+    A short ray from each point along `inward` is composited, with its last sample opaque. With one sample, or for a
+    mesh geometry, the colour is that of the point itself.
     """
     if isinstance(scene.geometry, MeshGeometry):
         return scene.material.albedo(scene.geometry.surface_features(points))

@@ -1,4 +1,4 @@
-"""Pictures of a scene from all around: a video and a contact sheet, from one pass of rendering."""
+"""Renders of a scene from all around: a video and a contact sheet from one rendering pass."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from bozzetto_plugins.exporter.png import png_bytes, to_bytes
 from bozzetto_plugins.exporter.white import White
 
 VIDEO_QUALITY = 8
-"""Of imageio-ffmpeg, 0 to 10."""
+"""Quality setting of imageio-ffmpeg, 0 to 10."""
 
 
 class Turntable:
-    """Writes turntable.mp4 and contact_sheet.png, seen by the scene's own evaluation cameras and lit as for people."""
+    """Exporter of turntable.mp4 and contact_sheet.png, with the scene's evaluation cameras and shading."""
 
     def __init__(self, config: TurntableConfig) -> None:
         self.config = config
 
     @torch.no_grad()
     def export(self, scene: Scene, folder: Path, report: Callable[[str], None]) -> Exported:
-        """Render `frames` pictures once and write what the config asks for; report one line.
+        """Render `frames` views once and write the configured files; report one line.
 
         Raises:
             ExportError: the scene renders something other than RGB.
@@ -63,7 +63,7 @@ class Turntable:
         return Exported(tuple(files), {"frames": len(frames), "sides": len(sides), "size": config.size})
 
     def _render(self, scene: Scene, camera: Cameras, normal: bool) -> Rendered:
-        """One picture, on the machine's main memory."""
+        """Render one view and move it to the CPU."""
         background = White() if self.config.background == "white" else scene.background
         shading = scene.material.eval_shading(camera)
         rendered = scene.renderer(camera, scene.geometry, scene.material, background, shading, normal=normal)
@@ -75,7 +75,7 @@ class Turntable:
         return to_device(replace(rendered, volume=None), torch.device("cpu"))
 
     def _write_video(self, path: Path, frames: list[bytes]) -> None:
-        """H.264 in 4:2:0, which plays everywhere, with its index at the front for the web."""
+        """Write H.264 in 4:2:0, which most players support, with the index at the front for streaming."""
         size = self.config.size
         writer = imageio_ffmpeg.write_frames(
             str(path),

@@ -1,4 +1,4 @@
-"""How a written mesh looks, beside what the training renderer shows: the proof that an export is the trained object."""
+"""Comparison of an exported mesh with renders of the training renderer."""
 
 from __future__ import annotations
 
@@ -20,48 +20,47 @@ from bozzetto_plugins.exporter.read_back import ReadBack
 from bozzetto_plugins.exporter.white import White
 
 TOLD_BACK_FACES = 0.01
-"""Share of back faces from which they are told."""
+"""Share of back-face pixels from which it is reported."""
 
 
 @dataclass(frozen=True)
 class Views:
-    """What the training renderer shows of a scene: its base colour, unlit, on white."""
+    """Renders of a scene by the training renderer: unlit base colour on white."""
 
     cameras: Cameras
     image: Float[Tensor, "B H W 3"]
     solid: Bool[Tensor, "B H W"]
-    """Where the scene hides at least half of the background."""
+    """Foreground mask: opacity is at least one half."""
 
 
 @dataclass(frozen=True)
 class Likeness:
-    """A mesh file beside the training renderer."""
+    """Similarity of a mesh file to the training renderer."""
 
     silhouette_overlap: float
-    """Intersection over union of what both show, in [0, 1]."""
+    """Mask IoU, in [0, 1]."""
     psnr_db: float | None = None
-    """Of whole pictures on white; None where the file has no colours."""
+    """PSNR of whole images on white, dB; None if the file has no colours."""
     object_psnr_db: float | None = None
-    """Of the pixels that show the object in either picture: stricter, since it leaves the white out."""
+    """PSNR of the pixels that are foreground in either image, dB; stricter, since white pixels are excluded."""
     back_faces: float | None = None
-    """Share of the object's pixels whose nearest face looks away, where viewers show what is behind, or a hole; None:
-    hardly any."""
+    """Share of foreground pixels whose nearest face is a back-face, which viewers cull; None if below 1%."""
 
     def __str__(self) -> str:
         silhouette = f"silhouette overlap {self.silhouette_overlap:.3f}"
         if self.back_faces is not None:
-            silhouette += f", {self.back_faces:.0%} of what should be seen are backs of faces, which viewers leave out"
+            silhouette += f", {self.back_faces:.0%} of the foreground shows back-faces, which viewers cull"
         if self.psnr_db is None:
             return silhouette
         return f"PSNR {self.psnr_db:.1f} dB (object alone {self.object_psnr_db:.1f} dB), {silhouette}"
 
     def facts(self) -> Mapping[str, Any]:
-        """For the manifest, rounded."""
+        """Return the measurements for the manifest, rounded to 4 digits."""
         return {name: round(value, 4) for name, value in asdict(self).items() if value is not None}
 
 
 def training_views(scene: Scene, count: int, size: int) -> Views | None:
-    """`count` pictures from the scene's evaluation cameras by its own renderer; None if it renders no colours."""
+    """Render `count` views from the scene's evaluation cameras; return None if the scene does not render RGB."""
     cameras = replace(scene.views.eval_cameras(count, scene.device), height=size, width=size)
     images, solid = [], []
     for number in range(count):
@@ -79,7 +78,7 @@ def training_views(scene: Scene, count: int, size: int) -> Views | None:
 
 
 def compare(found: ReadBack, views: Views) -> Likeness:
-    """Draw a mesh that was read back, in world units, from the same places and measure the difference."""
+    """Render a read-back mesh, in world units, with the cameras of `views` and measure the difference."""
     picture, covered, backs = draw(found, views.cameras)
     alike, told = overlap(covered, views.solid), backs if backs >= TOLD_BACK_FACES else None
     if picture is None:
@@ -91,11 +90,11 @@ def compare(found: ReadBack, views: Views) -> Likeness:
 
 
 def draw(found: ReadBack, cameras: Cameras) -> tuple[Float[Tensor, "B H W 3"] | None, Bool[Tensor, "B H W"], float]:
-    """Pictures of a mesh in world units on white, unlit, backs of faces left out as viewers do, row 0 at the top.
+    """Render a mesh in world units on white, unlit, with back-face culling as in viewers, row 0 at the top.
 
     Returns:
-        Colours, None if it has none; which pixels the mesh covers; and in which share of the pixels that it would cover
-        with both sides drawn the nearest face looks away.
+        Colours or None if the mesh has none; the pixels that the mesh covers; and the share of back-faces among the
+        nearest faces, i.e. among pixels covered without culling.
     """
     mesh, parts, backs, both = found.mesh, [], 0, 0
     clip = scene_clip_positions(mesh.vertices, cameras, float(mesh.vertices.abs().max()))
@@ -117,13 +116,13 @@ def draw(found: ReadBack, cameras: Cameras) -> tuple[Float[Tensor, "B H W 3"] | 
 def _draw_one(
     found: ReadBack, clip: Float[Tensor, "1 V 4"], faces: Int[Tensor, "T 3"], size: tuple[int, int]
 ) -> tuple[Float[Tensor, "1 H W 3"] | None, Bool[Tensor, "1 H W"]]:
-    """One picture of some faces, and which pixels they cover."""
+    """Render some faces of one view; return the image or None, and the covered pixels."""
     mesh = found.mesh
     rast, _ = rasterize(clip, faces, size)
     covered = rast[..., 3] > 0
     if mesh.texture is not None and mesh.uvs is not None:
         uv, _ = interpolate(mesh.uvs[None], rast, faces)
-        # The kernel's v points down from row 0, that of a mesh up from the last row.
+        # v points down from row 0 in the kernel, and up from the last row in a mesh.
         down = torch.stack([uv[..., 0], 1.0 - uv[..., 1]], dim=-1)
         color = texture(mesh.texture[None], down, filter_mode="linear", boundary_mode="clamp")
     elif found.colors is not None:

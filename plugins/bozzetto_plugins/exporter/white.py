@@ -1,4 +1,4 @@
-"""The plain background that pictures and comparisons use."""
+"""White background for exported images and comparisons."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from bozzetto.types import Rays
 
 
 class White(nn.Module):
-    """A background that is white everywhere."""
+    """Background that is white everywhere."""
 
     def forward(self, rays: Rays, generator: torch.Generator | None) -> Float[Tensor, "R 3"]:
         return torch.ones_like(rays.direction)

@@ -1,4 +1,4 @@
-"""Options of the built-in geometries. No torch here."""
+"""Settings of the density-field geometries. Does not import torch."""
 
 from __future__ import annotations
 
@@ -22,65 +22,65 @@ Log2TableSize = Annotated[int, Range(least=3, most=24)]
 Resolution = Annotated[int, Range(least=2, most=MAX_RESOLUTION)]
 FeatureCount = Annotated[int, Range(least=1, most=1024)]
 BlobScale = Annotated[float, Range(least=-50.0, most=50.0)]
-"""Its exponential is a density that 32 bits hold."""
+"""Range of raw blob densities whose exponential is finite in float32."""
 Difference = Annotated[float, Range(least=1e-6, most=10.0)]
 
 
 @dataclass(frozen=True)
 class HashGridConfig:
-    """Options of `hash-grid`."""
+    """Settings of `hash-grid`."""
 
     radius: Length = 1.0
-    """Half side of the cube [-radius, radius]^3 the field lives in, world units."""
+    """Half side of the cube [-radius, radius]^3 that contains the field, world units."""
     levels: Levels = 16
     """Number of resolutions of the grid."""
     features_per_level: FeaturesPerLevel = 2
-    """Numbers stored per grid vertex and level."""
+    """Features stored per grid vertex and level."""
     log2_table_size: Log2TableSize = 19
-    """At most 2 to this power vertices per level; 15 to 17 is 2 times faster without a GPU."""
+    """Log2 of the maximum number of table entries per level; 15 to 17 is 2 times faster without a GPU."""
     base_resolution: Resolution = 16
     """Vertices per axis of the coarsest level."""
     finest_resolution: Resolution = 2048
     """Vertices per axis of the finest level."""
     interpolation: Interpolation = "linear"
-    """`linear`, or `smoothstep`, which makes normals continuous."""
+    """Interpolation between grid vertices: `linear`, or `smoothstep`, which makes normals continuous."""
     levels_active: Annotated[Schedule, Range(least=1.0, most=1000.0)] | None = None
-    """How many levels, coarsest first, take part at a step, rounded down; none: all of them, always."""
+    """Schedule of the number of active levels, coarsest first, rounded down; null: always all levels."""
     hidden_width: Width = 64
-    """Width of the hidden layers of the networks behind the grid."""
+    """Width of the hidden layers of the MLPs that decode the grid."""
     hidden_layers: Depth = 1
-    """Number of hidden layers of each network."""
+    """Number of hidden layers of each MLP."""
     compute_dtype: ComputeDtype = "float32"
-    """Number format of the hidden layers; `bfloat16` pays when they are wide or several."""
+    """Data type of the hidden layers; `bfloat16` is faster if they are wide or several."""
     feature_count: FeatureCount = 3
-    """Width of the features handed to the material."""
+    """Number of features passed to the material."""
     density_activation: DensityActivation = "softplus"
-    """From raw density to density: `softplus`, or `exp` with a bounded gradient."""
+    """Activation from raw density to density: `softplus`, or `exp` with a bounded gradient."""
     density_bias: DensityBias = "blob-magic3d"
-    """What is added to the raw density, so that the scene starts as one object in the middle."""
+    """Bias added to the raw density, so that the scene starts as a blob at the origin."""
     blob_scale: BlobScale = 10.0
     """Raw density of the blob at the origin (DreamFusion: 5)."""
     blob_std: Length = 0.5
-    """Extent of the blob, world units (DreamFusion: 0.2)."""
+    """Standard deviation of the blob, world units (DreamFusion: 0.2)."""
     normal: NormalMethod = "analytic"
-    """Normals by differentiating the density, by finite differences, or from a network of their own."""
+    """Normals from the density gradient (`analytic`), from finite differences, or `predicted` by a separate MLP."""
     finite_difference_eps: Difference = 0.01
-    """Step of finite differences, world units; larger means smoother normals."""
+    """Step size of finite differences, world units; larger gives smoother normals."""
     finite_difference_samples: Literal[4, 6] = 6
-    """Density evaluations per finite-difference normal; 4 is cheaper and less exact."""
+    """Density evaluations per finite-difference normal; 4 is cheaper and less accurate."""
 
     def __post_init__(self) -> None:
         check_fields(self)
         self.grid()
 
     def parameter_specs(self) -> Specs:
-        """The table and the networks."""
+        """Return the specs of the hash table and of the MLPs."""
         outputs = {"density_network": 1, "feature_network": self.feature_count}
         outputs |= {"normal_network": 3} if self.normal == "predicted" else {}
         return grid_specs(self.grid(), self.hidden_width, self.hidden_layers, outputs)
 
     def grid(self) -> GridSpec:
-        """The grid described; `finest_resolution` sets its growth from level to level."""
+        """Return the grid's specification; its growth factor per level follows from `finest_resolution`."""
         return GridSpec.up_to(
             self.finest_resolution,
             levels=self.levels,
@@ -93,38 +93,38 @@ class HashGridConfig:
 
 @dataclass(frozen=True)
 class FrequencyMlpConfig:
-    """Options of `frequency-mlp`."""
+    """Settings of `frequency-mlp`."""
 
     radius: Length = 1.0
-    """Half side of the cube [-radius, radius]^3 the field lives in, world units."""
+    """Half side of the cube [-radius, radius]^3 that contains the field, world units."""
     frequencies: Annotated[int, Range(least=1, most=16)] = 6
     """Octaves of the positional encoding; 6 gives smooth shapes, 12 fine detail."""
     width: Width = 64
     """Width of the hidden layers."""
     depth: Depth = 4
-    """Number of hidden layers: one that takes the encoding, then residual blocks."""
+    """Number of hidden layers: an input layer, then residual blocks."""
     feature_count: FeatureCount = 3
-    """Width of the features handed to the material."""
+    """Number of features passed to the material."""
     density_activation: DensityActivation = "softplus"
-    """From raw density to density: `softplus`, or `exp` with a bounded gradient."""
+    """Activation from raw density to density: `softplus`, or `exp` with a bounded gradient."""
     density_bias: DensityBias = "blob-magic3d"
-    """What is added to the raw density, so that the scene starts as one object in the middle."""
+    """Bias added to the raw density, so that the scene starts as a blob at the origin."""
     blob_scale: BlobScale = 10.0
     """Raw density of the blob at the origin (DreamFusion: 5)."""
     blob_std: Length = 0.5
-    """Extent of the blob, world units (DreamFusion: 0.2)."""
+    """Standard deviation of the blob, world units (DreamFusion: 0.2)."""
     normal: NormalMethod = "analytic"
-    """Normals by differentiating the density, by finite differences, or from a layer of their own."""
+    """Normals from the density gradient (`analytic`), from finite differences, or `predicted` by a separate layer."""
     finite_difference_eps: Difference = 0.01
-    """Step of finite differences, world units; larger means smoother normals."""
+    """Step size of finite differences, world units; larger gives smoother normals."""
     finite_difference_samples: Literal[4, 6] = 6
-    """Density evaluations per finite-difference normal; 4 is cheaper and less exact."""
+    """Density evaluations per finite-difference normal; 4 is cheaper and less accurate."""
 
     def __post_init__(self) -> None:
         check_fields(self)
 
     def parameter_specs(self) -> Specs:
-        """The trunk and the layers that read it."""
+        """Return the specs of the trunk and of its output layers."""
         specs = linear("trunk.0", 3 + 6 * self.frequencies, self.width)
         for index in range(2, self.depth + 1):
             specs |= linear(f"trunk.{index}.linear", self.width, self.width)
@@ -137,7 +137,7 @@ FieldConfig = HashGridConfig | FrequencyMlpConfig
 
 
 def grid_specs(grid: GridSpec, width: int, layers: int, outputs: Mapping[str, int]) -> dict[str, ParameterSpec]:
-    """A hash grid's table, and the networks behind it by name with the widths of what they give."""
+    """Return the specs of a hash table and of the MLPs that decode it; `outputs` maps MLP names to output widths."""
     specs = {"encoding": ParameterSpec((grid.entry_count, grid.features))}
     for name, last in outputs.items():
         widths = pairwise([grid.feature_count, *[width] * layers, last])

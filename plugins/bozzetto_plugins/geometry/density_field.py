@@ -1,4 +1,4 @@
-"""What density fields have in common: from an encoding and its networks to density, features and normals."""
+"""Code shared by the density fields: from an encoding and its networks to density, features and normals."""
 
 from __future__ import annotations
 
@@ -18,30 +18,30 @@ from bozzetto_plugins.geometry.config import FieldConfig
 
 @dataclass(frozen=True)
 class DensityField:
-    """A density field put together from its parts: an encoding of points, and networks that read it."""
+    """Density field composed of an encoding of points and of networks that decode it."""
 
     config: FieldConfig
     encode: Callable[[Tensor], Tensor]
-    """From points "S 3", world units, to "S E"."""
+    """Encoding of points "S 3", world units, as "S E"."""
     density_network: Callable[[Tensor], Tensor]
-    """From "S E" to "S 1", unbounded."""
+    """Network from "S E" to the raw density "S 1", unbounded."""
     feature_network: Callable[[Tensor], Tensor]
-    """From "S E" to "S F"."""
+    """Network from "S E" to the features "S F"."""
     normal_network: Callable[[Tensor], Tensor] | None
-    """From "S E" to "S 3"; needed if normals are predicted."""
+    """Network from "S E" to normals "S 3"; required if normals are predicted."""
     sloped: Callable[[Tensor], SlopedField] | None = None
-    """From points "S 3" to the density network's output with its slope, where there is a faster way than autograd."""
+    """Raw density and its gradient at points "S 3", where this is faster than autograd."""
 
     def density(self, points: Float[Tensor, "S 3"]) -> Float[Tensor, "S"]:
-        """Density alone: runs neither the feature nor the normal network."""
+        """Return the density alone; runs neither the feature nor the normal network."""
         raw, _ = self._raw_density(points)
         return self._activated(points, raw)
 
     def output(self, points: Float[Tensor, "S 3"], normal: bool) -> FieldOutput:
-        """Density, features, and the normal if asked, from one encoding of the points unless differences need more.
+        """Return density, features and, if `normal`, the normals; encodes once, plus once per finite-difference sample.
 
         Normals come from the raw density, as in multinerf (google-research, models.py): it does not underflow, and
-        neither the activation nor the cut at the cube's faces turns a normal inside.
+        neither the activation nor the cut at the faces of the cube can flip a normal.
         """
         config = self.config
         method = config.normal if normal else None
@@ -60,7 +60,7 @@ class DensityField:
         return FieldOutput(self.feature_network(encoded), density=self._activated(points, raw), normal=direction)
 
     def _raw_density(self, points: Float[Tensor, "S 3"]) -> tuple[Float[Tensor, "S"], Float[Tensor, "S E"]]:
-        """Density before its activation, and the encoding it was read from."""
+        """Return the density before its activation, and the encoding."""
         encoded = self.encode(points)
         raw = self.density_network(encoded)[:, 0]
         return (raw if self._bias is None else raw + self._bias(points)), encoded
@@ -68,7 +68,7 @@ class DensityField:
     def _sloped_density(
         self, field: SlopedField, points: Float[Tensor, "S 3"]
     ) -> tuple[Float[Tensor, "S"], Float[Tensor, "S E"], Float[Tensor, "S 3"]]:
-        """Raw density, encoding and normal: `field` and the bias added up."""
+        """Return raw density, encoding and normal, with the bias added to `field`."""
         raw, slope = field.value, field.slope
         if self._bias is not None:
             with torch.inference_mode(False), torch.enable_grad():
@@ -80,7 +80,7 @@ class DensityField:
 
     @property
     def _bias(self) -> Callable[[Tensor], Tensor] | None:
-        """What is added to the raw density, from points "S 3" to "S"."""
+        """Bias added to the raw density, a function from points "S 3" to "S", or None."""
         config = self.config
         if config.density_bias == "none":
             return None

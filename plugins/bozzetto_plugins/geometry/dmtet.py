@@ -1,4 +1,4 @@
-"""A surface cut out of a deformable tetrahedral grid."""
+"""Surface extracted from a deformable tetrahedral grid (DMTet)."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ from bozzetto_plugins.geometry.surface_config import DmtetConfig
 from bozzetto_plugins.geometry.surface_features import SurfaceFeatures
 
 LARGEST_OFFSET = 0.2
-"""Of a vertex along each axis, in cells: no tetrahedron can turn over, whichever way its four vertices move."""
+"""Maximum vertex offset along each axis, in cells; prevents inverted tetrahedra for any combination of offsets."""
 LARGEST_START = 1.0
-"""Signed distances start cut off at this many cells. Ends of edges that the surface crosses are nearer anyway; vertices
-farther away can change sides after few steps, so that the surface can travel and change its topology."""
+"""Clamp of the initial signed distances, in cells. Vertices of edges that cross the surface are closer than this;
+vertices farther away can change sign after few steps, so that the surface can move and change its topology."""
 LEAST_OUTSIDE = 0.01
-"""The outermost vertices are at least this far outside, in cells: the surface is always closed."""
+"""Minimum signed distance of the outermost vertices, in cells; keeps the surface closed."""
 OWN_SHARE = 0.6
-"""Of a vertex in the average with its neighbours; above 1/2, or the average could not be undone."""
+"""Smoothing self-weight in (0.5, 1]; above 0.5 keeps the operator invertible."""
 
 
 class Dmtet(nn.Module):
-    """DMTet (Shen et al. 2021): signed distances and small offsets at the vertices of a grid of tetrahedra.
+    """DMTet geometry (Shen et al. 2021): signed distances and small offsets at the vertices of a tetrahedral grid.
 
-    Parameters, for optimiser groups by prefix: `sdf` (in cells, so that a learning rate of 0.01 means a hundredth of a
-    cell per step at any resolution), `offset` (before tanh), `features`. Fulfils `bozzetto.kinds.geometry.MeshGeometry`
-    and `bozzetto.kinds.conversion.StartsFromScene`.
+    Trainable parameters, for optimiser groups by prefix: `sdf` (in cells, so that a learning rate of 0.01 means a
+    hundredth of a cell per step at any resolution), `offset` (before tanh), `features`. Implements
+    `bozzetto.kinds.geometry.MeshGeometry` and `bozzetto.kinds.conversion.StartsFromScene`.
     """
 
     rest: Float[Tensor, "P 3"]
@@ -69,11 +69,11 @@ class Dmtet(nn.Module):
 
     @classmethod
     def from_saved(cls, config: DmtetConfig, state: Mapping[str, Tensor]) -> Dmtet:
-        """A geometry to be filled from a checkpoint: the mesh it started from is not read again."""
+        """Create a geometry to be filled from a checkpoint, without reading the initial mesh again."""
         return cls(replace(config, start="sphere"))
 
     def _first_shape(self) -> Float[Tensor, "P"]:
-        """Signed distances of the config's start, world units."""
+        """Return the signed distances of the configured initial shape, world units."""
         config = self.config
         if config.start == "sphere":
             return shapes.sphere(self.rest, config.start_radius)
@@ -90,15 +90,15 @@ class Dmtet(nn.Module):
         return self._signed(inside, mesh)
 
     def _signed(self, inside: Bool[Tensor, "P"], mesh: Mesh) -> Float[Tensor, "P"]:
-        """Distances to a mesh, world units, cut off at `LARGEST_START`, negative inside."""
+        """Return distances to a mesh, world units, negative inside, clamped at `LARGEST_START` cells."""
         distance = distance_to_mesh(self.rest, mesh, LARGEST_START * self.cell)
         return torch.where(inside, -distance, distance)
 
     def start_from(self, scene: Scene, report: Callable[[str], None]) -> None:
-        """Take the shape of a trained scene with densities and, if `inherit_features`, its hash grid's features.
+        """Initialise from the shape of a trained density field and, if `inherit_features`, from its hash grid.
 
         Raises:
-            ConfigError: no threshold gives a shape that looks like the scene, or the hash grids differ.
+            ConfigError: no threshold reproduces the scene's silhouettes, or the hash grids differ.
         """
         config = self.config
         solid = solid_from_density(scene, self.grid, self.rest, config.radius, config.threshold, report)
@@ -111,15 +111,15 @@ class Dmtet(nn.Module):
             report("convert   the colours start from the stage before")
 
     def _smoothed(self, gradient: Float[Tensor, "P"]) -> Float[Tensor, "P"]:
-        """Averaged with the eight nearest vertices: descent in a Sobolev norm, whose paths are smooth surfaces.
+        """Average the gradient with the eight nearest vertices: descent in a Sobolev norm, which keeps surfaces smooth.
 
         Neuberger 1997, "Sobolev gradients and differential equations"; for meshes, Nicolet et al. 2021, "Large steps in
-        inverse rendering of geometry". It has the same stationary points. Only edges that the surface crosses have a
-        gradient of their own: without this each step moves single vertices, and the surface gets rough. The eight are
-        centres around a corner and corners around a centre, so the two lattices cannot drift apart.
+        inverse rendering of geometry". The stationary points are unchanged. Only vertices of edges that cross the
+        surface receive a gradient; without averaging each step moves single vertices and the surface becomes rough. The
+        eight are centres around a corner and corners around a centre, which couples the two lattices.
 
-        What is not next to a vertex with a gradient of its own gets none: an optimiser that divides by the gradient's
-        size would move it as far as the others, and specks would appear in the air.
+        Vertices that are not adjacent to one with a gradient of its own get none: an optimiser that normalises by
+        gradient magnitude would move them as far as the others and create floating specks.
         """
         near = self._averaged((gradient != 0).to(gradient)) > 0
         for _ in range(self.config.smooth_gradient):
@@ -127,7 +127,7 @@ class Dmtet(nn.Module):
         return gradient * near
 
     def _averaged(self, values: Float[Tensor, "P"]) -> Float[Tensor, "P"]:
-        """Each vertex's value and those of the eight nearest vertices; outside the grid it is 0."""
+        """Average each vertex with its eight nearest vertices, zero-padded outside the grid."""
         side, cells = self.grid.cells + 1, self.grid.cells
         corners = values[: self.grid.corner_count].view(1, side, side, side)
         centres = values[self.grid.corner_count :].view(1, cells, cells, cells)
@@ -136,15 +136,15 @@ class Dmtet(nn.Module):
         return torch.cat([part.reshape(-1) for part in parts])
 
     def signed_distances(self) -> Float[Tensor, "P"]:
-        """At the grid's vertices, world units; the outermost are outside whatever is learned."""
+        """Return signed distances at the grid vertices, world units; the outermost vertices are always outside."""
         return self.cell * torch.where(self.outermost, self.sdf.clamp(min=LEAST_OUTSIDE), self.sdf)
 
     def extract_mesh(self) -> Mesh:
-        """The closed surface as it is now; the same record each time while the geometry is locked."""
+        """Return the current closed surface; the same record at each call while the geometry is locked."""
         if not self.config.lock_geometry:
             return self._cut()
         fixed = [tensor for tensor in (self.sdf, self.offset) if tensor is not None]
-        state = (*(tensor._version for tensor in fixed), self.sdf.device)  # a loaded checkpoint counts the version up
+        state = (*(tensor._version for tensor in fixed), self.sdf.device)  # loading a checkpoint increments the version
         if self._locked is None or self._locked[0] != state:
             with torch.inference_mode(False), torch.no_grad():
                 self._locked = (state, self._cut())
@@ -158,32 +158,32 @@ class Dmtet(nn.Module):
         return marching_tetrahedra(positions, sdf, self.grid.crossed(sdf.detach() < 0.0))
 
     def set_step(self, step: int) -> None:
-        """Nothing follows a schedule."""
+        """Do nothing: the geometry has no schedules."""
 
     def forward(self, points: Float[Tensor, "S 3"], normal: bool = False) -> FieldOutput:
-        """Features, and the signed distance in the grid at rest: linear within each tetrahedron. Gives no normals."""
+        """Return features and the signed distance, linear within each undeformed tetrahedron; provides no normals."""
         vertex, weight = self.grid.locate(points / self.radius)
         return FieldOutput(self.features(points), sdf=(self.signed_distances()[vertex] * weight).sum(dim=1))
 
     def surface_features(self, points: Float[Tensor, "S 3"]) -> Float[Tensor, "S F"]:
-        """Features alone."""
+        """Return the features alone."""
         features: Tensor = self.features(points)
         return features
 
     def density(self, points: Float[Tensor, "S 3"]) -> Float[Tensor, "S"]:
-        """0: a surface has no thickness."""
+        """Return 0: a surface has no thickness."""
         return points.new_zeros(len(points))
 
     def total_variation(self) -> Float[Tensor, ""]:
-        """Of the features' hash grid."""
+        """Return the total variation of the features' hash grid."""
         return self.features.total_variation()
 
 
 def hash_grid_of(scene: Scene) -> HashGrid:
-    """The scene's geometry as the hash grid it must be for colours to be taken over.
+    """Return the scene's geometry if it is a hash grid, whose features can be copied.
 
     Raises:
-        ConfigError: it is another.
+        ConfigError: it is a different geometry.
     """
     if not isinstance(scene.geometry, HashGrid):
         raise ConfigError(

@@ -1,4 +1,4 @@
-"""A mesh to try things with, made in code: a plain chair."""
+"""Built-in example mesh: a plain chair."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ BOXES = (
     ((0.0, 0.56, -0.45), (1.0, 1.0, 0.1)),
     *(((x, -0.51, z), (0.1, 0.9, 0.1)) for x in (-0.45, 0.45) for z in (-0.45, 0.45)),
 )
-"""Centres and sides of seat, back and legs; y up, front +z. They touch and do not overlap."""
+"""Centres and side lengths of seat, back and legs; y up, front +z. The boxes touch and do not overlap."""
 
 
 def example_chair() -> trimesh.Trimesh:
-    """Six boxes as one mesh."""
+    """Return the six boxes as one mesh."""
     parts = []
     for centre, sides in BOXES:
         part = trimesh.creation.box(extents=sides)

@@ -1,4 +1,4 @@
-"""Finding the outer side of a mesh's faces, and turning those that look inward."""
+"""Orientation of mesh faces: detects and flips those that face inward."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from bozzetto.kernels import api
 from bozzetto.types import Mesh
 
 SIZE = 128
-"""Pixels a side of the pictures in which faces are counted."""
+"""Side of the images in which visible faces are counted, pixels."""
 DIRECTIONS = [d for d in itertools.product((-1.0, 0.0, 1.0), repeat=3) if any(d)]
-"""Toward the 26 cameras around the mesh."""
+"""Directions toward the 26 cameras around the mesh."""
 MOSTLY = 0.6
-"""A patch is turned if this share of what is seen of it is its back. A flat sheet shows both sides alike, and stays."""
+"""Share of back-face pixels above which a patch is flipped. A flat sheet shows both sides equally and is kept."""
 LEAST_SEEN = 4
-"""Pixels, of all pictures together, from which a patch counts as seen."""
+"""Minimum number of pixels, over all images, for a patch to count as visible."""
 
 
 def turned_outward(mesh: Mesh) -> tuple[Mesh, int]:
-    """The mesh with faces turned that look inward, and how many were.
+    """Return the mesh with inward faces flipped, and the number of flipped faces.
 
-    A patch is what hangs together by edges that two faces walk in opposite directions. A single closed patch is turned
-    if its signed volume is negative. Others are looked at from all around, without culling: those of which mostly backs
-    are seen are turned. What is not seen, such as the wall of a cavity, follows if all that is seen was turned.
+    A patch is a set of faces connected by consistently oriented edges. A single closed patch is flipped if its signed
+    volume is negative. Other patches are rendered from all around without culling and flipped if mostly back-faces are
+    visible. Invisible patches, such as the walls of cavities, are flipped if all visible ones are.
     """
     faces = mesh.faces.numpy()
     patch, closed = patches(faces, len(mesh.vertices))
@@ -47,7 +47,7 @@ def turned_outward(mesh: Mesh) -> tuple[Mesh, int]:
 
 
 def patches(faces: Int[np.ndarray, "T 3"], vertex_count: int) -> tuple[Int[np.ndarray, "T"], Bool[np.ndarray, "P"]]:
-    """The number of each face's patch, and which patches are closed: each edge is walked once in both directions."""
+    """Return the patch index of each face, and which patches are closed: each edge is used once in each direction."""
     start, end = faces.reshape(-1), np.roll(faces, -1, axis=1).reshape(-1)
     key = np.minimum(start, end) * vertex_count + np.maximum(start, end)
     order = np.argsort(key, kind="stable")
@@ -63,14 +63,14 @@ def patches(faces: Int[np.ndarray, "T 3"], vertex_count: int) -> tuple[Int[np.nd
 
 
 def _volumes(mesh: Mesh) -> Float[np.ndarray, "T"]:
-    """The share of each face in six times the signed volume."""
+    """Return six times the signed volume contributed by each face."""
     a, b, c = mesh.vertices.double()[mesh.faces].unbind(1)
     volumes: np.ndarray = (a * torch.linalg.cross(b, c)).sum(-1).numpy()
     return volumes
 
 
 def _mostly_backs(mesh: Mesh, patch: Int[np.ndarray, "T"], count: int) -> Bool[np.ndarray, "P"]:
-    """Mark the patches that show mostly their backs."""
+    """Return which patches show mostly their back-faces."""
     front, back = np.zeros(count), np.zeros(count)
     corners = mesh.vertices[mesh.faces]
     normal = torch.linalg.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
@@ -86,7 +86,7 @@ def _mostly_backs(mesh: Mesh, patch: Int[np.ndarray, "T"], count: int) -> Bool[n
 
 
 def _seen(mesh: Mesh, toward: Float[Tensor, "3"]) -> Int[np.ndarray, "S"]:
-    """The number of the face at each covered pixel, by parallel projection from far away along a unit vector."""
+    """Return the index of the visible face of each covered pixel, in a parallel projection along a unit vector."""
     helper = torch.eye(3, device=toward.device)[int(toward.abs().argmin())]
     right = torch.nn.functional.normalize(torch.linalg.cross(helper, toward), dim=0)
     axes = torch.stack([right, torch.linalg.cross(toward, right), -toward])

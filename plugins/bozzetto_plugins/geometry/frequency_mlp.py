@@ -1,4 +1,4 @@
-"""A density field in one residual network on sines and cosines."""
+"""Density field as a residual MLP of sines and cosines."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bozzetto_plugins.geometry.density_field import DensityField
 
 
 class ResidualBlock(nn.Module):
-    """silu(x + norm(linear(x))), of constant width."""
+    """Residual block silu(x + norm(linear(x))) of constant width."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -26,14 +26,14 @@ class ResidualBlock(nn.Module):
 
 
 class FrequencyMlp(nn.Module):
-    """NeRF's positional encoding (Mildenhall et al. 2020) and a trunk of residual blocks with layer norm and SiLU.
+    """Density field: NeRF's positional encoding (Mildenhall et al. 2020) and residual blocks with layer norm and SiLU.
 
-    The trunk is that of DreamFusion (Poole et al. 2022, appendix) and of stable-dreamfusion's `vanilla` backbone;
-    all activations are SiLU, so that analytic normals are smooth. The coordinates go in beside the encoding, whose
-    lowest frequency does not tell opposite faces of the cube apart.
+    The trunk is that of DreamFusion (Poole et al. 2022, appendix) and of stable-dreamfusion's `vanilla` backbone; all
+    activations are SiLU, so that analytic normals are smooth. The coordinates are concatenated to the encoding, whose
+    lowest frequency cannot distinguish opposite faces of the cube.
 
-    Parameters, for optimiser groups by prefix: `trunk`, `density_network`, `feature_network`, and `normal_network` if
-    normals are predicted. Fulfils `bozzetto.kinds.geometry.Geometry`.
+    Trainable parameters, for optimiser groups by prefix: `trunk`, `density_network`, `feature_network`, and
+    `normal_network` if normals are predicted. Implements `bozzetto.kinds.geometry.Geometry`.
     """
 
     def __init__(self, config: FrequencyMlpConfig) -> None:
@@ -45,12 +45,12 @@ class FrequencyMlp(nn.Module):
         self.trunk = nn.Sequential(nn.Linear(3 + 6 * config.frequencies, config.width), nn.SiLU(), *blocks)
         self.density_network = nn.Linear(config.width, 1)
         for parameter in self.density_network.parameters():
-            nn.init.zeros_(parameter)  # a new field is its blob, however high the frequencies
+            nn.init.zeros_(parameter)  # initially the field is its bias, however high the frequencies
         self.feature_network = nn.Linear(config.width, config.feature_count)
         self.normal_network = nn.Linear(config.width, 3) if config.normal == "predicted" else None
 
     def encode(self, points: Float[Tensor, "S 3"]) -> Float[Tensor, "S E"]:
-        """Output of the trunk."""
+        """Return the output of the trunk."""
         unit = (points / self.radius).clamp(-1.0, 1.0)
         encoded: Tensor = self.trunk(torch.cat([unit, frequency_encoding(unit, self.config.frequencies)], dim=-1))
         return encoded
@@ -60,16 +60,16 @@ class FrequencyMlp(nn.Module):
         return DensityField(self.config, self.encode, self.density_network, self.feature_network, self.normal_network)
 
     def forward(self, points: Float[Tensor, "S 3"], normal: bool = False) -> FieldOutput:
-        """Density, features, and the normal if asked, at world points. S may be 0."""
+        """Return density, features and, if `normal`, the normals at world points. S may be 0."""
         return self._field.output(points, normal)
 
     def density(self, points: Float[Tensor, "S 3"]) -> Float[Tensor, "S"]:
-        """Density alone, per world unit, at world points."""
+        """Return the density alone, per world unit, at world points."""
         return self._field.density(points)
 
     def set_step(self, step: int) -> None:
-        """Nothing here follows a schedule."""
+        """Do nothing: the field has no schedules."""
 
     def total_variation(self) -> Float[Tensor, ""]:
-        """0: there is no grid."""
+        """Return 0: the field has no grid."""
         return self.density_network.weight.new_zeros(())

@@ -1,4 +1,4 @@
-"""A solid from a trained scene that has densities: which density is the surface, and what is inside."""
+"""Conversion of a trained density field to a solid: choice of the density threshold, inside test, clean-up."""
 
 from __future__ import annotations
 
@@ -22,32 +22,32 @@ from bozzetto.math.tetrahedral_grid import TetrahedralGrid
 from bozzetto.types import Cameras, Mesh
 
 SHOWN = 0.25
-"""Opacity from which the scene counts as shown. Thin parts of a young field are far from opaque, and a surface that
-lacks them will not grow them."""
+"""Opacity from which a pixel counts as foreground. Low, because thin parts of a coarse field are far from opaque, and a
+surface that lacks them does not regrow them."""
 VIEWS = 8
 VIEW_SIZE = 96
-"""Pictures in which the solid and the scene are compared: how many, and their height in pixels."""
+"""Number of comparison renders, and their height in pixels."""
 LEAST_OVERLAP = 0.8
-"""Intersection over union of the two masks from which a solid counts as the scene's shape."""
+"""Mask IoU from which a solid is accepted as the scene's shape."""
 SHARES = (0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8)
-"""Candidates: the densities below which these shares of what is seen lie."""
+"""Quantiles of the visible densities that are tried as thresholds."""
 LADDER = 32
-"""Candidates of the second search, evenly spaced in log density."""
+"""Number of candidates of the second search, evenly spaced in log density."""
 STEPS = 256
-"""Steps along each ray of the histogram."""
+"""Samples along each ray of the density histogram."""
 POINTS_AT_ONCE = 1 << 18
 SMALLEST_PIECE = 0.01
-"""Loose pieces with less than this share of the largest one's volume are dropped."""
+"""Components with less than this share of the largest one's grid vertices are dropped."""
 
 
 @dataclass(frozen=True)
 class Solid:
-    """What is inside, at the vertices of a tetrahedral grid, and its surface."""
+    """Inside flags at the vertices of a tetrahedral grid, and the surface extracted from them."""
 
     inside: Bool[Tensor, "P"]
     mesh: Mesh
     overlap: float
-    """Intersection over union with what the scene shows, in [0, 1]."""
+    """Mask IoU with the scene's foreground, in [0, 1]."""
 
 
 @torch.no_grad()
@@ -59,13 +59,13 @@ def solid_from_density(
     threshold: float | None,
     report: Callable[[str], None],
 ) -> Solid:
-    """The solid whose masks agree best with the scene's opacity, and a line that says how well.
+    """Return the solid whose masks agree best with the scene's opacity, and report the agreement in one line.
 
-    Candidates are quantiles of the density that rays see: of the histogram of densities along them, each weighted by
-    its share in the picture. If none reaches `LEAST_OVERLAP`, the whole range of densities is searched.
+    Candidate thresholds are quantiles of the densities along the rays, each weighted by its compositing weight. If none
+    reaches `LEAST_OVERLAP`, the whole range of densities is searched.
 
     Args:
-        rest: of the grid's vertices, world units.
+        rest: undeformed vertices of the grid, world units.
         threshold: use this density and only report the agreement; None: search.
 
     Raises:
@@ -103,7 +103,7 @@ def solid_from_density(
 
 @dataclass(frozen=True)
 class Comparison:
-    """What the scene shows from around, as masks."""
+    """Foreground masks of the scene, rendered from all around."""
 
     cameras: Cameras
     shown: Bool[Tensor, "B H W"]
@@ -111,7 +111,7 @@ class Comparison:
 
     @classmethod
     def of(cls, scene: Scene, radius: float) -> Comparison:
-        """Render the scene's opacity.
+        """Render the scene's opacity and threshold it at `SHOWN`.
 
         Raises:
             ConfigError: nothing is visible.
@@ -130,7 +130,7 @@ class Comparison:
         return cls(cameras, shown, radius)
 
     def overlap_of(self, mesh: Mesh) -> float:
-        """Intersection over union of the mesh's masks with the scene's."""
+        """Return the mask IoU of the mesh and the scene."""
         if len(mesh.faces) == 0:
             return 0.0
         clip = scene_clip_positions(mesh.vertices, self.cameras, self.radius)
@@ -139,7 +139,7 @@ class Comparison:
 
 
 def densities_seen(scene: Scene, cameras: Cameras, radius: float) -> Float[Tensor, "Q"]:
-    """Quantiles of the densities that make up the pictures, rising: 1001 of them."""
+    """Return 1001 quantiles of the densities along the rays, weighted by compositing weight, ascending."""
     rays = cameras.rays()
     full = torch.ones((1, 1, 1), dtype=torch.bool, device=scene.device)
     step = 2.0 * math.sqrt(3.0) * radius / STEPS
@@ -162,8 +162,8 @@ def densities_seen(scene: Scene, cameras: Cameras, radius: float) -> Float[Tenso
 def solid_at(
     threshold: float, density: Float[Tensor, "P"], grid: TetrahedralGrid, rest: Float[Tensor, "P 3"], views: Comparison
 ) -> Solid:
-    """The solid of one threshold, without cavities and crumbs."""
-    # Densities change by orders of magnitude within a cell; this form of them crosses 0 with a bounded slope.
+    """Return the solid of one threshold, with cavities filled and small components dropped."""
+    # Densities change by orders of magnitude within a cell; this normalised level has a bounded slope at 0.
     level = (threshold - density) / (threshold + density)
     inside = tidied((level < 0.0) & ~grid.outermost(level.device), grid)
     signed = torch.where(inside, -level.abs(), level.abs().clamp(min=torch.finfo(level.dtype).tiny))
@@ -172,9 +172,9 @@ def solid_at(
 
 
 def tidied(inside: Bool[Tensor, "P"], grid: TetrahedralGrid) -> Bool[Tensor, "P"]:
-    """Fill what is closed off from the outside (fields are hollow where nobody looks), and drop small loose pieces.
+    """Fill cavities (fields are hollow where no ray reaches) and drop small components.
 
-    The corners decide; a centre follows the eight corners around it, and its own density where they disagree.
+    The corner lattice decides; a cell centre follows its eight corners, and its own density where they disagree.
     """
     side, cells = grid.cells + 1, grid.cells
     corners = inside[: grid.corner_count].view(side, side, side).cpu().numpy()

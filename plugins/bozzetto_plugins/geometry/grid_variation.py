@@ -1,4 +1,4 @@
-"""How much a hash grid's parameters vary between neighbours."""
+"""Total variation of the parameters of a hash grid."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from bozzetto.kernels.api import GridSpec
 
 
 def grid_variation(table: Float[Tensor, "P F"], grid: GridSpec) -> Float[Tensor, ""]:
-    """Mean squared difference between neighbouring vertices, over the levels of `grid` that are stored densely.
+    """Return the mean squared difference between neighbouring vertices, over the densely stored levels of `grid`.
 
-    In a hashed level neighbours share rows with unrelated vertices: smoothing would smear, so it is left out.
+    Hashed levels are excluded: unrelated vertices share their rows, so smoothing would mix them.
     """
     dense = [level for level in grid.table if not level.hashed]
-    sizes = [level.size for level in dense]  # dense levels are the coarsest, so they come first
+    sizes = [level.size for level in dense]  # dense levels are the coarsest and are stored first
     total = table.new_zeros(())
     pairs = 0
     for level, rows in zip(dense, table[: sum(sizes)].split(sizes), strict=True):

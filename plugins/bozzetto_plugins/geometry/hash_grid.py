@@ -1,4 +1,4 @@
-"""A density field on a multiresolution hash grid."""
+"""Density field on a multiresolution hash grid."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from bozzetto_plugins.geometry.grid_variation import grid_variation
 from bozzetto_plugins.geometry.perceptron import Perceptron
 
 INITIAL_ENTRY = 1e-4
-"""Table entries start uniform in plus or minus this (Instant NGP, sec. 4)."""
+"""Table entries are initialised uniformly in [-INITIAL_ENTRY, INITIAL_ENTRY] (Instant NGP, sec. 4)."""
 
 
 class HashGrid(nn.Module):
-    """Instant NGP's hash encoding (Mueller et al. 2022) and a small network each for density and features.
+    """Density field: Instant NGP's hash encoding (Mueller et al. 2022) with small MLPs for density and features.
 
-    Parameters, for optimiser groups by prefix: `encoding` (the table), `density_network`, `feature_network`, and
-    `normal_network` if normals are predicted. Fulfils `bozzetto.kinds.geometry.Geometry`.
+    Trainable parameters, for optimiser groups by prefix: `encoding` (the table), `density_network`, `feature_network`,
+    and `normal_network` if normals are predicted. Implements `bozzetto.kinds.geometry.Geometry`.
     """
 
     def __init__(self, config: HashGridConfig) -> None:
@@ -46,25 +46,25 @@ class HashGrid(nn.Module):
         return Perceptron([self.grid.feature_count, *hidden, outputs], getattr(torch, config.compute_dtype))
 
     def set_step(self, step: int) -> None:
-        """Follow `levels_active`."""
+        """Set the number of active levels from the schedule `levels_active`."""
         levels = self.grid.levels
         if self.config.levels_active is not None:
-            # A schedule that passes a whole number at this step may miss it by a rounding error.
+            # A schedule that reaches a whole number at this step may fall short of it by a rounding error.
             levels = min(levels, math.floor(self.config.levels_active.at(step) + 1e-6))
         whole = levels == self.grid.levels
         self.active_grid: GridSpec = self.grid if whole else dataclasses.replace(self.grid, levels=levels)
 
     def encode(self, points: Float[Tensor, "S 3"]) -> Float[Tensor, "S E"]:
-        """Features of the active levels only: the networks take the rest as zero, and it costs nothing."""
+        """Return the features of the active levels only; the networks treat the missing ones as zero at no cost."""
         return hash_encode(self._unit(points), self._active_table, self.active_grid)
 
     def _unit(self, points: Float[Tensor, "S 3"]) -> Float[Tensor, "S 3"]:
-        """World points in the unit cube."""
+        """Map world points to the unit cube."""
         return points * (0.5 / self.radius) + 0.5
 
     @property
     def _active_table(self) -> Float[Tensor, "P F"]:
-        # The whole table is passed as it is: the gradient of a slice would be copied into one of full size.
+        # Pass the whole table itself when possible: the gradient of a slice is copied into a full-size tensor.
         return self.encoding if self.active_grid is self.grid else self.encoding[: self.active_grid.entry_count]
 
     def _sloped(self, points: Float[Tensor, "S 3"]) -> SlopedField:
@@ -81,13 +81,13 @@ class HashGrid(nn.Module):
         )  # fmt: skip
 
     def forward(self, points: Float[Tensor, "S 3"], normal: bool = False) -> FieldOutput:
-        """Density, features, and the normal if asked, at world points. S may be 0."""
+        """Return density, features and, if `normal`, the normals at world points. S may be 0."""
         return self._field.output(points, normal)
 
     def density(self, points: Float[Tensor, "S 3"]) -> Float[Tensor, "S"]:
-        """Density alone, per world unit, at world points."""
+        """Return the density alone, per world unit, at world points."""
         return self._field.density(points)
 
     def total_variation(self) -> Float[Tensor, ""]:
-        """Of the active levels; see `grid_variation`."""
+        """Return the total variation of the active levels; see `grid_variation`."""
         return grid_variation(self.encoding, self.active_grid)

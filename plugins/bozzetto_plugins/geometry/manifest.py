@@ -1,4 +1,4 @@
-"""The built-in geometries, as data."""
+"""Manifest of the built-in geometries."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def bozzetto_components() -> Iterable[ComponentSpec]:
         name="hash-grid",
         target="bozzetto_plugins.geometry.hash_grid:HashGrid",
         config="bozzetto_plugins.geometry.config:HashGridConfig",
-        summary="Density field on a multiresolution hash grid (Instant NGP): fast, fine detail.",
+        summary="Density field on a multiresolution hash grid (Instant NGP); fast, fine detail.",
         provides=provides,
     )
     yield ComponentSpec(
@@ -23,7 +23,7 @@ def bozzetto_components() -> Iterable[ComponentSpec]:
         name="frequency-mlp",
         target="bozzetto_plugins.geometry.frequency_mlp:FrequencyMlp",
         config="bozzetto_plugins.geometry.config:FrequencyMlpConfig",
-        summary="Density field in one residual network on sines and cosines (NeRF): few parameters, smooth.",
+        summary="Density field as a residual MLP of sines and cosines (NeRF); few parameters, smooth.",
         provides=provides,
     )
     yield ComponentSpec(
@@ -31,7 +31,7 @@ def bozzetto_components() -> Iterable[ComponentSpec]:
         name="dmtet",
         target="bozzetto_plugins.geometry.dmtet:Dmtet",
         config="bozzetto_plugins.geometry.surface_config:DmtetConfig",
-        summary="Surface cut out of a deformable tetrahedral grid (DMTet): sharp, refines a coarse stage.",
+        summary="Surface extracted from a deformable tetrahedral grid (DMTet); sharp, refines a coarse stage.",
         provides=frozenset({"mesh", "sdf", "features", "conversion"}),
     )
     yield ComponentSpec(
@@ -39,6 +39,6 @@ def bozzetto_components() -> Iterable[ComponentSpec]:
         name="mesh",
         target="bozzetto_plugins.geometry.mesh:Mesh",
         config="bozzetto_plugins.geometry.surface_config:MeshConfig",
-        summary="The triangles of a file (.glb, .obj, .ply), whose colours are trained.",
+        summary="Fixed triangle mesh from a file (.glb, .obj, .ply) with trainable features.",
         provides=frozenset({"mesh", "features"}),
     )

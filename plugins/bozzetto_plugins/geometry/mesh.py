@@ -1,4 +1,4 @@
-"""A given mesh: its shape stays, its features are trained."""
+"""Fixed mesh from a file with trainable features."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from bozzetto_plugins.geometry.surface_features import SurfaceFeatures
 
 
 class Mesh(nn.Module):
-    """The triangles of a file, saved with the scene, and a hash grid of features on them.
+    """Triangles of a file, saved with the scene, and a hash grid of features on them.
 
-    Parameters, for optimiser groups by prefix: `features`. Fulfils `bozzetto.kinds.geometry.GivenMesh` and
+    Trainable parameters, for optimiser groups by prefix: `features`. Implements `bozzetto.kinds.geometry.GivenMesh` and
     `bozzetto.kinds.geometry.MadeFromSaved`.
     """
 
@@ -36,29 +36,29 @@ class Mesh(nn.Module):
 
     @classmethod
     def from_saved(cls, config: MeshConfig, state: Mapping[str, Tensor]) -> Mesh:
-        """A geometry with the triangles of a checkpoint: the file may be gone, or have changed."""
+        """Create the geometry from the triangles of a checkpoint: the file may no longer exist, or have changed."""
         return cls(config, Asset(types.Mesh(state["vertices"], state["faces"]), closed=False, notices=()))
 
     def extract_mesh(self) -> types.Mesh:
-        """The file's triangles in world units; tensors are the same each time."""
+        """Return the triangles in world units; the same tensors at each call."""
         return types.Mesh(self.vertices, self.faces)
 
     def forward(self, points: Float[Tensor, "S 3"], normal: bool = False) -> types.FieldOutput:
-        """Features, and a density of 0: a surface has no thickness. Gives no normals."""
+        """Return features, and a density of 0 because a surface has no thickness; provides no normals."""
         return types.FieldOutput(self.features(points), density=self.density(points))
 
     def surface_features(self, points: Float[Tensor, "S 3"]) -> Float[Tensor, "S F"]:
-        """Features alone."""
+        """Return the features alone."""
         features: Tensor = self.features(points)
         return features
 
     def density(self, points: Float[Tensor, "S 3"]) -> Float[Tensor, "S"]:
-        """0 everywhere."""
+        """Return 0 everywhere."""
         return points.new_zeros(len(points))
 
     def set_step(self, step: int) -> None:
-        """Nothing follows a schedule."""
+        """Do nothing: the geometry has no schedules."""
 
     def total_variation(self) -> Float[Tensor, ""]:
-        """Of the features' hash grid."""
+        """Return the total variation of the features' hash grid."""
         return self.features.total_variation()

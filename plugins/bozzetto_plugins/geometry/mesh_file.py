@@ -1,4 +1,4 @@
-"""Reading a mesh file into the world: z up, front toward +x."""
+"""Reader of mesh files into world coordinates: z up, front toward +x."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from bozzetto_plugins.geometry.surface_config import AssetConfig
 
 @dataclass(frozen=True)
 class Asset:
-    """A mesh of the user's own."""
+    """User-provided mesh."""
 
     mesh: Mesh
-    """World units, equal vertices joined, faces outward."""
+    """Mesh in world units with equal vertices merged and faces oriented outward."""
     closed: bool
-    """True if it encloses a solid."""
+    """True if the mesh encloses a solid."""
     notices: tuple[str, ...]
-    """Changes that were made on reading, a sentence each."""
+    """Changes made on reading, one sentence each."""
 
 
 def read_asset(config: AssetConfig, radius: float) -> Asset:
-    """All triangles of a file as one mesh.
+    """Read all triangles of a file as one mesh.
 
     Raises:
-        ConfigError: the file is not there, cannot be read, has no triangles or no size, or does not fit the scene's
+        ConfigError: the file does not exist, cannot be read, has no triangles or no extent, or does not fit the scene's
             cube; says why and what to do.
     """
     found, name = placed_triangles(config, radius), config.path or EXAMPLE
@@ -49,8 +49,8 @@ def read_asset(config: AssetConfig, radius: float) -> Asset:
 
 
 def _joined(vertices: Float[np.ndarray, "V 3"], faces: Int[np.ndarray, "T 3"]) -> tuple[Mesh, int]:
-    """Equal vertices joined, triangles without area left out, and how many those were."""
-    places = np.ascontiguousarray(vertices.astype(np.float32) + np.float32(0.0))  # -0 is 0
+    """Merge equal vertices and drop degenerate triangles; also returns the number dropped."""
+    places = np.ascontiguousarray(vertices.astype(np.float32) + np.float32(0.0))  # -0 becomes 0
     rows = places.view(np.dtype((np.void, places.dtype.itemsize * 3)))[:, 0]
     _, first, number = np.unique(rows, return_index=True, return_inverse=True)
     corners = places.astype(np.float64)[faces]

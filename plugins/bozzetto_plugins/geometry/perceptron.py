@@ -1,4 +1,4 @@
-"""The small network behind a hash grid."""
+"""Small MLP that decodes a hash grid."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from bozzetto.kernels.api import mlp
 
 
 class Perceptron(nn.Module):
-    """Rectified linear layers without biases, as Instant NGP uses: no input, no output.
+    """MLP with ReLU and without biases, as in Instant NGP; an empty batch gives an empty output.
 
-    Weights start Xavier-uniform, as in tiny-cuda-nn. `compute_dtype` is that of the hidden layers.
+    Weights are initialised Xavier-uniform, as in tiny-cuda-nn. `compute_dtype` is that of the hidden layers.
     """
 
     def __init__(self, widths: Sequence[int], compute_dtype: torch.dtype) -> None:
@@ -24,10 +24,10 @@ class Perceptron(nn.Module):
         self.compute_dtype = compute_dtype
 
     def forward(self, x: Float[Tensor, "S I"]) -> Float[Tensor, "S O"]:
-        """An input narrower than the first layer counts as continued with zeros."""
+        """Apply the network; an input narrower than the first layer is padded with zeros."""
         return mlp(x, self.weights_for(x.shape[1]), compute_dtype=self.compute_dtype)
 
     def weights_for(self, width: int) -> list[Tensor]:
-        """The layers' weights, "out in", for an input of this width: its missing rest counts as zeros."""
+        """Return the layers' weights, "out in", for an input of this width, without the columns of missing inputs."""
         first, *rest = self.weights
         return [first[:, :width], *rest]

@@ -8,14 +8,17 @@ from torch import Tensor
 
 
 def sphere(points: Float[Tensor, "S 3"], radius: float) -> Float[Tensor, "S"]:
-    """Exact."""
+    """Return the exact signed distance to a sphere at the origin."""
     distance: Tensor = points.norm(dim=-1)
     return distance - radius
 
 
 def ellipsoid(points: Float[Tensor, "S 3"], axes: tuple[float, float, float]) -> Float[Tensor, "S"]:
-    """Zero and of slope 1 on the surface, approximate elsewhere: k0 (k0 - 1) / k1 with k0 = |p / a|, k1 = |p / a^2|
-    (Quilez, "ellipsoid distance"). At the centre, minus the shortest half axis."""
+    """Return the approximate signed distance to an ellipsoid: zero and of slope 1 on the surface.
+
+    k0 (k0 - 1) / k1 with k0 = |p / a|, k1 = |p / a^2| (Quilez, "ellipsoid distance"); at the centre, minus the shortest
+    half axis.
+    """
     half = points.new_tensor(axes)
     k0, k1 = (points / half).norm(dim=-1), (points / half.square()).norm(dim=-1)
     usable = k1 > 0.0

@@ -1,4 +1,4 @@
-"""Distances from points to a triangle mesh, and which points of a lattice lie inside it."""
+"""Distances from points to a triangle mesh, and the inside test for lattice points."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from torch import Tensor
 from bozzetto.types import Mesh
 
 CANDIDATES = 8
-"""Triangles measured exactly for each point: those of the nearest samples of the surface."""
+"""Number of surface samples per point whose triangles are measured exactly."""
 LARGEST_SAMPLE_COUNT = 2_000_000
 NUDGE = (0.374e-4, 0.618e-4)
-"""Shift of the columns, in spacings: no column runs exactly through a vertex or an edge of a symmetric mesh."""
+"""Offset of the columns, in lattice spacings; avoids rays exactly through vertices or edges of a symmetric mesh."""
 
 
 def distance_to_mesh(points: Float[Tensor, "S 3"], mesh: Mesh, limit: float) -> Float[Tensor, "S"]:
-    """Unsigned distance of each point to the surface, at most `limit`.
+    """Return the unsigned distance of each point to the surface, clamped at `limit`.
 
-    The surface is covered with samples no farther apart than half of `limit`. Points near it are measured to the
-    triangles of the samples nearest to them (Ericson 2005, Real-Time Collision Detection, sec. 5.1.5).
+    The surface is covered with samples at most half of `limit` apart. Points near it are measured exactly to the
+    triangles of their nearest samples (Ericson 2005, Real-Time Collision Detection, sec. 5.1.5).
     """
     corners = mesh.vertices.detach().double().cpu().numpy()[mesh.faces.cpu().numpy()]
     samples, owner = _cover(corners, 0.5 * limit)
@@ -42,7 +42,7 @@ def distance_to_mesh(points: Float[Tensor, "S 3"], mesh: Mesh, limit: float) -> 
 def _cover(
     corners: Float[np.ndarray, "T 3 3"], spacing: float
 ) -> tuple[Float[np.ndarray, "N 3"], Int[np.ndarray, "N"]]:
-    """Points on the triangles such that none is farther than `spacing` from one, and which triangle each is on."""
+    """Sample triangles such that each surface point is within `spacing` of a sample; also return the owners."""
     longest = np.linalg.norm(corners - np.roll(corners, 1, axis=1), axis=-1).max(axis=1)
     parts = np.maximum(1, np.ceil(longest / spacing)).astype(np.int64)
     total = int(((parts + 1) * (parts + 2) // 2).sum())
@@ -60,7 +60,7 @@ def _cover(
 
 
 def _to_triangle(p: Float[np.ndarray, "N 3"], triangle: Float[np.ndarray, "N 3 3"]) -> Float[np.ndarray, "N"]:
-    """Distance of each point to its triangle: to the plane if its foot is inside, else to the nearest side."""
+    """Return the distance of each point to its triangle: to the plane if it projects inside, else to an edge."""
     a, b, c = triangle.transpose(1, 0, 2)
     normal = np.cross(b - a, c - a)
     length = np.linalg.norm(normal, axis=1)
@@ -77,10 +77,10 @@ def _to_triangle(p: Float[np.ndarray, "N 3"], triangle: Float[np.ndarray, "N 3 3
 
 
 def lattice_inside(axis: Float[Tensor, "N"], mesh: Mesh) -> Bool[Tensor, "N3"]:
-    """Which points of the lattice axis x axis x axis (ascending, z fastest) lie inside a closed mesh.
+    """Return which points of the lattice axis x axis x axis (ascending, z fastest) are inside a closed mesh.
 
-    From each point a ray goes up; triangles that face up count +1 and others -1, so that a point is inside when the
-    sum is above 0. Parts of a mesh may overlap. A hole gives a column of wrong answers above or below it.
+    A ray is cast upward from each point; upward-facing triangles count +1, others -1, and a point is inside if the sum
+    is above 0. Parts of the mesh may overlap. A hole causes one column of wrong answers above or below it.
     """
     coordinate = axis.detach().double().cpu().numpy()
     count, low, spacing = len(coordinate), coordinate[0], coordinate[1] - coordinate[0]
@@ -93,7 +93,7 @@ def lattice_inside(axis: Float[Tensor, "N"], mesh: Mesh) -> Bool[Tensor, "N3"]:
     height = (weight * corners[owner][..., 2]).sum(1)
     a, b, c = flat[owner].transpose(1, 0, 2)
     upward = np.sign(_cross(b - a, c - a)).astype(np.int64)
-    below = np.searchsorted(coordinate, height)  # points of the column with number < below lie below the triangle
+    below = np.searchsorted(coordinate, height)  # lattice points with z index < below are below the triangle
     winding = np.zeros((count, count, count + 1), dtype=np.int64)
     np.add.at(winding, (column, row, below), upward)
     above = winding[..., ::-1].cumsum(-1)[..., ::-1][..., 1:]
@@ -103,7 +103,7 @@ def lattice_inside(axis: Float[Tensor, "N"], mesh: Mesh) -> Bool[Tensor, "N3"]:
 def _columns(
     flat: Float[np.ndarray, "T 3 2"], count: int
 ) -> tuple[Int[np.ndarray, "N"], Int[np.ndarray, "N"], Int[np.ndarray, "N"]]:
-    """Every column of the lattice within the bounding box of each triangle: its two numbers, and the triangle's."""
+    """Return the lattice columns within the bounding box of each triangle: x index, y index, triangle index."""
     low = np.clip(np.ceil(flat.min(1)), 0, count).astype(np.int64)
     high = np.clip(np.floor(flat.max(1)) + 1, 0, count).astype(np.int64)
     size = np.maximum(high - low, 0)
@@ -115,7 +115,7 @@ def _columns(
 
 
 def _plane_weights(flat: Float[np.ndarray, "N 3 2"], at: Float[np.ndarray, "N 2"]) -> Float[np.ndarray, "N 3"]:
-    """Barycentric weights of points in the plane; -1 where the triangle has no area seen from above."""
+    """Return barycentric weights of points in the xy plane; -1 where the triangle's projection has no area."""
     a, b, c = flat.transpose(1, 0, 2)
     area = _cross(b - a, c - a)
     safe = np.where(area == 0.0, 1.0, area)

@@ -1,4 +1,4 @@
-"""Options of the geometries that are surfaces. No torch here."""
+"""Settings of the surface geometries. Does not import torch."""
 
 from __future__ import annotations
 
@@ -25,45 +25,45 @@ Axis = Literal["+x", "-x", "+y", "-y", "+z", "-z"]
 
 @dataclass(frozen=True)
 class SurfaceFeaturesConfig:
-    """A hash grid and a small network that give the features on a surface; fields mean what they do in `hash-grid`."""
+    """Settings of the hash grid and MLP that provide features on a surface; fields are those of `hash-grid`."""
 
     levels: Levels = 16
     """Number of resolutions of the grid."""
     features_per_level: FeaturesPerLevel = 2
-    """Numbers stored per grid vertex and level."""
+    """Features stored per grid vertex and level."""
     log2_table_size: Log2TableSize = 19
-    """At most 2 to this power vertices per level."""
+    """Log2 of the maximum number of table entries per level."""
     base_resolution: Resolution = 16
     """Vertices per axis of the coarsest level."""
     finest_resolution: Resolution = 2048
     """Vertices per axis of the finest level."""
     interpolation: Interpolation = "linear"
-    """`linear` or `smoothstep`."""
+    """Interpolation between grid vertices: `linear` or `smoothstep`."""
     hidden_width: Width = 64
-    """Width of the hidden layers of the network."""
+    """Width of the hidden layers of the MLP."""
     hidden_layers: Depth = 1
-    """Number of hidden layers."""
+    """Number of hidden layers of the MLP."""
     compute_dtype: ComputeDtype = "float32"
-    """Number format of the hidden layers."""
+    """Data type of the hidden layers."""
     feature_count: FeatureCount = 3
-    """Width of the features handed to the material."""
+    """Number of features passed to the material."""
 
     def __post_init__(self) -> None:
         check_fields(self)
         self.grid()
 
     def parameter_specs(self) -> Specs:
-        """The table and the network."""
+        """Return the specs of the hash table and of the MLP."""
         return grid_specs(self.grid(), self.hidden_width, self.hidden_layers, {"feature_network": self.feature_count})
 
     def unlike(self, field: HashGridConfig) -> list[str]:
-        """Differences to a density field for which features cannot be taken over from it; a phrase for each."""
+        """Return the differences that prevent copying features from a density field, one phrase each."""
         names = [item.name for item in fields(self) if item.name != "compute_dtype"]
         pairs = [(name, getattr(field, name), getattr(self, name)) for name in names]
         return [f"{name} is {theirs} there and {ours} here" for name, theirs, ours in pairs if theirs != ours]
 
     def grid(self) -> GridSpec:
-        """The grid described."""
+        """Return the grid's specification."""
         return GridSpec.up_to(
             self.finest_resolution,
             levels=self.levels,
@@ -76,18 +76,18 @@ class SurfaceFeaturesConfig:
 
 @dataclass(frozen=True)
 class AssetConfig:
-    """A mesh file, and how it is placed in the world: centred, z up, front toward +x."""
+    """Mesh file and its placement in the world: centred, z up, front toward +x."""
 
     path: Annotated[str, FilePath()] = ""
-    """A `.glb`, `.gltf`, `.obj`, `.ply`, `.off` or `.stl` file, or nothing: a plain chair made in code, to try
-    things with."""
+    """Path of a `.glb`, `.gltf`, `.obj`, `.ply`, `.off` or `.stl` file; empty: a built-in example mesh, a plain
+    chair."""
     up: Axis = "+y"
-    """The file's axis that points up. glTF, and what this program exports: +y."""
+    """Axis of the file that points up; +y in glTF and in the files that this program exports."""
     front: Axis = "+z"
-    """The file's axis that points to the front. glTF, and what this program exports: +z."""
+    """Axis of the file that points to the front; +z in glTF and in the files that this program exports."""
     extent: Share = 0.7
-    """Half of the object's longest side, as a share of the scene's radius; the object is scaled to it. 0: not at all,
-    and not centred either: the file is in world units."""
+    """Half of the object's longest side after scaling, as a fraction of the scene's radius; 0: neither scale nor
+    centre, the file is in world units."""
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -95,7 +95,7 @@ class AssetConfig:
             raise ValueError(f"front: must be perpendicular to up, got {self.front} and {self.up}")
 
     def require_readable(self, radius: float) -> None:
-        """Read the file, if one is given. Raises `ConfigError` if it cannot be used in a cube of this half side."""
+        """Read the file, if given. Raises `ConfigError` if it cannot be used in a cube of half side `radius`."""
         if self.path:
             from bozzetto_plugins.geometry.mesh_readers.placed import placed_triangles
 
@@ -104,35 +104,35 @@ class AssetConfig:
 
 @dataclass(frozen=True)
 class DmtetConfig:
-    """Options of `dmtet`."""
+    """Settings of `dmtet`."""
 
     radius: Length = 1.0
-    """Half side of the cube [-radius, radius]^3 the surface lives in, world units."""
+    """Half side of the cube [-radius, radius]^3 that contains the surface, world units."""
     resolution: Annotated[int, Range(least=4, most=512)] = 64
-    """Cells of the tetrahedral grid along each axis; each is cut into 12 tetrahedra. 128 needs a GPU."""
+    """Cells of the tetrahedral grid per axis; each is split into 12 tetrahedra. 128 requires a GPU."""
     start: Literal["sphere", "ellipsoid", "mesh"] = "sphere"
-    """First shape, where the stage does not inherit one from the stage before."""
+    """Initial shape, used if the stage does not inherit one from the previous stage."""
     start_radius: Length = 0.5
-    """Of the sphere, world units."""
+    """Radius of the initial sphere, world units."""
     start_axes: tuple[Length, Length, Length] = (0.5, 0.5, 0.5)
-    """Half axes of the ellipsoid along x, y and z, world units."""
+    """Half axes of the initial ellipsoid along x, y and z, world units."""
     start_mesh: AssetConfig = field(default_factory=AssetConfig)
-    """The closed mesh to start from; its surface alone is read, not its colours."""
+    """Closed mesh used as initial shape; its colours are ignored."""
     threshold: Annotated[float, Range(least=1e-6, most=1e12)] | None = None
-    """Density that counts as solid in a stage before that has densities, per world unit; null: chosen by its masks."""
+    """Density threshold of the surface of the previous stage, per world unit; null: the one with the best mask IoU."""
     inherit_features: bool = True
-    """Whether colours, too, start from a stage before with densities; its hash grid must then be like this one's."""
+    """Copy the features of the previous stage's density field; requires a hash grid with the same settings."""
     deform: bool = True
-    """Whether grid vertices may move, by at most a fifth of a cell along each axis."""
+    """Train offsets of the grid vertices, at most a fifth of a cell along each axis."""
     smooth_gradient: Annotated[int, Range(least=0, most=1000)] = 4
-    """Times that the gradient of the signed distances is averaged with neighbouring vertices, so that the surface moves
-    as a whole, not vertex by vertex; 0: as it is."""
+    """Number of averaging passes of the signed distances' gradient over neighbouring vertices, so that the surface
+    moves coherently; 0: no averaging."""
     lock_geometry: bool = False
-    """Keep the shape as it starts: only features are trained."""
+    """Freeze the shape; only the features are trained."""
     lock_texture: bool = False
-    """Keep the features as they start: only the shape is trained."""
+    """Freeze the features; only the shape is trained."""
     features: SurfaceFeaturesConfig = field(default_factory=SurfaceFeaturesConfig)
-    """The hash grid that gives the features on the surface."""
+    """Hash grid that provides the features on the surface."""
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -146,11 +146,11 @@ class DmtetConfig:
 
     @property
     def feature_count(self) -> int:
-        """Width of the features handed to the material."""
+        """Number of features passed to the material."""
         return self.features.feature_count
 
     def parameter_specs(self) -> Specs:
-        """Signed distances and offsets at the grid's vertices, and the features."""
+        """Return the specs of the signed distances and offsets of the grid vertices, and of the features."""
         count, moved = (self.resolution + 1) ** 3 + self.resolution**3, not self.lock_geometry
         specs = {"sdf": ParameterSpec((count,), moved)}
         specs |= {"offset": ParameterSpec((count, 3), moved)} if self.deform else {}
@@ -158,12 +158,12 @@ class DmtetConfig:
         return specs | {name: ParameterSpec(spec.shape, not self.lock_texture) for name, spec in features.items()}
 
     def require_readable(self) -> None:
-        """Read the mesh to start from, if there is one."""
+        """Read the initial mesh, if `start` is `mesh`. Raises `ConfigError` if it cannot be used."""
         if self.start == "mesh":
             self.start_mesh.require_readable(self.radius)
 
     def check_start(self, before: Component) -> None:
-        """Raises `ValueError` if a stage with this geometry cannot start from that of the stage before."""
+        """Raise `ValueError` if this geometry cannot be initialised from the geometry of the previous stage."""
         if isinstance(before.config, DmtetConfig):
             return
         if "density" not in before.entry.spec.provides:
@@ -187,33 +187,33 @@ class DmtetConfig:
 
 @dataclass(frozen=True)
 class MeshConfig:
-    """Options of `mesh`."""
+    """Settings of `mesh`."""
 
     radius: Length = 1.0
-    """Half side of the cube [-radius, radius]^3 the surface lives in, world units."""
+    """Half side of the cube [-radius, radius]^3 that contains the surface, world units."""
     asset: AssetConfig = field(default_factory=AssetConfig)
-    """The file, which gives the shape; its own colours are not read."""
+    """Mesh file that defines the shape; its colours are ignored."""
     features: SurfaceFeaturesConfig = field(default_factory=SurfaceFeaturesConfig)
-    """The hash grid that gives the features on the surface."""
+    """Hash grid that provides the features on the surface."""
 
     def __post_init__(self) -> None:
         check_fields(self)
 
     @property
     def feature_count(self) -> int:
-        """Width of the features handed to the material."""
+        """Number of features passed to the material."""
         return self.features.feature_count
 
     def parameter_specs(self) -> Specs:
-        """The features; the triangles stay as they are."""
+        """Return the specs of the features; the faces are not trained."""
         return under("features", self.features.parameter_specs())
 
     def require_readable(self) -> None:
-        """Read the mesh as a run will."""
+        """Read the mesh as a run does. Raises `ConfigError` if it cannot be used."""
         self.asset.require_readable(self.radius)
 
     def check_start(self, before: Component) -> None:
-        """Raises `ValueError` if the stage before has other triangles: they are saved with the scene."""
+        """Raise `ValueError` if the previous stage has a different mesh: the mesh is saved with the scene."""
         theirs = before.config
         if isinstance(theirs, MeshConfig) and (theirs.asset, theirs.radius) != (self.asset, self.radius):
             name, theirs_name = self.asset.path or "the example chair", theirs.asset.path or "the example chair"

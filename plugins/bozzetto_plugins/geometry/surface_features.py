@@ -1,4 +1,4 @@
-"""Features on a surface: a hash grid and a small network, as `hash-grid` has them, without a density."""
+"""Features on a surface: the hash grid and MLP of `hash-grid` without density."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from bozzetto_plugins.geometry.surface_config import SurfaceFeaturesConfig
 
 
 class SurfaceFeatures(nn.Module):
-    """Parameters, for optimiser groups by prefix: `encoding` (the table) and `feature_network`."""
+    """Hash grid and MLP of features. Trainable parameters by prefix: `encoding` (the table) and `feature_network`."""
 
     def __init__(self, config: SurfaceFeaturesConfig, radius: float) -> None:
         super().__init__()
@@ -26,20 +26,20 @@ class SurfaceFeatures(nn.Module):
         self.feature_network = Perceptron(widths, getattr(torch, config.compute_dtype))
 
     def forward(self, points: Float[Tensor, "S 3"]) -> Float[Tensor, "S F"]:
-        """Features at world points."""
+        """Return the features at world points."""
         encoded = hash_encode(points * (0.5 / self.radius) + 0.5, self.encoding, self.grid)
         features: Tensor = self.feature_network(encoded)
         return features
 
     def total_variation(self) -> Float[Tensor, ""]:
-        """See `grid_variation`."""
+        """Return the total variation of the table; see `grid_variation`."""
         return grid_variation(self.encoding, self.grid)
 
     def start_from(self, other: HashGrid) -> None:
-        """Copy the table and the network of a density field, so that points look as they did.
+        """Copy the table and the feature network of a density field, which preserves the appearance.
 
         Raises:
-            ConfigError: its grid or its network is another; names the fields to change.
+            ConfigError: its grid or its network differs; names the fields to change.
         """
         unlike = self.config.unlike(other.config)
         if self.radius != other.radius:

@@ -1,4 +1,4 @@
-"""A denoiser that is told the exact camera, and remembers what its things look like from there."""
+"""Camera-conditioned denoiser with a memory of solids."""
 
 from __future__ import annotations
 
@@ -23,63 +23,63 @@ from bozzetto.types import Cameras
 from bozzetto_plugins.guidance.solid_memory import Drawing, Placement, SolidMemory
 
 CAMERA_NUMBERS = 17
-"""A camera-to-world matrix row by row (MVDream, Shi et al. 2023, sec. 3.1), and the tangent of half the view angle."""
+"""Length of a camera vector: row-major camera-to-world matrix (MVDream, sec. 3.1) and tan(fov_y / 2)."""
 RECALLED_NUMBERS = 12
 """Length of `Recalled.numbers`: row, paint (3), its strength, turn, stretch (3), shift (3)."""
 NOTHING = 0
-"""The thing that is no thing: what the empty text means."""
+"""Row of the empty thing, which the empty text means."""
 PAGE_MEAN, PAGE_DEVIATION, PAGE_USUAL = 1.0, 0.7, 0.95
-"""A plain background before it is seen: mostly white, else of any colour, of pictures in [-1, 1]."""
+"""Prior of a plain background in [-1, 1]: usual value, standard deviation of others, probability of the usual."""
 EMPTY = 0.01
-"""Opacity below which the background is seen."""
+"""Opacity below which a pixel counts as background."""
 BETAS = (0.00085, 0.012)
-"""Stable Diffusion's, the first and the last; their roots lie on a line."""
+"""First and last beta of Stable Diffusion's schedule, which is linear in sqrt(beta)."""
 FRONT = (0.0, 15.0, 3.2, 40.0)
-"""Azimuth, elevation, distance and vertical field of view (degrees, world units) where no camera is given."""
+"""Azimuth, elevation, distance and vertical field of view of the default camera, degrees and world units."""
 
 
 class Recalled(NamedTuple):
     """Things of the memory that texts or photos refer to, with their colours and placements."""
 
     thing: Int[Tensor, "B"]
-    """Rows of the memory."""
+    """Row indices of the memory."""
     paint: Float[Tensor, "B 3"]
-    """Colour in [0, 1]."""
+    """Paint colour in [0, 1]."""
     painted: Float[Tensor, "B"]
     """Strength of the paint, in [0, 1]; 0: a thing keeps its own colours."""
     placement: Placement | None = None
-    """None: as learned."""
+    """Placement; None: as learned."""
 
     def numbers(self) -> Float[Tensor, "B 12"]:
-        """The same as one vector each, which `recalled_of` reads; of zeros for nothing."""
+        """Return one vector per row, the inverse of `recalled_of`. Raises `ValueError` without a placement."""
         if self.placement is None:
-            raise ValueError("what is recalled without its place cannot be told in numbers")
+            raise ValueError("numbers() requires a placement, and this record has none")
         turn, stretch, shift = self.placement
         row = self.thing.to(self.paint)
         return torch.cat([row[:, None], self.paint, self.painted[:, None], turn[:, None], stretch, shift], dim=1)
 
 
 class CameraUNet(ModelMixin, ConfigMixin):
-    """Velocity of noisy pictures of remembered things, seen from given cameras, on any plain background.
+    """Denoiser (v-prediction) of remembered things seen from given cameras, on any plain background.
 
-    The text says which thing of a memory is meant, and in which colour; the memory draws it as the camera sees it. That
-    draft is taken as the mean of a Gaussian, whose posterior given the noisy picture is known in closed form; what it
-    misses, a convolutional network adds, told the noisy picture and the draft. Where all is noise, the draft is all.
+    The text selects a thing of the memory and its colour; the memory renders a draft from the camera. The draft is the
+    mean of a Gaussian prior, whose posterior given the noisy image is known in closed form; a convolutional network
+    that reads the noisy image and the draft adds a correction. At pure noise the output is the draft.
 
-    Called as diffusers' `UNet2DConditionModel` with `class_embed_type="projection"` is; `class_labels` are the cameras
-    (`camera_numbers`), and without them a camera looks at the front. Told of a photo, it reads no text: its token says
-    which thing was recognised and how it lies (`Recalled.numbers`), and the photo's latents, which follow the noisy
-    ones, say nothing more.
+    The call signature is that of diffusers' `UNet2DConditionModel` with `class_embed_type="projection"`; `class_labels`
+    are the cameras (`camera_numbers`), by default a front camera. With `told="photo"` it reads no text: the token holds
+    the recognised thing and its placement (`Recalled.numbers`), and the photo's latents, which follow the noisy ones,
+    are ignored.
 
     Args:
-        in_channels: twice as many if it is told of photos.
-        out_channels: of latents, which are the pixels of square blocks (`PatchCodec`).
-        sample_size: latents along each side.
-        cross_attention_dim: E, width of the text embeddings; the last token's is read.
-        things: rows of the memory, the first of which is nothing.
-        draft_deviation: how far pictures are from their drafts, of pixels in [-1, 1].
-        told: what the tokens are.
-        time_cond_proj_dim: there is none, which diffusers' pipelines ask.
+        in_channels: channels of the input; twice `out_channels` if conditioned on photos.
+        out_channels: channels of latents, which are the pixels of square blocks (`PatchCodec`).
+        sample_size: side of the latents.
+        cross_attention_dim: E, width of the text embeddings; only the last token is read.
+        things: rows of the memory, the first of which is empty.
+        draft_deviation: standard deviation of images from their drafts, for pixels in [-1, 1].
+        told: type of the conditioning tokens.
+        time_cond_proj_dim: always None; read by diffusers' pipelines.
     """
 
     config_name = "config.json"  # type: ignore[assignment] # None stands in its place in diffusers
@@ -112,10 +112,10 @@ class CameraUNet(ModelMixin, ConfigMixin):
             down_block_types=("DownBlock2D",) * blocks, up_block_types=("UpBlock2D",) * blocks,
             resnet_time_scale_shift="scale_shift",
         )  # fmt: skip
-        self.alpha_bars = zero_snr_alpha_bars()  # no buffer: half precision takes the lowest noise for none
+        self.alpha_bars = zero_snr_alpha_bars()  # not a buffer: half precision would lose the lowest noise levels
 
     def recall(self, text: Float[Tensor, "B N E"]) -> Recalled:
-        """The thing that a text most likely means and its colour, or what was recognised in a photo."""
+        """Return the most likely thing and colour for a text, or the thing recognised in a photo."""
         if self.config["told"] == "photo":
             return recalled_of(text[:, -1].float(), self.config["things"])
         last = text[:, -1].to(self.recall_thing.weight.dtype)
@@ -123,19 +123,19 @@ class CameraUNet(ModelMixin, ConfigMixin):
         return Recalled(self.recall_thing(last).argmax(dim=1), torch.stack(paint, dim=1), painted)
 
     def draw(self, recalled: Recalled, camera: Float[Tensor, "B 17"]) -> Drawing:
-        """The recalled things as the cameras see them."""
+        """Render the recalled things from the cameras."""
         side = self.config["sample_size"] * self.factor
         views = cameras_of(camera.float(), side)
         return self.memory.draw(recalled.thing, views.rays(), recalled.paint, recalled.painted, recalled.placement)
 
     def alpha_bar(self, times: Num[Tensor, "B"]) -> Float[Tensor, "B"]:
-        """abar at timesteps, in full precision."""
+        """Return alpha_bar at timesteps, in float32."""
         return self.alpha_bars.to(times.device)[times.long()]
 
     def draft(
         self, sample: Float[Tensor, "B C h w"], alpha_bar: Float[Tensor, "B"], drawing: Drawing
     ) -> Float[Tensor, "B C h w"]:
-        """A drawing on the plain background that the noisy latents are most likely to have, as latents."""
+        """Composite a drawing over the most likely plain background of the noisy latents; returns latents."""
         noisy = torch.nn.functional.pixel_shuffle(sample, self.factor)
         colour, opacity = (one.permute(0, 3, 1, 2) for one in drawing)
         empty = (opacity < EMPTY).float()
@@ -154,7 +154,7 @@ class CameraUNet(ModelMixin, ConfigMixin):
         added_cond_kwargs: dict[str, Tensor] | None = None,
         return_dict: bool = True,
     ) -> UNet2DConditionOutput | tuple[Tensor]:
-        """The velocity of noisy latents; `timestep_cond` and what follows it are read by no part of this network."""
+        """Return the velocity of noisy latents; `timestep_cond` and the arguments after it are ignored."""
         sample = sample[:, : self.config["out_channels"]]
         times = torch.as_tensor(timestep, device=sample.device).expand(len(sample))
         camera = front_camera(sample.device).expand(len(sample), -1) if class_labels is None else class_labels
@@ -168,19 +168,19 @@ class CameraUNet(ModelMixin, ConfigMixin):
     def clean(
         self, sample: Float[Tensor, "B C h w"], times: Num[Tensor, "B"], recalled: Recalled, drawing: Drawing
     ) -> Float[Tensor, "B C h w"]:
-        """The clean latents: the posterior mean about the draft, and what the network adds to it."""
+        """Return the clean latents: the posterior mean around the draft, plus the network's correction."""
         alpha_bar = self.alpha_bar(times)
         draft = self.draft(sample, alpha_bar, drawing)
         deviation = torch.where(recalled.thing == NOTHING, PAGE_DEVIATION, self.config["draft_deviation"])
         mean = gaussian_posterior_mean(sample, draft, deviation, alpha_bar)
         told = torch.cat([sample, draft], dim=1).to(self.refine.dtype)
         added: Tensor = self.refine(told, times, return_dict=False)[0].float()
-        share = alpha_bar.sqrt() * clean_deviation(alpha_bar, deviation)  # where all is noise, the draft is all
+        share = alpha_bar.sqrt() * clean_deviation(alpha_bar, deviation)  # at pure noise, only the draft remains
         return mean + share[:, None, None, None] * added
 
 
 def zero_snr_alpha_bars() -> Float[Tensor, "T"]:
-    """abar of Stable Diffusion's betas, rescaled to end in nothing but noise (Lin et al. 2023, arXiv:2305.08891)."""
+    """Return Stable Diffusion's alpha_bar rescaled to zero terminal SNR (Lin et al. 2023, arXiv 2305.08891)."""
     first, last = BETAS
     schedule = DDPMScheduler(
         beta_start=first, beta_end=last, beta_schedule="scaled_linear", rescale_betas_zero_snr=True
@@ -190,24 +190,24 @@ def zero_snr_alpha_bars() -> Float[Tensor, "T"]:
 
 
 def recalled_of(numbers: Float[Tensor, "B N"], things: int) -> Recalled:
-    """Inverse of `Recalled.numbers`; numbers after the first twelve are not read."""
+    """Return the inverse of `Recalled.numbers`; numbers after the first twelve are ignored."""
     row, paint, painted, turn, stretch, shift, _ = numbers.split([1, 3, 1, 1, 3, 3, numbers.shape[1] - 12], dim=1)
     thing = row[:, 0].round().long().clamp(0, things - 1)
     return Recalled(thing, paint, painted[:, 0], Placement(turn[:, 0], stretch, shift))
 
 
 def camera_numbers(cameras: Cameras) -> Float[Tensor, "B 17"]:
-    """The cameras as the class labels of `CameraUNet`."""
+    """Encode cameras as the class labels of `CameraUNet`."""
     return torch.cat([cameras.c2w.flatten(1), torch.tan(0.5 * cameras.fov_y_rad)[:, None]], dim=1)
 
 
 def cameras_of(numbers: Float[Tensor, "B 17"], side: int) -> Cameras:
-    """The cameras that `camera_numbers` told of, for square images."""
+    """Decode the cameras of `camera_numbers`, for square images."""
     return Cameras(numbers[:, :16].unflatten(1, (4, 4)), 2.0 * torch.atan(numbers[:, 16]), side, side)
 
 
 def front_camera(device: torch.device) -> Float[Tensor, "1 17"]:
-    """A camera a little above the horizon in front of the object."""
+    """Return the default camera: in front of the object, a little above the horizon."""
     azimuth, elevation, distance, fov_y = (torch.tensor([one], device=device) for one in FRONT)
     pose = look_at_origin(spherical_position(azimuth, elevation, distance))
     return camera_numbers(Cameras(pose, torch.deg2rad(fov_y), 1, 1))

@@ -1,4 +1,4 @@
-"""The text side of a latent diffusion model: CLIP's tokenizer and text transformer, in memory only while they work."""
+"""Text encoder of a latent diffusion model: CLIP's tokenizer and text transformer, in memory only while encoding."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ log = logging.getLogger(__name__)
 
 
 class ClipText:
-    """Embeds texts as the model's denoiser expects them.
+    """CLIP text encoder of a model folder.
 
-    Prompts are encoded once per run and the embeddings cached, so the transformer (up to 0.7 GB) is loaded by
-    `encode` and freed before it returns.
+    Prompts are encoded once per run and the embeddings cached, so the transformer (up to 0.7 GB) is loaded by `encode`
+    and freed before it returns.
     """
 
     def __init__(self, folder: Path, device: torch.device, dtype: torch.dtype) -> None:
@@ -40,7 +40,7 @@ class ClipText:
 
     @cached_property
     def model_id(self) -> str:
-        """sha256 over the weights, the tokenizer's files and the precision."""
+        """SHA-256 of the weights, the tokenizer's files and the data type."""
         files = [
             path
             for part in ("text_encoder", "tokenizer")
@@ -54,7 +54,7 @@ class ClipText:
 
     @cached_property
     def tokenizer(self) -> CLIPTokenizer:
-        """The tokenizer, kept: it is small."""
+        """Tokenizer; kept in memory because it is small."""
         path = self.folder / "tokenizer"
         with reading("The tokenizer", path):
             tokenizer: CLIPTokenizer = CLIPTokenizer.from_pretrained(path, local_files_only=True)
@@ -62,12 +62,12 @@ class ClipText:
 
     @property
     def length(self) -> int:
-        """N, tokens per text with start, end and padding."""
+        """N, tokens per text including start, end and padding."""
         return min(self.tokenizer.model_max_length, self.positions)
 
     @torch.no_grad()
     def encode(self, texts: Sequence[str]) -> Float[Tensor, "T N E"]:
-        """Embeddings in float32, on `device`. A text that is too long is cut; a warning names what is lost."""
+        """Return float32 embeddings on `device`. Texts that are too long are truncated, with a warning."""
         with reading("The tokenizer", self.folder / "tokenizer"):
             for text in texts:
                 self._warn_if_cut(text)

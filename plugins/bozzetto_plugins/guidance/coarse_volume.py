@@ -1,4 +1,4 @@
-"""How well one coarse volume can look like given pictures, if they were taken from given cameras."""
+"""Fit of a coarse volume to given images, to score hypotheses about their cameras."""
 
 from __future__ import annotations
 
@@ -12,30 +12,30 @@ from bozzetto.math.compositing import composite
 from bozzetto.types import Cameras
 
 CELLS = 16
-"""Of the volume, along each side."""
+"""Cells of the volume along each side."""
 SAMPLES = 24
-"""Along each ray."""
+"""Samples along each ray."""
 RAYS = 512
-"""Drawn for each step of the fit."""
+"""Rays drawn for each optimisation step."""
 STEPS = 40
 LEARNING_RATE = 0.2
 DENSEST = 10.0
-"""Density where the volume's number is 1 or so."""
+"""Factor from softplus of the volume's value to density."""
 EMPTY = -2.0
-"""The volume's number at the start: hardly any density."""
+"""Initial value of the volume, almost empty."""
 WHITE = 1.0
 
 
 def least_errors(
     pictures: Float[Tensor, "V S S 3"], cameras: Sequence[Cameras], generator: torch.Generator
 ) -> Float[Tensor, "K"]:
-    """The mean squared difference that is left when a volume is fitted to pictures: small where cameras are right.
+    """Return the mean squared error that remains after fitting a volume to images: low for correct cameras.
 
-    K volumes of density and colour are fitted at once, by the volume rendering equation, each to the same V pictures
-    over white and to its own V cameras. A volume fills the cube that the first camera sees in full at the origin.
+    K volumes of density and colour are fitted at once by volume rendering, each to the same V images over white and to
+    its own V cameras. A volume is a cube at the origin whose side is the height of the first camera's frame there.
 
     Args:
-        cameras: K times V cameras of the pictures' size that look at the origin.
+        cameras: K sets of V cameras of the images' size that look at the origin.
         generator: draws the rays of each step, the same for all volumes.
     """
     wanted = pictures.reshape(-1, 3)
@@ -67,7 +67,7 @@ def _render(
     volume: Float[Tensor, "K 4 G G G"], origin: Float[Tensor, "K R 3"], direction: Float[Tensor, "K R 3"],
     distance: Float[Tensor, ""], half: Float[Tensor, ""],
 ) -> Float[Tensor, "K R 3"]:  # fmt: skip
-    """What K volumes look like along their rays, over white."""
+    """Render K volumes along their rays, over white."""
     edges = distance + half * torch.linspace(-1.0, 1.0, SAMPLES + 1, device=volume.device)
     middle = 0.5 * (edges[1:] + edges[:-1])
     points = (origin[:, :, None] + direction[:, :, None] * middle[:, None]) / half

@@ -1,4 +1,4 @@
-"""Settings of the guidances. Imports no torch."""
+"""Settings of the guidances. Does not import torch."""
 
 from __future__ import annotations
 
@@ -19,62 +19,62 @@ Clip = Annotated[Schedule, Range(least=1e-8, most=1e8)]
 Count = Annotated[int, Range(least=0, most=1000)]
 
 CHECKED_RATIOS = 64
-"""How many points of two schedules are compared before a run."""
+"""Number of steps at which two schedules are compared before a run."""
 
 
 @dataclass(frozen=True)
 class StableDiffusionConfig:
-    """Score distillation from a latent diffusion model in diffusers' format: Stable Diffusion 1.x, 2.x and kin."""
+    """Settings of score distillation from a diffusers latent diffusion model: Stable Diffusion 1.x, 2.x and similar."""
 
     estimates_elevation: ClassVar[bool] = False
-    """False: it is no `bozzetto.kinds.guidance.ElevationEstimator`."""
+    """False: the guidance is not a `bozzetto.kinds.guidance.ElevationEstimator`."""
 
     model: Annotated[str, FilePath(or_name=True)] = "sd-1.5"
-    """Which weights: an alias such as `bozzetto-mini` or `sd-1.5`, a hub repository `owner/name`, or a folder."""
+    """Model weights: an alias such as `bozzetto-mini` or `sd-1.5`, a hub repository `owner/name`, or a folder."""
     cfg_scale: Scale = Schedule.constant(100.0)
-    """Classifier-free guidance `uncond + scale * (cond - uncond)`. 1 is the plain conditional prediction."""
+    """Guidance scale of `uncond + scale * (cond - uncond)`; 1 is the plain conditional prediction."""
     min_step_fraction: Fraction = Schedule.constant(0.02)
-    """Least noisy timestep distilled, as a fraction of the model's training steps."""
+    """Lower bound of the sampled timestep, as a fraction of the model's training timesteps."""
     max_step_fraction: Fraction = Schedule.constant(0.98)
-    """Noisiest timestep distilled, as a fraction of the model's training steps; annealing it sharpens detail."""
+    """Upper bound of the sampled timestep, as a fraction of the training timesteps; annealing it sharpens detail."""
     weighting: Literal["one-minus-alpha-bar", "uniform", "fantasia3d"] = "one-minus-alpha-bar"
-    """w(t): 1 - abar (DreamFusion), 1 (Magic3D), or sqrt(abar) (1 - abar) (Fantasia3D)."""
+    """Weighting w(t): 1 - alpha_bar (DreamFusion), 1 (Magic3D), or sqrt(alpha_bar) (1 - alpha_bar) (Fantasia3D)."""
     sds_form: Literal["target", "function", "dot", "backward"] = "target"
-    """How the gradient enters autograd. All four give the same one: see `bozzetto.math.score`."""
+    """Implementation of the SDS gradient in autograd; all four give the same gradient, see `bozzetto.math.score`."""
     guider: Literal["cfg", "perp-neg"] = "cfg"
-    """`perp-neg` also pushes away from wrong views; it needs `negatives: true` in the prompt processor."""
+    """Guider: classifier-free guidance, or `perp-neg`, which requires `negatives: true` in the prompt processor."""
     cfg_rescale: Share = 0.0
-    """How far the guided prediction gets the conditional one's spread, in [0, 1]; against over-exposure."""
+    """Blend in [0, 1] towards the standard deviation of the conditional prediction; reduces over-exposure."""
     grad_clip: Clip | None = None
-    """Largest gradient in latents, per view, before the mean over views; null: none."""
+    """Maximum gradient in latents, per view, before averaging over views; null: no clipping."""
     grad_clip_by: Literal["value", "norm"] = "value"
-    """Whether `grad_clip` bounds each value or each view's L2 norm."""
+    """Clip each value (`value`) or the L2 norm of each view's gradient (`norm`)."""
     encode: Literal["sample", "mode"] = "sample"
-    """Whether latents are drawn from the image encoder's distribution or are its most likely value."""
+    """Latents: a sample of the image encoder's distribution, or its mode."""
     as_latent_until_step: Step = 0
-    """Until this step the latents are the rendered normals and opacity, not the encoded image; 0: never."""
+    """Before this step the latents are the rendered normals and opacity, not the encoded image; 0: never."""
     dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
-    """Precision of the frozen weights. `auto`: float16 on an accelerator, elsewhere what the processor does fastest."""
+    """Data type of the frozen weights; `auto`: float16 on an accelerator, else the CPU's fastest."""
     attention_slicing: bool = False
-    """Compute attention in slices: less memory, slower."""
+    """Compute attention in slices; needs less memory, is slower."""
     cpu_offload: Literal["none", "model", "sequential"] = "none"
-    """Keep weights off the accelerator until used: the denoiser as a whole (`model`), or all layers (`sequential`)."""
+    """Keep weights in main memory until used; `model` loads the whole denoiser, `sequential` one layer at a time."""
     channels_last: bool = False
-    """Store the weights of convolutions channels last: faster on GPUs with tensor cores."""
+    """Store convolution weights channels-last; faster on GPUs with tensor cores."""
     debug: bool = True
-    """Offer pictures of what the guidance sees; they cost nothing until `trainer.debug_every` draws them."""
+    """Provide debug images (reconstructed, noisy, denoised); free until `trainer.debug_every` draws them."""
     debug_steps: Count = 20
-    """Steps in which those pictures are denoised to the end, each as dear as a training step; 0: not at all."""
+    """Denoising steps of the fully denoised debug image; each costs a training step. 0: no such image."""
 
     def __post_init__(self) -> None:
         _check(self)
 
     def require_weights(self, folder: Path) -> None:
-        """Raise `ModelError` if the model in `folder` is of another kind, or a package for its use is not installed."""
+        """Raise `ModelError` if the model in `folder` is of another kind, or a required package is not installed."""
         _check_weights(self, folder, posed=False)
 
     def check_neighbours(self, stage: Stage, task: Task | None) -> None:
-        """Raises `ValueError` if a setting needs what the other parts of the stage do not give."""
+        """Raise `ValueError` if a setting requires what the other components of the stage do not provide."""
         if self.guider == "perp-neg" and getattr(stage.prompt_processor.config, "negatives", None) is False:
             raise ValueError(
                 "guider: 'perp-neg' needs negative prompts, and the prompt processor gives none. Set "
@@ -90,63 +90,63 @@ class StableDiffusionConfig:
 
 @dataclass(frozen=True)
 class Zero123Config:
-    """Score distillation from a model that is given a photo and a relative pose: Zero123, Stable Zero123 and kin."""
+    """Settings of score distillation from a model conditioned on a photo and a relative pose: Zero123 and similar."""
 
     estimates_elevation: ClassVar[bool] = True
-    """True: it tells from how high a photo was taken, as `bozzetto.kinds.guidance.ElevationEstimator`."""
+    """True: the guidance estimates photo elevations, as `bozzetto.kinds.guidance.ElevationEstimator`."""
 
     model: Annotated[str, FilePath(or_name=True)] = "zero123-xl"
-    """Which weights: an alias such as `bozzetto-mini-zero123` or `zero123-xl`, a hub repository, or a folder."""
+    """Model weights: an alias such as `bozzetto-mini-zero123` or `zero123-xl`, a hub repository, or a folder."""
     pose_convention: Literal["auto", "zero123", "stable-zero123"] = "auto"
     """Fourth number of a pose: difference of distances (`zero123`) or the photo's polar angle (`stable-zero123`).
-    `auto`: the latter if the model's name says `stable`."""
+    `auto`: the latter if the model's name contains `stable`."""
     cfg_scale: Scale = Schedule.constant(3.0)
-    """Classifier-free guidance `uncond + scale * (cond - uncond)`; without classifier the model sees no photo."""
+    """Guidance scale of `uncond + scale * (cond - uncond)`; the unconditional branch sees no photo."""
     min_step_fraction: Fraction = Schedule.constant(0.2)
-    """Least noisy timestep distilled, as a fraction of the model's training steps."""
+    """Lower bound of the sampled timestep, as a fraction of the model's training timesteps."""
     max_step_fraction: Fraction = Schedule.constant(0.6)
-    """Noisiest timestep distilled, as a fraction of the model's training steps; annealing it sharpens detail."""
+    """Upper bound of the sampled timestep, as a fraction of the training timesteps; annealing it sharpens detail."""
     angle_scale: bool = False
-    """Let the gradient of a view grow with its angle to the nearest photo, from 0 at the photo (stable-dreamfusion)."""
+    """Scale each view's gradient with its angle to the nearest photo, 0 at the photo (stable-dreamfusion)."""
     weighting: Literal["one-minus-alpha-bar", "uniform", "fantasia3d"] = "one-minus-alpha-bar"
-    """w(t): 1 - abar (DreamFusion), 1 (Magic3D), or sqrt(abar) (1 - abar) (Fantasia3D)."""
+    """Weighting w(t): 1 - alpha_bar (DreamFusion), 1 (Magic3D), or sqrt(alpha_bar) (1 - alpha_bar) (Fantasia3D)."""
     sds_form: Literal["target", "function", "dot", "backward"] = "target"
-    """How the gradient enters autograd. All four give the same one: see `bozzetto.math.score`."""
+    """Implementation of the SDS gradient in autograd; all four give the same gradient, see `bozzetto.math.score`."""
     grad_clip: Clip | None = None
-    """Largest gradient in latents, per view, before the mean over views; null: none."""
+    """Maximum gradient in latents, per view, before averaging over views; null: no clipping."""
     grad_clip_by: Literal["value", "norm"] = "value"
-    """Whether `grad_clip` bounds each value or each view's L2 norm."""
+    """Clip each value (`value`) or the L2 norm of each view's gradient (`norm`)."""
     encode: Literal["sample", "mode"] = "sample"
-    """Whether latents are drawn from the image encoder's distribution or are its most likely value."""
+    """Latents: a sample of the image encoder's distribution, or its mode."""
     dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
-    """Precision of the frozen weights. `auto`: float16 on an accelerator, elsewhere what the processor does fastest."""
+    """Data type of the frozen weights; `auto`: float16 on an accelerator, else the CPU's fastest."""
     attention_slicing: bool = False
-    """Compute attention in slices: less memory, slower."""
+    """Compute attention in slices; needs less memory, is slower."""
     cpu_offload: Literal["none", "model", "sequential"] = "none"
-    """Keep weights off the accelerator until used: the denoiser as a whole (`model`), or all layers (`sequential`)."""
+    """Keep weights in main memory until used; `model` loads the whole denoiser, `sequential` one layer at a time."""
     channels_last: bool = False
-    """Store the weights of convolutions channels last: faster on GPUs with tensor cores."""
+    """Store convolution weights channels-last; faster on GPUs with tensor cores."""
     debug: bool = True
-    """Offer pictures of what the guidance sees; they cost nothing until `trainer.debug_every` draws them."""
+    """Provide debug images (reconstructed, noisy, denoised); free until `trainer.debug_every` draws them."""
     debug_steps: Count = 20
-    """Steps in which those pictures are denoised to the end, each as dear as a training step; 0: not at all."""
+    """Denoising steps of the fully denoised debug image; each costs a training step. 0: no such image."""
 
     def __post_init__(self) -> None:
         _check(self)
 
     def require_weights(self, folder: Path) -> None:
-        """Raise `ModelError` if the model in `folder` is of another kind, or a package for its use is not installed."""
+        """Raise `ModelError` if the model in `folder` is of another kind, or a required package is not installed."""
         _check_weights(self, folder, posed=True)
 
     def pose_convention_of(self, folder: str) -> Literal["zero123", "stable-zero123"]:
-        """The convention for weights in a folder of that name."""
+        """Return the pose convention of weights in a folder of that name."""
         if self.pose_convention != "auto":
             return self.pose_convention
         return "stable-zero123" if "stable" in f"{self.model} {folder}".lower() else "zero123"
 
 
 def _check(config: StableDiffusionConfig | Zero123Config) -> None:
-    """What all latent diffusion models have in common."""
+    """Check the settings shared by all latent diffusion models. Raises `ValueError`."""
     check_fields(config)
     if not config.model.strip():
         raise ValueError("model: must name weights, e.g. bozzetto-mini, sd-1.5, owner/name or a folder")

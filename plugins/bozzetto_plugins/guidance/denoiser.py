@@ -1,4 +1,4 @@
-"""The weights of a latent diffusion model: image to latents and back, noisy latents to a prediction of the noise."""
+"""Networks of a latent diffusion model: image encoder and decoder, denoiser, noise schedule."""
 
 from __future__ import annotations
 
@@ -28,14 +28,13 @@ PREDICTIONS = ("epsilon", "v_prediction")
 
 
 class Denoiser:
-    """A frozen image encoder and denoiser of one of the `families`, in diffusers' folder format, with their noise
-    schedule.
+    """Frozen image encoder and denoiser of one of the `families`, in diffusers' folder format, with noise schedule.
 
     Args:
-        folder: holds `model_index.json`, `unet`, `vae` and `scheduler`.
+        folder: contains `model_index.json`, `unet`, `vae` and `scheduler`.
         device: where the networks run.
-        dtype: precision of the weights; latents and predictions are float32 whatever it is.
-        image_conditioned: the denoiser reads the latents of an image beside the noisy ones (Zero123).
+        dtype: data type of the weights; latents and predictions are always float32.
+        image_conditioned: the denoiser also reads the latents of an image, concatenated to the noisy ones (Zero123).
 
     Raises:
         ModelError: a part is missing, damaged, or of another family.
@@ -60,7 +59,7 @@ class Denoiser:
         self.prediction: str = scheduler.config["prediction_type"]
         self.alpha_bars: Float[Tensor, "T"] = scheduler.alphas_cumprod.to(device=device, dtype=torch.float32)
         self._check(folder, image_conditioned)
-        if attention_slicing and hasattr(self.unet, "set_attention_slice"):  # one without attention needs none
+        if attention_slicing and hasattr(self.unet, "set_attention_slice"):  # absent without attention
             self.unet.set_attention_slice("auto")
         if channels_last:
             _to_channels_last(self.unet)
@@ -71,7 +70,7 @@ class Denoiser:
         scale = self.vae.config.scaling_factor
         for name, number in (("scaling_factor", scale), *(("sample_size", side) for side in self.latent_size)):
             if not isinstance(number, (int, float)) or not 0.0 < number < math.inf:
-                raise ModelError(f"{folder}: the settings say {name}: {number!r:.80}, which is no size.")
+                raise ModelError(f"{folder}: the settings say {name}: {number!r:.80}, which is not a valid size.")
         if self.prediction not in PREDICTIONS:
             known = " and ".join(PREDICTIONS)
             raise ModelError(f"{folder}: the model predicts {self.prediction!r}; this guidance knows {known}.")
@@ -88,7 +87,7 @@ class Denoiser:
 
     @property
     def train_steps(self) -> int:
-        """T, how many noise levels the model was trained on."""
+        """T, the number of noise levels that the model was trained on."""
         return len(self.alpha_bars)
 
     @property
@@ -98,20 +97,20 @@ class Denoiser:
 
     @property
     def latent_size(self) -> tuple[int, int]:
-        """Height and width of the latents the model was trained on."""
+        """Height and width of the latents that the model was trained on."""
         size = self.unet.config.sample_size
         return (size[0], size[1]) if isinstance(size, (list, tuple)) and len(size) == 2 else (size, size)
 
     @property
     def image_size(self) -> tuple[int, int]:
-        """Height and width of the images they stand for, pixels."""
+        """Height and width of the corresponding images, pixels."""
         factor = 2 ** (len(self.vae.config.block_out_channels) - 1)
         height, width = self.latent_size
         return height * factor, width * factor
 
     @property
     def text_width(self) -> int:
-        """E, the width of the text embeddings it expects."""
+        """E, the width of the expected text embeddings."""
         width: int = self.unet.config.cross_attention_dim
         return width
 
@@ -121,10 +120,10 @@ class Denoiser:
     def encode(
         self, image: Float[Tensor, "B 3 H W"], noise: Float[Tensor, "B C h w"] | None
     ) -> Float[Tensor, "B C h w"]:
-        """Latents of an image in [0, 1], scaled as the denoiser expects; differentiable, in float16 at any scale.
+        """Encode images in [0, 1] to latents, scaled as the denoiser expects; differentiable, also in float16.
 
         Args:
-            noise: unit Gaussian; draws from the encoder's distribution. None: its most likely value.
+            noise: unit Gaussian noise; samples the encoder's distribution. None: use its mode.
         """
 
         def latents_of(image: Tensor) -> Tensor:
@@ -139,13 +138,13 @@ class Denoiser:
 
     @torch.no_grad()
     def decode(self, latents: Float[Tensor, "B C h w"]) -> Float[Tensor, "B 3 H W"]:
-        """The image in [0, 1] that latents stand for."""
+        """Decode latents to images in [0, 1]."""
         image: Tensor = self.vae.decode((latents / self.vae.config.scaling_factor).to(self.dtype)).sample
         return (0.5 * image.float() + 0.5).clamp(0.0, 1.0)
 
     @property
     def reads_cameras(self) -> bool:
-        """True if `predict` needs the exact cameras."""
+        """True if `predict` requires the exact cameras."""
         return reads_cameras(self.unet)
 
     @torch.no_grad()
@@ -156,11 +155,11 @@ class Denoiser:
         text: Float[Tensor, "B N E"],
         cameras: Float[Tensor, "B 17"] | None = None,
     ) -> Float[Tensor, "B C h w"]:
-        """What the network says: noise or velocity, by `prediction`. An image's latents follow the noisy channels.
+        """Return the network's output: noise or velocity, by `prediction`. Image latents follow the noisy channels.
 
         Args:
             cameras: `bozzetto_plugins.guidance.camera_unet.camera_numbers`, for a network that `reads_cameras`; another
-                one with a class embedding of the kind `projection` is given the first token.
+                one with a class embedding of type `projection` receives the first token instead.
         """
         attended = text.to(self.device) if self.reads_cameras else text.to(device=self.device, dtype=self.dtype)
         added = cameras
@@ -172,19 +171,19 @@ class Denoiser:
         return said.float()
 
     def rest(self) -> None:
-        """The network is not needed until the next step."""
+        """Signal that the denoiser is not needed until the next step, so that its weights can be offloaded."""
         self._rest()
 
     def epsilon(
         self, output: Float[Tensor, "B C h w"], noisy: Float[Tensor, "B C h w"], alpha_bar: Float[Tensor, "B"]
     ) -> Float[Tensor, "B C h w"]:
-        """The noise that a network's output means."""
+        """Convert the network's output to the predicted noise."""
         return epsilon_from_v(output, noisy, alpha_bar) if self.prediction == "v_prediction" else output
 
     def x0(
         self, output: Float[Tensor, "B C h w"], noisy: Float[Tensor, "B C h w"], alpha_bar: Float[Tensor, "B"]
     ) -> Float[Tensor, "B C h w"]:
-        """The clean latents that a network's output means."""
+        """Convert the network's output to the predicted clean latents."""
         convert = x0_from_v if self.prediction == "v_prediction" else x0_from_epsilon
         return convert(output, noisy, alpha_bar)
 
@@ -195,13 +194,13 @@ def _to_channels_last(network: nn.Module) -> None:
 
 
 def _load(path: Path, dtype: torch.dtype) -> ModelMixin:
-    """One frozen network."""
+    """Load one frozen network."""
     family: Any = family_of(path)
     with reading(family.__name__, path), without_bars():
         require_size(lambda: family.from_config(dict(read_settings(path / "config.json"))), path)
         network, loaded = family.from_pretrained(
             path, torch_dtype=dtype, variant=variant_of(path), use_safetensors=True, local_files_only=True,
-            low_cpu_mem_usage=is_accelerate_available(),  # which diffusers would complain about
+            low_cpu_mem_usage=is_accelerate_available(),  # avoids a warning of diffusers
             output_loading_info=True,
         )  # fmt: skip
     require_whole(loaded, family.__name__, path)
@@ -210,7 +209,7 @@ def _load(path: Path, dtype: torch.dtype) -> ModelMixin:
 
 
 def _scheduler(path: Path) -> DDPMScheduler:
-    """The noise schedule, whichever sampler the model ships with: they share the fields that make the betas."""
+    """Load the noise schedule of any sampler: all share the fields that define the betas."""
     known = inspect.signature(DDPMScheduler.__init__).parameters
     with reading("The noise schedule", path):
         values = read_settings(path)

@@ -1,4 +1,4 @@
-"""One step of score distillation in latents, whatever conditions the denoiser."""
+"""One step of score distillation in latents, independent of the denoiser's conditioning."""
 
 from __future__ import annotations
 
@@ -17,18 +17,20 @@ from bozzetto_plugins.guidance.denoiser import Denoiser
 from bozzetto_plugins.guidance.latents import image_to_input, to_pictures
 
 Predict = Callable[[Tensor, Tensor], Tensor]
-"""From noisy latents "B C h w" and timesteps "B" to the guided output of the network."""
+"""Function from noisy latents "B C h w" and timesteps "B" to the guided output of the network."""
 
 
 @dataclass(frozen=True)
 class Distillation:
-    """SDS (DreamFusion, Poole et al. 2022, eq. 3). Random numbers are drawn from the generator given, in this order:
-    timesteps, noise."""
+    """SDS loss (DreamFusion, Poole et al. 2022, eq. 3).
+
+    Random numbers are drawn from the given generator in the order: timesteps, noise.
+    """
 
     denoiser: Denoiser
     config: StableDiffusionConfig | Zero123Config
     name: str
-    """Of the guidance, for errors."""
+    """Name of the guidance, for error messages."""
     predict: Predict
 
     def __call__(
@@ -39,14 +41,14 @@ class Distillation:
         generator: torch.Generator,
         view_weight: Float[Tensor, "B"] | None = None,
     ) -> Guided:
-        """The loss `sds`, whose gradient in the latents is the mean over views of w(t) (eps_hat - eps).
+        """Return the loss `sds`, whose gradient in the latents is the mean over views of w(t) (eps_hat - eps).
 
         Args:
-            image: what was rendered; only looked at when something is not finite.
+            image: the rendered image; used only for diagnosis if a value is not finite.
             view_weight: factor of each view's gradient; None: 1.
 
         Raises:
-            NonFiniteError: the image, its latents or the gradient have a NaN or an infinity.
+            NonFiniteError: the image, its latents or the gradient contain NaN or infinity.
         """
         config, denoiser = self.config, self.denoiser
         low, high = step_range(
@@ -87,7 +89,7 @@ class Distillation:
         )
 
     def _require_finite(self, image: Tensor, latents: Tensor, gradient: Tensor, step: int) -> None:
-        """Looks for the first culprit only when something is wrong: one check per step."""
+        """Check the gradient, and search for the first non-finite tensor only if that fails: one check per step."""
         if bool(torch.isfinite(gradient).all()):
             return
         cure = f"Its weights are in {self.denoiser.dtype}; try guidance.dtype=float32.".replace("torch.", "")
@@ -99,7 +101,7 @@ class Distillation:
 def encode_image(
     denoiser: Denoiser, rendered: Rendered, sample: bool, generator: torch.Generator
 ) -> Float[Tensor, "B C h w"]:
-    """Latents of an RGB rendering: drawn from the encoder's distribution with `sample`, else their likeliest value."""
+    """Encode an RGB rendering: a sample of the encoder's distribution if `sample`, else its mode."""
     image = image_to_input(rendered, denoiser.image_size)
     noise = None
     if sample:
@@ -110,9 +112,9 @@ def encode_image(
 def denoise(
     denoiser: Denoiser, predict: Predict, noisy: Float[Tensor, "B C h w"], timestep: Int[Tensor, "B"], steps: int
 ) -> Float[Tensor, "B C h w"]:
-    """Where the guided prediction leads in `steps` deterministic steps (DDIM, Song et al. 2020, eq. 12).
+    """Denoise in `steps` deterministic steps with the guided prediction (DDIM, Song et al. 2020, eq. 12).
 
-    Each view starts at its own timestep. No random number is drawn: looking changes nothing of a run.
+    Each view starts at its own timestep. No random number is drawn, so debug images do not affect a run.
     """
     for left in range(steps, 0, -1):
         now, after = timestep * left // steps, timestep * (left - 1) // steps
@@ -123,5 +125,5 @@ def denoise(
 
 
 def normal_noise(like: Float[Tensor, "B C h w"], generator: torch.Generator) -> Float[Tensor, "B C h w"]:
-    """Unit Gaussian noise drawn on the generator's device."""
+    """Draw unit Gaussian noise on the generator's device."""
     return torch.randn(like.shape, generator=generator, device=generator.device).to(like.device)

@@ -1,4 +1,4 @@
-"""The classes of networks that a model folder may hold, by the name in their settings, and what they are told."""
+"""Network classes that a model folder may contain, by class name, and their camera conditioning."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from bozzetto_plugins.guidance.patch_codec import PatchCodec
 
 OURS: tuple[type[ModelMixin], ...] = (CameraUNet, PatchCodec)
 USUAL: dict[str, type[ModelMixin]] = {"unet": UNet2DConditionModel, "vae": AutoencoderKL}
-"""Classes of diffusers, by the part of the model."""
+"""Default classes of diffusers, by part of the model."""
 
 
 def family_of(part: Path) -> type[ModelMixin]:
-    """The class of the network in the folder `part` of a model: one of ours if it says so, else diffusers' own."""
+    """Return the class of the network in folder `part` of a model: one of `OURS` if named, else diffusers' default."""
     try:
         named = json.loads((part / "config.json").read_text(encoding="utf-8")).get("_class_name")
     except (OSError, ValueError, AttributeError):
-        named = None  # the usual class tells, being loaded, what is wrong
+        named = None  # loading with the default class reports the error
     return next((family for family in OURS if family.__name__ == named), USUAL[part.name])
 
 
 def reads_cameras(denoiser: ModelMixin) -> bool:
-    """True for a denoiser whose class labels are exact cameras."""
+    """Return whether the denoiser's class labels are exact cameras."""
     return getattr(denoiser.config, "projection_class_embeddings_input_dim", None) == CAMERA_NUMBERS
 
 
 def camera_labels(denoiser: ModelMixin, cameras: Cameras) -> Float[Tensor, "B 17"] | None:
-    """The `class_labels` of a denoiser that is told exact cameras; None for another."""
+    """Return the `class_labels` of a denoiser that reads cameras; None for any other."""
     return camera_numbers(cameras) if reads_cameras(denoiser) else None

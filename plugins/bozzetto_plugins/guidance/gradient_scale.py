@@ -1,4 +1,4 @@
-"""Gradients that pass through a network in half precision, whatever their size."""
+"""Per-view gradient scaling for networks in half precision."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from jaxtyping import Float
 from torch import Tensor
 
 SMALLEST = 1e-30
-"""Gradients below this count as none: their scale would overflow."""
+"""Gradients below this count as zero: their scale would overflow."""
 
 
 def scaled_backward(
     network: Callable[[Float[Tensor, "B *I"]], Float[Tensor, "B *O"]], inputs: Float[Tensor, "B *I"]
 ) -> Float[Tensor, "B *O"]:
-    """`network(inputs)`, a function of each view alone, with each view's gradient scaled to about 1 on the way back.
+    """Return `network(inputs)`, with each view's gradient scaled to about 1 inside the network on the backward pass.
 
-    float16 loses numbers below 6e-8, and a gradient shrinks further inside an encoder: a small loss weight would leave
-    nothing of it. So the gradient that arrives at the outputs is multiplied by a power of two, which rounds nothing,
-    and what leaves at the inputs is divided by it: loss scaling (Micikevicius et al. 2018, Mixed Precision Training,
-    sec. 3.2), for each view and without waiting for the device.
+    float16 flushes numbers below 6e-8 to zero, and gradients shrink further inside an encoder: a small loss weight
+    would leave nothing. The gradient at the outputs is multiplied by a power of two, which is exact, and the gradient
+    at the inputs divided by it: loss scaling (Micikevicius et al. 2018, Mixed Precision Training, sec. 3.2), per view
+    and without device synchronisation. `network` must treat each view independently.
     """
     scale: list[Tensor] = []
     up: Callable[[Tensor, list[Tensor]], Tensor] = _ScaleUp.apply  # not annotated in torch

@@ -1,4 +1,4 @@
-"""The image side of Zero123: CLIP's vision tower, and the layer that joins an embedding and a pose to one token."""
+"""Image conditioning of Zero123: CLIP's vision tower, and the layer that projects embedding and pose to a token."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ ENCODERS: dict[str, tuple[type[PreTrainedModel], str]] = {
     "clip_vision_model": (CLIPVisionModelWithProjection, "image_embeds"),
     "resnet": (ResNetForImageClassification, "logits"),
 }
-"""By the `model_type` of its config: the class of an image encoder, and which of its outputs is the embedding."""
+"""Image encoder class and the name of its embedding output, by the `model_type` of its config."""
 
 
 class ImageEmbedding:
-    """Embeds reference images; on the device only while it works, as that is once per run.
+    """Encoder of reference images; occupies the device only while encoding, which happens once per run.
 
     Raises:
-        ModelError: the folder holds no image encoder, or one of a kind that is not known here.
+        ModelError: the folder contains no image encoder, or one of an unknown type.
     """
 
     def __init__(self, folder: Path, device: torch.device, dtype: torch.dtype) -> None:
@@ -49,7 +49,7 @@ class ImageEmbedding:
 
     @torch.no_grad()
     def encode(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B E"]:
-        """Embeddings in float32 of images in [0, 1]."""
+        """Return float32 embeddings of images in [0, 1]."""
         shown = resize(images.to(self.device), (self.size, self.size))
         mean, std = (shown.new_tensor(values).view(1, 3, 1, 1) for values in (self.mean, self.std))
         seen = self.encoder.to(self.device)(pixel_values=((shown - mean) / std).to(self.dtype))
@@ -59,10 +59,10 @@ class ImageEmbedding:
 
 
 def load_projection(folder: Path, device: torch.device) -> nn.Linear:
-    """The layer from (embedding, pose) to a token, in float32.
+    """Load the linear layer from (embedding, pose) to a token, in float32.
 
     Raises:
-        ModelError: it is not there, or is not linear.
+        ModelError: it is missing, or is not linear.
     """
     found = [folder / name for name in PROJECTIONS if (folder / name).is_dir()]
     files = sorted(found[0].glob("*.safetensors")) if found else []

@@ -1,4 +1,4 @@
-"""From what a renderer gives to what a latent diffusion model reads."""
+"""Conversion from renders to the inputs of a latent diffusion model."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from bozzetto.types import Rendered
 
 
 def resize(image: Float[Tensor, "B C H W"], size: tuple[int, int]) -> Float[Tensor, "B C h w"]:
-    """Bilinear, with antialiasing where the image shrinks; itself at the right size."""
+    """Resize bilinearly, with antialiasing when downsampling; returns the image itself if the size matches."""
     if image.shape[-2:] == size:
         return image
     shrinks = image.shape[-2] > size[0] or image.shape[-1] > size[1]
@@ -19,17 +19,17 @@ def resize(image: Float[Tensor, "B C H W"], size: tuple[int, int]) -> Float[Tens
 
 
 def image_to_input(rendered: Rendered, size: tuple[int, int]) -> Float[Tensor, "B 3 h w"]:
-    """An RGB image in [0, 1] at the size the image encoder was made for."""
+    """Return an RGB image in [0, 1] at the input size of the image encoder."""
     if rendered.image.shape[-1] != 3:
         raise ValueError(f"an image in space 'rgb' has 3 channels, got {rendered.image.shape[-1]}")
     return resize(rendered.image.permute(0, 3, 1, 2).float(), size)
 
 
 def latents_of_latent(rendered: Rendered, channels: int, size: tuple[int, int]) -> Float[Tensor, "B C h w"]:
-    """An image rendered in latent space (Latent-NeRF), as it is, at the size the denoiser was made for.
+    """Return an image rendered in latent space (Latent-NeRF), resized to the denoiser's latent size.
 
     Raises:
-        ConfigError: the scene has another number of channels than the model.
+        ConfigError: the scene has a different number of channels than the model.
     """
     if rendered.image.shape[-1] != channels:
         raise ConfigError(
@@ -40,7 +40,7 @@ def latents_of_latent(rendered: Rendered, channels: int, size: tuple[int, int]) 
 
 
 def latents_of_normals(rendered: Rendered, size: tuple[int, int]) -> Float[Tensor, "B 4 h w"]:
-    """Stable-DreamFusion's warm-up: normals and opacity, in [-1, 1], stand for the 4 latent channels.
+    """Return normals and opacity in [-1, 1] as the 4 latent channels: the warm-up of stable-dreamfusion.
 
     Raises:
         ConfigError: no normals were rendered.
@@ -55,5 +55,5 @@ def latents_of_normals(rendered: Rendered, size: tuple[int, int]) -> Float[Tenso
 
 
 def to_pictures(images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B H W 3"]:
-    """Channels last, as pictures are kept."""
+    """Move the channels last."""
     return images.permute(0, 2, 3, 1)

@@ -1,4 +1,4 @@
-"""Guidances: image priors that pull on the rendered views."""
+"""Manifest of the built-in guidances."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def bozzetto_components() -> Iterator[ComponentSpec]:
         name="stable-diffusion",
         target="bozzetto_plugins.guidance.stable_diffusion:StableDiffusion",
         config="bozzetto_plugins.guidance.config:StableDiffusionConfig",
-        summary="Score distillation (SDS) from Stable Diffusion 1.x/2.x and other latent diffusion models of diffusers",
+        summary="Score distillation (SDS) from Stable Diffusion 1.x/2.x or another diffusers latent diffusion model",
         requires=("diffusers", "transformers"),
         provides=frozenset({"sds"}),
     )
@@ -24,7 +24,7 @@ def bozzetto_components() -> Iterator[ComponentSpec]:
         name="zero123",
         target="bozzetto_plugins.guidance.zero123:Zero123",
         config="bozzetto_plugins.guidance.config:Zero123Config",
-        summary="Score distillation (SDS) from Zero123 and its kin: how the object of a photo looks from elsewhere",
+        summary="Score distillation (SDS) from Zero123 or a similar model conditioned on a photo and a relative pose",
         requires=("diffusers", "transformers"),
         provides=frozenset({"sds"}),
         needs=frozenset({"reference"}),

@@ -1,4 +1,4 @@
-"""Weights that come to the accelerator only while they work."""
+"""Offloading of weights to main memory while they are not used."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ log = logging.getLogger(__name__)
 
 
 def place(vae: nn.Module, unet: nn.Module, device: torch.device, mode: Offload) -> Callable[[], None]:
-    """Put both networks where they run; returns what to call when the denoiser has done its work for a step.
+    """Move both networks to where they run; return a function to call when the denoiser is done for a step.
 
-    `none`: everything stays on `device`. `model`: the denoiser leaves it between steps; the image encoder, a tenth of
-    its size, stays because gradients pass through it. `sequential`: each layer comes alone, and copies of the encoder's
-    layers live until the gradients have passed.
+    `none`: all weights stay on `device`. `model`: the denoiser is offloaded between steps; the image encoder, a tenth
+    of its size, stays because gradients pass through it. `sequential`: layers are loaded one at a time, and copies of
+    the encoder's layers live until the backward pass is done.
     """
     if mode != "none" and not is_accelerator(device):
         log.warning("cpu_offload=%s changes nothing: the weights are in main memory already.", mode)
@@ -37,7 +37,7 @@ def place(vae: nn.Module, unet: nn.Module, device: torch.device, mode: Offload) 
 def offload(
     vae: nn.Module, unet: nn.Module, device: torch.device, mode: Literal["model", "sequential"]
 ) -> Callable[[], None]:
-    """Attach the hooks of `accelerate`."""
+    """Attach the offloading hooks of `accelerate`."""
     try:
         import accelerate
     except ImportError:
@@ -55,4 +55,4 @@ def offload(
 
 
 def _nothing() -> None:
-    """Nothing has to leave."""
+    """Do nothing: no weights are offloaded."""

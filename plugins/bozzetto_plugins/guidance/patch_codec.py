@@ -1,4 +1,4 @@
-"""Latents that are pixels, moved: what pixel-space diffusion looks like to a latent diffusion pipeline."""
+"""Lossless image codec of pixel-space models: latents are rearranged pixels."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Certain:
-    """A distribution with all its mass at its mean, and the fields of diffusers' `DiagonalGaussianDistribution`."""
+    """Distribution without variance, with the interface of diffusers' `DiagonalGaussianDistribution`."""
 
     mean: Float[Tensor, "B C h w"]
 
@@ -28,15 +28,15 @@ class Certain:
         return self.mean
 
     def sample(self, generator: torch.Generator | None = None) -> Float[Tensor, "B C h w"]:
-        """The mean."""
+        """Return the mean."""
         return self.mean
 
 
 class PatchCodec(ModelMixin, ConfigMixin):
-    """An `AutoencoderKL` without weights: each block of pixels becomes the channels of one latent position.
+    """Weightless stand-in for `AutoencoderKL`: each block of pixels becomes the channels of one latent position.
 
-    Nothing is lost, unit Gaussian noise stays such, and the gradient of distillation reaches each pixel unchanged.
-    `block_out_channels` only says the factor, as diffusers reads it: two to the power of its length less one.
+    Lossless; unit Gaussian noise stays unit Gaussian, and distillation gradients reach each pixel unchanged. Only the
+    length of `block_out_channels` is used, as in diffusers: the downsampling factor is 2^(length - 1).
     """
 
     config_name = "config.json"  # type: ignore[assignment] # None stands in its place in diffusers
@@ -50,16 +50,16 @@ class PatchCodec(ModelMixin, ConfigMixin):
         self.factor = 2 ** (len(block_out_channels) - 1)
         if latent_channels != 3 * self.factor**2:
             raise ValueError(f"latent_channels: must be {3 * self.factor**2} for a factor of {self.factor}")
-        self.register_buffer("unit", torch.ones(1))  # so that a device and a precision can be asked for
+        self.register_buffer("unit", torch.ones(1))  # provides `device` and `dtype` of the module
 
     def encode(self, x: Float[Tensor, "B 3 H W"], return_dict: bool = True) -> AutoencoderKLOutput | tuple[Certain]:
-        """Latents "B C h w" of pictures in [-1, 1]."""
+        """Encode images in [-1, 1] to latents "B C h w"."""
         latents = Certain(torch.nn.functional.pixel_unshuffle(x, self.factor))
         return AutoencoderKLOutput(latent_dist=latents) if return_dict else (latents,)
 
     def decode(
         self, z: Float[Tensor, "B C h w"], return_dict: bool = True, generator: torch.Generator | None = None
     ) -> DecoderOutput | tuple[Tensor]:
-        """Pictures in [-1, 1] of latents; `generator` is not used."""
+        """Decode latents to images in [-1, 1]; `generator` is ignored."""
         picture = torch.nn.functional.pixel_shuffle(z, self.factor)
         return DecoderOutput(sample=picture) if return_dict else (picture,)

@@ -16,40 +16,40 @@ from bozzetto_plugins.guidance.solid_fit import FINE, ROUGH, Fit, Seen, draw, fi
 from bozzetto_plugins.guidance.solid_memory import Placement, SolidMemory
 
 SIDES = 24
-"""Azimuths that are told apart: the first of a thing is its front, the next lies 15 degrees toward its left."""
+"""Number of distinguished azimuths: the first is a thing's front, the next is 15 degrees toward its left."""
 FILL = 0.85
-"""Share of a cropped picture that the longer side of the object takes."""
+"""Share of a cropped image that the object's longer side spans."""
 SOLID, FAINT = 0.5, 0.25
-"""Opacities that count in a picture, and in a small one, where thin legs are faint."""
+"""Foreground thresholds of opacity, in full-size and in downsampled images, where thin legs are faint."""
 SEARCH_SIDE, COMPARED_SIDE, FINE_SIDE = 48, 20, 64
-"""Pixels of what is drawn in a search, which are then averaged two by two, of the crops that are compared, and of the
-last fit."""
+"""Sides in pixels of the images of the search, before averaging two by two, of the compared crops, and of the final
+fit."""
 PHOTO_SIDE = 128
 CANDIDATES, HYPOTHESES, BELIEVED = 16, 10, 3
-"""Things that are drawn from all sides; things and sides that are fitted, some of them at the encoder's word."""
+"""Things rendered from all sides; hypotheses that are fitted; hypotheses taken from the encoder's scores alone."""
 ROUGH_CANDIDATES, ROUGH_HYPOTHESES = 3, 2
-"""Likewise, for each elevation that is tried."""
+"""Number of candidates and hypotheses for each elevation tried."""
 FINALISTS = 4
-"""Rough fits that are fitted finely."""
+"""Number of rough fits that are refined."""
 TURNS_RAD = (-0.15, 0.15)
-"""Turns of the best fit, radians, from which it is fitted once more: sides are far apart."""
+"""Turns of the best fit, radians, from which it is refitted, because the distinguished azimuths are coarse."""
 APART = 2
-"""Sides nearer than this lead to one fit."""
+"""Minimum difference of azimuth indices between two hypotheses of one thing."""
 AS_LEARNED = 0.1
-"""A thing whose size (logarithm) and place are so near to what was learned is tried as it was learned."""
+"""Log size and shift below which a thing is placed as it was learned."""
 SHAPE_WEIGHT, DISBELIEF = 0.3, 0.01
-"""Weights of the squared difference of proportions (logarithms) and of the encoder's log-probabilities."""
+"""Weights of the squared difference of log proportions and of the encoder's log-probabilities."""
 
 Encode = Callable[[Float[Tensor, "B 3 H W"]], Float[Tensor, "B L"]]
-"""From pictures in [0, 1] to a score for every side of every thing."""
+"""Function from images in [0, 1] to a score for every side of every thing."""
 
 
 class PhotoRecall:
-    """Analysis by synthesis: what an encoder deems likely is drawn as the photo's camera would see it.
+    """Analysis by synthesis: renders the things that an encoder deems likely and fits them to the photo.
 
-    Things are drawn from all sides and compared in their boxes, so that size, place and proportions count for little;
-    the likest are fitted (`solid_fit`), and the best fit is what the photo brings to mind. An unknown object gets the
-    thing that can be made most like it. Nothing is drawn at random.
+    Things are rendered from all sides and compared in their bounding boxes, so that size, position and proportions have
+    little influence; the most similar are fitted (`solid_fit`), and the best fit is returned. For an unknown object, it
+    is the thing that can be made most similar. The search is deterministic.
     """
 
     def __init__(self, memory: SolidMemory, encode: Encode) -> None:
@@ -57,7 +57,7 @@ class PhotoRecall:
 
     @torch.no_grad()
     def __call__(self, photo: Reference) -> Fit:
-        """The best fit for a photo."""
+        """Return the best fit for a photo."""
         belief = self.belief(photo)
         seen = Seen.of(photo, photo.camera, self.memory.table.device, FINE_SIDE)
         rough = self._rough(photo, photo.camera, belief, CANDIDATES, HYPOTHESES)[:FINALISTS]
@@ -69,7 +69,7 @@ class PhotoRecall:
 
     @torch.no_grad()
     def errors_of_elevations(self, photo: Reference, candidates_deg: Sequence[float]) -> Float[Tensor, "N"]:
-        """What is left of the error of a rough fit if the photo was taken from each elevation."""
+        """Return the error of the best rough fit for each candidate elevation of the photo."""
         home, belief = photo.camera, self.belief(photo)
         errors = []
         for elevation in candidates_deg:
@@ -79,7 +79,7 @@ class PhotoRecall:
         return torch.tensor(errors)
 
     def belief(self, photo: Reference) -> Float[Tensor, "N K"]:
-        """Log-probabilities of the sides of all things."""
+        """Return the log-probabilities of all sides of all things."""
         image, mask = resize_masked(photo.image, photo.mask, (PHOTO_SIDE, PHOTO_SIDE))
         planes = torch.cat([image * mask, mask], dim=-1).permute(2, 0, 1)[None].to(self.memory.table.device)
         cropped = crop_to_object(planes, planes[:, 3:], PHOTO_SIDE // 2)
@@ -90,7 +90,7 @@ class PhotoRecall:
     def _rough(
         self, photo: Reference, camera: Cameras, belief: Float[Tensor, "N K"], candidates: int, hypotheses: int
     ) -> list[Fit]:
-        """Rough fits, best first, if `camera` took the photo."""
+        """Return rough fits, best first, assuming that `camera` took the photo."""
         device = self.memory.table.device
         guesses = self._search(Seen.of(photo, camera, device, SEARCH_SIDE), belief, candidates, hypotheses)
         seen = Seen.of(photo, camera, device)
@@ -102,7 +102,7 @@ class PhotoRecall:
         return Fit(with_paint(self.memory, photo, found.recalled), found.error - DISBELIEF * known)
 
     def _search(self, photo: Seen, belief: Float[Tensor, "N K"], candidates: int, hypotheses: int) -> list[Recalled]:
-        """Where fits are started: the likest things and sides, at the size and place of the photo's object."""
+        """Return initial guesses: the most similar things and sides, at the size and position of the photo's object."""
         things = belief.logsumexp(dim=1).topk(min(candidates, len(belief))).indices
         thing = things.repeat_interleave(SIDES)
         side = torch.arange(SIDES, device=thing.device).repeat(len(things))
@@ -124,13 +124,13 @@ class PhotoRecall:
 
 
 def turned(recalled: Recalled, angle_rad: float) -> Recalled:
-    """The same, a little more to one side."""
+    """Return the same thing turned by `angle_rad`."""
     assert recalled.placement is not None
     return recalled._replace(placement=recalled.placement._replace(turn_rad=recalled.placement.turn_rad + angle_rad))
 
 
 def as_learned(recalled: Recalled) -> Recalled:
-    """The same, neither stretched nor moved."""
+    """Return the same thing without stretch and shift."""
     assert recalled.placement is not None
     turn, stretch, shift = recalled.placement
     return recalled._replace(placement=Placement(turn, torch.zeros_like(stretch), torch.zeros_like(shift)))
@@ -139,7 +139,7 @@ def as_learned(recalled: Recalled) -> Recalled:
 def _placed(
     camera: Cameras, thing: Tensor, turn: Float[Tensor, "1"], mine: Float[Tensor, "4"], true: Float[Tensor, "4"]
 ) -> Recalled:
-    """A thing at the size and place at which its box becomes the true one."""
+    """Return a thing with the size and position at which its bounding box `mine` becomes `true`."""
     size = 0.5 * torch.log(true[2:] / mine[2:]).sum().clamp(-1.5, 1.5)
     reach = camera.distance[0] * torch.tan(0.5 * camera.fov_y_rad[0])
     aside = (true[:2] - torch.exp(size) * mine[:2]) * reach
@@ -153,7 +153,7 @@ def _placed(
 
 
 def compare(drawn: Float[Tensor, "B 4 S S"], photo: Float[Tensor, "1 4 S S"]) -> Float[Tensor, "B"]:
-    """How unlike a photo pictures are, whatever the size, the place, and to some degree the proportions."""
+    """Return dissimilarities to a photo, invariant to size and position and partly to proportions."""
     boxes, true = box_of(drawn[:, 3:], FAINT), box_of(photo[:, 3:], FAINT)
     one, other = (crop(each, box, COMPARED_SIDE) for each, box in ((drawn, boxes), (photo, true)))
     weight = one.new_tensor([0.2] * 3 + [1.0]).view(4, 1, 1)
@@ -163,7 +163,7 @@ def compare(drawn: Float[Tensor, "B 4 S S"], photo: Float[Tensor, "1 4 S S"]) ->
 
 
 def box_of(opacity: Float[Tensor, "B 1 H W"], least: float = SOLID) -> Float[Tensor, "B 4"]:
-    """Centre and half sides, x and y in [-1, 1] with y down, of what is opaque; all of a picture that is empty."""
+    """Return centre and half sides of the opaque region, x and y in [-1, 1] with y down; all of an empty image."""
     found = []
     for across in (1, 2):
         solid = opacity[:, 0].amax(dim=across) > least
@@ -175,7 +175,7 @@ def box_of(opacity: Float[Tensor, "B 1 H W"], least: float = SOLID) -> Float[Ten
 
 
 def crop(planes: Float[Tensor, "B C H W"], box: Float[Tensor, "B 4"], side: int) -> Float[Tensor, "B C s s"]:
-    """What lies in boxes, each two samples wide where a pixel is one."""
+    """Crop boxes, bilinearly with 2 x 2 supersampling."""
     affine = torch.cat([torch.diag_embed(box[:, 2:]), box[:, :2, None]], dim=2)
     grid = torch.nn.functional.affine_grid(affine, [len(box), planes.shape[1], 2 * side, 2 * side], align_corners=False)
     fine = torch.nn.functional.grid_sample(planes.expand(len(box), -1, -1, -1), grid, align_corners=False)
@@ -185,7 +185,7 @@ def crop(planes: Float[Tensor, "B C H W"], box: Float[Tensor, "B 4"], side: int)
 def crop_to_object(
     planes: Float[Tensor, "B C H W"], opacity: Float[Tensor, "B 1 H W"], side: int
 ) -> Float[Tensor, "B C s s"]:
-    """Pictures about their objects, which are centred, of one size and of their own proportions."""
+    """Crop images around their objects: centred, of equal size, proportions preserved."""
     box = box_of(opacity)
     half = box[:, 2:].amax(dim=1, keepdim=True) / FILL
     return crop(planes, torch.cat([box[:, :2], half, half], dim=1), side)

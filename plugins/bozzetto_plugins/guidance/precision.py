@@ -1,4 +1,4 @@
-"""Which number format the frozen weights are kept in."""
+"""Data type of the frozen weights."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Precision = Literal["auto", "float32", "float16", "bfloat16"]
 
 
 def choose_dtype(name: Precision, device: torch.device) -> torch.dtype:
-    """The format that `name` asks for; `auto` is float16 on an accelerator and `processor_dtype()` elsewhere."""
+    """Return the data type of `name`; `auto` is float16 on an accelerator and `processor_dtype()` elsewhere."""
     if name != "auto":
         dtype: torch.dtype = getattr(torch, name)
         return dtype
@@ -18,13 +18,13 @@ def choose_dtype(name: Precision, device: torch.device) -> torch.dtype:
 
 
 def is_accelerator(device: torch.device) -> bool:
-    """Whether `device` has memory and speed of its own."""
+    """Return whether `device` is the current accelerator."""
     accelerator = torch.accelerator.current_accelerator()
     return accelerator is not None and accelerator.type == device.type
 
 
 def processor_dtype() -> torch.dtype:
-    """bfloat16 where the processor multiplies matrices in it (AMX), else float32.
+    """Return bfloat16 if the CPU has bfloat16 matrix units (AMX), else float32.
 
     Without such units bfloat16 is converted back and forth and is slower than float32.
     """

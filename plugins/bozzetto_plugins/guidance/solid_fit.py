@@ -1,4 +1,4 @@
-"""Stretch, turn, move and paint a remembered thing until it looks like a photo, by least squares."""
+"""Least-squares fit of a remembered thing to a photo: stretch, turn, shift and paint."""
 
 from __future__ import annotations
 
@@ -15,38 +15,38 @@ from bozzetto_plugins.guidance.camera_unet import Recalled
 from bozzetto_plugins.guidance.solid_memory import Placement, SolidMemory
 
 SIDE = 40
-"""Pixels of the pictures that are compared."""
+"""Side of the compared images, pixels."""
 STEPS = (0.05, 0.04, 0.04, 0.04, 0.03, 0.03, 0.03)
-"""Turn (radians), logarithms of stretch (3), shift (3): what is tried to see where it leads."""
+"""Finite-difference steps of turn (radians), log stretch (3) and shift (3)."""
 SPREAD = (0.15, 0.12, 0.12, 0.12, 0.12, 0.12, 0.12)
-"""How far each is expected to be from what was guessed; of stretch, from the mean of the three."""
+"""Prior standard deviations in the same order: turn from the guess, stretch from its mean over axes, shift from 0."""
 SIZE_SPREAD, DEPTH_SPREAD = 0.5, 0.05
-"""Of the logarithm of size, and of the shift toward the camera, which looks almost like another size."""
+"""Prior standard deviations of log size, and of the shift toward the camera, which resembles a change of size."""
 DOUBT = 0.06
-"""How much of a pixel's error is worth one of these."""
+"""Weight of the prior residuals relative to pixel residuals."""
 MOST = 0.3
-"""The largest change of one number in one step."""
+"""Maximum change of one parameter in one step."""
 ROUGH, FINE = (5, 5, 3), (3, 3, 3, 3, 3)
-"""Pixels over which pictures are averaged, step by step: first where things are, then their edges."""
+"""Side of the averaging window of each step, pixels: coarse position first, then edges."""
 COLOUR_WEIGHT = 0.6
 PROBE = 0.7
-"""A grey whose tones are not clamped."""
+"""Grey paint whose shaded tones are not clamped."""
 WORTH_PAINT = 0.7
-"""A paint that leaves more than so much of the error is no paint."""
+"""Paint is rejected if it leaves more than this share of the colour error."""
 
 
 @dataclass(frozen=True)
 class Seen:
-    """A photo, small, and the rays of its pixels."""
+    """Downsampled photo and the rays of its pixels."""
 
     picture: Float[Tensor, "4 S S"]
-    """Colour, multiplied by opacity, and opacity."""
+    """Colour multiplied by opacity, and opacity."""
     rays: Rays
     camera: Cameras
 
     @classmethod
     def of(cls, photo: Reference, camera: Cameras, device: torch.device, side: int = SIDE) -> Seen:
-        """A photo as if `camera` had taken it."""
+        """Downsample a photo, as if taken by `camera`."""
         image, mask = resize_masked(photo.image, photo.mask, (side, side))
         small = Cameras(camera.c2w.to(device), camera.fov_y_rad.to(device), side, side)
         picture = torch.cat([image * mask, mask], dim=-1).permute(2, 0, 1)
@@ -54,22 +54,22 @@ class Seen:
 
     @property
     def area(self) -> Float[Tensor, ""]:
-        """Pixels that are object, at least one."""
+        """Number of foreground pixels, at least one."""
         return self.picture[3].sum().clamp(min=1.0)
 
 
 @dataclass(frozen=True)
 class Fit:
-    """How like a photo one thing can be made."""
+    """Result of fitting one thing to a photo."""
 
     recalled: Recalled
-    """Of one row."""
+    """Fitted thing, paint and placement; one row."""
     error: float
-    """What is left of the squared difference, in units of the object's area, and what the changes cost."""
+    """Remaining squared error relative to the object's area, plus the prior penalty."""
 
 
 def draw(memory: SolidMemory, recalled: Recalled, rays: Rays) -> Float[Tensor, "B 4 S S"]:
-    """What each row looks like along the rays of one image: colour, multiplied by opacity, and opacity."""
+    """Render each row along the rays of one image: colour multiplied by opacity, and opacity."""
     count = len(recalled.thing)
     _, height, width = rays.image_shape
     same = Rays(rays.origin.repeat(count, 1), rays.direction.repeat(count, 1), (count, height, width))
@@ -78,10 +78,10 @@ def draw(memory: SolidMemory, recalled: Recalled, rays: Rays) -> Float[Tensor, "
 
 
 def fit(memory: SolidMemory, photo: Seen, guess: Recalled, blurs: Sequence[int] = ROUGH + FINE) -> Fit:
-    """The thing of `guess`, of one row, where it looks most like the photo nearby; a step for each of `blurs`.
+    """Fit the thing of `guess`, of one row, to the photo near its initial placement, with one step per blur.
 
-    Levenberg's and Marquardt's damped least squares (Marquardt 1963), slopes by differences: a march through occupied
-    cells has none.
+    Damped least squares (Levenberg-Marquardt; Marquardt 1963) with finite differences: marching through occupied cells
+    is not differentiable.
     """
     start = numbers_of(guess)
     now, damping = start, 0.1
@@ -104,14 +104,14 @@ def fit(memory: SolidMemory, photo: Seen, guess: Recalled, blurs: Sequence[int] 
 
 
 def numbers_of(recalled: Recalled) -> Float[Tensor, "7"]:
-    """Turn, stretch and shift of the first row."""
+    """Return turn, stretch and shift of the first row as a vector."""
     assert recalled.placement is not None
     turn, stretch, shift = recalled.placement
     return torch.cat([turn[:1], stretch[0], shift[0]])
 
 
 def at(recalled: Recalled, numbers: Float[Tensor, "B 7"]) -> Recalled:
-    """The first row's thing and paint, placed by each row of numbers."""
+    """Return the first row's thing and paint with the placement of each row of `numbers`."""
     count = len(numbers)
     place = Placement(numbers[:, 0], numbers[:, 1:4], numbers[:, 4:7])
     thing, paint, painted = recalled.thing[:1], recalled.paint[:1], recalled.painted[:1]
@@ -119,7 +119,7 @@ def at(recalled: Recalled, numbers: Float[Tensor, "B 7"]) -> Recalled:
 
 
 def with_paint(memory: SolidMemory, photo: Seen, recalled: Recalled) -> Recalled:
-    """One row, painted as the photo is if that explains it clearly better than its own colours."""
+    """Return one row with the best-fitting paint if that explains the photo clearly better than its own colours."""
     shade = torch.tensor([0.0, 0.0, PROBE], device=photo.picture.device)[:, None].expand(-1, 3)
     three = at(recalled, numbers_of(recalled).expand(3, -1))
     put = torch.tensor([0.0, 1.0, 1.0], device=photo.picture.device)
@@ -136,7 +136,7 @@ def _residuals(
     memory: SolidMemory, photo: Seen, guess: Recalled, numbers: Float[Tensor, "B 7"], start: Float[Tensor, "7"],
     blur: int,
 ) -> Float[Tensor, "B N"]:  # fmt: skip
-    """What is wrong with each row of numbers: pixels, and how far it is from what is expected."""
+    """Return the residuals of each row of `numbers`: weighted pixel differences and prior terms."""
     off = draw(memory, at(guess, numbers), photo.rays) - photo.picture
     off = torch.nn.functional.avg_pool2d(off, blur, stride=1, padding=blur // 2)
     weight = off.new_tensor([COLOUR_WEIGHT] * 3 + [1.0]).view(4, 1, 1)

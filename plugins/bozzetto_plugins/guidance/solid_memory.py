@@ -1,4 +1,4 @@
-"""Solids learned by heart: what each of many things looks like from any camera, in some sixty kilobytes a thing."""
+"""Memory of solids: compact radiance fields of many things, about sixty kilobytes per thing."""
 
 from __future__ import annotations
 
@@ -13,49 +13,49 @@ from bozzetto.kernels.grid_spec import GridSpec
 from bozzetto.types import Rays
 
 BITS = 8
-"""Cells of the occupancy in one byte."""
+"""Occupancy cells per byte."""
 LARGEST = 127.0
-"""What the largest feature of a level is stored as."""
+"""Quantised value of the largest feature of a level."""
 CHANNELS = 6
-"""Of a point: the logarithm of its density, its colour (3), how far it takes paint, and the tone that paint gets."""
+"""Outputs per point: log density, colour (3), paintability, and the tone of the paint."""
 MOST_TONE = 1.25
 DENSEST = 7.5
-"""The largest logarithm of a density, per unit of a box's coordinates."""
+"""Maximum log density, per unit of box coordinates."""
 MOST_STEPS = 4096
 
 
 class Drawing(NamedTuple):
-    """What B things look like, without background."""
+    """Renders of B things, without background."""
 
     colour: Float[Tensor, "B H W 3"]
-    """In [0, 1], multiplied by opacity."""
+    """Colour in [0, 1], multiplied by opacity."""
     opacity: Float[Tensor, "B H W 1"]
 
 
 class Placement(NamedTuple):
-    """How B things lie in the world: stretched and moved in their own axes, then turned about the vertical."""
+    """Placement of B things in the world: stretched and shifted in their own axes, then turned about the vertical."""
 
     turn_rad: Float[Tensor, "B"]
-    """What is added to the azimuth of a camera to get the side of the thing that it sees."""
+    """Angle added to a camera's azimuth to get the side of the thing that it sees, radians."""
     log_stretch: Float[Tensor, "B 3"]
-    """Along the thing's own axes, about its own origin."""
+    """Logarithm of the stretch along the thing's own axes, about its own origin."""
     shift: Float[Tensor, "B 3"]
-    """Along the thing's own axes, world units."""
+    """Shift along the thing's own axes, world units."""
 
 
 class SolidMemory(nn.Module):
-    """N radiance fields, each a hash grid of eight-bit features and a small perceptron in the box of its thing.
+    """N radiance fields, each a hash grid of 8-bit features and a small MLP in the bounding box of its thing.
 
-    A thing's field gives density, a colour with soft light baked in, and for the parts that one would paint how light
-    they are, so that any colour can be put on them: a car's body, not its windows.
-    (Mueller et al. 2022, Instant Neural Graphics Primitives, without directions.)
+    A thing's field provides density, a colour with baked soft light, and for paintable parts a tone, so that they can
+    take any colour: a car's body, not its windows. (Mueller et al. 2022, Instant Neural Graphics Primitives, without
+    view directions.)
 
     Args:
-        things: N.
-        spec: of every grid.
-        width: of the perceptrons' two hidden layers.
-        cells: of the occupancy along each side of a box; a multiple of 2.
-        step_size: along rays, world units.
+        things: N, the number of things.
+        spec: specification of every grid.
+        width: width of the MLPs' two hidden layers.
+        cells: occupancy cells along each side of a box; a multiple of 2.
+        step_size: step along rays, world units.
     """
 
     table: Int8[Tensor, "N P F"]
@@ -81,13 +81,13 @@ class SolidMemory(nn.Module):
         self.register_buffer("occupied", torch.zeros(things, cells**3 // BITS, dtype=torch.uint8))
 
     def occupancy(self, thing: Int[Tensor, ""]) -> Bool[Tensor, "G G G"]:
-        """Which cells of a thing's box hold something that can be seen."""
+        """Return the occupancy grid of a thing's box."""
         packed: UInt8[Tensor, "_"] = self.occupied[thing]
         bits = torch.arange(BITS, device=packed.device, dtype=torch.uint8)
         return (packed[:, None] >> bits & 1).bool().view(self.cells, self.cells, self.cells)
 
     def features(self, thing: Int[Tensor, ""]) -> Float[Tensor, "P F"]:
-        """A thing's grid."""
+        """Return a thing's dequantised grid features."""
         rows = [scale.float() / LARGEST for scale in self.scale[thing]]
         sizes = [level.size for level in self.spec.table]
         return torch.cat([q * s for q, s in zip(self.table[thing].float().split(sizes), rows, strict=True)])
@@ -96,12 +96,12 @@ class SolidMemory(nn.Module):
         self, thing: Int[Tensor, "B"], rays: Rays, paint: Float[Tensor, "B 3"], painted: Float[Tensor, "B"],
         placement: Placement | None = None,
     ) -> Drawing:  # fmt: skip
-        """What things look like along the rays of B images.
+        """Render things along the rays of B images.
 
         Args:
-            paint: the colour in [0, 1] that is put on what takes paint.
-            painted: how far, in [0, 1]; 0: a thing keeps its own colours.
-            placement: None: as they were learned.
+            paint: colour of paintable parts, in [0, 1].
+            painted: strength of the paint, in [0, 1]; 0: a thing keeps its own colours.
+            placement: None: as learned.
         """
         origin, direction = (one.unflatten(0, (len(thing), -1)) for one in (rays.origin, rays.direction))
         if placement is not None:
@@ -115,7 +115,7 @@ class SolidMemory(nn.Module):
         self, thing: Int[Tensor, ""], origin: Float[Tensor, "R 3"], direction: Float[Tensor, "R 3"],
         paint: Float[Tensor, "3"], painted: Float[Tensor, ""],
     ) -> tuple[Float[Tensor, "R 3"], Float[Tensor, "R 1"]]:  # fmt: skip
-        """One thing, its rays scaled into the cube [-1, 1]^3; distances along them stay what they are."""
+        """Render one thing, with its rays scaled to the cube [-1, 1]^3; ray parameters are unchanged."""
         half = self.half_side[thing].float()
         origin, direction = (origin - self.centre[thing].float()) / half, direction / half
         cut = march(origin, direction, 1.0, self.occupancy(thing), self.step_size, MOST_STEPS)
@@ -131,7 +131,7 @@ class SolidMemory(nn.Module):
 def into(
     placement: Placement, origin: Float[Tensor, "B R 3"], direction: Float[Tensor, "B R 3"]
 ) -> tuple[Float[Tensor, "B R 3"], Float[Tensor, "B R 3"]]:
-    """Rays of the world in the axes in which things were learned; distances along them stay what they are."""
+    """Transform world rays to the axes in which things were learned; ray parameters are unchanged."""
     cos, sin, zero = torch.cos(placement.turn_rad), torch.sin(placement.turn_rad), torch.zeros_like(placement.turn_rad)
     rows = torch.stack([cos, -sin, zero, sin, cos, zero, zero, zero, zero + 1.0], dim=-1).unflatten(-1, (3, 3))
     shrink = torch.exp(-placement.log_stretch)[:, None]
@@ -143,7 +143,7 @@ def into(
 def split_field(
     raw: Float[Tensor, "S 6"],
 ) -> tuple[Float[Tensor, "S"], Float[Tensor, "S 3"], Float[Tensor, "S 1"], Float[Tensor, "S 1"]]:
-    """Density, own colour, how far paint is taken, and its tone, of what a perceptron says."""
+    """Split the MLP's raw output into density, own colour, paintability and tone."""
     density = torch.exp(raw[:, 0].clamp(-15.0, DENSEST - 1.0) + 1.0)
     own, takes, tone = torch.sigmoid(raw[:, 1:]).split([3, 1, 1], dim=1)
     return density, own, takes, MOST_TONE * tone

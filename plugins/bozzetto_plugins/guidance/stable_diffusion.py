@@ -1,4 +1,4 @@
-"""Score distillation from a latent diffusion model."""
+"""Score distillation from a text-conditioned latent diffusion model."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ from bozzetto_plugins.guidance.precision import choose_dtype
 class StableDiffusion:
     """SDS (DreamFusion, Poole et al. 2022) in the latent space of Stable Diffusion 1.x, 2.x or a model of that format.
 
-    The rendered image is encoded, noised to a random level, and the guided prediction of that noise, less the noise,
-    is the gradient. Nothing is decoded. Every random number is drawn from the generator given, in this order: the
-    encoder's sample, the timesteps, the noise.
+    The rendered image is encoded and noised at a random timestep; the gradient is the guided noise prediction minus the
+    noise. Nothing is decoded. Random numbers are drawn from the given generator in the order: encoder sample,
+    timesteps, noise.
 
     Args:
-        model_folder: in diffusers' format.
-        device: where the networks run; rendered images must be there.
+        model_folder: model in diffusers' format.
+        device: where the networks run; rendered images must be on it.
 
     Raises:
-        ModelError: the folder does not hold such a model.
-        ConfigError: the configuration asks for what this model cannot do.
+        ModelError: the folder does not contain such a model.
+        ConfigError: the settings require what this model does not support.
     """
 
     def __init__(self, config: StableDiffusionConfig, model_folder: Path, device: torch.device) -> None:
@@ -59,28 +59,28 @@ class StableDiffusion:
 
     @property
     def text_model_id(self) -> str:
-        """Identifies the text encoder by content and precision."""
+        """Identifier of the text encoder: a hash of its content and data type."""
         return self.text.model_id
 
     def encode_text(self, texts: Sequence[str]) -> Float[Tensor, "T N E"]:
-        """Embeddings of T texts in float32; the text encoder is in memory only during the call."""
+        """Return float32 embeddings of T texts; the text encoder is in memory only during the call."""
         return self.text.encode(texts)
 
     def unknown_words(self, text: str) -> Sequence[str]:
-        """Words the model never saw; empty for an open vocabulary. `vocabulary` holds what it knows."""
+        """Return the words unknown to the model; empty for an open vocabulary. `vocabulary` lists the known ones."""
         return self.vocabulary.unknown(text) if self.vocabulary else ()
 
     def needs_normal(self, step: int) -> bool:
-        """Whether `Rendered.normal` is read in this step: during the warm-up in latent space."""
+        """Return whether `Rendered.normal` is read in this step, i.e. during the latent warm-up."""
         return step < self.config.as_latent_until_step
 
     def __call__(
         self, rendered: Rendered, condition: ViewCondition, cameras: Cameras, step: int, generator: torch.Generator
     ) -> Guided:
-        """The SDS loss `sds`, whose gradient in the latents is the mean over views of w(t) (eps_hat - eps).
+        """Return the SDS loss `sds`, whose gradient in the latents is the mean over views of w(t) (eps_hat - eps).
 
         Raises:
-            NonFiniteError: the image, its latents or the gradient have a NaN or an infinity.
+            NonFiniteError: the image, its latents or the gradient contain NaN or infinity.
         """
 
         told = camera_labels(self.denoiser.unet, cameras)
@@ -107,7 +107,7 @@ class StableDiffusion:
         cameras: Float[Tensor, "B 17"] | None,
         step: int,
     ) -> Float[Tensor, "B C h w"]:
-        """The guided output of the network, all prompts in one batch."""
+        """Return the guided output of the network; all prompts form one batch."""
         scale = self.config.cfg_scale.at(step)
         texts, negative_weights = [condition.text], None
         if self.config.guider == "perp-neg":

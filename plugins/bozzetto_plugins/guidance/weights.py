@@ -1,4 +1,4 @@
-"""Reading the parts of a model folder: quietly, whole, and with one line where it fails."""
+"""Loading of the parts of a model folder without progress bars, with checks and one-line errors."""
 
 from __future__ import annotations
 
@@ -21,30 +21,30 @@ __all__ = ["load_with_info", "reading", "require_size", "require_whole", "varian
 
 
 MOST_OVER = 2
-"""Times as many weights as its files hold may a network's settings describe: some layouts share or pack them."""
+"""Allowed ratio of described to stored weights: some layouts share or pack them."""
 LONGEST = 300
-"""Characters of a library's message that are shown."""
+"""Maximum number of characters of a library's message in an error."""
 
 
 @contextmanager
 def reading(what: str, path: Path) -> Iterator[None]:
-    """Turn whatever a library raises while it reads a part of a model into one line that says which part it was.
+    """Convert any exception raised while reading a part of a model to a one-line error that names the part.
 
     Raises:
-        ModelError: `what`, which lies at `path`, cannot be used.
+        ModelError: `what` at `path` cannot be loaded.
     """
     try:
         yield
     except (UserError, MemoryError, torch.OutOfMemoryError):
         raise
     except BaseException as error:
-        # A tokenizer that is damaged may bring its library, written in Rust, to a panic, which is no Exception.
+        # A damaged tokenizer can make its Rust library panic, which is not an `Exception`.
         if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
             raise
         why = " ".join(str(error).split())[:LONGEST] or type(error).__name__
         raise ModelError(
             f"{what} in {path} cannot be loaded: {why.removesuffix('.')}. The folder is damaged or of another kind of "
-            "model: get it anew, or choose another model."
+            "model: download it again, or choose another model."
         ) from error
 
 
@@ -58,11 +58,14 @@ def load_with_info(model: type[nn.Module], path: Path, dtype: torch.dtype) -> tu
 
 
 def require_size(make: Callable[[], nn.Module], path: Path) -> None:
-    """Raises ValueError if settings describe a network far larger than its weights, before memory is taken for it.
+    """Check that the settings do not describe a far larger network than is stored, before allocating memory.
 
     Args:
-        make: builds the network by its settings; called where tensors have no data.
-        path: the folder of its weights.
+        make: builds the network from its settings; called on the meta device.
+        path: folder of its weights.
+
+    Raises:
+        ValueError: the network has too many weights.
     """
     with torch.device("meta"):
         described = sum(parameter.numel() for parameter in make().parameters())
@@ -72,20 +75,20 @@ def require_size(make: Callable[[], nn.Module], path: Path) -> None:
 
 
 def require_whole(loaded: Mapping[str, Any], what: str, path: Path) -> None:
-    """Raises `ModelError` if a network was given less than all of its weights, by what its library says of loading."""
+    """Raise `ModelError` if a network did not receive all of its weights, according to the loading info."""
     for key, verb in (("missing_keys", "lacks"), ("mismatched_keys", "has in another shape")):
         names = sorted(str(item if isinstance(item, str) else item[0]) for item in loaded.get(key) or ())
         if names:
             more = f" and {len(names) - 1} more" if len(names) > 1 else ""
             raise ModelError(
                 f"{what} in {path} cannot be loaded: the file {verb} {names[0]}{more} of what its config.json "
-                "describes. The folder is damaged, or its parts are of different models: get it anew."
+                "describes. The folder is damaged, or its parts are of different models: download it again."
             )
 
 
 @contextmanager
 def without_bars() -> Iterator[None]:
-    """No progress bars while files of this machine are read: they take a second, and hide what a run has to say."""
+    """Disable progress bars while local files are read: it takes a second, and the bars hide other messages."""
     shown = [library for library in (logging, diffusers_logging) if library.is_progress_bar_enabled()]
     for library in shown:
         library.disable_progress_bar()

@@ -1,4 +1,4 @@
-"""Score distillation from a latent diffusion model that is given a photo and a relative pose."""
+"""Score distillation from a latent diffusion model conditioned on a photo and a relative pose."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ WHITE = 1.0
 
 
 class Zero123:
-    """SDS from Zero-1-to-3 (Liu et al. 2023) and its kin: how the object of the photo looks from elsewhere.
+    """SDS from Zero-1-to-3 (Liu et al. 2023) and similar models: novel views of the object of a photo.
 
-    The denoiser reads the noisy latents beside those of the photo, and attends to one token made of the photo's
-    embedding and the pose of the view relative to the photo's camera. Guidance without classifier leaves both out
-    (zeros). Photos come with the condition, from the view sources of the stage. Every random number is drawn from the
-    generator given, in this order: the encoder's sample, the timesteps, the noise.
+    The denoiser reads the noisy latents concatenated to those of the photo, and attends to one token computed from the
+    photo's embedding and the pose of the view relative to the photo's camera. The unconditional branch zeroes both.
+    Photos are part of the condition, from the stage's view sources. Random numbers are drawn from the given generator
+    in the order: encoder sample, timesteps, noise.
 
-    Where the denoiser is a memory of solids (`CameraUNet`), a photo's embedding is what it brings to mind
-    (`PhotoRecall`), and the views' exact cameras are told beside the token.
+    If the denoiser remembers solids (`CameraUNet`), a photo's embedding is the recalled thing (`PhotoRecall`), and the
+    denoiser receives the exact cameras of the views in addition to the token.
 
     Raises:
-        ModelError: the folder does not hold such a model.
+        ModelError: the folder does not contain such a model.
     """
 
     text_model_id = "none"
@@ -67,25 +67,25 @@ class Zero123:
         self._encoded: tuple[EncodedReference, ...] = ()
 
     def encode_text(self, texts: Sequence[str]) -> Float[Tensor, "T N E"]:
-        """No tokens: this model reads no text."""
+        """Return no tokens: the model does not read text."""
         return torch.zeros(len(texts), 0, self.denoiser.text_width, device=self.denoiser.device)
 
     def unknown_words(self, text: str) -> Sequence[str]:
-        """None: words are not read."""
+        """Return nothing: the model does not read text."""
         return ()
 
     def needs_normal(self, step: int) -> bool:
-        """Never."""
+        """Return False: normals are never read."""
         return False
 
     def __call__(
         self, rendered: Rendered, condition: ViewCondition, cameras: Cameras, step: int, generator: torch.Generator
     ) -> Guided:
-        """The SDS loss `sds` of views over white.
+        """Return the SDS loss `sds` of views over white.
 
         Raises:
-            ConfigError: the condition has no photo, or the scene is not rendered in colour.
-            NonFiniteError: the image, its latents or the gradient have a NaN or an infinity.
+            ConfigError: the condition has no photo, or the scene is not rendered in RGB.
+            NonFiniteError: the image, its latents or the gradient contain NaN or infinity.
         """
         if rendered.space != "rgb":
             raise ConfigError("guidance: 'zero123' compares colours with a photo; render the scene in space 'rgb'.")
@@ -101,10 +101,10 @@ class Zero123:
         return distil(rendered.image, latents, step, generator, weight)
 
     def encoded(self, photos: tuple[Reference, ...]) -> tuple[EncodedReference, ...]:
-        """What the denoiser is told of each photo; computed when the photos are new.
+        """Return the encoded photos; recomputed only if the photos change.
 
         Raises:
-            ConfigError: there is none.
+            ConfigError: there is no photo.
         """
         if not photos:
             raise ConfigError("guidance: 'zero123' needs a photo. Give a task the view source 'single-image'.")
@@ -121,7 +121,7 @@ class Zero123:
         return EncodedReference(latents, embedding, spherical(photo.camera), photo.camera.position)
 
     def views(self, photos: Sequence[EncodedReference], cameras: Cameras) -> Views:
-        """How cameras lie to the photos."""
+        """Return the conditioning of cameras relative to the photos."""
         to = spherical(cameras)
         poses = [relative_pose(to, photo.camera.to(to).expand_as(to), self.convention) for photo in photos]
         return Views(
@@ -131,7 +131,7 @@ class Zero123:
         )
 
     def tokens(self, photo: EncodedReference, pose: Float[Tensor, "B 4"]) -> Float[Tensor, "B 1 E"]:
-        """What the denoiser attends to, for poses relative to a photo."""
+        """Return the conditioning tokens for poses relative to a photo."""
         embedding = photo.embedding.expand(len(pose), -1)
         token: Tensor = self.projection(torch.cat([embedding, pose.to(embedding)], dim=1))
         return token[:, None]
@@ -140,7 +140,7 @@ class Zero123:
         self, noisy: Float[Tensor, "B C h w"], timestep: Int[Tensor, "B"], photos: Sequence[EncodedReference],
         views: Views, scale: float,
     ) -> Float[Tensor, "B C h w"]:  # fmt: skip
-        """The guided output of the network: all photos and the unconditional branch in one batch."""
+        """Return the guided output of the network; all photos and the unconditional branch form one batch."""
         context = [photo.latents.expand_as(noisy) for photo in photos]
         tokens = list(views.tokens)
         if scale != 1.0:
@@ -156,12 +156,12 @@ class Zero123:
         return cond if scale == 1.0 else cfg(cond, outputs[-1], scale)
 
     def _angle_weight(self, photos: Sequence[EncodedReference], cameras: Cameras) -> Float[Tensor, "B"]:
-        """0 at the photo, which its own losses take care of, growing to 1 halfway between evenly spread photos."""
+        """Return weights: 0 at a photo, where the reference losses apply, 1 halfway between evenly spread photos."""
         nearest = angles_deg(photos, cameras).amin(dim=0)
         return (nearest * len(photos) / 180.0).clamp(max=1.0)
 
     def estimate_elevation_deg(self, reference: Reference, generator: torch.Generator) -> float:
-        """The likeliest elevation of a photo's camera: see `zero123_elevation`."""
+        """Return the most likely elevation of a photo's camera; see `zero123_elevation`."""
         if self.recall is not None:
             return likeliest_deg(self.recall.errors_of_elevations(reference, CANDIDATES_DEG))
         (photo,) = self.encoded((reference,))

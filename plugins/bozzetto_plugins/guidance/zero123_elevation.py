@@ -1,10 +1,10 @@
-"""From how high a photo was taken, told by how well the guidance's loss can be met.
+"""Estimation of a photo's elevation from how well the guidance's loss can be minimised.
 
-A model of the `stable-zero123` convention is told the elevation: the right one makes the photo itself likeliest.
-A model of the `zero123` convention is told differences alone, and answers the same whatever the elevation. But what
-it expects to see around the photo and above and below it fits together in one shape only from where it was seen: the
-same turn moves things along flat ellipses if it is seen from the side, along circles if from above. So a coarse shape
-is fitted to the expected views for each candidate, and what is left of the loss is compared.
+Models of the `stable-zero123` convention receive the elevation: the correct one makes the photo itself most likely.
+Models of the `zero123` convention receive differences only and answer the same for every elevation. But the views that
+they predict around, above and below the photo fit together in one shape only for the correct elevation: the same turn
+moves points along flat ellipses seen from the side, along circles seen from above. So a coarse volume is fitted to the
+predicted views for each candidate, and the remaining errors are compared.
 """
 
 from __future__ import annotations
@@ -23,28 +23,28 @@ from bozzetto_plugins.guidance.zero123_views import EncodedReference, PosedPrior
 
 CANDIDATES_DEG = (-10.0, 0.0, 10.0, 20.0, 30.0, 40.0, 50.0, 60.0)
 NOISE_LEVELS = (0.3, 0.5, 0.7)
-"""Fractions of the training steps at which candidates are scored."""
+"""Fractions of the training timesteps at which candidates are scored."""
 TURNS_DEG = (0.0, 90.0, 180.0, 270.0)
 RISES_DEG = (0.0, 20.0, -20.0)
-"""The views that are expected: each turn at each rise, from the photo."""
+"""Azimuth and elevation offsets of the predicted views relative to the photo, degrees; all combinations are used."""
 DRAWING_STEPS = {"v_prediction": 1, "epsilon": 12}
-"""One step from pure noise gives the mean of all likely views, which is what the loss pulls to. Where the network
-predicts the noise, that step divides its error by almost nothing, and a view is drawn instead."""
+"""Number of denoising steps by prediction type. One step from pure noise gives the mean of all likely views, which the
+loss pulls toward. With noise prediction that step divides its error by nearly zero, so a view is sampled instead."""
 PIXELS = 16
-"""Of the expected views when a shape is fitted to them."""
+"""Side of the predicted views to which a volume is fitted, pixels."""
 
 
 def estimate_elevation_deg(
     guidance: PosedPrior, photo: EncodedReference, fov_y_rad: Float[Tensor, "1"], generator: torch.Generator
 ) -> float:
-    """The likeliest elevation in whole degrees, within the range of `CANDIDATES_DEG`."""
+    """Return the most likely elevation in whole degrees, within the range of `CANDIDATES_DEG`."""
     if guidance.convention == "stable-zero123":
         return likeliest_deg(_told_scores(guidance, photo, generator))
     return likeliest_deg(_shape_scores(guidance, photo, fov_y_rad, generator))
 
 
 def likeliest_deg(scores: Float[Tensor, "N"]) -> float:
-    """Where the parabola through the lowest score and its neighbours has its lowest point."""
+    """Return the minimum of the parabola through the lowest score and its neighbours, in whole degrees."""
     best = int(scores.argmin())
     if best in (0, len(scores) - 1):
         return CANDIDATES_DEG[best]
@@ -56,7 +56,7 @@ def likeliest_deg(scores: Float[Tensor, "N"]) -> float:
 
 @torch.no_grad()
 def _told_scores(guidance: PosedPrior, photo: EncodedReference, generator: torch.Generator) -> Float[Tensor, "N"]:
-    """How badly the photo itself is denoised when each elevation is said to be its own."""
+    """Return the denoising error of the photo itself, for each candidate as its elevation."""
     camera = _cameras(photo)
     tokens = guidance.tokens(photo, relative_pose(camera, camera, guidance.convention))
     latents = (photo.latents * guidance.denoiser.vae.config.scaling_factor).expand(len(camera), -1, -1, -1)
@@ -67,7 +67,7 @@ def _told_scores(guidance: PosedPrior, photo: EncodedReference, generator: torch
 def _shape_scores(
     guidance: PosedPrior, photo: EncodedReference, fov_y_rad: Float[Tensor, "1"], generator: torch.Generator
 ) -> Float[Tensor, "N"]:
-    """How far the best shape stays from the views that the guidance expects, for each elevation of the photo."""
+    """Return the error of the best volume fitted to the predicted views, for each candidate elevation."""
     denoiser = guidance.denoiser
     moves = photo.camera.new_tensor([(turn, rise, 0.0) for rise in RISES_DEG for turn in TURNS_DEG])
     here = photo.camera.expand(len(moves), -1)
@@ -80,20 +80,20 @@ def _shape_scores(
     noise = normal_noise(tokens.new_empty(size), generator).expand(len(moves), -1, -1, -1)
     last = torch.full((len(moves),), denoiser.train_steps - 1, device=denoiser.device)
     latents = denoise(denoiser, predict, noise, last, DRAWING_STEPS[denoiser.prediction])
-    latents[0] = photo.latents[0] * denoiser.vae.config.scaling_factor  # no turn and no rise: the photo itself
+    latents[0] = photo.latents[0] * denoiser.vae.config.scaling_factor  # neither turn nor rise: the photo itself
     small = torch.nn.functional.adaptive_avg_pool2d(denoiser.decode(latents), PIXELS).permute(0, 2, 3, 1)
     return least_errors(small, [_looking(camera + moves, fov_y_rad) for camera in _cameras(photo)], generator)
 
 
 def _looking(angles: Float[Tensor, "V 3"], fov_y_rad: Float[Tensor, "1"]) -> Cameras:
-    """Cameras at azimuths, elevations and distances, of the expected views' size, that look at the origin."""
+    """Return cameras at the given azimuths, elevations and distances, of the predicted views' size."""
     position = spherical_position(*angles.unbind(dim=1))
     c2w = look_at_origin(position)
     return Cameras(c2w, fov_y_rad.to(c2w).expand(len(c2w)), PIXELS, PIXELS)
 
 
 def _cameras(photo: EncodedReference) -> Float[Tensor, "N 3"]:
-    """The photo's camera at each candidate elevation."""
+    """Return the photo's camera (azimuth, elevation, distance) at each candidate elevation."""
     camera = photo.camera.repeat(len(CANDIDATES_DEG), 1)
     camera[:, 1] = camera.new_tensor(CANDIDATES_DEG)
     return camera
@@ -103,7 +103,7 @@ def _errors(
     guidance: PosedPrior, photo: EncodedReference, latents: Float[Tensor, "N C h w"], tokens: Float[Tensor, "N 1 E"],
     generator: torch.Generator,
 ) -> Float[Tensor, "N"]:  # fmt: skip
-    """Mean squared error of the predicted noise; all candidates get the same noise."""
+    """Return the mean squared error of the predicted noise; all candidates share the same noise."""
     denoiser, total = guidance.denoiser, torch.zeros(len(latents), device=latents.device)
     for level in NOISE_LEVELS:
         timestep = torch.full((len(latents),), int(level * denoiser.train_steps), device=latents.device)
@@ -119,6 +119,6 @@ def _predict(
     guidance: PosedPrior, photo: EncodedReference, noisy: Float[Tensor, "N C h w"], timestep: Tensor,
     tokens: Float[Tensor, "N 1 E"],
 ) -> Float[Tensor, "N C h w"]:  # fmt: skip
-    """The output of the network, without guidance: what is likely, not what is most like the photo."""
+    """Return the network's output without classifier-free guidance, which estimates likelihood undistorted."""
     views = Views(tokens[None], tokens.new_ones(1, len(tokens)))
     return guidance.predict(noisy, timestep, (photo,), views, 1.0)

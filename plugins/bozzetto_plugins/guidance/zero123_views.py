@@ -1,4 +1,4 @@
-"""What a model of the Zero123 kind is told of photos, and how views lie to them."""
+"""Conditioning of Zero123 models: encoded photos and the poses of views relative to them."""
 
 from __future__ import annotations
 
@@ -17,51 +17,51 @@ from bozzetto_plugins.guidance.denoiser import Denoiser
 
 @dataclass(frozen=True)
 class EncodedReference:
-    """What the denoiser is told of one photo."""
+    """Conditioning inputs of one photo."""
 
     latents: Float[Tensor, "1 C h w"]
-    """As the image encoder gives them, not scaled: so the model was trained."""
+    """Output of the image encoder, not scaled, as in the model's training."""
     embedding: Float[Tensor, "1 E"]
-    """Of the image encoder, or what the photo brings to mind (`Recalled.numbers`)."""
+    """Embedding of the image encoder, or the recalled thing (`Recalled.numbers`)."""
     camera: Float[Tensor, "1 3"]
-    """Azimuth and elevation in degrees, distance."""
+    """Azimuth and elevation in degrees, distance in world units."""
     position: Float[Tensor, "1 3"]
 
 
 @dataclass(frozen=True)
 class Views:
-    """How B views lie to K photos."""
+    """Conditioning of B views relative to K photos."""
 
     tokens: Float[Tensor, "K B 1 E"]
     nearness: Float[Tensor, "K B"]
-    """How much each photo counts; sums to 1."""
+    """Weight of each photo per view; sums to 1 over photos."""
     cameras: Float[Tensor, "B 17"] | None = None
-    """`bozzetto_plugins.guidance.camera_unet.camera_numbers`, for a denoiser that is told them."""
+    """`bozzetto_plugins.guidance.camera_unet.camera_numbers`, for a denoiser that reads cameras."""
 
 
 @runtime_checkable
 class PosedPrior(Protocol):
-    """What the estimate of an elevation needs of a guidance."""
+    """Interface of a guidance that elevation estimation requires."""
 
     denoiser: Denoiser
     convention: PoseConvention
 
     def tokens(self, photo: EncodedReference, pose: Float[Tensor, "B 4"]) -> Float[Tensor, "B 1 E"]:
-        """What the denoiser attends to, for poses relative to a photo."""
+        """Return the conditioning tokens for poses relative to a photo."""
 
     def predict(
         self, noisy: Float[Tensor, "B C h w"], timestep: Int[Tensor, "B"], photos: Sequence[EncodedReference],
         views: Views, scale: float,
     ) -> Float[Tensor, "B C h w"]:  # fmt: skip
-        """The guided output of the network."""
+        """Return the guided output of the network."""
 
 
 def spherical(cameras: Cameras) -> Float[Tensor, "B 3"]:
-    """Azimuth and elevation in degrees, distance."""
+    """Return azimuth and elevation in degrees, and distance."""
     return torch.stack([cameras.azimuth_deg, cameras.elevation_deg, cameras.distance], dim=-1)
 
 
 def angles_deg(photos: Sequence[EncodedReference], cameras: Cameras) -> Float[Tensor, "K B"]:
-    """Between the directions from which the photos and the views look."""
+    """Return the angles between the viewing directions of photos and views, degrees."""
     here = cameras.position
     return torch.stack([angle_between_deg(here, photo.position.to(here).expand_as(here)) for photo in photos])

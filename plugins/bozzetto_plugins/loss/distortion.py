@@ -1,4 +1,4 @@
-"""What a ray sees lies in one place: fewer floaters."""
+"""Distortion loss: concentrates the weights along each ray, which reduces floaters."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from bozzetto_plugins.loss.config import DistortionConfig
 
 
 class Distortion:
-    """mip-NeRF 360, eq. 15, averaged over rays. Distances count in diagonals of the scene's cube, as its normalised s.
+    """Distortion loss of mip-NeRF 360, eq. 15, averaged over rays, with distances in units of the cube's diagonal.
 
-    In [0, 1/2]: 1/2 for a ray that sees half of its light at each end of the diagonal.
+    In [0, 1/2]; 1/2 for a ray with half of its weight at each end of the diagonal.
     """
 
     def __init__(self, config: DistortionConfig) -> None:

@@ -1,4 +1,4 @@
-"""Short edges."""
+"""Edge-length loss of meshes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bozzetto_plugins.loss.config import EdgeLengthConfig
 
 
 class EdgeLength:
-    """Mean squared length of edges, in squared radii of the scene: does not depend on its scale."""
+    """Mean squared edge length divided by the squared scene radius; independent of the scene's scale."""
 
     def __init__(self, config: EdgeLengthConfig) -> None:
         self.config = config

@@ -1,4 +1,4 @@
-"""Signed distances that are distances."""
+"""Eikonal loss of signed distances."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bozzetto_plugins.loss.config import EikonalConfig
 
 
 class Eikonal:
-    """mean (|grad sdf| - 1)^2 at random points of the scene's cube (Gropp et al. 2020, IGR, eq. 2)."""
+    """Mean of (|grad sdf| - 1)^2 at random points of the scene's cube (Gropp et al. 2020, IGR, eq. 2)."""
 
     def __init__(self, config: EikonalConfig) -> None:
         self.config = config

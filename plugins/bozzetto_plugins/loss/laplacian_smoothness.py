@@ -1,4 +1,4 @@
-"""Each vertex lies amid its neighbours."""
+"""Laplacian smoothness loss of meshes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bozzetto_plugins.loss.config import LaplacianSmoothnessConfig
 
 
 class LaplacianSmoothness:
-    """Mean squared distance of vertices from the mean of their neighbours, in mean squared edges: without units."""
+    """Mean squared distance of vertices to the mean of their neighbours, over the mean squared edge; dimensionless."""
 
     def __init__(self, config: LaplacianSmoothnessConfig) -> None:
         self.config = config

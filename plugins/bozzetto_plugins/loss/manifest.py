@@ -1,4 +1,4 @@
-"""The built-in losses, as data."""
+"""Manifest of the built-in losses."""
 
 from collections.abc import Iterable
 
@@ -7,30 +7,30 @@ from bozzetto import ComponentSpec, hookimpl
 HERE = "bozzetto_plugins.loss"
 
 LOSSES = (
-    ("sparsity", "Sparsity", "Mean opacity, softened: removes what does not help (threestudio).", ()),
-    ("opacity-entropy", "OpacityEntropy", "Entropy of opacities: each is to be 0 or 1 (stable-dreamfusion).", ()),
-    ("opaque", "Opaque", "Entropy of pixel opacities in nats, threestudio's form.", ()),
-    ("orientation", "Orientation", "Visible normals must face the camera (Ref-NeRF, eq. 11).", ("normal", "volume")),
-    ("total-variation", "TotalVariation", "Neighbouring parameters of a grid are to be alike.", ()),
-    ("normal-smoothness-2d", "NormalSmoothness2d", "Neighbouring pixels are to have like normals.", ("normal",)),
-    ("normal-smoothness-3d", "NormalSmoothness3d", "Neighbours in space have like normals.", ("normal", "volume")),
-    ("distortion", "Distortion", "Weights along a ray gather in one place (mip-NeRF 360, eq. 15).", ("volume",)),
-    ("normal-consistency", "NormalConsistency", "Triangles with a common edge have like normals.", ("mesh",)),
-    ("laplacian-smoothness", "LaplacianSmoothness", "Each vertex lies amid its neighbours (Desbrun 1999).", ("mesh",)),
-    ("edge-length", "EdgeLength", "Short edges, so triangles of like size and a tight surface.", ("mesh",)),
-    ("eikonal", "Eikonal", "Signed distances grow by 1 per unit of length (IGR, eq. 2).", ("sdf",)),
-    ("reference-color", "ReferenceColor", "The object has the colours of the photo.", ("reference",)),
-    ("reference-mask", "ReferenceMask", "The object has the outline of the photo.", ("reference",)),
+    ("sparsity", "Sparsity", "Mean smoothed opacity; removes density that does not help (threestudio).", ()),
+    ("opacity-entropy", "OpacityEntropy", "Entropy of opacities; drives each to 0 or 1 (stable-dreamfusion).", ()),
+    ("opaque", "Opaque", "Entropy of pixel opacities in nats, in threestudio's form.", ()),
+    ("orientation", "Orientation", "Penalises normals that face away (Ref-NeRF, eq. 11).", ("normal", "volume")),
+    ("total-variation", "TotalVariation", "Squared difference of neighbouring grid parameters.", ()),
+    ("normal-smoothness-2d", "NormalSmoothness2d", "Difference of the normals of adjacent pixels.", ("normal",)),
+    ("normal-smoothness-3d", "NormalSmoothness3d", "Difference of normals at nearby points.", ("normal", "volume")),
+    ("distortion", "Distortion", "Concentrates the weights along each ray (mip-NeRF 360, eq. 15).", ("volume",)),
+    ("normal-consistency", "NormalConsistency", "Angle between the normals of adjacent triangles.", ("mesh",)),
+    ("laplacian-smoothness", "LaplacianSmoothness", "Laplacian of the vertex positions (Desbrun 1999).", ("mesh",)),
+    ("edge-length", "EdgeLength", "Mean squared edge length; evens out triangles, tightens the surface.", ("mesh",)),
+    ("eikonal", "Eikonal", "Signed distances have gradient norm 1 (IGR, eq. 2).", ("sdf",)),
+    ("reference-color", "ReferenceColor", "Colour error against the photo, inside its mask.", ("reference",)),
+    ("reference-mask", "ReferenceMask", "Error of the rendered opacity against the photo's mask.", ("reference",)),
     (
         "reference-depth-correlation",
         "ReferenceDepthCorrelation",
-        "Depth goes with a depth map of unknown scale (Pearson).",
+        "Pearson correlation with a depth map of unknown scale.",
         ("reference",),
     ),
-    ("reference-normal", "ReferenceNormal", "Normals are those of a normal map.", ("reference", "normal")),
+    ("reference-normal", "ReferenceNormal", "Angular error against a normal map.", ("reference", "normal")),
     ("weight-decay", "WeightDecay", "Mean squared parameter of the geometry.", ()),
 )
-"""Name, class, summary, needs."""
+"""Name, class, summary and required capabilities of each loss."""
 
 
 @hookimpl

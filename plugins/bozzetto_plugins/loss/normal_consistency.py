@@ -1,4 +1,4 @@
-"""Triangles that share an edge have like normals."""
+"""Normal-consistency loss of meshes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bozzetto_plugins.loss.config import NormalConsistencyConfig
 
 
 class NormalConsistency:
-    """mean (1 - cos) of the angle between adjacent triangles; in [0, 2], 0 for a plane."""
+    """Mean of 1 - cos of the angle between normals of adjacent triangles; in [0, 2], 0 for a plane."""
 
     def __init__(self, config: NormalConsistencyConfig) -> None:
         self.config = config

@@ -1,4 +1,4 @@
-"""Neighbouring pixels have like normals."""
+"""Smoothness loss of the rendered normal image."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bozzetto_plugins.loss.config import NormalSmoothness2dConfig
 
 
 class NormalSmoothness2d:
-    """Mean squared difference of the normal picture between vertical, plus horizontal, neighbours."""
+    """Mean squared difference of the normal image between vertical, plus horizontal, neighbours."""
 
     def __init__(self, config: NormalSmoothness2dConfig) -> None:
         self.config = config

@@ -1,4 +1,4 @@
-"""Neighbouring points in space have like normals."""
+"""Smoothness loss of normals in space."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bozzetto_plugins.loss.config import NormalSmoothness3dConfig
 
 
 class NormalSmoothness3d:
-    """mean |n(x) - n(x + epsilon * N(0, I))| over samples x (stable-dreamfusion); 0 when there are none."""
+    """Mean of |n(x) - n(x + epsilon * N(0, I))| over samples x (stable-dreamfusion); 0 if there are no samples."""
 
     def __init__(self, config: NormalSmoothness3dConfig) -> None:
         self.config = config

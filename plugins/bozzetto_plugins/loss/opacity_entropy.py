@@ -1,4 +1,4 @@
-"""Opacities of 0 or 1, nothing between."""
+"""Entropy loss of opacities or sample weights."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from bozzetto_plugins.loss.config import OpacityEntropyConfig
 
 
 class OpacityEntropy:
-    """Mean binary entropy, in bits, of pixel opacities or of sample weights; in [0, 1] (stable-dreamfusion).
+    """Mean binary entropy of pixel opacities or sample weights, in bits; in [0, 1] (stable-dreamfusion).
 
-    0 when there are no samples. `opaque` is the same of pixels in nats, with another margin.
+    0 if there are no samples. `opaque` is the pixel variant in nats with a different margin.
     """
 
     def __init__(self, config: OpacityEntropyConfig) -> None:

@@ -1,4 +1,4 @@
-"""Pixels that are either object or background."""
+"""Entropy loss of pixel opacities."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from bozzetto_plugins.loss.config import OpaqueConfig
 
 
 class Opaque:
-    """Mean binary cross-entropy of each pixel's opacity with itself: its entropy, in nats (threestudio).
+    """Mean binary cross-entropy of each pixel's opacity with itself, i.e. its entropy, in nats (threestudio).
 
     In [0.0079, 0.6931] with the default margin.
     """

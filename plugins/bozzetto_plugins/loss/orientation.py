@@ -1,4 +1,4 @@
-"""Visible normals face the camera."""
+"""Orientation loss: penalises visible normals that face away from the camera."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from bozzetto_plugins.loss.config import OrientationConfig
 
 
 class Orientation:
-    """Ref-NeRF, eq. 11: sum of w max(0, n.d)^2 along each ray, averaged over all rays of the step.
+    """Orientation loss of Ref-NeRF, eq. 11: sum of w max(0, n.d)^2 along each ray, averaged over all rays of the step.
 
-    Rays that hit nothing count, so the scale depends neither on the number of samples nor on the renderer.
+    Rays that hit nothing count, so the scale does not depend on the number of samples or on the renderer.
     """
 
     def __init__(self, config: OrientationConfig) -> None:

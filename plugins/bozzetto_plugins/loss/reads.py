@@ -1,4 +1,4 @@
-"""What losses read from a rendering, with an error that names the cure where it is missing."""
+"""Accessors for the inputs of losses, with an error that names the cure if an input is missing."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from bozzetto.types import LossInputs, Mesh, VolumeSamples
 
 @dataclass(frozen=True)
 class PhotoOfSize:
-    """A photo at the size of a rendering, to be compared with each of its views."""
+    """Reference photo resized to the rendered resolution, broadcast over views."""
 
     image: Float[Tensor, "1 H W 3"]
     mask: Float[Tensor, "1 H W 1"]
     depth: Float[Tensor, "1 H W 1"] | None
     normal: Float[Tensor, "1 H W 3"] | None
-    """Not normalised where it was resized."""
+    """Normals in the photo's camera frame; not renormalised after resizing."""
 
 
 def photo(inputs: LossInputs, loss: str) -> PhotoOfSize:
-    """The photo that the task looks at.
+    """Return the task's reference photo at the rendered size.
 
     Raises:
-        ConfigError: the task's view source has none.
+        ConfigError: the task's view source has no photo.
     """
     seen = inputs.reference
     if seen is None:
@@ -40,7 +40,7 @@ def photo(inputs: LossInputs, loss: str) -> PhotoOfSize:
 
 
 def volume(inputs: LossInputs, loss: str) -> VolumeSamples:
-    """The samples along the rays.
+    """Return the samples along the rays.
 
     Raises:
         ConfigError: the renderer is not a volume renderer.
@@ -53,10 +53,10 @@ def volume(inputs: LossInputs, loss: str) -> VolumeSamples:
 
 
 def sample_normals(seen: VolumeSamples, loss: str) -> Float[Tensor, "S 3"]:
-    """The normal of each sample.
+    """Return the normal of each sample.
 
     Raises:
-        ConfigError: there are none.
+        ConfigError: no normals were rendered.
     """
     if seen.normal is None:
         raise ConfigError(f"loss {loss} reads normals, and none were rendered. Use a geometry that provides 'normal'.")
@@ -64,10 +64,10 @@ def sample_normals(seen: VolumeSamples, loss: str) -> Float[Tensor, "S 3"]:
 
 
 def normal_image(inputs: LossInputs, loss: str) -> Float[Tensor, "B H W 3"]:
-    """The picture of normals.
+    """Return the rendered normal image.
 
     Raises:
-        ConfigError: there is none.
+        ConfigError: no normals were rendered.
     """
     if inputs.rendered.normal is None:
         raise ConfigError(f"loss {loss} reads normals, and none were rendered. Use a geometry that provides 'normal'.")
@@ -75,7 +75,7 @@ def normal_image(inputs: LossInputs, loss: str) -> Float[Tensor, "B H W 3"]:
 
 
 def mesh(inputs: LossInputs, loss: str) -> Mesh:
-    """The surface that was drawn.
+    """Return the rendered mesh.
 
     Raises:
         ConfigError: the renderer is not a mesh renderer.

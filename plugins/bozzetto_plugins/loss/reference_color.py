@@ -1,4 +1,4 @@
-"""The object has the colours of the photo."""
+"""Colour loss against the reference photo."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bozzetto_plugins.loss.config import ReferenceColorConfig
 
 
 class ReferenceColor:
-    """Mean over all pixels of mask (rendered - photo)^2: what lies behind the object is left to `reference-mask`."""
+    """Mean over all pixels of mask * (rendered - photo)^2; pixels outside the mask are left to `reference-mask`."""
 
     def __init__(self, config: ReferenceColorConfig) -> None:
         self.config = config

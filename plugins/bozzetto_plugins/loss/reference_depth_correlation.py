@@ -1,4 +1,4 @@
-"""The object's depth goes with a depth map whose scale is unknown."""
+"""Depth loss against a depth map of unknown scale."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bozzetto_plugins.loss.config import ReferenceDepthCorrelationConfig
 
 
 class ReferenceDepthCorrelation:
-    """1 - Pearson's correlation of rendered depth and depth map, over the photo's mask (stable-dreamfusion).
+    """One minus the Pearson correlation of rendered depth and depth map inside the photo's mask (stable-dreamfusion).
 
     Raises:
         ConfigError: the photo has no depth map.

@@ -1,4 +1,4 @@
-"""The object has the outline of the photo."""
+"""Silhouette loss against the photo's foreground mask."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The object's surface faces where a normal map says."""
+"""Normal loss against a normal map."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bozzetto_plugins.loss.config import ReferenceNormalConfig
 
 
 class ReferenceNormal:
-    """Mean over the photo's mask of 1 - cos(rendered normal, normal map).
+    """Mean of 1 - cos(rendered normal, normal map) inside the photo's mask.
 
     Raises:
         ConfigError: the photo has no normal map.

@@ -1,4 +1,4 @@
-"""Less of everything: mean softened opacity."""
+"""Sparsity loss: penalises opacity."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from bozzetto_plugins.loss.config import SparsityConfig
 
 
 class Sparsity:
-    """mean sqrt(opacity^2 + 0.01) over pixels, in [0.1, 1.005] (threestudio)."""
+    """Mean of sqrt(opacity^2 + 0.01) over pixels, in [0.1, 1.005] (threestudio)."""
 
     def __init__(self, config: SparsityConfig) -> None:
         self.config = config

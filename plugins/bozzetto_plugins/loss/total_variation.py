@@ -1,4 +1,4 @@
-"""Neighbouring grid parameters are alike."""
+"""Total-variation loss of grid parameters."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from bozzetto_plugins.loss.config import TotalVariationConfig
 
 
 class TotalVariation:
-    """The geometry's own total variation; 0 for a geometry without a grid."""
+    """Total variation of the geometry's grid; 0 for a geometry without one."""
 
     def __init__(self, config: TotalVariationConfig) -> None:
         self.config = config

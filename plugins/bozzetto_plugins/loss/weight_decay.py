@@ -1,4 +1,4 @@
-"""Small parameters."""
+"""Weight-decay loss."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bozzetto_plugins.loss.config import WeightDecayConfig
 
 
 class WeightDecay:
-    """Mean squared parameter of the geometry. A term like others, so it adapts with the optimiser's moments."""
+    """Mean squared parameter of the geometry. As a loss term, its gradient passes through the optimiser's moments."""
 
     def __init__(self, config: WeightDecayConfig) -> None:
         self.config = config

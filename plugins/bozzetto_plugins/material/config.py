@@ -11,14 +11,14 @@ from bozzetto.parameters import Specs, linear
 from bozzetto.recipe import Stage, Task
 
 Mode = Literal["albedo", "textureless", "lambertian", "normal"]
-"""The modes of `bozzetto.types.ShadingMode`, repeated because configs import no torch."""
+"""Values of `bozzetto.types.ShadingMode`, repeated because configs do not import torch."""
 
 Color = tuple[Share, Share, Share]
 Perturbation = Annotated[float, Range(least=0.0, most=1e3)]
 
 
 def check_feature_count(stage: Stage) -> None:
-    """Raises `ValueError` unless the geometry gives the three features that the albedo is read from."""
+    """Raise `ValueError` unless the geometry provides at least three features, from which the albedo is read."""
     count = getattr(stage.geometry.config, "feature_count", None)
     if count is not None and not count >= 3:
         raise ValueError(
@@ -30,56 +30,56 @@ def check_feature_count(stage: Stage) -> None:
 @dataclass(frozen=True)
 class PlaneLightDiffuseConfig:
     normal_until_step: Step = 0
-    """Before this step every view shows its normals as colours: geometry first, stable-dreamfusion's warm-up."""
+    """Before this step, renders show normals as colours, as in the warm-up of stable-dreamfusion."""
     albedo_until_step: Step = 0
-    """Before this step (and after `normal_until_step`) every view is unlit."""
+    """Before this step (and after `normal_until_step`), renders are unlit: albedo only."""
     albedo_probability: Share = 0.0
-    """Later, the probability that a step is unlit; unlit steps need no normals and are faster."""
+    """Probability of an unlit step after `albedo_until_step`; unlit steps need no normals and are faster."""
     textureless_probability: Share = 0.2
-    """The probability that a lit step shows a white object, so that shape cannot hide behind colour."""
+    """Probability that a lit step renders a white albedo, so that colour cannot substitute for shape."""
     min_ambient: Share = 0.1
-    """Ambient light of a lit view is drawn from [min_ambient, 1]; the light has the rest."""
+    """Lower bound of the ambient light, drawn from [min_ambient, 1] per view; the diffuse light is 1 - ambient."""
     light_perturbation: Perturbation = 1.0
-    """Standard deviation, world units, of the light around the camera before its direction is taken."""
+    """Standard deviation of the noise added to the camera position to get the light direction, world units."""
     eval_mode: Mode = "albedo"
-    """Shading of pictures for people; the light then stands at the camera."""
+    """Shading mode in evaluation renders, with the light at the camera."""
     eval_ambient: Share = 0.3
-    """Ambient light of pictures for people, where `eval_mode` is lit."""
+    """Ambient light in evaluation renders, used if `eval_mode` is lit."""
 
     def __post_init__(self) -> None:
         check_fields(self)
 
     def check_neighbours(self, stage: Stage, task: Task | None) -> None:
-        """Raises `ValueError` if the geometry gives too few features."""
+        """Raise `ValueError` if the geometry provides fewer than three features."""
         check_feature_count(stage)
 
     def parameter_specs(self, feature_count: int) -> Specs:
-        """No parameters."""
+        """Return an empty mapping: the material has no parameters."""
         return {}
 
 
 @dataclass(frozen=True)
 class PointLightDiffuseConfig:
     albedo_until_step: Step = 1000
-    """Before this step every view is unlit (threestudio's `ambient_only_steps`)."""
+    """Before this step, renders are unlit (threestudio's `ambient_only_steps`)."""
     diffuse_probability: Share = 0.75
-    """Later, the probability that a step is lit; otherwise it is unlit."""
+    """Probability of a lit step after `albedo_until_step`."""
     textureless_probability: Share = 0.5
-    """The probability that a lit step shows a white object."""
+    """Probability that a lit step renders a white albedo."""
     ambient_color: Color = (0.1, 0.1, 0.1)
-    """Ambient light, RGB."""
+    """Ambient light, RGB in [0, 1]."""
     diffuse_color: Color = (0.9, 0.9, 0.9)
-    """Colour of the point light, RGB. Ambient plus diffuse is at most 1 in each channel."""
+    """Colour of the point light, RGB in [0, 1]; ambient plus diffuse must be at most 1 in each channel."""
     soft_shading: bool = False
-    """Draw the strength d of the light from [0, 1] for each view, ambient being 1 - d, in place of the two colours."""
+    """Draw the light's strength d per view from [0, 1] and use ambient 1 - d, instead of the two fixed colours."""
     light_sampling: Literal["dreamfusion", "magic3d"] = "dreamfusion"
-    """`dreamfusion`: normally distributed around the camera; `magic3d`: at most 60 degrees away from it."""
+    """Light direction: `dreamfusion`: normally distributed around the camera; `magic3d`: within 60 degrees of it."""
     light_perturbation: Perturbation = 1.0
-    """For `dreamfusion`: standard deviation, world units, around the camera before the direction is taken."""
+    """For `dreamfusion`: standard deviation of the noise added to the camera position, world units."""
     light_distance: tuple[Length, Length] = (0.8, 1.5)
     """Range of the light's distance from the origin, world units."""
     eval_mode: Mode = "albedo"
-    """Shading of pictures for people; the light then stands at the camera."""
+    """Shading mode in evaluation renders, with the light at the camera."""
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -89,26 +89,26 @@ class PointLightDiffuseConfig:
             raise ValueError(f"light_distance: must be 0 < near <= far, got {self.light_distance}")
 
     def check_neighbours(self, stage: Stage, task: Task | None) -> None:
-        """Raises `ValueError` if the geometry gives too few features."""
+        """Raise `ValueError` if the geometry provides fewer than three features."""
         check_feature_count(stage)
 
     def parameter_specs(self, feature_count: int) -> Specs:
-        """No parameters."""
+        """Return an empty mapping: the material has no parameters."""
         return {}
 
 
 @dataclass(frozen=True)
 class NoMaterialConfig:
     hidden_width: Width = 32
-    """Width of the network that makes RGB, used only if the geometry gives other than 3 features."""
+    """Width of the network from features to RGB, used only if the geometry does not provide exactly 3 features."""
     hidden_layers: Annotated[int, Range(least=0, most=64)] = 1
-    """Hidden layers of that network."""
+    """Number of hidden layers of that network."""
 
     def __post_init__(self) -> None:
         check_fields(self)
 
     def parameter_specs(self, feature_count: int) -> Specs:
-        """Linear layers with an activation between each; none for three features."""
+        """Return the specs of the linear layers of `to_rgb`; empty for three features."""
         if feature_count == 3:
             return {}
         widths = [feature_count, *[self.hidden_width] * self.hidden_layers, 3]

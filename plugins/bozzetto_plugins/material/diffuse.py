@@ -1,4 +1,4 @@
-"""What the two diffuse materials share: from an albedo, a normal and a direction toward the light to a colour."""
+"""Shading shared by the two diffuse materials: from albedo, normal and light direction to colour."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from bozzetto.types import FieldOutput, Shading
 
 
 def check_feature_count(material: str, feature_count: int) -> None:
-    """The albedo is read from the first three features.
+    """Check that there are the three features from which the albedo is read.
 
     Raises:
-        ConfigError: fewer than three.
+        ConfigError: there are fewer than three.
     """
     if feature_count < 3:
         raise ConfigError(
@@ -28,7 +28,7 @@ def check_feature_count(material: str, feature_count: int) -> None:
 
 
 def albedo(features: Float[Tensor, "S F"]) -> Float[Tensor, "S 3"]:
-    """Base colour in (0, 1): the sigmoid of the first three features."""
+    """Return the albedo in (0, 1): the sigmoid of the first three features."""
     return torch.sigmoid(features[:, :3])
 
 
@@ -39,10 +39,10 @@ def color(
     shading: Shading,
     toward_light: Callable[[], Float[Tensor, "S 3"]],
 ) -> Float[Tensor, "S 3"]:
-    """Colour in [0, 1] of each point in the mode of `shading`; `toward_light` is called only if the mode is lit.
+    """Return the colour of each point in [0, 1] in the mode of `shading`; `toward_light` is called only if it is lit.
 
     Raises:
-        ConfigError: the mode needs normals and the geometry gave none.
+        ConfigError: the mode needs normals and the geometry provides none.
     """
     if shading.mode == "albedo":
         return albedo(field.features)

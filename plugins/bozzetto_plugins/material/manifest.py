@@ -1,4 +1,4 @@
-"""The built-in materials, as data."""
+"""Manifest of the built-in materials."""
 
 from collections.abc import Iterable
 
@@ -14,7 +14,7 @@ def bozzetto_components() -> Iterable[ComponentSpec]:
         name="plane-light-diffuse",
         target=f"{HERE}.plane_light_diffuse:PlaneLightDiffuse",
         config=f"{HERE}.config:PlaneLightDiffuseConfig",
-        summary="Diffuse surface under one directional light per view (stable-dreamfusion).",
+        summary="Diffuse material lit by one directional light per view (stable-dreamfusion).",
         needs=frozenset({"features", "normal"}),
     )
     yield ComponentSpec(
@@ -22,7 +22,7 @@ def bozzetto_components() -> Iterable[ComponentSpec]:
         name="point-light-diffuse",
         target=f"{HERE}.point_light_diffuse:PointLightDiffuse",
         config=f"{HERE}.config:PointLightDiffuseConfig",
-        summary="Diffuse surface under one point light per view (DreamFusion, threestudio).",
+        summary="Diffuse material lit by one point light per view (DreamFusion, threestudio).",
         needs=frozenset({"features", "normal"}),
     )
     yield ComponentSpec(
@@ -30,6 +30,6 @@ def bozzetto_components() -> Iterable[ComponentSpec]:
         name="no-material",
         target=f"{HERE}.no_material:NoMaterial",
         config=f"{HERE}.config:NoMaterialConfig",
-        summary="Unlit colour, straight from the geometry's features.",
+        summary="Unlit colour computed directly from the geometry's features.",
         needs=frozenset({"features"}),
     )

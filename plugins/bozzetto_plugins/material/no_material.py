@@ -1,4 +1,4 @@
-"""No light at all: the colour is a function of the features."""
+"""Unlit material: the colour depends only on the features."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from bozzetto_plugins.material.config import NoMaterialConfig
 
 
 class NoMaterial(nn.Module):
-    """color = sigmoid(features) if there are three, else sigmoid of a small network of the features."""
+    """Unlit material: color = sigmoid(features) for three features, else sigmoid of a small MLP of the features."""
 
     def __init__(self, config: NoMaterialConfig, feature_count: int) -> None:
         super().__init__()
@@ -19,7 +19,7 @@ class NoMaterial(nn.Module):
         self.to_rgb = nn.Identity() if feature_count == 3 else _network(feature_count, config)
 
     def sample_shading(self, cameras: Cameras, step: int, generator: torch.Generator) -> Shading:
-        """Unlit at every step; draws nothing."""
+        """Return unlit shading; draws no random numbers."""
         return self.eval_shading(cameras)
 
     def eval_shading(self, cameras: Cameras) -> Shading:
@@ -29,7 +29,7 @@ class NoMaterial(nn.Module):
     def forward(
         self, field: FieldOutput, points: Float[Tensor, "S 3"], view: Int[Tensor, "S"], shading: Shading
     ) -> Float[Tensor, "S 3"]:
-        """The albedo, whatever the shading."""
+        """Return the albedo, ignoring `shading`."""
         return self.albedo(field.features)
 
     def albedo(self, features: Float[Tensor, "S F"]) -> Float[Tensor, "S 3"]:

@@ -1,4 +1,4 @@
-"""Diffuse material under one directional light per view, with stable-dreamfusion's schedule of modes."""
+"""Diffuse material with one directional light per view and stable-dreamfusion's schedule of shading modes."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from bozzetto_plugins.material.config import PlaneLightDiffuseConfig
 
 
 class PlaneLightDiffuse(nn.Module):
-    """color = albedo * (ambient + (1 - ambient) * max(0, n.l)), albedo = sigmoid of the first three features.
+    """Diffuse material: color = albedo * (ambient + (1 - ambient) * max(0, n.l)), albedo = sigmoid(features[:3]).
 
-    One mode for all views of a step; ambient light and the light's direction are drawn for each view.
+    The mode is drawn once per step, the ambient light and light direction once per view.
     """
 
     def __init__(self, config: PlaneLightDiffuseConfig, feature_count: int) -> None:
@@ -25,7 +25,7 @@ class PlaneLightDiffuse(nn.Module):
         self.config = config
 
     def sample_shading(self, cameras: Cameras, step: int, generator: torch.Generator) -> Shading:
-        """Draw mode, light and ambient. Every call draws the same count of numbers, whatever the mode."""
+        """Draw mode, light and ambient; consumes the same number of random numbers in every mode."""
         count, device = len(cameras), generator.device
         choice = torch.rand(2, generator=generator, device=device).tolist()
         ambient = torch.rand(count, 1, generator=generator, device=device)
@@ -43,7 +43,7 @@ class PlaneLightDiffuse(nn.Module):
         return "textureless" if textureless < config.textureless_probability else "lambertian"
 
     def eval_shading(self, cameras: Cameras) -> Shading:
-        """The configured mode, lit from the camera."""
+        """Return the shading of evaluation renders: `eval_mode`, lit from the camera."""
         ambient = torch.full_like(cameras.position, self.config.eval_ambient)
         light = light_near_camera(cameras.position, torch.zeros_like(cameras.position))
         return Shading(self.config.eval_mode, light, ambient, 1.0 - ambient)

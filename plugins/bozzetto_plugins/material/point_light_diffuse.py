@@ -1,4 +1,4 @@
-"""Diffuse material under one point light per view, with threestudio's schedule of modes."""
+"""Diffuse material with one point light per view and threestudio's schedule of shading modes."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from bozzetto_plugins.material.config import PointLightDiffuseConfig
 
 
 class PointLightDiffuse(nn.Module):
-    """color = albedo * (ambient + diffuse * max(0, n.l)), l from the point toward the light.
+    """Diffuse material: color = albedo * (ambient + diffuse * max(0, n.l)), l pointing from the surface to the light.
 
-    One mode for all views of a step; the light is drawn for each view.
+    The mode is drawn once per step, the light once per view.
     """
 
     def __init__(self, config: PointLightDiffuseConfig, feature_count: int) -> None:
@@ -26,7 +26,7 @@ class PointLightDiffuse(nn.Module):
         self.config = config
 
     def sample_shading(self, cameras: Cameras, step: int, generator: torch.Generator) -> Shading:
-        """Draw mode and light. Every call draws the same count of numbers, whatever the mode."""
+        """Draw mode and light; consumes the same number of random numbers in every mode."""
         count, device = len(cameras), generator.device
         choice = torch.rand(2, generator=generator, device=device).tolist()
         near, far = self.config.light_distance
@@ -53,7 +53,7 @@ class PointLightDiffuse(nn.Module):
         return "textureless" if textureless < self.config.textureless_probability else "lambertian"
 
     def eval_shading(self, cameras: Cameras) -> Shading:
-        """The configured mode, lit from the camera in the configured colours."""
+        """Return the shading of evaluation renders: `eval_mode`, lit from the camera in the configured colours."""
         ambient, color = self._fixed_colors(cameras)
         return Shading(self.config.eval_mode, cameras.position, ambient, color)
 

@@ -1,4 +1,4 @@
-"""Settings of the prompt processors. Imports no torch."""
+"""Settings of the prompt processors. Does not import torch."""
 
 from __future__ import annotations
 
@@ -15,41 +15,41 @@ Decay = tuple[Coefficient, Coefficient, Coefficient]
 
 @dataclass(frozen=True)
 class ViewDependentConfig:
-    """View words by azimuth and elevation (DreamFusion, sec. 3.2), Perp-Neg's negatives if wanted."""
+    """Settings of view-dependent prompts (DreamFusion, sec. 3.2) with optional Perp-Neg negatives."""
 
     front_deg: Annotated[float, Range(above=0.0, most=180.0)] = 90.0
-    """Width of the front and of the back: front where |azimuth| < front_deg / 2, back beyond 180 - front_deg / 2."""
+    """Width of the front and back sectors, degrees: |azimuth| below front_deg / 2 or above 180 - front_deg / 2."""
     overhead_deg: Annotated[float, Range(least=0.0, most=90.0)] = 60.0
-    """Elevation above which a view is `overhead`."""
+    """Elevation above which a view is `overhead`, degrees."""
     mode: Literal["auto", "hard", "interpolate"] = "auto"
-    """One direction's embedding, or a blend by azimuth: front to side to back (`overhead` stays a switch). `auto`: a
-    blend with `negatives`, as Perp-Neg is defined for, else one direction's."""
+    """`hard`: the embedding of one direction; `interpolate`: a blend by azimuth from front over side to back, with
+    `overhead` still a switch; `auto`: `interpolate` with `negatives`, as Perp-Neg requires, else `hard`."""
     distinguish_sides: bool = False
-    """Say `left side` or `right side` instead of `side`; for priors that know them. Left is the object's own left."""
+    """Use `left side` and `right side` instead of `side`, for priors that know them; left is the object's own left."""
     template: str = "{prompt}, {view} view"
-    """How prompt and view word are joined; must contain {prompt}. Without {view} every view has the same text."""
+    """Template that joins prompt and view word; must contain {prompt}. Without {view} all views have the same text."""
     prompt_front: str | None = None
-    """Replaces the whole front prompt."""
+    """Full prompt of front views; replaces the template."""
     prompt_side: str | None = None
-    """Replaces the whole side prompt."""
+    """Full prompt of side views; replaces the template."""
     prompt_left_side: str | None = None
-    """Replaces the whole left side prompt; needs distinguish_sides."""
+    """Full prompt of left side views; replaces the template and requires `distinguish_sides`."""
     prompt_right_side: str | None = None
-    """Replaces the whole right side prompt; needs distinguish_sides."""
+    """Full prompt of right side views; replaces the template and requires `distinguish_sides`."""
     prompt_back: str | None = None
-    """Replaces the whole back prompt."""
+    """Full prompt of back views; replaces the template."""
     prompt_overhead: str | None = None
-    """Replaces the whole overhead prompt."""
+    """Full prompt of overhead views; replaces the template."""
     negatives: bool = False
-    """Give the front and side prompts as negatives with weights by azimuth, for the `perp-neg` guider."""
+    """Provide the front and side prompts as negatives weighted by azimuth, for the `perp-neg` guider."""
     perp_neg_front_side: Decay = (4.0, 0.5, -2.426)
-    """(a, b, c) of a exp(-b r) + c: push of front-to-side views off `front`; r = 1 at the front."""
+    """(a, b, c) of the weight a exp(-b r) + c of negative `front` in front-to-side views; r is 1 at the front."""
     perp_neg_side_front: Decay = (4.0, 0.5, -2.426)
-    """The same: push of front-to-side views off `side`; r = 1 at the side."""
+    """(a, b, c) of the weight of negative `side` in front-to-side views; r is 1 at the side."""
     perp_neg_side_back: Decay = (1.0, 0.5, -0.606)
-    """The same: push of side-to-back views off `side`; r = 1 at the side."""
+    """(a, b, c) of the weight of negative `side` in side-to-back views; r is 1 at the side."""
     perp_neg_front_side_back: Decay = (1.0, 0.5, 0.967)
-    """The same: push of side-to-back views off `front`; r = 1 at the side."""
+    """(a, b, c) of the weight of negative `front` in side-to-back views; r is 1 at the side."""
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -70,7 +70,7 @@ class ViewDependentConfig:
 
     @property
     def blends(self) -> bool:
-        """Tell if a view's prompt is a blend of two directions."""
+        """True if a view's prompt is a blend of two directions."""
         return self.mode == "interpolate" or (self.mode == "auto" and self.negatives)
 
     def _check_template(self) -> None:

@@ -1,4 +1,4 @@
-"""Prompt processors: from words to the conditioning of each view."""
+"""Manifest of the built-in prompt processors."""
 
 from __future__ import annotations
 
@@ -15,5 +15,5 @@ def bozzetto_components() -> Iterator[ComponentSpec]:
         name="view-dependent",
         target="bozzetto_plugins.prompt_processor.view_dependent:ViewDependent",
         config="bozzetto_plugins.prompt_processor.config:ViewDependentConfig",
-        summary="Adds ', front view' and the like to the prompt, switched or blended by the camera's angles",
+        summary="Appends the view direction (', front view') to the prompt, switched or blended by camera angle",
     )

@@ -1,4 +1,4 @@
-"""The prompt with a word for the direction it is seen from."""
+"""View-dependent prompts: the prompt with a word for the view direction."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from bozzetto_plugins.prompt_processor.config import ViewDependentConfig
 
 
 class ViewDependent:
-    """View-dependent prompting (DreamFusion, sec. 3.2)."""
+    """Prompt processor that appends the view direction to the prompt (DreamFusion, sec. 3.2)."""
 
     def __init__(self, config: ViewDependentConfig, prompt: str, negative_prompt: str) -> None:
         self.config = config
@@ -32,7 +32,7 @@ class ViewDependent:
         self.negative_prompt = negative_prompt
 
     def texts(self) -> dict[str, str]:
-        """The prompt of every view direction: front, side, back, overhead; then both sides if they are told apart."""
+        """Return the prompt of each view direction: front, side, back, overhead, then both sides if distinguished."""
         views = (*DIRECTIONS, *SIDES) if self.config.distinguish_sides else DIRECTIONS
         return {view: self._text(view) for view in views}
 
@@ -41,18 +41,18 @@ class ViewDependent:
         return given or self.config.template.format(prompt=self.prompt, view=view)
 
     def encode(self, encoder: TextEncoder, cache: Path | None) -> ViewDependentCondition:
-        """Encode the directions and the negative prompt, reading and writing `cache` by content hash."""
+        """Encode the prompts of all directions and the negative prompt, using `cache` keyed by content hash."""
         texts = [*self.texts().values(), self.negative_prompt]
         embeddings = encode_cached(encoder, texts, cache)
         return ViewDependentCondition(self.config, embeddings[:-1], embeddings[-1])
 
 
 class ViewDependentCondition:
-    """The embeddings of each direction, chosen or blended per camera.
+    """Per-direction embeddings, selected or blended for each camera.
 
     Args:
         text: one embedding per text, in the order of `ViewDependent.texts`.
-        uncond: the negative prompt's.
+        uncond: embedding of the negative prompt.
     """
 
     def __init__(self, config: ViewDependentConfig, text: Float[Tensor, "D N E"], uncond: Float[Tensor, "N E"]) -> None:
@@ -61,9 +61,9 @@ class ViewDependentCondition:
         self.uncond = uncond
 
     def for_view(self, cameras: Cameras) -> ViewCondition:
-        """The conditioning of each camera, on the cameras' device."""
+        """Return the conditioning of each camera, on the cameras' device."""
         device = cameras.c2w.device
-        self.text, self.uncond = self.text.to(device), self.uncond.to(device)  # cached embeddings start elsewhere
+        self.text, self.uncond = self.text.to(device), self.uncond.to(device)  # cached embeddings are loaded on the CPU
         weights = self._weights(cameras).to(self.text.dtype)
         negatives, negative_weights = self._negatives(cameras) if self.config.negatives else (None, None)
         return ViewCondition(

@@ -1,4 +1,4 @@
-"""Checks that renderers share."""
+"""Numerical checks shared by the renderers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from bozzetto.errors import NonFiniteError
 
 
 def check_finite(value: Tensor, kind: str, component: object, what: str) -> None:
-    """Raise NonFiniteError with the component's name unless all of `value` is finite."""
+    """Raise `NonFiniteError` naming the component if `value` contains NaN or infinity."""
     if not torch.isfinite(value).all():
         count = int((~torch.isfinite(value)).sum())
         raise NonFiniteError(

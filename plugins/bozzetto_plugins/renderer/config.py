@@ -15,43 +15,43 @@ Part = Annotated[float, Range(least=0.0, below=1.0)]
 @dataclass(frozen=True)
 class VolumeConfig:
     samples_per_ray: Annotated[int, Range(least=1, most=16384)] = 512
-    """Steps across the cube's diagonal; those in empty cells are skipped. 64 to 96 suit small pictures on a CPU."""
+    """Ray-marching steps across the cube's diagonal; empty cells are skipped. 64 to 96 suit small images on a CPU."""
     occupancy_resolution: Annotated[int, Range(least=1, most=256)] = 64
-    """Cells along each side of the occupancy grid."""
+    """Cells per axis of the occupancy grid."""
     occupancy_threshold: Part = 0.01
-    """A cell is empty when one step through it absorbs less than this share of light (or than the average cell)."""
+    """Opacity of one step below which a cell is empty, in [0, 1); the mean over cells is used instead if lower."""
     occupancy_decay: Share = 0.95
-    """At each look a cell keeps at least this share of the density it was last known to have."""
+    """Decay factor of the running maximum of a cell's density per update, in [0, 1]."""
     update_every: Annotated[int, Range(least=1, most=LAST_STEP)] = 16
-    """Steps between two looks at the cells."""
+    """Training steps between occupancy-grid updates."""
     warm_up_steps: Step = 256
-    """Before this step an update looks at all cells, later at the occupied ones and a quarter of the others in turn."""
+    """Updates before this step sample all cells; later ones the occupied cells and a quarter of the empty cells."""
     prune_weight: Part = 0.0
-    """If above 0, a first pass drops samples that contribute less than this, e.g. 0.0001, and shades only the rest."""
+    """If above 0, a first pass drops samples whose weight is below this, e.g. 0.0001; only the rest are shaded."""
     max_samples: Annotated[int, Range(least=1, most=1 << 30)] = 524288
-    """At most this many samples at a time in pictures for people; bounds memory, changes nothing else."""
+    """Maximum number of samples per chunk when rendering for evaluation; bounds memory, does not affect the image."""
 
     def __post_init__(self) -> None:
         check_fields(self)
 
     def bytes_per_pixel(self) -> int:
-        """A ray, and what a sixteenth of its samples leaves for the gradient: the rest may be in empty cells."""
+        """Return the bytes per ray, assuming that a sixteenth of its samples in occupied cells."""
         return 64 + 2 * self.samples_per_ray
 
     def parameter_specs(self, radius: float) -> Specs:
-        """No parameters."""
+        """Return an empty mapping: the renderer has no parameters."""
         return {}
 
 
 @dataclass(frozen=True)
 class MeshConfig:
     normals: Literal["smooth", "flat"] = "smooth"
-    """Normals interpolated between vertices, or one for each triangle."""
+    """Normals interpolated between vertices (`smooth`), or one per face (`flat`)."""
 
     def parameter_specs(self, radius: float) -> Specs:
-        """No parameters."""
+        """Return an empty mapping: the renderer has no parameters."""
         return {}
 
     def bytes_per_pixel(self) -> int:
-        """Colour, normal, depth, opacity and their gradients."""
+        """Return the bytes per pixel of colour, normal, depth, opacity and their gradients."""
         return 64

@@ -1,4 +1,4 @@
-"""The built-in renderers, as data."""
+"""Manifest of the built-in renderers."""
 
 from collections.abc import Iterable
 
@@ -14,7 +14,7 @@ def bozzetto_components() -> Iterable[ComponentSpec]:
         name="volume",
         target=f"{HERE}.volume:Volume",
         config=f"{HERE}.config:VolumeConfig",
-        summary="Emission and absorption along rays, skipping empty space.",
+        summary="Volume rendering (emission and absorption along rays) that skips empty space.",
         provides=frozenset({"volume"}),
         needs=frozenset({"density", "features"}),
     )
@@ -23,7 +23,7 @@ def bozzetto_components() -> Iterable[ComponentSpec]:
         name="mesh",
         target=f"{HERE}.mesh:Mesh",
         config=f"{HERE}.config:MeshConfig",
-        summary="Rasterised triangles with smooth normals and antialiased silhouettes.",
+        summary="Triangle rasterisation with smooth normals and antialiased silhouettes.",
         provides=frozenset({"normal"}),
         needs=frozenset({"mesh", "features"}),
     )

@@ -1,4 +1,4 @@
-"""Rasterised surfaces: visible triangles, shaded once per pixel, with antialiased silhouettes that carry gradients."""
+"""Differentiable mesh renderer: rasterisation, one shading per pixel, antialiased silhouettes with gradients."""
 
 from __future__ import annotations
 
@@ -24,23 +24,23 @@ from bozzetto_plugins.renderer.config import MeshConfig
 
 @dataclass(frozen=True)
 class _Pixels:
-    """The pixels in which a surface is seen, of all views."""
+    """Pixels covered by the surface, over all views."""
 
     pixel: Int[Tensor, "S"]
-    """Number among B * H * W."""
+    """Flat index into B * H * W."""
     view: Int[Tensor, "S"]
     points: Float[Tensor, "S 3"]
     normal: Float[Tensor, "S 3"]
     distance: Float[Tensor, "S"]
-    """From the camera along the ray."""
+    """Distance from the camera along the ray, world units."""
 
 
 class Mesh(nn.Module):
-    """Rasterise, interpolate, shade, antialias (Laine et al. 2020, "Modular primitives for high-performance
-    differentiable rendering"), then put the background behind, each pixel's own.
+    """Mesh renderer: rasterise, interpolate, shade, antialias, composite over the background of each pixel.
 
-    Colour, normal, distance and opacity are blended across silhouettes alike, so a mesh gives the same record as a
-    volume. Gradients reach vertices through positions, normals and silhouettes. Has no state.
+    Source: Laine et al. 2020, "Modular primitives for high-performance differentiable rendering". Colour, normal,
+    distance and opacity are all antialiased across silhouettes, so the result has the same fields as that of a volume
+    renderer. Gradients reach vertices through positions, normals and silhouettes. The renderer is stateless.
     """
 
     def __init__(self, config: MeshConfig, radius: float) -> None:
@@ -48,7 +48,7 @@ class Mesh(nn.Module):
         self.config, self.radius = config, radius
 
     def update(self, geometry: Geometry, step: int, generator: torch.Generator) -> None:
-        """Nothing to refresh."""
+        """Do nothing: the renderer has no state to update."""
 
     def forward(
         self,
@@ -60,11 +60,11 @@ class Mesh(nn.Module):
         normal: bool = False,
         generator: torch.Generator | None = None,
     ) -> Rendered:
-        """See `bozzetto.kinds.renderer.Renderer`. Without a generator views are drawn one at a time.
+        """Render all views; see `bozzetto.kinds.renderer.Renderer`. Without a generator, renders one view at a time.
 
         Raises:
             NonFiniteError: vertices, features or colours are not finite.
-            ConfigError: the geometry is no surface, or in training its surface has vanished.
+            ConfigError: the geometry is not a surface, or its surface has no faces left during training.
         """
         if not isinstance(geometry, MeshGeometry):
             raise ConfigError(
@@ -75,9 +75,9 @@ class Mesh(nn.Module):
         check_finite(mesh.vertices, "geometry", geometry, "vertex")
         if generator is not None and len(mesh.faces) == 0:
             raise ConfigError(
-                f"The surface of geometry {type(geometry).__name__} has vanished: no triangle is left, and nothing can "
-                "bring one back. Lower system.optimizer.lr_of for geometry.sdf, weaken the losses that shrink it "
-                "(edge-length, sparsity), or start larger."
+                f"The surface of geometry {type(geometry).__name__} has vanished: no triangle is left, and an empty "
+                "surface cannot recover. Lower system.optimizer.lr_of for geometry.sdf, weaken the losses that shrink "
+                "it (edge-length, sparsity), or start larger."
             )
         scene = _Scene(geometry, material, mesh, self._corner_normals(mesh))
         views = [slice(None)] if generator is not None else [slice(i, i + 1) for i in range(len(cameras))]
@@ -96,13 +96,13 @@ class Mesh(nn.Module):
         )
 
     def _corner_normals(self, mesh: types.Mesh) -> Float[Tensor, "N 3"]:
-        """One normal per vertex, or per face."""
+        """Return one normal per vertex (`smooth`) or per face (`flat`)."""
         if self.config.normals == "smooth":
             return vertex_normals(mesh.vertices, mesh.faces)
         return safe_normalize(scaled_face_normals(mesh.vertices, mesh.faces), smallest=1e-12)
 
     def _draw(self, scene: _Scene, cameras: Cameras, shading: Shading) -> Float[Tensor, "B H W 8"]:
-        """Colour, opacity, distance and normal, each weighted by opacity."""
+        """Return opacity-weighted colour, opacity, distance and normal (3 + 1 + 1 + 3 channels)."""
         mesh, rays = scene.mesh, cameras.rays()
         canvas = mesh.vertices.new_zeros(len(rays), 8)
         if len(mesh.faces) == 0:
@@ -121,7 +121,7 @@ class Mesh(nn.Module):
         return within_range(api.antialias(picture, rast, clip, triangles))
 
     def _pixels(self, scene: _Scene, rast: Float[Tensor, "B H W 4"], rays: Rays) -> _Pixels:
-        """Where each covered pixel's ray meets the surface."""
+        """Intersect the rays of all covered pixels with the surface."""
         number = rast[..., 3].reshape(-1)
         pixel = (number > 0).nonzero()[:, 0]
         smooth = self.config.normals == "smooth"
@@ -136,7 +136,7 @@ class Mesh(nn.Module):
 
 @dataclass(frozen=True)
 class _Scene:
-    """What stays the same from view to view."""
+    """Inputs that are the same for all views."""
 
     geometry: MeshGeometry
     material: Material
@@ -145,9 +145,9 @@ class _Scene:
 
 
 def within_range(picture: Float[Tensor, "B H W 8"]) -> Float[Tensor, "B H W 8"]:
-    """Antialiased pixels at corners take a share from each side, and may take more than all: bring those back.
+    """Clamp antialiased pixels to valid ranges: at corners, blending from several sides can overshoot.
 
-    Colours and distances stay at least 0, opacities in [0, 1], colours at most 1, normals no longer than 1.
+    Opacity and colours are clamped to [0, 1], distances to at least 0, normals to length at most 1.
     """
     opacity = picture[..., 3:4].detach()
     picture = picture * torch.where(opacity > 0.0, 1.0 / opacity.clamp(min=1.0), 0.0)

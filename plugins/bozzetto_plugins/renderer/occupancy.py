@@ -1,4 +1,4 @@
-"""Which cells of the scene's cube may hold something."""
+"""Occupancy grid: which cells of the scene's cube may contain density."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ from bozzetto.errors import NonFiniteError
 from bozzetto.kinds.geometry import Geometry
 
 CHUNK = 65536
-"""Cells looked at together: bounds memory; smaller is slower, larger no faster."""
+"""Cells evaluated per batch; bounds memory. Smaller is slower, larger is no faster."""
 
 TURNS = 4
-"""After the warm-up, every empty cell is looked at once in this many updates."""
+"""Number of updates after the warm-up in which each empty cell is sampled once."""
 
 
 UNSEEN = 1e-3
-"""A scene has vanished when its densest cell, were all the cube as dense, absorbed less than this share of light."""
+"""Opacity of the densest cell, extended along the cube's diagonal, below which the scene counts as vanished."""
 
 
 class OccupancyGrid(nn.Module):
-    """A running maximum of density per cell, and a bit per cell: above the threshold or not.
+    """Running maximum of the density per cell, and a bit per cell that is set if it exceeds a threshold.
 
-    Source: Instant-NGP, app. C, with the threshold min(mean, threshold) of its implementation. Everything is occupied
-    until the first update. Of a scene that has vanished one cell in eight is taken as occupied, at each update another:
-    it can recover anywhere, and costs no more than a scene that is there.
+    Source: Instant-NGP, app. C, with the threshold min(mean, threshold) of its implementation. All cells are occupied
+    until the first update. If the scene has vanished, one cell in eight is marked occupied, a different one at each
+    update, so that density can reappear anywhere at the cost of an ordinary scene.
 
     Args:
         resolution: cells along each side.
         radius: the grid spans [-radius, radius]^3, world units.
         threshold: density per world unit below which a cell is empty.
-        decay: share of the old maximum kept at each look.
+        decay: factor applied to the old maximum at each update.
     """
 
     density: Float[Tensor, "G G G"]
@@ -43,17 +43,17 @@ class OccupancyGrid(nn.Module):
         super().__init__()
         self.resolution, self.radius, self.threshold, self.decay = resolution, radius, threshold, decay
         self.vanished = False
-        """True if nothing could be seen of the scene at the last update."""
+        """True if all densities were negligible at the last update; see `UNSEEN`."""
         cells = (resolution, resolution, resolution)
         self.register_buffer("density", torch.zeros(cells))
         self.register_buffer("occupied", torch.ones(cells, dtype=torch.bool))
 
     @torch.no_grad()
     def update(self, geometry: Geometry, generator: torch.Generator, turn: int | None = None) -> None:
-        """Look at one random point in each cell; with `turn`, only in the occupied and one of `TURNS` sets of others.
+        """Sample the density at a random point per cell; with `turn`, in occupied and a quarter of other cells only.
 
         Raises:
-            NonFiniteError: the geometry's density is.
+            NonFiniteError: the geometry's density is not finite.
         """
         known = self.density.view(-1)
         for cells in self._cells(turn).split(CHUNK):
@@ -68,10 +68,10 @@ class OccupancyGrid(nn.Module):
             return
         threshold = known.mean().clamp(max=self.threshold)
         self.occupied.copy_(self.density > threshold)
-        self.occupied.logical_or_(~self.occupied.any())  # a fog as dense everywhere
+        self.occupied.logical_or_(~self.occupied.any())  # if the density is uniform, no cell exceeds the mean
 
     def _spread(self, turn: int) -> Bool[Tensor, "G G G"]:
-        """One cell of each block of 2 x 2 x 2, another one in each turn; all cells in eight."""
+        """Mark one cell per 2 x 2 x 2 block; eight consecutive turns cover all cells."""
         even = torch.arange(self.resolution, device=self.density.device)
         x, y, z = ((even + (turn >> axis)) % 2 == 0 for axis in range(3))
         return x[:, None, None] & y[None, :, None] & z[None, None, :]

@@ -1,4 +1,4 @@
-"""Volume rendering: emission and absorption along rays, with empty space skipped."""
+"""Volume renderer: emission and absorption along rays, skipping empty space."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from bozzetto_plugins.renderer.occupancy import OccupancyGrid
 log = logging.getLogger(__name__)
 
 VANISHED = (
-    "The scene has vanished at step %d: its densest place lets all light through, and little can bring it back. Lower "
+    "The scene has vanished at step %d: its largest density is negligible, and it is unlikely to recover. Lower "
     "the weight of the losses that thin it (sparsity, opaque), or system.optimizer.lr, or start denser "
     "(system.geometry.density_bias)."
 )
@@ -33,20 +33,21 @@ VANISHED = (
 
 @dataclass(frozen=True)
 class _Traced:
-    """What some rays saw in front of the background."""
+    """Composited values of a set of rays, without the background."""
 
     accumulated: Float[Tensor, "R C"]
-    """RGB, then the normal if there is one; weighted by opacity."""
+    """RGB, then the normal if requested; weighted by opacity."""
     opacity: Float[Tensor, "R 1"]
     depth: Float[Tensor, "R 1"]
     volume: VolumeSamples
 
 
 class Volume(nn.Module):
-    """NeRF, eq. 3, on equal steps through the occupied cells of the cube [-radius, radius]^3.
+    """Volume renderer (NeRF, eq. 3) with equal steps through the occupied cells of the cube [-radius, radius]^3.
 
-    In training (with a generator) the steps of each ray are shifted at random, all rays are traced at once and
-    `Rendered.volume` holds the samples. For people (without) rays are traced in chunks and `Rendered.volume` is None.
+    In training (with a generator), the samples of each ray are jittered, all rays are traced at once and
+    `Rendered.volume` holds the samples. In evaluation (without one), rays are traced in chunks and `Rendered.volume` is
+    None.
     """
 
     def __init__(self, config: VolumeConfig, radius: float) -> None:
@@ -57,7 +58,7 @@ class Volume(nn.Module):
         self.occupancy = OccupancyGrid(config.occupancy_resolution, radius, empty_below, config.occupancy_decay)
 
     def update(self, geometry: Geometry, step: int, generator: torch.Generator) -> None:
-        """Every `update_every` steps, look anew which cells are occupied."""
+        """Update the occupancy grid every `update_every` steps."""
         if step % self.config.update_every == 0:
             turn = None if step < self.config.warm_up_steps else step // self.config.update_every
             was_there = not self.occupancy.vanished
@@ -75,7 +76,7 @@ class Volume(nn.Module):
         normal: bool = False,
         generator: torch.Generator | None = None,
     ) -> Rendered:
-        """See `bozzetto.kinds.renderer.Renderer`.
+        """Render all views; see `bozzetto.kinds.renderer.Renderer`.
 
         Raises:
             NonFiniteError: the geometry's density or the material's colour is not finite.
@@ -107,10 +108,10 @@ class Volume(nn.Module):
         return Samples(marched.t_start, marched.t_end, marched.ray, marched.offsets, rays)
 
     def _chunks(self, rays: Rays) -> Iterator[tuple[int, Samples]]:
-        """All rays in order, each time as many as have at most `max_samples` samples, and the number of the first.
+        """Yield chunks of consecutive rays with at most `max_samples` samples, each with the index of its first ray.
 
-        Strips of rays that could have no more if all cells were occupied are marched, then put together: in a scene
-        with much empty space one chunk takes many.
+        Rays are marched in strips that respect the limit even if all cells are occupied. Strips are then merged up to
+        the limit: in a scene with much empty space a chunk holds many strips.
         """
         limit, strip = self.config.max_samples, max(1, self.config.max_samples // self.config.samples_per_ray)
         waiting: list[Samples] = []
@@ -124,7 +125,7 @@ class Volume(nn.Module):
         yield first, _joined(waiting, _some(rays, first, len(rays)))
 
     def _trace(self, scene: _Scene, first: int, samples: Samples) -> _Traced:
-        """Samples on rays of which `first` is the number of the first, without the background."""
+        """Shade and composite samples, without the background; `first` is the index of the chunk's first ray."""
         if self.config.prune_weight > 0.0:
             samples = pruned(samples, scene.geometry, self.config.prune_weight)
         points = samples.points
@@ -145,7 +146,7 @@ class Volume(nn.Module):
 
 @dataclass(frozen=True)
 class _Scene:
-    """What stays the same from chunk to chunk."""
+    """Inputs that are the same for all chunks."""
 
     geometry: Geometry
     material: Material
@@ -155,14 +156,14 @@ class _Scene:
 
 
 def _some(rays: Rays, first: int, last: int) -> Rays:
-    """The rays from `first` to before `last`."""
+    """Return the rays with indices in [first, last)."""
     if (first, last) == (0, len(rays)):
         return rays
     return Rays(rays.origin[first:last], rays.direction[first:last], (1, 1, last - first))
 
 
 def _joined(parts: list[Samples], rays: Rays) -> Samples:
-    """The samples of consecutive rays as one record."""
+    """Concatenate the samples of consecutive groups of rays."""
     if len(parts) == 1:
         return parts[0]
     rays_before = itertools.accumulate((len(part.rays) for part in parts), initial=0)
@@ -179,7 +180,7 @@ def _joined(parts: list[Samples], rays: Rays) -> Samples:
 
 @torch.no_grad()
 def pruned(samples: Samples, geometry: Geometry, min_weight: float) -> Samples:
-    """The samples whose weight is at least `min_weight`, by a look at the density alone."""
+    """Drop samples whose compositing weight is below `min_weight`; evaluates the density only."""
     density = geometry.density(samples.points)
     check_finite(density, "geometry", geometry, "density")
     weights = api.composite(density, samples.t_start, samples.t_end, density[:, None], samples.offsets).weights

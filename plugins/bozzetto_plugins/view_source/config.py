@@ -12,7 +12,7 @@ from bozzetto.recipe import Stage, Task
 Latitude = Annotated[float, Range(least=-90.0, most=90.0)]
 Azimuth = Annotated[float, Range(least=-360.0, most=360.0)]
 FieldOfView = Annotated[float, Range(least=0.1, most=179.0)]
-"""Beyond it the tangent, or its inverse, makes cameras that see nothing."""
+"""Vertical field of view in degrees; beyond these limits cameras degenerate numerically."""
 Jitter = Annotated[float, Range(least=0.0, most=1e3)]
 Batch = Annotated[int, Range(least=1, most=4096)]
 Sizes = Pixels | tuple[Pixels, ...]
@@ -20,51 +20,51 @@ Sizes = Pixels | tuple[Pixels, ...]
 
 @dataclass(frozen=True)
 class OrbitConfig:
-    """Cameras that look at the origin from around it. Ranges are `[low, high]`; equal ends fix the value."""
+    """Settings of cameras around the origin that look at it. Ranges are `[low, high]`; equal ends fix the value."""
 
     batch_size: Batch | tuple[Batch, ...] = 1
-    """Views per step; a list gives the first size and one per milestone."""
+    """Views per step; a list gives the initial value and one per milestone."""
     height: Sizes = 64
-    """Image height in training, pixels; a list gives the first size and one per milestone."""
+    """Height of training images, pixels; a list gives the initial value and one per milestone."""
     width: Sizes = 64
-    """Image width in training, pixels; a list gives the first size and one per milestone."""
+    """Width of training images, pixels; a list gives the initial value and one per milestone."""
     resolution_milestones: tuple[Step, ...] = ()
-    """Steps from which the next entry of `batch_size`, `height` and `width` holds, ascending."""
+    """Steps at which the next entry of `batch_size`, `height` and `width` takes effect, ascending."""
     elevation_deg: tuple[Latitude, Latitude] = (-10.0, 45.0)
-    """Elevation from the horizon, degrees; 90 is straight above."""
+    """Range of elevations, degrees; 0 is the horizon, 90 straight above."""
     azimuth_deg: tuple[Azimuth, Azimuth] = (-180.0, 180.0)
-    """Azimuth, degrees; 0 is the front (+x), 90 is +y."""
+    """Range of azimuths, degrees; 0 is the front (+x), 90 is +y."""
     distance: tuple[Length, Length] = (3.0, 3.5)
-    """Camera distance in world units; with `relative_distance`, half the height of the frame at the origin."""
+    """Range of camera distances, world units; with `relative_distance`, half the frame height at the origin."""
     fov_y_deg: tuple[FieldOfView, FieldOfView] = (30.0, 45.0)
-    """Vertical field of view, degrees."""
+    """Range of vertical fields of view, degrees."""
     fov_per_view: bool = True
-    """Draw a field of view for each view; false draws one for the whole batch."""
+    """Draw a field of view per view; false: one for the whole batch."""
     relative_distance: bool = False
     """Couple distance to field of view (MVDream): camera distance = `distance` / tan(fov_y / 2), so that the object
     keeps its size in the image."""
     stratified_azimuth: bool = True
     """Split the azimuth range into `batch_size` equal parts and draw one view in each."""
     sphere_uniform_rate: Share = 0.5
-    """Probability of a view's elevation being uniform on the sphere instead of uniform in angle."""
+    """Probability that a view's elevation is drawn uniformly on the sphere instead of uniformly in angle."""
     position_jitter: Jitter = 0.0
-    """Camera position is moved by U[-x, x] along each axis, world units. Early recipes use 0.1."""
+    """Jitter of the camera position, uniform in [-x, x] along each axis, world units. Early recipes use 0.1."""
     target_jitter_std: Jitter = 0.0
-    """Standard deviation of the point looked at along each axis, world units. Early recipes use 0.2."""
+    """Standard deviation of the look-at point along each axis, world units. Early recipes use 0.2."""
     up_jitter_std: Jitter = 0.0
-    """Standard deviation added to each component of the up vector (0, 0, 1). Early recipes use 0.02."""
+    """Standard deviation of noise added to each component of the up vector (0, 0, 1). Early recipes use 0.02."""
     progressive_until_step: Step = 0
-    """All four ranges grow linearly from the evaluation view to full size until this step; 0 starts at full size."""
+    """Step until which all four ranges grow linearly from the evaluation view to full size; 0: full size at once."""
     eval_elevation_deg: Latitude = 15.0
-    """Elevation of the cameras that make pictures for people, degrees."""
+    """Elevation of the evaluation cameras, degrees."""
     eval_distance: Length = 3.25
-    """Distance of the cameras that make pictures for people, always in world units."""
+    """Distance of the evaluation cameras, always in world units."""
     eval_fov_y_deg: FieldOfView = 40.0
-    """Vertical field of view of the cameras that make pictures for people, degrees."""
+    """Vertical field of view of the evaluation cameras, degrees."""
     eval_height: Pixels = 256
-    """Height of pictures for people, pixels."""
+    """Height of evaluation images, pixels."""
     eval_width: Pixels = 256
-    """Width of pictures for people, pixels."""
+    """Width of evaluation images, pixels."""
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -77,11 +77,11 @@ class OrbitConfig:
             raise ValueError(f"azimuth_deg: must span at most 360 degrees, got {list(self.azimuth_deg)}")
 
     def pixels_per_step(self) -> int:
-        """The most pixels of a step."""
+        """Return the maximum number of pixels per step."""
         return max(math.prod(self.size_at(step)) for step in (0, *self.resolution_milestones))
 
     def size_at(self, step: int) -> tuple[int, int, int]:
-        """(batch size, height, width) at a step."""
+        """Return (batch size, height, width) at a step."""
         batch, height, width = (
             _at(value, self.resolution_milestones, step) for value in (self.batch_size, self.height, self.width)
         )
@@ -90,48 +90,48 @@ class OrbitConfig:
 
 @dataclass(frozen=True)
 class SingleImageConfig:
-    """The camera that took a photo. Random views around the object are a task of their own, with `orbit`."""
+    """Settings of a photo and its camera. Random views around the object are a separate task with `orbit`."""
 
     image: Annotated[str, FilePath()]
-    """File of the photo: PNG, WebP or another format with transparency, or with `matting` any; `${image}` is the
-    recipe's."""
+    """Photo file: PNG, WebP or another format with transparency, or any supported format with `matting`; `${image}` is
+    the recipe's."""
     elevation_deg: Latitude | Literal["estimate"] = 0.0
-    """Elevation of the camera from the horizon, degrees; `estimate`: the stage's guidance tells it before the first
-    step."""
+    """Elevation of the camera above the horizon, degrees; `estimate`: the stage's guidance estimates it before the
+    first step."""
     azimuth_deg: Azimuth = 0.0
-    """Azimuth of the camera, degrees; 0 says that the photo shows the object's front."""
+    """Azimuth of the camera, degrees; 0 means that the photo shows the object's front."""
     distance: Length = 3.8
-    """Distance of the camera from the object's middle, world units."""
+    """Distance of the camera from the object's centre, world units."""
     fov_y_deg: FieldOfView = 20.0
     """Vertical field of view of the camera, degrees."""
     height: Sizes = 128
-    """Image height in training, pixels; a list gives the first size and one per milestone."""
+    """Height of training images, pixels; a list gives the initial value and one per milestone."""
     width: Sizes = 128
-    """Image width in training, pixels; a list gives the first size and one per milestone."""
+    """Width of training images, pixels; a list gives the initial value and one per milestone."""
     resolution_milestones: tuple[Step, ...] = ()
-    """Steps from which the next entry of `height` and `width` holds, ascending."""
+    """Steps at which the next entry of `height` and `width` takes effect, ascending."""
     matting: Literal["auto", "off"] = "auto"
-    """`auto`: a photo without transparency is cut out by rembg, if that is installed and its model is on disk."""
+    """`auto`: segment a photo without transparency with rembg, if it is installed and its model is on disk."""
     framing: Literal["auto", "recentre", "keep"] = "auto"
-    """`recentre`: the object is moved to the middle of a square of which its longer side takes `object_fraction`.
-    `keep`: the photo is only made square. `auto`: recentred unless it lies well already."""
+    """Framing: `recentre` centres the object in a square of which its longer side spans `object_fraction`; `keep` only
+    pads the photo to a square; `auto` recentres unless the object is already well framed."""
     object_fraction: Annotated[float, Range(least=0.01, most=1.0)] = 0.75
-    """Share of the square that the object's longer side takes after recentring."""
+    """Fraction of the square that the object's longer side spans after recentring."""
     max_side: Annotated[int, Range(least=32, most=8192)] = 1024
-    """Larger photos are made smaller than this, pixels."""
+    """Larger photos are downsampled to this side, pixels."""
     depth: Annotated[str, FilePath(beside="image")] | None = None
-    """File of a depth map of the photo's size, greyscale, relative to the photo's folder; null: none."""
+    """Depth map of the photo's size, greyscale, path relative to the photo's folder; null: none."""
     depth_near_is: Literal["bright", "dark"] = "bright"
-    """How the depth map shows what is near: `bright` for disparity, as MiDaS and its successors give it."""
+    """Encoding of near points in the depth map: `bright` for disparity, as from MiDaS and its successors."""
     normal: Annotated[str, FilePath(beside="image")] | None = None
-    """File of a normal map of the photo's size, relative to its folder: red right, green up, blue toward the camera,
-    128 is 0; null: none."""
+    """Normal map of the photo's size, path relative to its folder: red right, green up, blue toward the camera, 128 is
+    0; null: none."""
     eval_elevation_deg: Latitude = 15.0
-    """Elevation of the cameras that make pictures for people, degrees."""
+    """Elevation of the evaluation cameras, degrees."""
     eval_height: Pixels = 256
-    """Height of pictures for people, pixels."""
+    """Height of evaluation images, pixels."""
     eval_width: Pixels = 256
-    """Width of pictures for people, pixels."""
+    """Width of evaluation images, pixels."""
 
     def __post_init__(self) -> None:
         if not self.image.strip():
@@ -140,23 +140,23 @@ class SingleImageConfig:
         _check_sizes(self, ("height", "width"))
 
     def require_readable(self) -> None:
-        """Read the photo and its maps as a run will."""
+        """Read the photo and its maps as a run does. Raises `ConfigError` if they cannot be used."""
         from bozzetto_plugins.view_source.photo import load_photo
 
         load_photo(self)
 
     def check_neighbours(self, stage: Stage, task: Task | None) -> None:
-        """Raises `ValueError` if no guidance of the stage can tell the elevation that is to be estimated."""
+        """Raise `ValueError` if the elevation is to be estimated and no guidance of the stage supports it."""
         guidances = [task.guidance.config for task in stage.tasks if task.guidance]
         if self.elevation_deg == "estimate" and not any(getattr(g, "estimates_elevation", True) for g in guidances):
-            raise ValueError("elevation_deg: is to be estimated, and no guidance of this stage can. Give a number")
+            raise ValueError("elevation_deg: cannot be estimated by any guidance of this stage. Give a number")
 
     def pixels_per_step(self) -> int:
-        """The most pixels of a step."""
+        """Return the maximum number of pixels per step."""
         return max(math.prod(self.size_at(step)) for step in (0, *self.resolution_milestones))
 
     def size_at(self, step: int) -> tuple[int, int]:
-        """(height, width) at a step."""
+        """Return (height, width) at a step."""
         return _at(self.height, self.resolution_milestones, step), _at(self.width, self.resolution_milestones, step)
 
 

@@ -1,14 +1,14 @@
-"""The picture formats that are read, and the names of others by the first bytes of a file. No decoder runs."""
+"""Supported image formats, and identification of other formats by leading bytes. Runs no decoder."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 READ = ("PNG", "JPEG", "WEBP", "BMP", "TIFF")
-"""The decoders of Pillow that may open a photo, a depth map or a normal map; no other ever sees the file."""
+"""Pillow decoders that may open a photo, a depth map or a normal map; no other decoder receives the file."""
 
 SNIFFED = 512
-"""First bytes of a file that are looked at."""
+"""Number of leading bytes that are inspected."""
 
 HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1", b"mif2")
 AVIF_BRANDS = (b"avif", b"avis")
@@ -50,25 +50,25 @@ STARTS = (
     (b"version https://git-lfs", "a pointer of Git LFS, not the picture itself", "Fetch it with: git lfs pull."),
     *((f"P{number}{space}".encode(), "a Netpbm picture", PNG) for number in range(1, 8) for space in " \n"),
 )
-"""First bytes, what the file is, and what to do."""
+"""Leading bytes, format name, and cure."""
 SUFFIXES = {
     **dict.fromkeys((".dng", ".nef", ".arw", ".cr2", ".cr3", ".raf", ".orf", ".rw2", ".pef", ".srw"), RAW),
     ".tga": ("a TGA picture", PNG),
     ".pcx": ("a PCX picture", PNG),
 }
-"""Told by their names: most RAW photos are TIFF files whose first page is a thumbnail, TGA has no first bytes."""
+"""Formats identified by suffix: most RAW photos are TIFF files with a thumbnail first; TGA has no leading bytes."""
 
 
 def is_heif(head: bytes) -> bool:
-    """Tell if a file that starts like this is HEIC, or another picture in the HEIF container but AVIF."""
+    """Return whether a file with this head is HEIC, or another HEIF image except AVIF."""
     return head[4:8] == b"ftyp" and not _any(head, AVIF_BRANDS) and _any(head, HEIF_BRANDS)
 
 
 def not_read(head: bytes, path: Path) -> tuple[str, str] | None:
-    """Name, with its article, and cure of a file that is not read; None: unknown, or one of `READ`.
+    """Return name, with its article, and cure of an unsupported file; None if unknown, or one of `READ`.
 
     Args:
-        head: its first `SNIFFED` bytes.
+        head: the first `SNIFFED` bytes.
     """
     if path.suffix.lower() in SUFFIXES:
         return SUFFIXES[path.suffix.lower()]
@@ -85,7 +85,7 @@ def not_read(head: bytes, path: Path) -> tuple[str, str] | None:
 
 
 def _of_container(head: bytes) -> tuple[str, str]:
-    """Name and cure of one of the ISO base media formats: its major brand stands first, compatible ones behind."""
+    """Return name and cure of an ISO base media file, by its major and compatible brands."""
     if _any(head, AVIF_BRANDS):
         return "an AVIF picture", PNG
     if is_heif(head):

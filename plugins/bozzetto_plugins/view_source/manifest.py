@@ -1,4 +1,4 @@
-"""The built-in view sources: data only."""
+"""Manifest of the built-in view sources."""
 
 from __future__ import annotations
 
@@ -24,6 +24,6 @@ def bozzetto_components() -> Iterator[ComponentSpec]:
         name="single-image",
         target=f"{HERE}.single_image:SingleImage",
         config=f"{HERE}.config:SingleImageConfig",
-        summary="The camera that took a photo, for losses and guidances that compare with it",
+        summary="The camera of a photo, for losses and guidances that compare renders with it",
         provides=frozenset({"reference"}),
     )

@@ -1,4 +1,4 @@
-"""Reading of a photo's opacity as a mask, with notices where something else may have been meant."""
+"""Foreground mask from a photo's alpha channel, with notices where the intended mask may differ."""
 
 from __future__ import annotations
 
@@ -9,37 +9,37 @@ from jaxtyping import Bool, Int, Shaped, UInt8
 from scipy import ndimage
 
 OPAQUE = 128
-"""The opacity, of 255, from which on a pixel counts as object where the object's place is looked for."""
+"""Alpha, of 255, from which a pixel counts as foreground when the object is located."""
 VISIBLE = 13
-"""5 %: below it a pixel counts as clear."""
+"""Alpha of 5 %; pixels below it count as transparent."""
 SOLID = 242
-"""95 %: from it on a pixel counts as not translucent."""
+"""Alpha of 95 %; pixels from it on do not count as translucent."""
 SPECK_SHARE, SPECKS_SHARE = 0.005, 0.05
-"""A piece is a speck if it has less than this share of all opaque pixels, and all specks together no more than that."""
+"""Maximum share of all opaque pixels of one speck, and of all specks together."""
 SPECK_DISTANCE = 0.05
-"""A speck lies farther than this from the box around the rest, as a share of the box's longer side: what lies nearer
-moves the frame by less, and may belong to the object."""
+"""Minimum distance of a speck from the bounding box of the rest, as a share of the box's longer side: closer components
+barely affect the framing and may belong to the object."""
 PIECE_SHARE = 0.05
-"""A separate piece is told from this share of all opaque pixels on."""
+"""Minimum share of all opaque pixels for a separate component to be reported."""
 FILLED_BORDER, FILLED_AREA = 0.5, 0.85
-"""The background seems to be there still if it is opaque along this share of the border, or over this share of all."""
+"""Opaque shares of the border, and of the whole image, from which the background seems not to be removed."""
 ROUND_AREA = 0.7
-"""The background may be there if what is opaque reaches all four sides and fills this share: a circle fills 79 %."""
+"""Opaque share of an image whose four sides are all reached, from which background may remain; a circle has 79 %."""
 INVERTED_BORDER, HOLE_SHARE = 0.95, 0.02
-"""The opacity seems inverted if nearly all of the border is opaque around holes with this share of all pixels."""
+"""The mask seems inverted if this share of the border is opaque and holes cover at least that share of all pixels."""
 TRANSLUCENT_SHARE = 0.1
 SMALL = 32
-"""Pixels along an object's longer side below which it is told to be small."""
+"""Longer side of the object, in pixels, below which it is reported as small."""
 CONTACT, SAME_WIDTH, DEEPER = 0.05, 0.75, 0.03
-"""An object is cut off at a side if it touches it along this share of its longer side, and is hardly wider a bit deeper
-inside: what only touches, as in a picture trimmed to the object, widens."""
+"""An object counts as cut off at a side if it touches it along this share of its longer side and is hardly wider a bit
+deeper inside; an object that only touches, as in a tightly cropped image, widens."""
 POOLED_SIDE = 256
-"""Pixels a side at which pieces are told apart: gaps of one such pixel separate nothing."""
+"""Maximum side of the downsampled image in which components are separated; gaps of one such pixel are ignored."""
 
 
 @dataclass(frozen=True)
 class Box:
-    """Rows [top, bottom) and columns [left, right)."""
+    """Bounding box: rows [top, bottom) and columns [left, right)."""
 
     top: int
     bottom: int
@@ -53,18 +53,18 @@ class Box:
 
 @dataclass(frozen=True)
 class Reading:
-    """A photo's opacity as it is used."""
+    """Foreground mask of a photo with its bounding box and notices."""
 
     alpha: UInt8[np.ndarray, "H W"]
-    """Without specks."""
+    """Alpha channel without specks."""
     box: Box
-    """Around what counts as object."""
+    """Bounding box of the foreground."""
     notices: tuple[str, ...]
-    """Each a clause about the photo."""
+    """Notices, each a clause about the photo."""
 
 
 def read_mask(alpha: UInt8[np.ndarray, "H W"]) -> Reading:
-    """Find the object in an opacity of which at least one pixel is `OPAQUE`."""
+    """Locate the object in an alpha channel with at least one pixel of `OPAQUE`."""
     clean, specks = without_specks(alpha)
     solid = clean >= OPAQUE
     box = box_around(solid)
@@ -78,18 +78,18 @@ def read_mask(alpha: UInt8[np.ndarray, "H W"]) -> Reading:
     notices += [*_translucency(clean), *_haze(clean), *_pieces(solid)]
     if box.longer < SMALL:
         size = f"{box.right - box.left} x {box.bottom - box.top}"
-        notices.append(f"the object is only {size} pixels large: nothing finer can be made of it")
+        notices.append(f"the object is only {size} pixels large: finer detail cannot be reconstructed")
     return Reading(clean, box, tuple(notices))
 
 
 def box_around(solid: Bool[np.ndarray, "H W"]) -> Box:
-    """The smallest box around all that is true, of which there is some."""
+    """Return the bounding box of the true pixels, of which there is at least one."""
     rows, columns = np.flatnonzero(solid.any(1)), np.flatnonzero(solid.any(0))
     return Box(int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1)
 
 
 def without_specks(alpha: UInt8[np.ndarray, "H W"]) -> tuple[UInt8[np.ndarray, "H W"], int]:
-    """The opacity without small pieces far from the object, and how many they were."""
+    """Return the alpha channel without small components far from the object, and their number."""
     label, count = ndimage.label(alpha >= OPAQUE, structure=np.ones((3, 3)))
     if count < 2:
         return alpha, 0
@@ -105,12 +105,12 @@ def without_specks(alpha: UInt8[np.ndarray, "H W"]) -> tuple[UInt8[np.ndarray, "
     specks = small & beside
     if not specks.any() or sizes[specks].sum() > SPECKS_SHARE * sizes.sum():
         return alpha, 0
-    gone = ndimage.binary_dilation(np.concatenate([[False], specks])[label], iterations=2)  # with their soft rims
+    gone = ndimage.binary_dilation(np.concatenate([[False], specks])[label], iterations=2)  # including their soft edges
     return np.where(gone, np.uint8(0), alpha), int(specks.sum())
 
 
 def _background(solid: Bool[np.ndarray, "H W"], box: Box) -> list[str]:
-    """A notice if the background seems to be there still, or to be all there is."""
+    """Return a notice if the background seems not to be removed, or the mask to be inverted."""
     border, area = _border(solid).mean(), solid.mean()
     if border >= INVERTED_BORDER and _holes(solid) >= HOLE_SHARE:
         return [
@@ -131,12 +131,12 @@ def _background(solid: Bool[np.ndarray, "H W"], box: Box) -> list[str]:
 
 
 def _holes(solid: Bool[np.ndarray, "H W"]) -> float:
-    """Share of all pixels that are transparent and closed off from the border."""
+    """Return the share of all pixels that are transparent and not connected to the border."""
     return float((ndimage.binary_fill_holes(solid) & ~solid).mean())
 
 
 def _cut_off(solid: Bool[np.ndarray, "H W"], box: Box) -> list[str]:
-    """At which sides of the picture the object seems to be cut off."""
+    """Return a notice if the object seems to be cut off at sides of the image."""
     deeper = max(1, round(DEEPER * box.longer))
     sides = {"top": solid, "bottom": solid[::-1], "left": solid.T, "right": solid.T[::-1]}
     cut = []
@@ -147,11 +147,11 @@ def _cut_off(solid: Bool[np.ndarray, "H W"], box: Box) -> list[str]:
     if not cut:
         return []
     where = cut[0] if len(cut) == 1 else f"{', '.join(cut[:-1])} and {cut[-1]}"
-    return [f"the object reaches the border of the picture ({where}): if it is cut off there, so is what is made of it"]
+    return [f"the object reaches the border of the picture ({where}): if it is cut off there, so is the result"]
 
 
 def _translucency(alpha: UInt8[np.ndarray, "H W"]) -> list[str]:
-    """A notice if the object, its rim aside, can be seen through."""
+    """Return a notice if the object, except its edge, is translucent."""
     visible = alpha >= VISIBLE + _background_opacity(alpha)
     rim = max(1, round(0.005 * box_around(visible).longer))
     inside = alpha[ndimage.binary_erosion(visible, iterations=rim)]
@@ -159,14 +159,14 @@ def _translucency(alpha: UInt8[np.ndarray, "H W"]) -> list[str]:
         return []
     typical, share = float(np.median(inside)) / 255.0, float((inside < SOLID).mean())
     if typical < SOLID / 255.0:
-        return [f"the object is only {typical:.0%} opaque: it is made as translucent as that"]
+        return [f"the object is only {typical:.0%} opaque: it is reconstructed as translucent"]
     if share > TRANSLUCENT_SHARE:
-        return [f"{share:.0%} of the object is translucent, and is made so"]
+        return [f"{share:.0%} of the object is translucent, and is reconstructed so"]
     return []
 
 
 def _background_opacity(alpha: UInt8[np.ndarray, "H W"]) -> int:
-    """The usual opacity along the border if it counts as background, of 255; else 0."""
+    """Return the median alpha along the border if it counts as background, of 255; else 0."""
     typical = int(np.median(_border(alpha)))
     return typical if typical < OPAQUE else 0
 
@@ -175,16 +175,16 @@ def _haze(alpha: UInt8[np.ndarray, "H W"]) -> list[str]:
     typical = _background_opacity(alpha)
     if typical < VISIBLE:
         return []
-    return [f"the background is {typical / 255.0:.0%} opaque, not clear: it is made as haze"]
+    return [f"the background is {typical / 255.0:.0%} opaque, not clear: it is reconstructed as haze"]
 
 
 def _border(values: Shaped[np.ndarray, "H W"]) -> Shaped[np.ndarray, "B"]:
-    """The outermost pixels."""
+    """Return the outermost pixels."""
     return np.concatenate([values[0], values[-1], values[1:-1, 0], values[1:-1, -1]])
 
 
 def _pieces(solid: Bool[np.ndarray, "H W"]) -> list[str]:
-    """A notice if what is opaque lies in several places."""
+    """Return a notice if the foreground has several large components."""
     step = -(-max(solid.shape) // POOLED_SIDE)
     height, width = (-(-side // step) for side in solid.shape)
     padded = np.zeros((height * step, width * step), dtype=bool)

@@ -1,4 +1,4 @@
-"""Cutting an object out of a photo, with the package rembg where it is installed. Nothing is downloaded."""
+"""Matting of photos with the optional package rembg. Downloads nothing."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ CURE = "Cut the object out by hand and save it as a PNG with transparency, or"
 
 
 def matte(picture: Image.Image, name: str, why: str) -> Image.Image:
-    """The RGB `picture` with an opacity of its own.
+    """Return the RGB `picture` with an estimated alpha channel.
 
     Args:
-        name: of the photo, for messages.
-        why: it needs this, a clause about the photo.
+        name: name of the photo, for messages.
+        why: reason for matting, a clause about the photo.
 
     Raises:
         ConfigError: rembg is not installed, or its model is not on disk.
     """
     if importlib.util.find_spec("rembg") is None:
         raise ConfigError(
-            f"image: {name} {why}, so nothing tells object from background, and rembg, which could cut it out, is not "
-            f"installed. {CURE} run: pip install 'bozzetto[matting]'."
+            f"image: {name} {why}, so object and background cannot be separated, and rembg, which could cut it out, is "
+            f"not installed. {CURE} run: pip install 'bozzetto[matting]'."
         )
     from rembg import new_session, remove
     from rembg.sessions.u2net import U2netSession

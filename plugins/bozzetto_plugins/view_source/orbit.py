@@ -1,4 +1,4 @@
-"""Cameras on a sphere around the origin."""
+"""View source of random cameras around the origin."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from bozzetto_plugins.view_source.config import OrbitConfig
 class Orbit:
     """Random cameras that look at the origin; `OrbitConfig` documents every distribution.
 
-    The records hold the jittered camera matrix and nothing else, so angles and distance can never be stale.
+    The records contain only the jittered camera matrix, from which angles and distance are derived.
     """
 
     def __init__(self, config: OrbitConfig) -> None:
         self.config = config
 
     def sample(self, step: int, generator: torch.Generator) -> Cameras:
-        """Training cameras of one step, on the generator's device."""
+        """Draw the training cameras of one step, on the generator's device."""
         config = self.config
         count, height, width = config.size_at(step)
         draw_azimuth = stratified if config.stratified_azimuth else uniform
@@ -48,7 +48,7 @@ class Orbit:
         return Cameras(self._look_from(position, generator), fov_y_rad.contiguous(), height, width)
 
     def eval_cameras(self, count: int, device: torch.device) -> Cameras:
-        """`count` cameras evenly around the object at the evaluation view, azimuth 0 first."""
+        """Return `count` evenly spaced cameras around the object at the evaluation view, azimuth 0 first."""
         config = self.config
         azimuth_deg = 360.0 / count * torch.arange(count, device=device, dtype=torch.float32)
         elevation_deg = torch.full_like(azimuth_deg, config.eval_elevation_deg)
@@ -57,7 +57,7 @@ class Orbit:
         return Cameras(look_at_origin(position), fov_y_rad, config.eval_height, config.eval_width)
 
     def _look_from(self, position: Float[Tensor, "B 3"], generator: torch.Generator) -> Float[Tensor, "B 4 4"]:
-        """Camera matrices that look at the origin, shaken by the three jitters."""
+        """Return camera matrices that look at the origin, with the three jitters applied."""
         config, shape = self.config, position.shape
         target = torch.zeros_like(position)
         up = position.new_tensor([0.0, 0.0, 1.0]).expand_as(position)
@@ -71,7 +71,7 @@ class Orbit:
         return look_at(position, target, up)
 
     def _range(self, name: str, step: int) -> Range:
-        """The range of a quantity at a step: grows from the evaluation view when the views are progressive."""
+        """Return the range of a quantity at a step; progressive ranges grow from the evaluation view."""
         config = self.config
         bounds: Range = getattr(config, name)
         if step >= config.progressive_until_step:

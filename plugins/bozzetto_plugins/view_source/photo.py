@@ -1,4 +1,4 @@
-"""Reading a photo of an object: matting, framing, and what was understood."""
+"""Loading of a photo of an object: matting, framing, depth and normal maps, notices."""
 
 from __future__ import annotations
 
@@ -18,41 +18,41 @@ from bozzetto_plugins.view_source.matting import matte
 from bozzetto_plugins.view_source.picture_file import LEAST_SIDE, read_picture
 
 CENTRED, WELL_SIZED = 0.05, (0.75, 1.2)
-"""`framing: auto` keeps a photo whose object lies this near to the middle, and whose longer side is so large a share of
-what it would be made."""
+"""`framing: auto` keeps a photo whose object is at most this share off-centre, and whose longer side relative to the
+target size is within this range."""
 LEAST_MASK = 1e-4
-"""Below this opacity a pixel that is an average has no colour."""
+"""Mask value below which an averaged pixel has no defined colour."""
 ONE_COLOUR = 4
-"""The span, of 255, of an object's channels up to which a photo shows a silhouette."""
+"""Maximum range of the object's channels, of 255, at which the photo counts as a silhouette."""
 
 
 @dataclass(frozen=True)
 class Photo:
-    """A square picture of an object, and what is known of it."""
+    """Square image of an object with mask and optional maps."""
 
     image: Float[np.ndarray, "S S 3"]
-    """RGB in [0, 1], without meaning where `mask` is 0."""
+    """RGB in [0, 1]; undefined where `mask` is 0."""
     mask: Float[np.ndarray, "S S 1"]
     depth: Float[np.ndarray, "S S 1"] | None
-    """Larger is farther."""
+    """Depth in [0, 1]; larger is farther."""
     normal: Float[np.ndarray, "S S 3"] | None
-    """Unit, in the camera's frame."""
+    """Unit normals in the camera frame."""
     notices: tuple[str, ...] = ()
-    """Notices of what was understood where something else may have been meant; sentences without their full stop."""
+    """Notices of ambiguous inputs, sentences without full stop."""
 
 
 @dataclass(frozen=True)
 class Window:
-    """A square cut out of a picture, which it may overhang; pixels."""
+    """Square crop window of an image, in pixels; may extend beyond the image."""
 
     left: int
     top: int
     side: int
 
     def cut(self, plane: Float[np.ndarray, "H W"], size: int) -> Float[np.ndarray, "S S"]:
-        """The inside of a plane, zeros where there is nothing, averaged by area down to `size` pixels a side.
+        """Crop a plane, zero-padded outside, and downsample it by area averaging to `size` pixels a side.
 
-        Only what lies in the picture is ever held at full size, however large the window is.
+        Memory at full size is limited to the part inside the image, however large the window is.
         """
         rows = _shares(self.top, plane.shape[0], self.side / size, size)
         columns = _shares(self.left, plane.shape[1], self.side / size, size)
@@ -60,17 +60,17 @@ class Window:
 
 
 def _shares(start: int, length: int, per_pixel: float, size: int) -> csr_matrix:
-    """Along one axis, "size length": which share of each pixel of a window is made of each pixel of the picture.
+    """Return the area-averaging weights along one axis, "size length": window pixels by image pixels.
 
     Args:
-        start: of the window in the picture.
-        per_pixel: pixels of the picture, at least 1, to one of the window.
+        start: offset of the window in the image.
+        per_pixel: image pixels per window pixel, at least 1.
     """
     source = np.arange(length)
     low, high = source - start, source - start + 1.0
     first = np.floor(low / per_pixel)
     rows, columns, shares = [], [], []
-    for target in (first, first + 1.0):  # a pixel that is no larger lies in two at most
+    for target in (first, first + 1.0):  # an image pixel overlaps at most two window pixels
         overlap = np.minimum((target + 1.0) * per_pixel, high) - np.maximum(target * per_pixel, low)
         inside = (overlap > 0.0) & (target >= 0.0) & (target < size)
         rows.append(target[inside].astype(np.int64))
@@ -81,7 +81,7 @@ def _shares(start: int, length: int, per_pixel: float, size: int) -> csr_matrix:
 
 
 def load_photo(config: SingleImageConfig) -> Photo:
-    """The photo that a config names, cut out, framed, and at most `max_side` pixels a side.
+    """Load the configured photo, matted, framed, and at most `max_side` pixels a side.
 
     Raises:
         ConfigError: the photo or a map cannot be used; says why and what to do.
@@ -92,7 +92,7 @@ def load_photo(config: SingleImageConfig) -> Photo:
     reading = read_mask(rgba[..., 3])
     notices = [*picture.notices, *(f"{path.name}: {notice}" for notice in reading.notices)]
     if _one_colour(rgba[..., :3], reading.alpha >= OPAQUE):
-        notices.append(f"{path.name}: the object is of one colour, a silhouette: its inside tells nothing")
+        notices.append(f"{path.name}: the object is of one colour, a silhouette: its interior has no detail")
     window = choose_window(reading.box, reading.alpha.shape, config)
     size = min(window.side, config.max_side)
     weight = reading.alpha.astype(np.float32) / np.float32(255.0)
@@ -101,7 +101,7 @@ def load_photo(config: SingleImageConfig) -> Photo:
     if config.depth is not None:
         depth = _depth(path.parent / config.depth, config, picture.size)
         if np.ptp(depth[reading.alpha >= OPAQUE]) == 0.0:
-            notices.append(f"{config.depth}: the depth map is the same all over the object: it tells nothing")
+            notices.append(f"{config.depth}: the depth map is the same all over the object: it has no information")
         depth = _cut_weighted([depth], weight, mask, window)
     if config.normal is not None:
         channels = _normals(path.parent / config.normal, picture.size)
@@ -117,7 +117,7 @@ def _cut_weighted(
     mask: Float[np.ndarray, "S S"],
     window: Window,
 ) -> Float[np.ndarray, "S S C"]:
-    """Planes inside a window; where pixels are averaged, each counts by its opacity, as in `resize_masked`."""
+    """Crop planes to a window; when downsampling, pixels are weighted by alpha, as in `resize_masked`."""
     if len(mask) == window.side:
         return np.stack([window.cut(plane, window.side) for plane in planes], -1)
     least = np.maximum(mask, LEAST_MASK)
@@ -135,7 +135,7 @@ def _opacities(image: Image.Image) -> tuple[int, int]:
 
 
 def _with_alpha(image: Image.Image, config: SingleImageConfig) -> UInt8[np.ndarray, "H W 4"]:
-    """The picture with an opacity that tells object from background."""
+    """Return the image with an alpha channel that separates object from background."""
     least, most = _opacities(image) if image.mode == "RGBA" else (255, 255)
     if least >= OPAQUE:
         why = "has no transparency"
@@ -143,8 +143,8 @@ def _with_alpha(image: Image.Image, config: SingleImageConfig) -> UInt8[np.ndarr
             why = f"has transparency that cuts nothing out: every pixel is at least {100 * least // 255} % opaque"
         if config.matting == "off":
             raise ConfigError(
-                f"image: {config.image} {why}, so nothing tells object from background. Cut the object out and save it "
-                f"as PNG, or let matting do it: matting=auto."
+                f"image: {config.image} {why}, so object and background cannot be separated. Cut the object out and "
+                f"save it as PNG, or let matting do it: matting=auto."
             )
         image = matte(image.convert("RGB"), config.image, why)
         _, most = _opacities(image)
@@ -163,7 +163,7 @@ def _one_colour(rgb: UInt8[np.ndarray, "H W 3"], solid: Bool[np.ndarray, "H W"])
 
 
 def choose_window(box: Box, shape: tuple[int, ...], config: SingleImageConfig) -> Window:
-    """The square that is used of a picture of `shape` (height, width), the object lying in `box`."""
+    """Return the square crop window for an image of `shape` (height, width) with the object in `box`."""
     height, width = shape
     middle_x, middle_y = (box.left + box.right) / 2, (box.top + box.bottom) / 2
     square = max(height, width)
@@ -179,13 +179,13 @@ def choose_window(box: Box, shape: tuple[int, ...], config: SingleImageConfig) -
 
 
 def _depth(file: Path, config: SingleImageConfig, size: tuple[int, int]) -> Float[np.ndarray, "H W"]:
-    """A depth map with values in [0, 1], larger is farther."""
+    """Read a depth map with values in [0, 1]; larger is farther."""
     values = _unit(np.asarray(_read_map(file, "depth", size).convert("L")))
     return 1.0 - values if config.depth_near_is == "bright" else values
 
 
 def _normals(file: Path, size: tuple[int, int]) -> list[Float[np.ndarray, "H W"]]:
-    """The three components of unit normals."""
+    """Read the three components of unit normals."""
     pixels = np.asarray(_read_map(file, "normal", size).convert("RGB"))
     channels = [2.0 * _unit(pixels[..., channel]) - 1.0 for channel in range(3)]
     length = np.maximum(np.sqrt(sum(channel * channel for channel in channels)), 1e-6)
@@ -193,7 +193,7 @@ def _normals(file: Path, size: tuple[int, int]) -> list[Float[np.ndarray, "H W"]
 
 
 def _read_map(file: Path, field: str, size: tuple[int, int]) -> Image.Image:
-    """A map that lies on the photo pixel by pixel."""
+    """Read a map and check that it has the photo's size."""
     picture = read_picture(file, field)
     if picture.size != size:
         raise ConfigError(f"{field}: {file} has {picture.size} pixels, the photo {size}. They must be of one size.")

@@ -1,4 +1,4 @@
-"""Reading a picture file: only formats that are meant, in bounded memory, upright."""
+"""Decoding of image files: allowed formats only, in bounded memory, upright."""
 
 from __future__ import annotations
 
@@ -16,54 +16,54 @@ from bozzetto.errors import ConfigError
 from bozzetto_plugins.view_source.formats import READ, SNIFFED, is_heif, not_read
 
 MOST_PIXELS = 50_000_000
-"""A picture with more is not decoded: a file of a few kilobytes can claim any size."""
+"""Maximum number of pixels; larger images are not decoded, because a file of a few kilobytes can claim any size."""
 MOST_BYTES = 300_000_000
-"""A larger file is not read: uncompressed, `MOST_PIXELS` of four bytes take 200 MB."""
+"""Maximum file size, bytes: uncompressed, `MOST_PIXELS` of four bytes take 200 MB."""
 WORKING_PIXELS = 8_000_000
-"""Larger pictures are reduced while they are read, by averaging whole pixels: views have at most half a million."""
+"""Larger images are downsampled while reading, by averaging whole pixels; views have at most half a million."""
 LEAST_SIDE = 32
 BAND_ROWS = 256
 """Rows converted at a time."""
 ORIENTATION = 0x0112
-"""EXIF's tag of how the camera was held."""
+"""EXIF tag of the camera's orientation."""
 TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
     5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }  # fmt: skip
-"""The turn that makes a picture upright, by its orientation."""
+"""Transposition that makes an image upright, by EXIF orientation."""
 MODES = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "YCbCr")
-"""Modes that can be converted to RGB without a colour profile."""
+"""Pillow modes that can be converted to RGB without a colour profile."""
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A decoded picture, upright, 8 bits per channel."""
+    """Decoded image, upright, 8 bits per channel."""
 
     image: Image.Image
-    """`RGB`, or `RGBA` where the file knows transparency; at most `WORKING_PIXELS`."""
+    """`RGB`, or `RGBA` if the file has transparency; at most `WORKING_PIXELS`."""
     size: tuple[int, int]
     """Width and height in the file, upright; `image` may be smaller."""
     notices: tuple[str, ...] = ()
 
     @property
     def transparent(self) -> bool:
-        """Tell if the file knows transparency; it may still be opaque everywhere."""
+        """True if the file has an alpha channel, which may be opaque everywhere."""
         return self.image.mode == "RGBA"
 
 
 def read_picture(path: Path, field: str) -> Picture:
-    """Decode a picture, reduced to `WORKING_PIXELS` at most.
+    """Decode an image, downsampled to at most `WORKING_PIXELS`.
 
     Raises:
-        ConfigError: there is no such file, it is no picture of a format that is read, it is damaged, too large, too
-            small, or has colours that are not plain; the message starts with `field`.
+        ConfigError: the file does not exist, is not of a supported format, is damaged, too large, too small, or has an
+            unsupported colour mode; the message starts with `field`.
     """
     head = _head(path, field)
     notices: list[str] = []
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what Pillow finds odd is checked here, and is an error or a notice
+            warnings.simplefilter("ignore")  # Pillow's warnings are covered by the checks here
             with _opened(path, field, head) as opened:
                 _check_header(opened, path, field)
                 if getattr(opened, "is_animated", False) and opened.format in ("PNG", "WEBP"):
@@ -77,7 +77,7 @@ def read_picture(path: Path, field: str) -> Picture:
         raise ConfigError(_not_a_picture(path, field, head)) from error
     except ConfigError:
         raise
-    except Exception as error:  # each of Pillow's decoders raises errors of its own
+    except Exception as error:  # Pillow's decoders raise various errors
         reason = " ".join(str(error).split()) or type(error).__name__
         raise ConfigError(f"{field}: {path} is damaged: {reason.rstrip('.')}. Save it again as PNG or JPEG.") from error
     if turn is not None:
@@ -90,7 +90,7 @@ _SWAPS = (TURNS[5], TURNS[6], TURNS[7], TURNS[8])
 
 
 def _head(path: Path, field: str) -> bytes:
-    """The first bytes of a regular file of a sensible size."""
+    """Return the leading bytes of a regular file of acceptable size."""
     try:
         if not path.is_file():
             raise ConfigError(f"{field}: {_missing(path)}")
@@ -120,7 +120,7 @@ def _missing(path: Path) -> str:
 
 @contextmanager
 def _opened(path: Path, field: str, head: bytes) -> Iterator[Image.Image]:
-    """The picture, its header read; a HEIC one decoded, and upright, as its container says."""
+    """Open an image with its header read; a HEIC image is decoded, and upright as its container states."""
     if is_heif(head) and importlib.util.find_spec("pillow_heif") is not None:
         import pillow_heif
 
@@ -165,26 +165,26 @@ def _check_header(picture: Image.Image, path: Path, field: str) -> None:
 
 
 def _turn(picture: Image.Image, path: Path, notices: list[str]) -> Image.Transpose | None:
-    """The turn that makes the picture upright; None: it is."""
+    """Return the transposition that makes the image upright; None if it is."""
     try:
         orientation: Any = picture.getexif().get(ORIENTATION)
         return TURNS.get(orientation)
-    except Exception as error:  # the parser of EXIF data raises whatever it stumbles over
+    except Exception as error:  # the EXIF parser raises various errors
         reason = " ".join(str(error).split()) or type(error).__name__
         notices.append(f"{path.name} has EXIF data that cannot be read ({reason}): it is taken as upright")
         return None
 
 
 def _reduced(picture: Image.Image) -> Image.Image:
-    """RGB or RGBA pixels, at most `WORKING_PIXELS`; colours weighted by opacity where pixels are averaged.
+    """Return RGB or RGBA pixels, at most `WORKING_PIXELS`; averaging is weighted by opacity.
 
-    Rows are converted band by band, so that the decoded picture is never there twice.
+    Rows are converted band by band, so that the decoded image is not held in memory twice.
     """
     factor = 1
     while (picture.width // factor) * (picture.height // factor) > WORKING_PIXELS:
         factor += 1
     if factor > 1 and hasattr(picture, "draft"):
-        # A JPEG can be decoded at half its size.
+        # Pillow can decode a JPEG at reduced size.
         picture.draft(None, (picture.width // factor, picture.height // factor))
         factor = 1 if picture.width * picture.height <= WORKING_PIXELS else factor
     picture.load()

@@ -1,4 +1,4 @@
-"""The camera that took a photo, and the photo."""
+"""View source of a photo and its camera."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from bozzetto_plugins.view_source.photo import load_photo
 
 
 class SingleImage:
-    """One camera that looks at the origin, always the same; what it should see is `reference`.
+    """One fixed camera that looks at the origin, with the photo as `reference`.
 
     Raises:
         ConfigError: the photo cannot be used.
@@ -24,34 +24,34 @@ class SingleImage:
     def __init__(self, config: SingleImageConfig) -> None:
         self.config = config
         self.elevation_deg = None if config.elevation_deg == "estimate" else config.elevation_deg
-        """Of the camera; None until it is estimated."""
+        """Elevation of the camera, degrees; None until it is estimated."""
         photo = load_photo(config)
         self.image, self.mask = torch.from_numpy(photo.image), torch.from_numpy(photo.mask)
         self.depth = None if photo.depth is None else torch.from_numpy(photo.depth)
         self.normal = None if photo.normal is None else torch.from_numpy(photo.normal)
         self.notices = photo.notices
-        """Notices of what was understood of the photo where something else may have been meant."""
+        """Notices of ambiguous inputs of the photo."""
 
     def reference(self, device: torch.device) -> Reference:
-        """The photo and its camera."""
+        """Return the photo and its camera."""
         height, width, _ = self.mask.shape
         camera = self._cameras(height, width, device)
         return to_device(Reference(self.image, self.mask, camera, self.depth, self.normal), device)
 
     def sample(self, step: int, generator: torch.Generator) -> Cameras:
-        """The photo's camera at the resolution of the step; nothing is drawn."""
+        """Return the photo's camera at the resolution of the step; draws no random numbers."""
         height, width = self.config.size_at(step)
         return self._cameras(height, width, generator.device)
 
     def eval_cameras(self, count: int, device: torch.device) -> Cameras:
-        """`count` cameras evenly around the object, as far away as the photo's, azimuth 0 first."""
+        """Return `count` evenly spaced cameras around the object, at the photo's distance, azimuth 0 first."""
         config = self.config
         azimuth_deg = 360.0 / count * torch.arange(count, device=device, dtype=torch.float32)
         return self._look(azimuth_deg, config.eval_elevation_deg, config.eval_height, config.eval_width)
 
     def _cameras(self, height: int, width: int, device: torch.device) -> Cameras:
         if self.elevation_deg is None:
-            raise RuntimeError("the photo's elevation is asked for before it has been estimated")
+            raise RuntimeError("the photo's elevation is requested before it has been estimated")
         azimuth_deg = torch.tensor([self.config.azimuth_deg], device=device, dtype=torch.float32)
         return self._look(azimuth_deg, self.elevation_deg, height, width)
 

@@ -1,4 +1,4 @@
-"""What the tests of the benchmark share: sizes that take milliseconds, and a clock that ticks when it is looked at."""
+"""Fixtures of the benchmark tests: problem sizes of a few milliseconds, and a clock that advances on each reading."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bozzetto.bench.measure import Thoroughness
 
 @pytest.fixture
 def ticking() -> Callable[[], float]:
-    """A clock one second further at each look."""
+    """Return a clock that advances by one second on each reading."""
     seconds = itertools.count()
     return lambda: float(next(seconds))
 

@@ -1,4 +1,4 @@
-"""The command: what it prints and writes, and that asking about it imports no torch."""
+"""Tests of the `bench` command: its output, and that `--help` imports no torch."""
 
 from __future__ import annotations
 

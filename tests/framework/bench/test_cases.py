@@ -1,4 +1,4 @@
-"""Every case runs, its forms agree, and its row is put together rightly."""
+"""Tests of the cases: every case runs, its forms agree, and its row is correct."""
 
 from __future__ import annotations
 

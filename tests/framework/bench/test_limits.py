@@ -1,4 +1,4 @@
-"""The limits' kernels do what their names say, and the arithmetic that uses them."""
+"""Tests of the kernels that measure machine limits, and of the arithmetic on their results."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The clock at each part of a real, tiny training step."""
+"""Tests of the timing of each part of a small training step."""
 
 from __future__ import annotations
 

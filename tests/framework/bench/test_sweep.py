@@ -1,4 +1,4 @@
-"""The plane through the points, and its picture."""
+"""Tests of the fitted plane and its image."""
 
 from __future__ import annotations
 

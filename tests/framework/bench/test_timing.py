@@ -1,4 +1,4 @@
-"""The order and the number of runs, and the arithmetic of a clock with parts."""
+"""Tests of the order and number of runs, and of the partial times of a clock."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_a_slow_candidate_leaves_after_three_rounds(ticking) -> None:
 
 
 def test_each_second_counts_for_the_innermost_part(ticking) -> None:
-    clock = Clock(ticking)  # looks at: start 0, open 1, open 2, close 3, close 4, stop 5
+    clock = Clock(ticking)  # readings: start 0, open 1, open 2, close 3, close 4, stop 5
     clock.start()
     clock.open("outer")
     clock.open("inner")

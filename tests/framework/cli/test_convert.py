@@ -1,4 +1,4 @@
-"""`bozzetto convert` as people type it."""
+"""Tests of the command `bozzetto convert`."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import yaml
 
 from bozzetto.cli import main
 from bozzetto.cli.report import header
-from bozzetto.cli.run import plans_for
 from bozzetto.convert.table import markdown
 from bozzetto.load import load_recipe
 from bozzetto.registry import Registry, installed_sources
 from bozzetto.run_folder import RunFolder
+from bozzetto.running import plans_for
 
 ROOT = Path(__file__).parents[3]
 RECIPES = ROOT / "tests" / "framework" / "convert" / "threestudio"

@@ -1,4 +1,4 @@
-"""`bozzetto doctor`: every line has its reason, and nothing waits for a network."""
+"""Tests of `bozzetto doctor`: every line gives a reason, and nothing waits for a network."""
 
 import socket
 import threading

@@ -1,4 +1,4 @@
-"""What a person types, and what they are told."""
+"""Tests of the command line: arguments, messages and exit codes."""
 
 import os
 import signal
@@ -65,8 +65,8 @@ def test_check_needs_no_torch_and_says_ok():
 
 def test_check_tells_which_words_the_prior_never_saw(capsys):
     code, out, _ = run(capsys, "check", RECIPE, "--profile", "cpu", "prompt=a hamburgr")
-    assert code == 0 and "never saw the words 'hamburgr'" in out and "Nearest: hamburger" in out
-    assert "never saw" not in run(capsys, "check", RECIPE, "--profile", "cpu", "prompt=a red hamburger")[1]
+    assert code == 0 and "the words 'hamburgr' are unknown to the model" in out and "Nearest: hamburger" in out
+    assert "unknown to the model" not in run(capsys, "check", RECIPE, "--profile", "cpu", "prompt=a red hamburger")[1]
 
 
 def test_a_dry_run_of_the_cuda_profile_names_everything_it_would_load(capsys):
@@ -92,7 +92,7 @@ def test_a_run_from_the_command_line_and_its_second_export(capsys, tiny):
 
 
 def started(*arguments):
-    """A run in a process of its own that answers Ctrl-C, as a shell's background jobs do not."""
+    """Start a run in a process that receives Ctrl-C, unlike background jobs of a shell."""
     return subprocess.Popen(
         [sys.executable, str(ROOT / "launch.py"), *map(str, arguments)],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env={**os.environ, "COLUMNS": "80"},

@@ -1,4 +1,4 @@
-"""`bozzetto export`: formats by name, everything else left alone."""
+"""Tests of `bozzetto export`: formats by name; other settings unchanged."""
 
 import json
 import shutil
@@ -116,7 +116,7 @@ def test_saved_triangles_are_enough_where_the_file_is_gone(capsys, tiny):
     path.unlink()
     code, out, err = run(capsys, "export", str(folder), "export.mesh.type=mesh", "export.mesh.texture_size=32")
     assert code == 0, err
-    assert "8 vertices, 12 faces, 0 loose pieces dropped, watertight" in out and "backs of faces" not in out
+    assert "8 vertices, 12 faces, 0 loose pieces dropped, watertight" in out and "back-faces" not in out
 
 
 def test_a_mesh_that_cannot_be_used_is_one_line_before_training(capsys, tiny):

@@ -1,4 +1,4 @@
-"""Errors of the system are one line with exit code 2; our own are one line with a saved log and exit code 1."""
+"""System errors are one line with exit code 2; internal errors are one line with a saved log and exit code 1."""
 
 import errno
 import os
@@ -16,18 +16,18 @@ ROOT = Path(__file__).parents[3]
 
 
 class OutOfMemoryError(RuntimeError):
-    """Named as torch's."""
+    """Exception with the name of torch's."""
 
 
 @pytest.mark.parametrize(
     ("error", "told"),
     [
         (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/out/a.ckpt"), "No space left on device: /out/a.ckpt. Free some space, or write elsewhere: output=FOLDER."),
-        (PermissionError(errno.EACCES, os.strerror(errno.EACCES), "/out"), "Permission denied: /out. Give yourself the right to it"),
+        (PermissionError(errno.EACCES, os.strerror(errno.EACCES), "/out"), "Permission denied: /out. Grant yourself permission"),
         (OSError(errno.EROFS, os.strerror(errno.EROFS), "/out"), "Read-only file system: /out. Write elsewhere: output=FOLDER."),
         (OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG), "x" * 300), "Choose a shorter name."),
-        (FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), "/out"), "A file stands where a folder is needed"),
-        (NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), "/out"), "A file stands where a folder is needed"),
+        (FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), "/out"), "A file exists where a folder is needed"),
+        (NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), "/out"), "A file exists where a folder is needed"),
         (OSError("odd"), "odd."),
         (MemoryError(), "system.renderer.samples_per_ray"),
         (OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB"), "guidance.cpu_offload=model"),
@@ -42,7 +42,7 @@ def test_errors_of_the_system(error, told):
 def test_memory_that_torch_cannot_get_is_an_error_of_the_system():
     with pytest.raises(RuntimeError) as error:
         torch.empty(2**60)
-    assert "The memory of this machine does not suffice" in system_message(error.value)
+    assert "Out of memory. Reduce usage" in system_message(error.value)
 
 
 def test_other_errors_are_ours():

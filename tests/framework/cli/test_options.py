@@ -1,4 +1,4 @@
-"""A command line that is wrong: one line with the way out, exit code 2."""
+"""An invalid command line gives one line with the fix, and exit code 2."""
 
 import pytest
 
@@ -8,23 +8,23 @@ from bozzetto.cli import main
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["check", "a.yaml", "--nope"], "There is no option '--nope'. What there is: bozzetto check --help"),
+        (["check", "a.yaml", "--nope"], "There is no option '--nope'. See bozzetto check --help"),
         (["check", "a.yaml", "--profiel=cpu"], "There is no option '--profiel'. Did you mean '--profile'?"),
         (["check", "a.yaml", "-seed=3"], "'-seed'. A field of the recipe is set without a dash: key=value."),
         (["check", "a.yaml", "-x=" + "[" * 100_000], "There is no option '-x'."),
         (["check", "a.yaml", "--" + "x" * 100_000], "There is no option '--xxx"),
-        (["check"], "The following arguments are required: RECIPE. What there is: bozzetto check --help"),
+        (["check"], "The following arguments are required: RECIPE. See bozzetto check --help"),
         (["check", "a.yaml", "--profile"], "Argument --profile: expected one argument."),
         (["run"], "One of the arguments --config --resume is required."),
         (["--config", "a.yaml", "--resume", "b"], "not allowed with argument --config."),
         (["export"], "The following arguments are required: RUN_FOLDER."),
         (["convert", "--nope"], "There is no option '--nope'."),
         (["bench", "--only", "x" * 100_000], "Argument --only: invalid choice: 'xxx"),
-        (["schema", "a\nb"], "'a\\nb' is one word too many."),
-        (["doctor", "x" * 100_000], "is one word too many."),
+        (["schema", "a\nb"], "'a\\nb' is an unexpected argument."),
+        (["doctor", "x" * 100_000], "is an unexpected argument."),
         (["plugins"], "required: ACTION."),
         (["plugins", "lsit"], "invalid choice: 'lsit'"),
-        (["plugins", "new", "a"], "required: --kind. What there is: bozzetto plugins new --help"),
+        (["plugins", "new", "a"], "required: --kind. See bozzetto plugins new --help"),
         (["plugins", "list", "--jsn"], "There is no option '--jsn'."),
         (["x" * 100_000], "There is no command 'xxx"),
     ],

@@ -1,4 +1,4 @@
-"""`bozzetto plugins`: what it lists, shows, checks and writes."""
+"""Tests of `bozzetto plugins`: list, show, check and new."""
 
 import json
 import sys
@@ -117,7 +117,7 @@ def test_templates_are_package_data():
 
 
 class Wrong:
-    """Takes nothing and does nothing."""
+    """Class without the constructor and methods of its kind."""
 
 
 def test_check_tells_what_a_component_lacks(capsys, monkeypatch):

@@ -13,7 +13,7 @@ RECIPES = Path(__file__).parent / "threestudio"
 
 
 class Theirs:
-    """Makes recipes of theirs in a folder of its own."""
+    """Factory of threestudio recipes in a folder of its own."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -27,7 +27,7 @@ class Theirs:
         return read(self.file(values), overrides)
 
     def minimal(self, **system: object) -> dict:
-        """The least that is a recipe of theirs."""
+        """Return a minimal threestudio recipe."""
         types = {
             "geometry_type": "implicit-volume",
             "material_type": "no-material",

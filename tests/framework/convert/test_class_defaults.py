@@ -1,4 +1,4 @@
-"""Values that threestudio takes where a recipe is silent, against the facts read from its classes."""
+"""Defaults of threestudio for missing keys, against the values read from its classes."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_a_random_background_takes_the_probability_of_the_class(theirs, registry
 
 
 def test_a_mapping_that_is_given_has_the_defaults_of_its_library_not_of_the_class(theirs, registry):
-    """Theirs is replaced whole, so that tiny-cuda-nn's scale of 2 from level to level takes the place of 1.447."""
+    """threestudio replaces the whole mapping, so that tiny-cuda-nn's per-level scale of 2 replaces 1.447."""
     silent = values_of(theirs, registry)
     assert silent["system.geometry.finest_resolution"] == 4096
     given = values_of(theirs, registry, geometry={"pos_encoding_config": {"otype": "HashGrid", "n_levels": 10}})
@@ -113,7 +113,7 @@ def test_profiles_hold_only_what_differs_and_fields_that_are_there(theirs, regis
 
 
 def test_profiles_of_stages_stand_below_the_stages(theirs, registry, tmp_path):
-    """A stage's own values beat the recipe's `system` in any profile."""
+    """Values of a stage override the recipe's `system` in every profile."""
     from bozzetto.convert.stages import as_stages
     from bozzetto.convert.write import to_yaml
 

@@ -1,5 +1,5 @@
-"""The recipes in `threestudio` hold every type and key that the survey of DreamFusion, Magic3D, Zero123, Fantasia3D and
-Latent-NeRF lists, so that what is tested of these recipes is tested of each of them."""
+"""Tests that the recipes in `threestudio` contain every type and key of DreamFusion, Magic3D, Zero123, Fantasia3D and
+Latent-NeRF, so that the tests of these recipes cover each of them."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ lambda_shape
 
 
 def leaves(values: object) -> set[str]:
-    """Every key at any depth, and every text."""
+    """Yield every key at any depth, and every string value."""
     if isinstance(values, dict):
         return set(values).union(*map(leaves, values.values()))
     return {values} if isinstance(values, str) else set()

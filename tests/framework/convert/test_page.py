@@ -1,4 +1,4 @@
-"""The settings that docs/from-threestudio.md gives for stable-dreamfusion's flags are accepted, row by row."""
+"""The settings in docs/from-threestudio.md for stable-dreamfusion's flags are accepted, row by row."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Interpolations, resolvers, overrides, and what is no recipe of theirs."""
+"""Tests of interpolations, resolvers, overrides, and files that are not threestudio recipes."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_interpolations_keep_their_type(theirs, expression, value):
     [
         ("${nowhere.to.be}", "there is no key 'nowhere.to.be'"),
         ("${my_resolver:1}", "the function 'my_resolver' is not one of threestudio's"),
-        ("${x}", "x -> x goes in a circle"),
+        ("${x}", "x -> x is circular"),
         ("${div:1,0}", "division"),
         ("${missing}", "missing must still be given"),
     ],
@@ -67,7 +67,7 @@ def test_overrides_are_of_their_keys(theirs):
         ({"a": 1}, "is no threestudio recipe: it has no system_type and no system.geometry_type or the like, but a."),
         ({}, "but nothing"),
         ({"system": {"geometry": {"type": "hash-grid"}}}, "is a recipe of this project already"),
-        ({"system_type": "dreamfusion-system"}, "only a piece of a recipe"),
+        ({"system_type": "dreamfusion-system"}, "only a part of a recipe"),
         ([1, 2], "must hold a mapping"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Whole recipes: what they become, what is said about the rest, and that nothing vanishes without a word."""
+"""Tests of whole recipes: the result, the report, and that no key is dropped silently."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def loaded(draft, registry, tmp_path):
 
 
 def without(registry, *components):
-    """The same registry as it was before some components were written."""
+    """Return the registry without some components."""
     kept = {key: entries for key, entries in registry.entries.items() if key not in components}
     return Registry(registry.manager, kept)
 
@@ -131,7 +131,7 @@ def test_their_defaults_are_written_out_where_ours_differ(theirs, registry):
 
 @pytest.mark.parametrize("part", [part for part in PARTS if part.keys], ids=lambda part: f"{part.slot}-{part.type}")
 def test_their_defaults_written_out_change_nothing_and_lose_nothing(part, theirs, registry, tmp_path):
-    """Except where a default of theirs names what is not here: weights, a model, an image."""
+    """Except for defaults that refer to missing resources: weights, a model, an image."""
     base = next((slot for slot in SLOTS if slot.name == part.slot), None)
     values = theirs.minimal()
     place = base.base if base else "system"
@@ -154,7 +154,7 @@ def nest(values, path, value):
 
 
 def test_every_target_is_a_field_of_something_here(registry):
-    """A field that is renamed must be renamed in the rules. What does not exist yet may only be guessed."""
+    """A field that is renamed must be renamed in the rules. Only targets that do not exist yet may be guessed."""
     kinds = {slot.name: slot.kind for slot in SLOTS}
     schemas = {
         slot: [registry.config_type(kind, name) for name in registry.names(kind)] for slot, kind in kinds.items()
@@ -233,7 +233,7 @@ def test_schedulers(theirs, registry):
     value, notes = lr(name="ExponentialLR", args={"gamma": 0.9})
     assert value == 0.01 and "epochs" in notes[0].why
     value, notes = lr(name="StepLR", args={"step_size": 10}, **step)
-    assert value == 0.01 and "StepLR is no straight line" in notes[0].why
+    assert value == 0.01 and "StepLR is not linear" in notes[0].why
 
 
 def test_fantasia3d_shows_normals_and_starts_in_latents(registry):

@@ -1,4 +1,4 @@
-"""Each translated value against the formula threestudio computes."""
+"""Tests of each translated value against threestudio's formula."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from bozzetto.math.schedules import Schedule
 
 
 def reading(**values):
-    """Reads a key by the last part of its path."""
+    """Read a key by the last part of its path."""
     return lambda path: values.get(path.rpartition(".")[2])
 
 
 def theirs_at(value, step):
-    """Their schedules, recomputed: linear between the two entries around the step."""
+    """Recompute a threestudio schedule: linear between the two entries around the step."""
     start, low, high, end = value if len(value) == 4 else (0, *value)
     ratio = max(min(1.0, (step - start) / (end - start)), 0.0)
     return low + (high - low) * ratio

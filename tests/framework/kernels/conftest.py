@@ -1,4 +1,4 @@
-"""What the kernel tests share."""
+"""Fixtures of the kernel tests."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bozzetto.kernels.cpp import native
 
 @pytest.fixture(params=["torch", "cpp"])
 def backend(request: pytest.FixtureRequest) -> Backend:
-    """Each form of a kernel in turn."""
+    """Yield each form of a kernel."""
     if request.param == "cpp" and native.library() is None:
         pytest.skip("the compiled kernels are not built: pip install with a C++ compiler present")
     return request.param
@@ -21,7 +21,7 @@ def backend(request: pytest.FixtureRequest) -> Backend:
 
 @pytest.fixture
 def two_threads() -> Iterator[Backend]:
-    """The compiled form; the number of threads the test sets is undone."""
+    """Return the compiled form; restore the number of threads afterwards."""
     if native.library() is None:
         pytest.skip("the compiled kernels are not built: pip install with a C++ compiler present")
     before = torch.get_num_threads()
@@ -31,7 +31,7 @@ def two_threads() -> Iterator[Backend]:
 
 @pytest.fixture
 def same_bits_on_two_threads(two_threads: Backend) -> Callable[[Callable[[], list[torch.Tensor]]], None]:
-    """Asserts that a function gives the same tensors on one thread and on two, and again on two."""
+    """Assert that a function returns bit-identical tensors on one thread, on two, and on two again."""
 
     def check(run: Callable[[], list[torch.Tensor]]) -> None:
         results = []

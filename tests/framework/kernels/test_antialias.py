@@ -1,4 +1,4 @@
-"""Antialiasing: which pixels are blended, and gradients that are those of the area covered, in both forms."""
+"""Tests of antialiasing: blended pixels, and gradients equal to those of the covered area, in both forms."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ QUAD = torch.tensor([[0, 1, 2], [2, 1, 3]], dtype=torch.int32)
 
 
 def flat(*corners: tuple[float, float], z: float = 0.0) -> Tensor:
-    """Clip-space points at w = 1."""
+    """Return clip-space points at w = 1."""
     return torch.tensor([[x, y, z, 1.0] for x, y in corners])
 
 
@@ -26,13 +26,13 @@ def square(low: float, high: float) -> Tensor:
 
 
 def coverage(pos: Tensor, tri: Tensor, size: int, backend: Backend) -> Tensor:
-    """An image of what is covered, antialiased: "size size"."""
+    """Return an antialiased coverage image "size size"."""
     rast, _ = rasterize(pos, tri, (size, size), backend=backend)
     return antialias((rast[..., 3:] > 0).to(pos.dtype), rast, pos, tri, backend=backend)[0, ..., 0]
 
 
 def closed(around: int) -> Tensor:
-    """A double pyramid: vertices on a rim, then the two tips."""
+    """Return a double pyramid: rim vertices, then the two tips."""
     rim = torch.arange(around, dtype=torch.int32)
     after = (rim + 1) % around
     top, bottom = torch.full_like(rim, around), torch.full_like(rim, around + 1)
@@ -56,7 +56,7 @@ def test_open_edges_and_edges_of_three_have_nobody_across() -> None:
 
 
 def test_a_square_covers_its_border_pixels_by_the_area_it_covers(backend: Backend) -> None:
-    """8 x 8 pixels; the square reaches 0.3 of a pixel beyond the middle 4 x 4, also where no centre sees its triangle."""
+    """8 x 8 pixels; the square extends 0.3 pixels beyond the central 4 x 4, also where no centre hits its triangle."""
     found = coverage(square(-0.5 - 0.3 / 4, 0.5 + 0.3 / 4), QUAD, 8, backend)
     expected = torch.zeros(8, 8)
     expected[2:6, 2:6] = 1
@@ -66,7 +66,7 @@ def test_a_square_covers_its_border_pixels_by_the_area_it_covers(backend: Backen
 
 
 def test_the_inner_edge_blends_nothing(backend: Backend) -> None:
-    """Two triangles of one surface may have colours of their own."""
+    """Two triangles of one surface may have different colours."""
     pos = square(-2.0, 2.0)
     rast, _ = rasterize(pos, QUAD, (8, 8), backend=backend)
     color = rast[..., 3:]
@@ -75,18 +75,18 @@ def test_the_inner_edge_blends_nothing(backend: Backend) -> None:
 
 
 def test_a_fold_is_a_silhouette(backend: Backend) -> None:
-    """The ridge of a roof seen from above is smooth; seen from the side, one half hides behind the other."""
+    """The ridge of a roof is smooth from above; from the side, one half hides the other."""
     roof = flat((-0.6, -2), (-0.6, 2), (0.13, -2), (0.13, 2), (0.9, -2), (0.9, 2))
     roof[2:4, 2] = -0.5
     tri = torch.tensor([[0, 2, 1], [1, 2, 3], [2, 4, 3], [3, 4, 5]], dtype=torch.int32)
     folded = roof.clone()
     folded[4:, :3] = torch.tensor([[-0.6, -2, 0.5], [-0.6, 2, 0.5]])
-    for pos, ridge in ((roof, 1.0), (folded, 0.52)):  # it passes 4.52 pixels from the left
+    for pos, ridge in ((roof, 1.0), (folded, 0.52)):  # the edge is at 4.52 pixels from the left
         assert coverage(pos, tri, 8, backend)[4, 4].item() == pytest.approx(ridge, abs=1e-5)
 
 
 def test_the_nearer_surface_is_blended_over_the_farther(backend: Backend) -> None:
-    """A small square before a large one that has no edge there."""
+    """A small square in front of a large one that has no edge there."""
     near = flat((-0.45, -0.45), (0.55, -0.45), (-0.45, 0.55), (0.55, 0.55), z=-0.5)
     pos = torch.cat([square(-3.0, 3.0), near])
     tri = torch.cat([QUAD, QUAD + 4])
@@ -104,7 +104,7 @@ SHAPES: dict[str, Callable[[], tuple[Tensor, Tensor]]] = {
 
 
 def area_derivative(pos: Tensor, tri: Tensor, axis: int) -> float:
-    """d(share of the image covered) / d(what is left of, or below, the middle moves): from the triangles' areas."""
+    """Return d(covered share of the image) / d(coordinate of the vertices left of or below the centre), by areas."""
     points = pos[:, :2].clone().requires_grad_()
     a, b, c = points[tri.long()].unbind(dim=1)
     one, other = b - a, c - a
@@ -123,7 +123,7 @@ def test_position_gradients_are_those_of_the_area(backend: Backend, shape: str, 
 
 
 def test_position_gradients_are_differences_of_the_supersampled_image(backend: Backend) -> None:
-    """A triangle in perspective, one vertex moved in depth: no formula, many samples."""
+    """A triangle in perspective, one vertex moved in depth: no closed form, supersampled."""
     pos = SHAPES["steep"]()[0] * torch.tensor([[1.0], [1.5], [0.8]])
     step = torch.zeros(3, 4)
     step[2, 3] = 0.05
@@ -142,7 +142,7 @@ def test_moving_a_square_as_a_whole_changes_nothing_in_the_mean(backend: Backend
 
 
 def test_the_image_is_continuous_and_follows_its_gradient(backend: Backend) -> None:
-    """A strip crossing pixel centres: its image is piecewise linear in its place, without jumps."""
+    """A strip across pixel centres: its image is continuous and piecewise linear in its position."""
     weight = torch.rand(4, 16, generator=torch.Generator().manual_seed(0))
     values, slopes = [], []
     offsets = torch.linspace(0.0, 0.3, 37)
@@ -161,7 +161,7 @@ def test_the_image_is_continuous_and_follows_its_gradient(backend: Backend) -> N
 
 
 def pyramids(dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor, Tensor]:
-    """Two views of two overlapping closed meshes in perspective; an image of three channels."""
+    """Return two views of two overlapping closed meshes in perspective, and an image of three channels."""
     generator = torch.Generator().manual_seed(3)
     angle = torch.arange(5) * (2 * math.pi / 5)
     rim = torch.stack([angle.cos(), angle.sin(), 0.3 * (2 * angle).sin()], dim=-1)
@@ -186,7 +186,7 @@ def test_gradients_of_the_torch_form_are_right() -> None:
 
 
 def evaluate(dtype: torch.dtype, backend: Backend) -> list[Tensor]:
-    """The image and its gradients."""
+    """Return the image and its gradients."""
     pos, tri, color = pyramids(dtype)
     pos, color = pos.requires_grad_(), color.requires_grad_()
     rast, _ = rasterize(pos.detach(), tri, (13, 17), backend=backend)
@@ -203,7 +203,7 @@ def test_values_and_gradients_agree(backend: Backend) -> None:
 
 
 def test_many_small_triangles_agree(backend: Backend) -> None:
-    """A fine bumpy sheet under a coarse image: silhouettes lie triangles away from what the centres see."""
+    """A fine bumpy sheet in a coarse image: silhouettes are several triangles away from the visible ones."""
     cells = 60
     row, column = torch.meshgrid(torch.arange(cells), torch.arange(cells), indexing="ij")
     a = (row * (cells + 1) + column).flatten()

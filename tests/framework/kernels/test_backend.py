@@ -1,4 +1,4 @@
-"""Which form of a kernel runs, and what is said when the compiled one is missing."""
+"""Tests of the choice between compiled and torch form, and of the message if the compiled one is missing."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SPEC = api.GridSpec(levels=1, log2_table_size=6, base_resolution=4)
 
 @pytest.fixture
 def no_library(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """As on a machine where nothing was compiled."""
+    """Simulate a machine without the compiled library."""
     monkeypatch.setattr(native, "library", lambda: None)
     native.warn_missing.cache_clear()
     yield
@@ -72,7 +72,7 @@ def test_garbage_is_left_alone_only_while_things_are_loaded() -> None:
 
 
 def test_denormal_numbers_survive_loading_the_library() -> None:
-    """What is linked with -ffast-math flushes them to zero in the whole process."""
+    """A library linked with -ffast-math flushes denormals to zero in the whole process."""
     native.library(), native.wide_library()
     smallest, one = 5e-324, torch.ones(1)
     assert smallest * float(one) == smallest

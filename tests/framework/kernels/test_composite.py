@@ -1,4 +1,4 @@
-"""Compositing against a loop in plain Python, both forms, with derivatives."""
+"""Tests of compositing against a Python loop, both forms, with derivatives."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ COUNTS = (3, 0, 1, 5, 0, 2)
 
 
 def packed(dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """density, t_start, t_end, values, offsets; some rays have no samples, some gaps between samples."""
+    """Return density, t_start, t_end, values, offsets; some rays have no samples, some gaps between samples."""
     generator = torch.Generator().manual_seed(5)
     samples = sum(COUNTS)
     density = torch.rand(samples, generator=generator, dtype=dtype) * 8
@@ -77,7 +77,7 @@ def test_derivatives_agree(backend: Backend) -> None:
 
 
 def test_a_dense_ray_does_not_blur_the_next_one(backend: Backend) -> None:
-    """What earlier rays absorbed must cancel exactly: a float32 sum over all rays would lose this sample."""
+    """The absorption of earlier rays must cancel exactly: a float32 sum over all rays would lose this sample."""
     dense = torch.full((1000,), 1e4)
     density = torch.cat([dense, torch.tensor([1e-3])])
     t_start = torch.arange(1001.0)
@@ -141,7 +141,7 @@ def test_any_number_of_channels(backend: Backend, channels: int) -> None:
 
 
 def test_opacity_runs_from_nothing_to_everything(backend: Backend) -> None:
-    """1 - exp(-x) and exp(-x), each to its last digits, wherever x lies."""
+    """1 - exp(-x) and exp(-x) are accurate to the last digits for every x."""
     x = torch.cat([torch.zeros(1), torch.logspace(-30, 3, 400)])
     zero, offsets = torch.zeros_like(x), torch.arange(len(x) + 1)
     found = composite(x, zero, zero + 1, x[:, None].clamp(max=1), offsets, backend=backend)

@@ -1,4 +1,4 @@
-"""What the documentation of nvdiffrast and nerfacc shows, written against `kernels.api`: the same numbers must come out."""
+"""Examples from the documentation of nvdiffrast and nerfacc, written with `kernels.api`: the numbers must be equal."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from bozzetto.kernels.api import Backend, composite, interpolate, march, rasteri
 
 
 def test_nvdiffrasts_first_triangle(backend: Backend) -> None:
-    """Its red, green and blue corners lie at 0.8 of the picture; row 0 is the lowest."""
+    """The red, green and blue corners are at 0.8 of the image; row 0 is the lowest."""
     pos = torch.tensor([[[-0.8, -0.8, 0.0, 1.0], [0.8, -0.8, 0.0, 1.0], [-0.8, 0.8, 0.0, 1.0]]])
     tri = torch.tensor([[0, 1, 2]], dtype=torch.int32)
     rast, _ = rasterize(pos, tri, (256, 256), backend=backend)
@@ -21,13 +21,13 @@ def test_nvdiffrasts_first_triangle(backend: Backend) -> None:
     green, blue = (x + 0.8) / 1.6, (y + 0.8) / 1.6
     inside = (green >= 0) & (blue >= 0) & (green + blue <= 1)
     expected = torch.stack([1 - green - blue, green, blue], dim=-1) * inside[..., None]
-    border = (1 - green - blue).abs() < 1e-5  # centres on the slanted edge: either side is right
+    border = (1 - green - blue).abs() < 1e-5  # centres on the slanted edge: either side is correct
     torch.testing.assert_close(color[0][~border], expected[~border], atol=1e-5, rtol=0)
     assert rast[0, 128, 64, 3] == 1 and rast[0, 200, 200].tolist() == [0, 0, 0, 0]
 
 
 def globe(rings: int = 24) -> tuple[Tensor, Tensor, Tensor]:
-    """Positions "V 3" of a sphere with a seam, texture coordinates "V 2", and triangles."""
+    """Return positions "V 3" of a sphere with a seam, texture coordinates "V 2", and triangles."""
     u, v = torch.meshgrid(torch.linspace(0, 1, 2 * rings + 1), torch.linspace(0, 1, rings + 1), indexing="ij")
     around, down = 2 * math.pi * u, math.pi * v
     positions = torch.stack([down.sin() * around.cos(), down.cos(), down.sin() * around.sin()], dim=-1)
@@ -39,7 +39,7 @@ def globe(rings: int = 24) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def earth(side: int, mips: bool, backend: Backend) -> Tensor:
-    """A globe with a texture far finer than its picture."""
+    """Return a globe with a texture much finer than its image."""
     positions, coordinates, tri = globe()
     pos = torch.cat([0.9 * positions * torch.tensor([1.0, 1.0, 0.5]), torch.ones(len(positions), 1)], dim=-1)
     tex = torch.rand(1, 256, 512, 1, generator=torch.Generator().manual_seed(0))
@@ -51,7 +51,7 @@ def earth(side: int, mips: bool, backend: Backend) -> Tensor:
 
 
 def test_nvdiffrasts_earth_needs_its_mipmaps(backend: Backend) -> None:
-    """A coarse picture with mipmaps is near the mean of a fine one; without, it flickers between texels."""
+    """With mipmaps, a coarse image approximates the mean of a fine one; without, it aliases."""
     fine = earth(512, False, backend).unflatten(1, (32, 16)).unflatten(3, (32, 16)).mean(dim=(2, 4))
     middle = (slice(None), slice(8, 24), slice(8, 24))
     with_mips = (earth(32, True, backend) - fine)[middle].square().mean()
@@ -68,7 +68,7 @@ def test_nerfaccs_weights_of_three_packed_rays(backend: Backend) -> None:
 
 
 def test_packed_rays_are_rendered_as_batched_ones(backend: Backend) -> None:
-    """Rays that march through a ball, and the same intervals in a matrix padded with empty ones."""
+    """Compare rays marched through a ball with the same intervals in a matrix padded with empty ones."""
     generator = torch.Generator().manual_seed(1)
     direction = torch.nn.functional.normalize(torch.randn(20, 3, generator=generator), dim=-1)
     sides = torch.linspace(-1 + 1 / 16, 1 - 1 / 16, 16)

@@ -1,4 +1,4 @@
-"""Chunks whose backward pass evaluates the function again: same numbers, less memory."""
+"""Tests of chunks that are recomputed in the backward pass: equal numbers, less memory."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Field = Callable[[Tensor, Tensor, list[Tensor]], tuple[Tensor, ...]]
 
 
 class Kept:
-    """A tensor as long as autograd keeps it."""
+    """Reference to a tensor as long as autograd keeps it."""
 
     def __init__(self, tensor: Tensor) -> None:
         self.tensor = tensor
@@ -35,9 +35,9 @@ def encoding(points: Tensor, table: Tensor, weights: list[Tensor]) -> tuple[Tens
 
 
 def run(function: Field, part: int = POINTS) -> tuple[list[Tensor], list[Tensor], int]:
-    """Outputs, gradients in points, table and weights, and the bytes kept for the backward pass, inputs left out.
+    """Return outputs, gradients in points, table and weights, and the bytes kept for backward, without the inputs.
 
-    With `part` the function is called on so many points at a time, and keeps what it likes.
+    With `part`, call the function on this many points at a time, without recomputation.
     """
     generator = torch.Generator().manual_seed(5)
     points = torch.rand(POINTS, 3, generator=generator).requires_grad_()

@@ -1,4 +1,4 @@
-"""The shape of a hash grid, against numbers worked out by hand."""
+"""Tests of the layout of a hash grid, against numbers computed by hand."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_errors_name_the_field(change: dict, message: str) -> None:
 
 
 def test_an_unknown_interpolation_is_an_error() -> None:
-    with pytest.raises(Exception, match="interpolation"):  # the type checker of the tests may speak first
+    with pytest.raises(Exception, match="interpolation"):  # the type checker of the tests may raise first
         GridSpec(interpolation="cubic")
 
 

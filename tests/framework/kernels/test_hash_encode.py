@@ -1,4 +1,4 @@
-"""Hash encoding against an independent encoder written out in plain Python, and its derivatives."""
+"""Tests of hash encoding against an independent encoder in plain Python, and of its derivatives."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torch import Tensor
 from bozzetto.kernels.api import Backend, hash_encode
 from bozzetto.kernels.grid_spec import GridSpec, Interpolation
 
-# Dense and hashed levels, a resolution that is not whole, and points on both sides of the border.
+# Dense and hashed levels, a fractional resolution, and points on both sides of the border.
 SMALL = {"levels": 4, "log2_table_size": 9, "base_resolution": 3, "growth": 1.9}
 
 
@@ -23,7 +23,7 @@ def spec_of(features: int = 2, interpolation: Interpolation = "linear") -> GridS
 
 
 def encode_by_hand(points: np.ndarray, table: np.ndarray, spec: GridSpec) -> np.ndarray:
-    """One point, one level, one corner after the other; derives its own offsets."""
+    """Encode one point, one level, one corner at a time, with independently derived offsets."""
     encoded = np.zeros((len(points), spec.levels * spec.features))
     offset = 0
     for level in range(spec.levels):
@@ -82,7 +82,7 @@ def test_gradients_of_the_torch_form_are_right_to_second_order(interpolation: In
 
 
 def derivatives(backend: Backend, spec: GridSpec, dtype: torch.dtype, count: int = 200) -> list[Tensor]:
-    """First derivatives, and second ones through both of them."""
+    """Return first derivatives, and second derivatives through both of them."""
     points, table = (tensor.requires_grad_() for tensor in inputs(spec, count, dtype))
     generator = torch.Generator().manual_seed(8)
     draw = [(count, spec.feature_count), (count, 3), (spec.entry_count, spec.features)]

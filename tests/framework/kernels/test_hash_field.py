@@ -1,4 +1,4 @@
-"""A scalar field on a hash encoding, with its slope: against autograd, and against finite differences."""
+"""Tests of a scalar field on a hash encoding, with its gradient: against autograd and finite differences."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def inputs(dtype: torch.dtype = torch.float32, count: int = 150) -> tuple[Tensor
 
 
 def gradients(backend: Backend, parts: str, count: int = 150) -> list[Tensor]:
-    """Of a sum of the value, the encoding and the slope, or some of these, in the table and the weights."""
+    """Return gradients in the table and the weights, of a sum of some of the value, the encoding and the slope."""
     points, table, weights = inputs(count=count)
     field = hash_field(points, table, SPEC, weights, backend=backend)
     generator = torch.Generator().manual_seed(6)
@@ -55,7 +55,7 @@ def test_the_slope_is_that_of_the_value() -> None:
 
     sides = [(value(eps * axis) - value(-eps * axis)) / (2 * eps) for axis in torch.eye(3, dtype=torch.float64)]
     near = torch.stack(sides, dim=-1)
-    # A few points lie where a unit changes sign.
+    # A few points are where a ReLU changes sign.
     assert float(((field.slope - near).abs() < 1e-5).double().mean()) > 0.99
 
 

@@ -1,4 +1,4 @@
-"""Interpolation over rasterised pixels, both forms, with derivatives."""
+"""Tests of attribute interpolation over rasterised pixels, both forms, with derivatives."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ TRI = torch.tensor([[0, 1, 2], [2, 1, 3], [4, 5, 6]], dtype=torch.int32)
 
 
 def scene(dtype: torch.dtype = torch.float32, attr_images: int = 2) -> tuple[Tensor, Tensor, Tensor]:
-    """Attributes and two rasterised images with holes; u, v anywhere in their triangle."""
+    """Return attributes and two rasterised images with holes; u, v anywhere in their triangle."""
     generator = torch.Generator().manual_seed(2)
     attr = torch.randn(attr_images, VERTICES, 4, generator=generator, dtype=torch.float64)
     weight = torch.rand(2, HEIGHT, WIDTH, 3, generator=generator, dtype=torch.float64) + 0.05

@@ -1,4 +1,4 @@
-"""Ray marching against a loop over rays and steps in plain Python."""
+"""Tests of ray marching against a loop over rays and steps in plain Python."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ RADIUS, STEP = 1.5, 0.11
 
 
 def scene(rays: int = 30, resolution: int = 5) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Rays from around and from inside the cube, some along an axis, some that miss; a third of the cells occupied."""
+    """Return rays from around and inside the cube, some axis-aligned, some misses; a third of the cells is occupied."""
     generator = torch.Generator().manual_seed(3)
     origin = torch.randn(rays, 3, generator=generator) * 2.0
     target = torch.randn(rays, 3, generator=generator) * 0.7
@@ -28,7 +28,7 @@ def scene(rays: int = 30, resolution: int = 5) -> tuple[Tensor, Tensor, Tensor, 
 
 
 def march_by_hand(origin: Tensor, direction: Tensor, occupancy: Tensor, jitter: Tensor, max_steps: int) -> list:
-    """`(ray, t_start, t_end)` in order, in float64."""
+    """Return `(ray, t_start, t_end)` in order, in float64."""
     found = []
     resolution = len(occupancy)
     for ray in range(len(origin)):

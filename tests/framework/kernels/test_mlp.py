@@ -1,4 +1,4 @@
-"""A small network as a function of its weights."""
+"""Tests of a small network as a function of its weights."""
 
 from __future__ import annotations
 
@@ -76,12 +76,12 @@ def test_gradients_and_second_gradients_are_right() -> None:
     torch.autograd.gradgradcheck(run, (x, *weights, *biases))
 
 
-# Widths that fill the blocks of the compiled form and that do not; rows that fill them and that do not.
+# Widths and rows that are multiples of the blocks of the compiled form, and some that are not.
 SHAPES = [((12, 64, 1), 64), ((12, 64, 3), 200), ((5, 7, 9, 6), 130), ((4, 3), 70), ((2, 128, 2), 1), ((3, 4, 1), 0)]
 
 
 def derivatives(backend: Backend, widths: tuple[int, ...], rows: int) -> list[Tensor]:
-    """Output, gradients, and the gradients of a gradient in x, as normals need them."""
+    """Return output, gradients, and gradients of a gradient in x, as required for normals."""
     generator = torch.Generator().manual_seed(3)
     weights = [torch.randn(out, into, generator=generator) / into**0.5 for into, out in itertools.pairwise(widths)]
     x, grad, tangent = (torch.randn(rows, width, generator=generator) for width in (widths[0], widths[-1], widths[0]))

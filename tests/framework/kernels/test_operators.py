@@ -1,4 +1,4 @@
-"""The compiled kernels as torch sees them: operators with types, shapes and derivatives, also without data."""
+"""Tests of the compiled kernels as torch operators: types, shapes and derivatives, also with fake tensors."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def drawn(*shape: int, grad: bool = False) -> Tensor:
 
 
 def samples(grad: bool = False) -> tuple[Tensor, ...]:
-    """density, t_start, t_end, values, offsets of two rays."""
+    """Return density, t_start, t_end, values, offsets of two rays."""
     start = torch.arange(7.0)
     return drawn(7, grad=grad), start, start + 1, drawn(7, 3, grad=grad), torch.tensor([0, 3, 7])
 
@@ -76,14 +76,14 @@ def test_march_keeps_torchs_rules() -> None:
 
 
 def render(points: Tensor, table: Tensor, weight: Tensor, offsets: Tensor) -> Tensor:
-    """Encoding, network and compositing in a row: the colours of the rays."""
+    """Apply encoding, network and compositing in sequence; return the colours of the rays."""
     start = torch.arange(points.shape[0], dtype=points.dtype, device=points.device)
     out = mlp(hash_encode(points, table, SPEC), [weight, weight], compute_dtype=torch.bfloat16)
     return composite(out[:, 0].relu(), start, start + 1, out[:, 1:], offsets).accumulated
 
 
 def normals(points: Tensor, table: Tensor, weight: Tensor) -> Tensor:
-    """Gradients of a density, to be differentiated again."""
+    """Return gradients of a density, to be differentiated again."""
     encoded = hash_encode(points, table, SPEC)
     return torch.autograd.grad((encoded @ weight).relu().sum(), points, create_graph=True)[0]
 
@@ -150,7 +150,7 @@ COMPILED = """
 
 @pytest.mark.slow
 def test_they_compile_into_one_graph() -> None:
-    """In a process of its own: the type checks of the tests are no part of a graph."""
+    """Runs in its own process: the type checks of the tests cannot be part of a graph."""
     subprocess.run([sys.executable, "-c", textwrap.dedent(COMPILED)], check=True, timeout=120)
 
 

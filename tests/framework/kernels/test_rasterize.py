@@ -1,4 +1,4 @@
-"""Rasterisation: known pixels, the fill rule, clipping, and derivatives, in both forms."""
+"""Tests of rasterisation: known pixels, the fill rule, clipping, and derivatives, in both forms."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NEAR, FAR = 0.1, 20.0
 
 
 def perspective(fov_y_deg: float = 90.0, dtype: torch.dtype = torch.float32) -> Tensor:
-    """OpenGL's projection of a square image: camera at the origin, looking along -z."""
+    """Return OpenGL's projection of a square image: camera at the origin, looking along -z."""
     scale = 1.0 / math.tan(math.radians(fov_y_deg) / 2)
     depth = [0.0, 0.0, -(FAR + NEAR) / (FAR - NEAR), -2 * FAR * NEAR / (FAR - NEAR)]
     return torch.tensor([[scale, 0, 0, 0], [0, scale, 0, 0], depth, [0, 0, -1, 0]], dtype=dtype)
@@ -27,12 +27,12 @@ def project(points: Tensor, **camera: float) -> Tensor:
 
 
 def flat(*corners: tuple[float, float], z: float = 0.0) -> Tensor:
-    """Clip-space points at w = 1."""
+    """Return clip-space points at w = 1."""
     return torch.tensor([[x, y, z, 1.0] for x, y in corners])
 
 
 def soup(triangles: int = 120, seed: int = 0) -> tuple[Tensor, Tensor]:
-    """Two views of random triangles in front of the camera, behind it, through it, and far outside the image."""
+    """Return two views of random triangles in front of, behind and through the camera, and far outside the image."""
     generator = torch.Generator().manual_seed(seed)
     pos = torch.randn(2, 90, 4, generator=generator) * torch.tensor([1.0, 1.0, 0.7, 1.0])
     pos[:, ::7] *= torch.tensor([300.0, 900.0, 1.0, 1.0])
@@ -40,7 +40,7 @@ def soup(triangles: int = 120, seed: int = 0) -> tuple[Tensor, Tensor]:
 
 
 def sheet(cells: int, seed: int, size: float = 1.3) -> tuple[Tensor, Tensor]:
-    """A square of jittered vertices, x and y only, that overlaps [-1, 1]^2; some vertices on centres of 8 x 8 pixels."""
+    """Return a square of jittered vertices (x, y) that overlaps [-1, 1]^2; some lie on centres of 8 x 8 pixels."""
     generator = torch.Generator().manual_seed(seed)
     steps = torch.linspace(-size, size, cells + 1)
     points = torch.stack(torch.meshgrid(steps, steps, indexing="xy"), dim=-1)
@@ -57,7 +57,7 @@ def sheet(cells: int, seed: int, size: float = 1.3) -> tuple[Tensor, Tensor]:
 
 
 def coverage(pos: Tensor, tri: Tensor, size: int, backend: Backend) -> Tensor:
-    """How many triangles take each pixel: one image per triangle, from which all others are taken away."""
+    """Count the triangles that cover each pixel: one image per triangle, in which all others are removed."""
     alone = torch.where(torch.eye(len(tri), dtype=torch.bool)[:, :, None, None], pos[tri.long()], math.nan)
     numbers = torch.arange(3 * len(tri), dtype=torch.int32).view(-1, 3)
     rast, _ = rasterize(alone.flatten(1, 2), numbers, (size, size), backend=backend)
@@ -69,7 +69,7 @@ def test_a_triangle_at_known_pixels(backend: Backend) -> None:
     rast, rast_db = rasterize(pos, torch.tensor([[0, 1, 2]], dtype=torch.int32), (4, 4), backend=backend)
     centre = (torch.arange(4) + 0.5) / 4
     v, last = torch.meshgrid(centre, centre, indexing="xy")
-    seen = v + last < 1  # pixel centres on the hypotenuse are not this triangle's: it is a right edge
+    seen = v + last < 1  # pixel centres on the hypotenuse do not belong to this triangle: it is a right edge
     expected = torch.stack([1 - v - last, v, torch.full_like(v, 0.25), torch.ones_like(v)], dim=-1) * seen[..., None]
     torch.testing.assert_close(rast[0], expected)
     change = torch.tensor([-0.25, -0.25, 0.25, 0.0]) * seen[..., None]
@@ -77,7 +77,7 @@ def test_a_triangle_at_known_pixels(backend: Backend) -> None:
 
 
 def test_a_cube_at_known_pixels(backend: Backend) -> None:
-    """Its front is 4 x 4 pixels, one pixel above the middle; nothing else of it is seen. Row 0 is the lowest."""
+    """The front face covers 4 x 4 pixels, one pixel above the centre; no other face is visible. Row 0 is the lowest."""
     corners = torch.tensor([[x, y, z] for x in (-1.0, 1.0) for y in (-1.0, 1.0) for z in (-1.0, 1.0)])
     quads = [(0, 1, 3, 2), (4, 6, 7, 5), (0, 4, 5, 1), (2, 3, 7, 6), (0, 2, 6, 4), (1, 5, 7, 3)]
     tri = torch.tensor([half for a, b, c, d in quads for half in ((a, b, c), (a, c, d))], dtype=torch.int32)
@@ -87,13 +87,13 @@ def test_a_cube_at_known_pixels(backend: Backend) -> None:
     expected[3:7, 2:6] = 1
     assert torch.equal((rast[0, ..., 3] > 0).float(), expected)
     seen = rast[0, 3:7, 2:6]
-    assert torch.equal(seen[..., 3], 11.0 + torch.ones(4, 4).tril(-1))  # the diagonal is a left edge of number 11
+    assert torch.equal(seen[..., 3], 11.0 + torch.ones(4, 4).tril(-1))  # the diagonal is a left edge of triangle 11
     depth = ((FAR + NEAR) * 2.0 - 2 * FAR * NEAR) / (FAR - NEAR) / 2.0
     torch.testing.assert_close(seen[..., 2], torch.full((4, 4), depth))
 
 
 def test_barycentrics_are_perspective_correct(backend: Backend) -> None:
-    """Interpolated positions are where the pixels' rays meet the triangle's plane."""
+    """Interpolated positions are the intersections of the pixels' rays with the triangle's plane."""
     points = torch.tensor([[-2.0, -1.0, -2.0], [3.0, -2.0, -6.0], [0.0, 2.0, -3.0]])
     tri = torch.tensor([[0, 1, 2]], dtype=torch.int32)
     rast, rast_db = rasterize(project(points), tri, (16, 16), backend=backend)
@@ -126,7 +126,7 @@ def test_each_pixel_of_a_closed_sheet_is_covered_exactly_once(backend: Backend, 
 
 
 def test_vertices_on_pixel_centres_are_covered_exactly_once(backend: Backend) -> None:
-    """A fan of thin triangles around the centre of a pixel: ties everywhere."""
+    """A fan of thin triangles around a pixel centre: all of them tie."""
     angle = torch.arange(16) * (2 * math.pi / 16)
     rim = torch.stack([angle.cos(), angle.sin()], dim=-1) * 4 + 0.125
     pos = torch.nn.functional.pad(torch.cat([torch.tensor([[0.125, 0.125]]), rim]), (0, 2))
@@ -137,7 +137,7 @@ def test_vertices_on_pixel_centres_are_covered_exactly_once(backend: Backend) ->
 
 
 def ground() -> tuple[Tensor, Tensor]:
-    """A plane at y = -1 of jittered triangles around and far behind the camera."""
+    """Return a plane at y = -1 of jittered triangles, around and far behind the camera."""
     points, tri = sheet(4, seed=1, size=30.0)
     points[..., 1] += 5.0  # vertices beside and behind the camera, none near its plane
     return torch.stack([points[:, 0], torch.full_like(points[:, 0], -1.0), points[:, 1]], dim=-1), tri
@@ -164,7 +164,7 @@ def test_clipped_triangles_leave_no_cracks(backend: Backend) -> None:
     pos = project(points)
     seen = rasterize(pos, tri, (32, 32), backend=backend)[0][0, ..., 3] > 0
     assert torch.equal(coverage(pos, tri, 32, backend), seen.float())
-    pos[:, 2] = 0.0  # neither near nor far: all below the horizon that the plane spans
+    pos[:, 2] = 0.0  # neither near nor far: all below the horizon of the plane
     assert torch.equal(coverage(pos, tri, 32, backend)[:15], torch.ones(15, 32))
 
 

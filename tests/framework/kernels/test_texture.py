@@ -1,4 +1,4 @@
-"""Texture sampling: filters, borders, mipmaps and their derivatives, in both forms."""
+"""Tests of texture sampling: filters, borders, mipmaps and their derivatives, in both forms."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ BOUNDARIES: tuple[BoundaryMode, ...] = ("wrap", "clamp", "zero")
 
 
 def scene(dtype: torch.dtype = torch.float32, tex_images: int = 1) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """tex, uv that leaves the texture on all sides, uv_da with all levels, bias."""
+    """Return tex, uv outside of the texture on all sides, uv_da of all levels, bias."""
     generator = torch.Generator().manual_seed(1)
     tex = torch.rand(tex_images, 4, 8, 3, generator=generator, dtype=torch.float64)
     uv = torch.rand(2, 5, 6, 2, generator=generator, dtype=torch.float64) * 3 - 1
@@ -28,12 +28,12 @@ def scene(dtype: torch.dtype = torch.float32, tex_images: int = 1) -> tuple[Tens
 
 
 def rings() -> list[Tensor]:
-    """A texture of 16 x 16 texels whose levels have colours of their own: level k is k everywhere."""
+    """Return a texture of 16 x 16 texels whose mipmap level k is k everywhere."""
     return [torch.full((1, 16 >> k, 16 >> k, 1), float(k)) for k in range(5)]
 
 
 def footprint(length_u: float, length_v: float) -> Tensor:
-    """uv_da of one pixel that covers so much of the texture along X and Y."""
+    """Return uv_da of one pixel that covers this much of the texture along X and Y."""
     return torch.tensor([[[[length_u, 0.0, 0.0, length_v]]]])
 
 
@@ -90,7 +90,7 @@ def test_a_side_that_cannot_be_halved_is_an_error(backend: Backend) -> None:
     [
         ((1 / 16, 1 / 16), 0.0),
         ((2 / 16, 2 / 16), 1.0),
-        ((2 / 16, 4 / 16), 2.0),  # the longer axis of the footprint counts
+        ((2 / 16, 4 / 16), 2.0),  # the longer axis of the footprint selects the level
         ((math.sqrt(2) * 2 / 16, 0.0), 1.5),
         ((1 / 64, 1 / 64), 0.0),
         ((50.0, 50.0), 4.0),
@@ -108,7 +108,7 @@ def test_the_footprint_chooses_the_level(backend: Backend, lengths: tuple[float,
 
 
 def test_a_footprint_at_an_angle_counts_by_its_longer_axis(backend: Backend) -> None:
-    """Four texels along the diagonal, one across: the singular values of the matrix, not its entries."""
+    """Four texels along the diagonal, one across: singular values of the matrix, not its entries."""
     base, *mips = rings()
     turn = torch.tensor([[0.6, -0.8], [0.8, 0.6]])
     uv_da = (turn @ torch.diag(torch.tensor([4.0, 1.0]) / 16) @ turn.T).view(1, 1, 1, 4)
@@ -126,7 +126,7 @@ def test_the_bias_shifts_the_level_or_is_it(backend: Backend) -> None:
 
 
 def test_gradient_of_the_level(backend: Backend) -> None:
-    """A footprint twice as long is one level up: d value / d ln(length) = 1 / ln 2 between levels k and k + 1."""
+    """A footprint of twice the length is one level up: d value / d ln(length) = 1 / ln 2 between levels k and k + 1."""
     base, *mips = rings()
     uv_da = footprint(0.2, 0.2).requires_grad_()
     (grad,) = torch.autograd.grad(texture(base, torch.zeros(1, 1, 1, 2), uv_da, mips=mips, backend=backend), uv_da)
@@ -149,7 +149,7 @@ def test_gradients_of_the_torch_form_are_right(boundary_mode: BoundaryMode) -> N
 def evaluate(
     dtype: torch.dtype, backend: Backend, tex_images: int, filter_mode: FilterMode, boundary_mode: BoundaryMode
 ) -> list[Tensor]:
-    """The sample and its gradients."""
+    """Return the sample and its gradients."""
     tex, uv, uv_da, bias = (tensor.requires_grad_() for tensor in scene(dtype, tex_images))
     level = (uv_da, bias) if "mipmap" in filter_mode else (None, None)
     out = texture(tex, uv, *level, filter_mode=filter_mode, boundary_mode=boundary_mode, backend=backend)

@@ -1,4 +1,4 @@
-"""Camera geometry in closed form: handedness, left and right, up and down, angles, rays."""
+"""Tests of camera geometry in closed form: handedness, left and right, up and down, angles, rays."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def orbit_camera(azimuth: float, elevation: float, distance: float = 3.0) -> Ten
 
 
 def project(c2w: Tensor, fov_y_rad: float, size: int, point: tuple[float, float, float]) -> tuple[float, float]:
-    """(column, row) in pixels, from the matrix alone: independent of `ray_directions`."""
+    """Return (column, row) in pixels, from the matrix alone: independent of `ray_directions`."""
     x, y, z = (torch.linalg.inv(c2w[0]) @ torch.tensor([*point, 1.0]))[:3].tolist()
     focal = 0.5 * size / math.tan(0.5 * fov_y_rad)
     return 0.5 * size + focal * x / -z, 0.5 * size - focal * y / -z
@@ -115,7 +115,7 @@ def test_edge_and_corner_rays_match_the_field_of_view(height: int, width: int) -
     rays = ray_directions(torch.eye(4)[None], torch.tensor([fov]), height, width)[0]
     assert rays.shape == (height, width, 3)
     torch.testing.assert_close(rays.norm(dim=-1), torch.ones(height, width))
-    # The centre of the corner pixel lies half a pixel inside the frame, whose top edge is at tan(fov / 2).
+    # The centre of the corner pixel is half a pixel inside the frame, whose top edge is at tan(fov / 2).
     top = math.tan(fov / 2) * (1.0 - 1.0 / height)
     left = -math.tan(fov / 2) * (width - 1.0) / height
     corner = torch.nn.functional.normalize(torch.tensor([left, top, -1.0]), dim=-1)

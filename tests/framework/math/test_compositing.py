@@ -1,4 +1,4 @@
-"""The volume rendering equation: closed forms. The loop it is compared with is in tests/framework/kernels."""
+"""Tests of the volume rendering equation: closed forms. The loop reference is in tests/framework/kernels."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def test_a_uniform_medium_absorbs_exponentially() -> None:
 
 
 def test_two_samples_by_hand() -> None:
-    """Optical depths ln 2 and ln 4: half is stopped by the first, three quarters of the rest by the second."""
+    """Optical depths ln 2 and ln 4: the first sample absorbs half, the second three quarters of the rest."""
     density = torch.tensor([math.log(2), math.log(4) / 2])
     t_start, t_end = torch.tensor([1.0, 2.0]), torch.tensor([2.0, 4.0])
     found = composite(density, t_start, t_end, torch.tensor([[10.0], [20.0]]), torch.tensor([0, 2]))

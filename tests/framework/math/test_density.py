@@ -7,7 +7,7 @@ from bozzetto.math.density import activate_density, blob_dreamfusion, blob_magic
 
 
 def on_a_ray(*radii: float) -> torch.Tensor:
-    """Points at the given distances from the origin, in one oblique direction."""
+    """Return points at the given distances from the origin, in one oblique direction."""
     direction = torch.tensor([2.0, -3.0, 6.0], dtype=torch.float64) / 7.0
     return torch.tensor(radii, dtype=torch.float64)[:, None] * direction
 

@@ -1,4 +1,4 @@
-"""Classifier-free guidance, Perp-Neg and rescaling, against closed forms."""
+"""Tests of classifier-free guidance, Perp-Neg and rescaling, against closed forms."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The closed form of the image measure."""
+"""Tests of the image similarity measure, in closed form."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from bozzetto.math import losses
 
 
 def packed(counts: list[int], seed: int = 0) -> tuple[torch.Tensor, ...]:
-    """Random weights, starts and ends near to far, ray numbers, offsets."""
+    """Return random weights, starts and ends near to far, ray numbers, offsets."""
     generator = torch.Generator().manual_seed(seed)
     total = sum(counts)
     ray = torch.repeat_interleave(torch.arange(len(counts)), torch.tensor(counts))
@@ -21,7 +21,7 @@ def packed(counts: list[int], seed: int = 0) -> tuple[torch.Tensor, ...]:
 
 
 def double_loop(weights, start, end, ray, offsets) -> torch.Tensor:
-    """mip-NeRF 360, eq. 15, as it is written."""
+    """Compute mip-NeRF 360, eq. 15, literally."""
     middle, total = 0.5 * (start + end), weights.new_zeros(())
     for row in range(len(offsets) - 1):
         first, last = int(offsets[row]), int(offsets[row + 1])
@@ -60,7 +60,7 @@ def test_orientation_counts_only_normals_that_face_away() -> None:
     value = losses.orientation(weights, normal.requires_grad_(), direction, ray_count=4)
     assert float(value.detach()) == pytest.approx(0.5 / 4)
     value.backward()
-    assert weights.grad is None  # the scene may not hide its surface
+    assert weights.grad is None  # the scene must not hide its surface
     torch.testing.assert_close(normal.grad, torch.tensor([[0.0, 0.0, 0.25], [0.0, 0.0, 0.0], [0.0, 0.0, 0.0]]))
 
 
@@ -111,7 +111,7 @@ def test_distortion_of_nothing_is_zero_with_a_gradient() -> None:
 
 
 def test_neighbor_difference_of_a_ramp_and_of_a_constant() -> None:
-    ramp = torch.arange(4.0)[None, :, None, None].expand(2, 4, 5, 3)  # grows by 1 a row
+    ramp = torch.arange(4.0)[None, :, None, None].expand(2, 4, 5, 3)  # increases by 1 per row
     assert float(losses.neighbor_difference(ramp)) == pytest.approx(1.0)
     assert float(losses.neighbor_difference(torch.ones(1, 3, 3, 3))) == 0.0
     assert float(losses.neighbor_difference(torch.ones(1, 1, 1, 3))) == 0.0

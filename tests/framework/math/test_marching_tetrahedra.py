@@ -47,7 +47,7 @@ def test_any_signs_give_a_closed_mesh(seed):
     assert 2 * len(adjacent_faces(mesh.faces)) == 3 * len(mesh.faces)
     start, end = mesh.faces.reshape(-1), mesh.faces.roll(-1, dims=1).reshape(-1)
     forward, backward = start * len(mesh.vertices) + end, end * len(mesh.vertices) + start
-    assert torch.equal(forward.sort().values, backward.sort().values)  # neighbours agree on what is outside
+    assert torch.equal(forward.sort().values, backward.sort().values)  # neighbours agree on the outside vertices
 
 
 def test_a_ball_has_its_volume():

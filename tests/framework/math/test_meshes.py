@@ -14,7 +14,7 @@ TENT = (
 
 
 def bent(angle):
-    """The tent with its second half turned by an angle around the common edge."""
+    """Return the tent with its second half rotated by an angle around the shared edge."""
     vertices = TENT[0].clone()
     vertices[3] = torch.tensor([-math.cos(angle), 0.5, math.sin(angle)])
     return vertices, TENT[1]
@@ -59,7 +59,7 @@ def test_consistency_is_one_minus_the_cosine(angle):
 
 def test_laplacian_in_closed_form():
     found = meshes.laplacian(*TENT)
-    # Vertex 0 has neighbours 1, 2, 3, whose mean is (0, 2/3, 0); vertex 2 has 0 and 1.
+    # Vertex 0 has neighbours 1, 2, 3 with mean (0, 2/3, 0); vertex 2 has 0 and 1.
     torch.testing.assert_close(found[0], torch.tensor([0.0, 2.0 / 3.0, 0.0]))
     torch.testing.assert_close(found[2], torch.tensor([-1.0, 0.0, 0.0]))
 

@@ -1,4 +1,4 @@
-"""Posterior means, against their limits and against conditioning of joint Gaussians by linear algebra."""
+"""Tests of posterior means, against their limits and against conditioning of joint Gaussians by linear algebra."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def draw(count: int, *shape: int) -> list[Tensor]:
 def conditioned(
     prior: Tensor, covariance: Tensor, seen: Tensor, seeing: Tensor, noise: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Mean and covariance of x given `seen` = `seeing` x + noise of that covariance: E[x | y] of a joint Gaussian."""
+    """Return mean and covariance of x given `seen` = `seeing` x + noise of this covariance (joint Gaussian)."""
     gain = covariance @ seeing.T @ torch.linalg.inv(seeing @ covariance @ seeing.T + noise)
     return prior + gain @ (seen - seeing @ prior), covariance - gain @ seeing @ covariance
 
@@ -75,7 +75,7 @@ def test_a_plain_colour_is_the_joint_gaussian_given_the_pixels_that_share_it() -
 
 @pytest.mark.parametrize("abar", [0.9, 0.3, 0.01])
 def test_a_plain_colour_that_may_be_the_usual_one_is_the_mean_over_both(abar: float) -> None:
-    """Against sums over a fine grid of colours, channel by channel, weighted by the evidence of all three."""
+    """Against sums over a fine grid of colours, per channel, weighted by the evidence of all three."""
     (noise,) = draw(1, 1, 3, 2, 2)
     true = torch.tensor([0.7, 1.0, 1.2], dtype=torch.float64).view(1, 3, 1, 1).expand(1, 3, 2, 2)
     alpha_bar = torch.tensor([abar], dtype=torch.float64)

@@ -1,4 +1,4 @@
-"""The four numbers of a relative pose: published vectors, both conventions, signs."""
+"""Tests of the four numbers of a relative pose: published vectors, both conventions, signs."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_the_other_convention_has_the_photos_polar_angle(
 
 
 def published(target: np.ndarray, condition: np.ndarray) -> list[float]:
-    """As Zero-1-to-3 defines it (sec. 3.2): from the places of two cameras, in spherical coordinates about z."""
+    """Compute Zero-1-to-3's pose (sec. 3.2) from two camera positions, in spherical coordinates about z."""
 
     def polar(place: np.ndarray) -> tuple[float, float, float]:
         distance = float(np.sqrt((place**2).sum()))
@@ -64,7 +64,7 @@ def test_it_is_the_published_definition_for_any_two_cameras() -> None:
 
 
 def test_a_positive_sine_is_a_camera_further_toward_y() -> None:
-    """The sign that training, guidance and inference share: `spherical_position` and the pose grow together."""
+    """The sign shared by training, guidance and inference: `spherical_position` and the pose increase together."""
     place = spherical_position(torch.tensor([10.0]), torch.tensor([0.0]), torch.tensor([3.0]))
     pose = relative_pose(torch.tensor([[10.0, 0.0, 3.0]]), torch.tensor([[0.0, 0.0, 3.0]]))
     assert place[0, 1] > 0.0 and pose[0, 1] > 0.0

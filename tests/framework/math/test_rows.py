@@ -1,4 +1,4 @@
-"""Values of rays, spread over samples."""
+"""Tests of per-ray values gathered at samples."""
 
 from __future__ import annotations
 

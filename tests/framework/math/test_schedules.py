@@ -1,4 +1,4 @@
-"""Schedules at their ends, borders and middles."""
+"""Tests of schedules at their ends, borders and middles."""
 
 import math
 

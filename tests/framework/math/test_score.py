@@ -1,4 +1,4 @@
-"""Diffusion's parametrisations and score distillation, against closed forms."""
+"""Tests of diffusion parametrisations and score distillation, against closed forms."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ def test_light_near_camera_is_the_direction_of_the_shifted_position() -> None:
 def test_light_in_cone_is_within_60_degrees_and_all_around() -> None:
     generator = torch.Generator().manual_seed(0)
     turn, tilt = torch.rand(2, 2000, generator=generator)
-    for position in (2.0 * X, 2.0 * Z, -3.0 * Z, X + 0.1 * Y):  # straight above has no special frame
+    for position in (2.0 * X, 2.0 * Z, -3.0 * Z, X + 0.1 * Y):  # the direction straight up has no special frame
         light = light_in_cone(position.expand(2000, 3), turn, tilt)
         forward = torch.nn.functional.normalize(position, dim=-1)
         torch.testing.assert_close(light.norm(dim=-1), torch.ones(2000))

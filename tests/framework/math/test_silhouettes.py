@@ -5,7 +5,7 @@ from bozzetto.math.silhouettes import edge_band, edge_softness, overlap
 
 
 def ramp(width):
-    """A vertical edge in the middle of 32 columns that falls from 1 to 0 over `width` pixels."""
+    """Return a vertical edge in the middle of 32 columns that falls from 1 to 0 over `width` pixels."""
     column = torch.arange(32) + 0.5
     return ((16.0 + 0.5 * width - column) / width).clamp(0.0, 1.0).expand(1, 32, 32)[..., None]
 
@@ -25,7 +25,7 @@ def test_the_band_is_as_wide_as_asked():
 
 def test_a_sharp_cut_is_not_soft_and_a_fog_is():
     assert edge_softness(ramp(1.0)) == 0.0
-    # Over 6 pixels: opacities 11/12, 9/12, 7/12 and their mirror images, of which min(o, 1 - o) is the mean of 1, 3, 5.
+    # Over 6 pixels: opacities 11/12, 9/12, 7/12 and their mirror images; the mean of min(o, 1 - o) is 3/12.
     assert edge_softness(ramp(6.0)) == pytest.approx(3.0 / 12.0, abs=1e-5)
     assert edge_softness(ramp(2.0)) < edge_softness(ramp(4.0)) < edge_softness(ramp(6.0))
 

@@ -7,7 +7,7 @@ CPU = torch.device("cpu")
 
 
 def every_tetrahedron(grid):
-    """All of them: each is crossed when one class of vertices is inside and the rest is not."""
+    """Return all tetrahedra: each is crossed when one class of vertices is inside and the rest is not."""
     inside = torch.zeros(grid.vertex_count, dtype=torch.bool)
     inside[grid.corner_count :] = True  # centres inside, corners outside: every tetrahedron has two of each
     return grid.crossed(inside)
@@ -24,7 +24,7 @@ def test_all_tetrahedra_have_one_positive_volume_and_fill_the_inner_cube_and_its
     corners = points[tetrahedra]
     volume = torch.linalg.det(corners[:, 1:] - corners[:, :1]) / 6.0
     torch.testing.assert_close(volume, torch.full_like(volume, grid.cell_size**3 / 12.0))
-    # What is missing of the cube's volume of 8 are half-cell pyramids on the 6 n^2 outer squares.
+    # The missing volume of the cube of 8 consists of half-cell pyramids on the 6 n^2 outer squares.
     assert float(volume.sum()) == pytest.approx(8.0 - 6 * cells**2 * grid.cell_size**3 / 6.0)
 
 
@@ -35,7 +35,7 @@ def test_faces_are_shared_by_two_or_outside():
     )
     _, count = torch.unique(faces.sort(dim=1).values, dim=0, return_counts=True)
     assert set(count.tolist()) == {1, 2}
-    # Each outer square leaves the four sides of a pyramid, but for those that two pyramids share at the cube's edges.
+    # Each outer square leaves the four sides of a pyramid, except those shared by two pyramids at the cube's edges.
     assert int((count == 1).sum()) == 6 * 9 * 4 - 2 * 12 * 3
 
 

@@ -1,4 +1,4 @@
-"""Which timesteps are drawn, and their weights."""
+"""Tests of timestep sampling and weighting."""
 
 from __future__ import annotations
 

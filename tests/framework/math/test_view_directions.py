@@ -1,4 +1,4 @@
-"""View words and their blends: every border."""
+"""Tests of view words and their blends, at every border."""
 
 from __future__ import annotations
 

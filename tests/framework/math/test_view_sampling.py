@@ -1,4 +1,4 @@
-"""Distributions of views, checked in closed form or by their means."""
+"""Tests of view distributions, in closed form or by their means."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""A fresh Python environment into which pip has installed packages of third parties; one for all tests and workers.
+"""Python environment into which pip has installed third-party packages; shared by all tests and workers.
 
-In it: the packages in `examples`, a package of each kind as `bozzetto plugins new` writes it, and one package for each way
-to be broken. No network: pip builds with what is here, and what is installed here already is seen from there.
+It contains the packages in `examples`, a package of each kind as written by `bozzetto plugins new`, and one package for each
+fault. No network: pip builds with the installed build tools, and packages of this environment are visible there.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
 
 @dataclass(frozen=True)
 class Place:
-    """The environment and the packages' sources."""
+    """Environment and the packages' sources."""
 
     folder: Path
 
@@ -114,7 +114,7 @@ class Place:
 
     @property
     def model(self) -> Path:
-        """A Stable Diffusion of a few kilobytes."""
+        """Return the folder of a Stable Diffusion of a few kilobytes."""
         return self.folder / "model"
 
     def source(self, distribution: str) -> Path:
@@ -122,7 +122,7 @@ class Place:
 
 
 def write_broken(folder: Path, stem: str, before="", **fields) -> Path:
-    """A package with one loss that is wrong in one way."""
+    """Write a package with one loss that has one fault."""
     package = folder / f"bozzetto_{stem}"
     package.mkdir(parents=True)
     values = {"name": stem, "target": "Part", "config": "PartConfig", "api": 1, "package": package.name, **fields}
@@ -136,7 +136,7 @@ def write_broken(folder: Path, stem: str, before="", **fields) -> Path:
 
 
 def make_environment(folder: Path) -> None:
-    """A virtual environment that also sees everything installed in this one."""
+    """Create a virtual environment that also imports everything installed in this one."""
     venv.create(folder, with_pip=False)
     (packages,) = (folder / "lib").glob("python*/site-packages")
     here = dict.fromkeys([sysconfig.get_path("purelib"), sysconfig.get_path("platlib")])
@@ -161,7 +161,7 @@ def fill(place: Place) -> None:
 
 @pytest.fixture(scope="session")
 def place(tmp_path_factory) -> Place:
-    """The environment, made by the first worker that needs it."""
+    """Return the environment, created by the first worker that needs it."""
     base = tmp_path_factory.getbasetemp()
     shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
     place = Place(shared / "packages")
@@ -174,7 +174,7 @@ def place(tmp_path_factory) -> Place:
 
 @pytest.fixture
 def shell(tmp_path):
-    """A folder, and the variables of a shell with `python`, `pip` and `bozzetto` of a fresh environment; no network."""
+    """Return a folder, and shell variables with `python`, `pip` and `bozzetto` of a new environment; no network."""
     make_environment(tmp_path / "env")
     commands = tmp_path / "bin"
     commands.mkdir()
@@ -196,16 +196,16 @@ def shell(tmp_path):
 
 @pytest.fixture
 def run(place, tmp_path):
-    """Run a Python command where the packages are installed; returns code, output and errors.
+    """Run a Python command where the packages are installed; return code, output and errors.
 
-    `only` names the broken packages that take part, all of them if it is empty, none for `none`.
+    `only` lists the enabled broken packages; empty: all of them, `none`: none.
     """
 
     def command(*arguments, only="", cwd=tmp_path, **environment):
         blocked = ",".join(f"bozzetto-{name}" for name in BROKEN if only and name not in only.split())
         env = {**os.environ, "BOZZETTO_DISABLE": blocked, "COLUMNS": "80", "HF_HUB_OFFLINE": "1"}
         env |= {"BOZZETTO_CACHE": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1"}
-        env |= {"BOZZETTO_PLUGIN_SECONDS": "120", **environment}  # one imports torch, which a busy machine is slow at
+        env |= {"BOZZETTO_PLUGIN_SECONDS": "120", **environment}  # one imports torch, slow on a busy machine
         done = subprocess.run(
             [str(place.python), *map(str, arguments)], capture_output=True, text=True, env=env, cwd=cwd, check=False
         )
@@ -216,7 +216,7 @@ def run(place, tmp_path):
 
 @pytest.fixture
 def bozzetto(run):
-    """The command line."""
+    """Run the command line."""
 
     def command(*arguments, only="", **environment):
         return run(ROOT / "launch.py", *arguments, only=only, **environment)

@@ -1,4 +1,4 @@
-"""The packages in `examples`: each keeps its tests in its own folder, and uses nothing of the host that is not public."""
+"""Tests of the packages in `examples`: their own tests pass, and they import public modules only."""
 
 import configparser
 import json

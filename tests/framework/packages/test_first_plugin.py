@@ -1,4 +1,4 @@
-"""docs/first-plugin.md does what it says: every block is run, in order."""
+"""Tests that every block of docs/first-plugin.md runs, in order, with the shown output."""
 
 import fnmatch
 import re
@@ -14,12 +14,12 @@ BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 def blocks():
-    """Language and text of every block."""
+    """Return language and text of every block."""
     return BLOCK.findall(PAGE.read_text(encoding="utf-8"))
 
 
 def expected(text):
-    """What a `text` block shows, as a pattern: `...` is anything."""
+    """Convert a `text` block to a pattern in which `...` matches anything."""
     escaped = re.sub(r"([\[\]?*])", r"[\1]", text)
     return "*" + re.sub(r"\s*\.\.\.\s*", "*", escaped.strip()) + "*"
 
@@ -36,7 +36,7 @@ def test_every_block_does_what_it_says(shell):
         if language == "text":
             assert fnmatch.fnmatchcase(seen, expected(text)), f"{text}\nis not what was seen:\n{seen}"
         elif language == "bash":
-            # A shell of its own for each block; where it ended, the next one begins.
+            # Each block runs in its own shell; the next block starts in the folder where it ended.
             script = f"set -e\n{text}\npwd >{folder / '.where'}"
             where = folder / ".where"
             place = where.read_text().strip() if where.exists() else folder

@@ -1,4 +1,4 @@
-"""The whole way of a third party: write, install with pip, list, check, test and train; and what broken packages do."""
+"""Tests of third-party packages: write, install with pip, list, check, test and train; effects of broken ones."""
 
 import json
 
@@ -14,7 +14,7 @@ STATUS = {
     "wrongapi": "incompatible: loss api 99, this host has 1",
     "clash": "CONFLICT",
     "plainconfig": "broken: bozzetto_plainconfig.part_config:Plain is not a dataclass",
-    "madeconfig": "ok",  # nothing in its text tells
+    "madeconfig": "ok",  # not visible in its source text
     "notarget": "broken: bozzetto_notarget.part has no Nowhere",
     "slow": "slow: imports torch",
 }
@@ -42,7 +42,7 @@ def test_packages_that_work_import_nothing_heavy_to_be_listed(run):
 
 
 def test_the_contracts_hold_and_every_recipe_trains(run, place, tmp_path):
-    """What each package's own tests say, in one process."""
+    """Runs the tests of all packages in one process."""
     folders = [place.source(f"bozzetto-my-{kind}") / "tests" for kind in KINDS]
     ini = tmp_path / "pytest.ini"
     ini.write_text("[pytest]\nmarkers = gpu: needs a CUDA device\n")
@@ -55,7 +55,7 @@ def test_the_contracts_hold_and_every_recipe_trains(run, place, tmp_path):
 
 
 def test_a_run_that_uses_no_broken_plugin_is_not_disturbed_by_them(bozzetto, place, tmp_path):
-    """A shipped recipe, from the command line to its export, beside packages that are broken."""
+    """A shipped recipe, from the command line to its export, beside broken packages."""
     code, out, err = bozzetto(
         "--config", "bozzetto-my-exporter/my-exporter", "--profile", "cpu", "trainer.steps=1", "trainer.image_every=0",
         "system.tasks.random.views.height=16", "system.tasks.random.views.width=16", "export.mesh=null",
@@ -92,7 +92,7 @@ def test_a_recipe_that_uses_a_broken_one_is_told_before_anything_heavy(bozzetto,
 
 
 def test_a_clash_is_an_error_only_for_a_bare_name_of_ones_own(bozzetto, tmp_path):
-    """The shipped recipe says `sparsity` too, and means the one it was shipped with."""
+    """The shipped recipe contains `sparsity`, too, and uses the component it was shipped with."""
     recipe = ["check", "dreamfusion-sd", "--profile", "cpu"]
     code, out, err = bozzetto(*recipe, only="clash")
     assert code == 0 and "ok: the recipe is valid" in out, err

@@ -1,4 +1,4 @@
-"""The contract suites notice what they are for: components with one fault each."""
+"""Tests that the contract suites fail for components with one fault each."""
 
 import pytest
 import torch
@@ -21,7 +21,7 @@ from bozzetto.types import Cameras
 
 
 def contract(suite, make):
-    """An instance of a suite that makes the given component."""
+    """Return an instance of a suite for the given component."""
     return type("Contract", (suite,), {"make": make})()
 
 
@@ -46,14 +46,14 @@ class ForgetfulBackground(PlainBackground):
 
 
 class MixingMaterial(PlainMaterial):
-    """The colour of a point depends on its neighbours."""
+    """Material whose colour at a point depends on its neighbours."""
 
     def forward(self, field, points, view, shading):
         return torch.sigmoid(field.features - field.features.mean(0))
 
 
 class RememberingViews:
-    """Each call depends on the one before."""
+    """View source whose calls depend on the previous ones."""
 
     def __init__(self):
         self.calls = 0
@@ -69,14 +69,14 @@ class RememberingViews:
 
 
 class RestlessLoss:
-    """Constant: it moves nothing."""
+    """Loss that is constant and has no gradient in the scene."""
 
     def __call__(self, inputs):
         return 0.0 * inputs.rendered.opacity.sum()
 
 
 class DetachedLoss:
-    """What a `.item()` or a `torch.no_grad()` leaves."""
+    """Loss with a detached result, as after `.item()` or `torch.no_grad()`."""
 
     def __call__(self, inputs):
         return inputs.rendered.opacity.sum().detach()

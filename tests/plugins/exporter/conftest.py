@@ -1,4 +1,4 @@
-"""The marker of tests that open files in Blender."""
+"""Marker of tests that open files in Blender."""
 
 from __future__ import annotations
 

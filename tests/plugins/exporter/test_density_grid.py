@@ -1,4 +1,4 @@
-"""The density grid and the threshold chosen from it."""
+"""Tests of the density grid and the automatic threshold."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ RADIUS = np.sqrt(AXIS[:, None, None] ** 2 + AXIS[None, :, None] ** 2 + AXIS[None
 
 
 def silhouette_radius(density: np.ndarray) -> float:
-    """Radius of the ball that the chosen threshold cuts out of a field that falls with the radius."""
+    """Return the radius of the ball extracted at the chosen threshold from a radially decreasing field."""
     threshold = silhouette_threshold(DensityGrid(density, 1.0))
     return float(RADIUS[density >= threshold].max())
 
 
 def visible_radius(density: np.ndarray) -> float:
-    """Distance from the axis at which a ray along z absorbs half of what the most opaque one absorbs."""
+    """Return the distance from the axis at which a ray along z absorbs half of the maximum."""
     opacity = 1.0 - np.exp(-density.sum(2) * (2.0 / (SIZE - 1)))
     return float(RADIUS[:, :, SIZE // 2][opacity >= 0.5 * opacity.max()].max())
 
@@ -54,6 +54,7 @@ def test_the_grid_is_the_field_at_its_points_in_chunks_or_whole() -> None:
         ("a blob at the start of training", 10.0 * np.clip(1.0 - RADIUS / 0.5, 0.0, None)),
         ("translucent", 0.3 * (RADIUS < 0.6)),
         ("in thin fog", 50.0 * (RADIUS < 0.5) + 0.05),
+        ("opaque, with a spot a million times as dense", 50.0 * (RADIUS < 0.5) + 5e7 * (RADIUS < 0.1)),
     ],
 )
 def test_the_threshold_keeps_what_is_visible(name: str, density: np.ndarray) -> None:

@@ -1,4 +1,4 @@
-"""Exporters and view sources are declared as data, under one name each."""
+"""Tests that exporters and view sources are declared as data, under unique names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What other programs make of the files: a letter F reads as F from the front, upright, in one pose everywhere."""
+"""Tests of the files in other programs: a letter F reads as F from the front, upright, in the same pose everywhere."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ VALIDATOR = Path(__file__).parents[3] / "tools" / "gltf_validator"
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The letter box in every format."""
+    """Write the letter box in every format; return its folder."""
     folder = tmp_path_factory.mktemp("letter")
     config = MeshConfig(
         formats=FORMATS, resolution=40, texture_size=256, max_faces=600, smoothing_iterations=0, bake_samples=1,
@@ -40,7 +40,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @dataclass(frozen=True)
 class Textured:
-    """What an importer read, in the file's own axes: y up, front +z."""
+    """Mesh as an importer read it, in the file's own axes: y up, front +z."""
 
     vertices: np.ndarray
     faces: np.ndarray
@@ -79,12 +79,12 @@ def with_trimesh(path: Path) -> Textured:
 
 
 def seen_from_front(mesh: Textured, right: float, up: float) -> np.ndarray:
-    """Colour that a viewer on +z sees at (x, y) = (right, up): that of the nearest triangle there, in [0, 1]."""
+    """Return the colour, in [0, 1], of the nearest triangle at (x, y) = (right, up) for a viewer on +z."""
     a, b, c = (mesh.vertices[mesh.faces[:, corner], :2] for corner in range(3))
     (bx, by), (cx, cy), (px, py) = (b - a).T, (c - a).T, (np.array([right, up]) - a).T
     with np.errstate(divide="ignore", invalid="ignore"):
         v, w = (px * cy - py * cx) / (bx * cy - by * cx), (bx * py - by * px) / (bx * cy - by * cx)
-        weight = np.stack([1.0 - v - w, v, w], axis=1)  # not a number for triangles seen edge on: no hit
+        weight = np.stack([1.0 - v - w, v, w], axis=1)  # NaN for edge-on triangles: no hit
     hit = np.flatnonzero((weight >= 0.0).all(1))
     depth = (mesh.vertices[mesh.faces[hit], 2] * weight[hit]).sum(1)
     nearest = hit[depth.argmax()]
@@ -93,7 +93,7 @@ def seen_from_front(mesh: Textured, right: float, up: float) -> np.ndarray:
 
 
 def as_letter(brightness: list[float]) -> tuple[str, ...]:
-    """The squares of the letter as text, dark ones as #."""
+    """Return the squares of the letter as text, dark ones as #."""
     marks = "".join("#" if value < 0.5 else "." for value in brightness)
     width = len(LETTER[0])
     return tuple(marks[start : start + width] for start in range(0, len(marks), width))

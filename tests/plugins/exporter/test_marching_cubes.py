@@ -1,4 +1,4 @@
-"""Marching cubes: outward faces, exact positions, closed at the border."""
+"""Tests of marching cubes: outward faces, exact positions, closed at the border."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def test_a_ball_becomes_a_ball_whatever_its_softness(softness: float) -> None:
     ball = SoftSphere(softness=softness).requires_grad_(False)
     mesh = extract_surface(sample_density(ball, 25, 5000, torch.device("cpu")), 100.0, ball.density)
     radius = mesh.vertices.norm(dim=-1)
-    # Half of the density is at the ball's own radius; the search ends within 1/64 of a cell of 2/24.
+    # Half of the density is at the ball's radius; the search stops within 1/64 of a cell of 2/24.
     on_edges = (radius - 0.5).abs() < 2.0 / 24.0 / 64.0
     assert on_edges.float().mean() > 0.98, "all but the rare vertices inside cells"
     assert signed_volume(mesh) == pytest.approx(4.0 / 3.0 * math.pi * 0.5**3, rel=0.02)

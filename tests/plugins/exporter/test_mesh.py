@@ -1,4 +1,4 @@
-"""`mesh` end to end: which side is which, what colour it is, what the files hold, and every error."""
+"""Tests of `mesh` end to end: orientation, colour, contents of the files, and every error."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ GAIN = 3.0
 
 
 class MarkedBall(SoftSphere):
-    """A ball whose red grows toward world +y, green toward +z, blue toward +x; not quite at the origin."""
+    """Ball whose red increases toward world +y, green toward +z, blue toward +x; slightly off the origin."""
 
     def forward(self, points: Tensor, normal: bool = False) -> FieldOutput:
         side = GAIN * (points - CENTER)[:, [1, 2, 0]]
@@ -50,7 +50,7 @@ def ball_scene(geometry: SoftSphere | None = None) -> Scene:
 
 
 def export(config: MeshConfig, scene: Scene, folder: Path) -> tuple[Exported, str]:
-    """What was exported, and the line of facts."""
+    """Return the exported files and the summary line."""
     lines: list[str] = []
     result = Mesh(config).export(scene, folder, lines.append)
     return result, lines[0]
@@ -68,17 +68,17 @@ class TestMesh(ExporterContract):
 
 
 def texture_colors(loaded: trimesh.Trimesh) -> np.ndarray:
-    """Colour of each vertex, looked up through its UV by trimesh, in [0, 1]."""
+    """Return the colour of each vertex in [0, 1], looked up through its UV by trimesh."""
     return loaded.visual.to_color().vertex_colors[:, :3] / 255.0
 
 
 def turned(vectors: np.ndarray, name: str) -> np.ndarray:
-    """Vectors of a file as (world y, world z, world x): glTF and OBJ are y up, front +z; PLY and STL z up, front -y."""
+    """Return vectors of a file as (world y, z, x); glTF and OBJ are y up, front +z; PLY and STL z up, front -y."""
     return vectors if name in ("mesh.glb", "mesh.obj") else vectors[:, [0, 2, 1]] * [1.0, 1.0, -1.0]
 
 
 def place(points: np.ndarray, name: str) -> np.ndarray:
-    """Points of a file about the ball's middle: red, green and blue follow its columns."""
+    """Return points of a file relative to the ball's centre: red, green and blue follow the columns."""
     return turned(points, name) - CENTER[[1, 2, 0]].numpy()
 
 
@@ -103,7 +103,7 @@ def test_the_texture_has_the_fields_colour_inside_every_face(exported: tuple[Pat
     material = loaded.visual.material
     picture = np.asarray(getattr(material, "baseColorTexture", None) or material.image).astype(float)[..., :3] / 255.0
     uv, points = loaded.visual.uv[loaded.faces].mean(1), loaded.vertices[loaded.faces].mean(1)
-    # trimesh keeps UVs with the origin at the lower left.
+    # trimesh's UV origin is at the lower left.
     column, row = (uv[:, 0] * 128).astype(int), ((1.0 - uv[:, 1]) * 128).astype(int)
     assert np.abs(picture[row, column] - expected_colors(place(points, name))).max() < 0.08
 

@@ -1,4 +1,4 @@
-"""Loose pieces, cavities, smoothing and simplification."""
+"""Tests of loose components, cavities, smoothing and simplification."""
 
 from __future__ import annotations
 

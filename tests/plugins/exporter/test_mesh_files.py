@@ -1,4 +1,4 @@
-"""What is inside the files, byte by byte, and the check that reads them back."""
+"""Tests of the binary contents of the files, and of the check that reads them back."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ QUADRANTS = torch.tensor([[[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]], [[0.0, 0.0, 1.0], 
 
 
 def triangle() -> Mesh:
-    """One face in the plane x = 0 that looks to world +x, textured."""
+    """Return one textured face in the plane x = 0 that faces world +x."""
     return Mesh(
         vertices=torch.tensor([[0.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 2.0]]),
         faces=torch.tensor([[0, 1, 2]]),

@@ -1,4 +1,4 @@
-"""Pits and cracks are filled; what can be looked into stays."""
+"""Tests that pits and cracks are filled and larger openings are kept."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ WIDE = (slice(6, 10), slice(6, 10), slice(2, 6))
 
 
 def block(*holes: Hole) -> DensityGrid:
-    """A solid block of 12^3 points in a cube of 16^3, without the holes."""
+    """Return a solid block of 12^3 points in a cube of 16^3, without the holes."""
     density = np.zeros((16, 16, 16), dtype=np.float32)
     density[2:14, 2:14, 2:14] = 8.0
     for hole in holes:

@@ -1,4 +1,4 @@
-"""Origin, metres and axes."""
+"""Tests of origin, scale and axes."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_every_format_stands_on_the_ground_in_the_asked_size(tmp_path: Path, kin
     assert low[up] == pytest.approx(0.0, abs=1e-6) and high[up] == pytest.approx(0.3, abs=0.02)
     assert (low + high)[[0, 3 - up]] == pytest.approx([0.0, 0.0], abs=1e-6)
     assert result.facts["size_m"] == pytest.approx([0.3] * 3, abs=0.02)
-    # The comparison undoes both.
+    # The comparison inverts both.
     assert result.facts["verified"][f"mesh.{kind}"]["silhouette_overlap"] > 0.93
     plain = MeshExporter(replace(config, scale=1.0, origin="none")).export(scene, tmp_path, lambda line: None)
     assert result.facts["verified"] == plain.facts["verified"]

@@ -1,4 +1,4 @@
-"""UVs, texels and colours."""
+"""Tests of UVs, texels and colours."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from bozzetto_plugins.exporter.texture_baking import albedo_at, bake, barycentri
 
 
 def slow_face_of_texel(uvs: np.ndarray, faces: np.ndarray, size: int) -> np.ndarray:
-    """The definition: for each texel, a face whose triangle holds its centre."""
+    """Reference: for each texel, a face whose triangle contains its centre."""
     covered = np.full((size, size), -1)
     for row in range(size):
         for column in range(size):
@@ -59,13 +59,13 @@ def test_barycentric_weights_recover_the_point() -> None:
 
 
 def square() -> Mesh:
-    """The plane z = 0 from (-0.5, -0.5) to (0.5, 0.5), seen from above."""
+    """Return the plane z = 0 from (-0.5, -0.5) to (0.5, 0.5), facing up."""
     vertices = torch.tensor([[-0.5, -0.5, 0.0], [0.5, -0.5, 0.0], [0.5, 0.5, 0.0], [-0.5, 0.5, 0.0]])
     return Mesh(vertices, torch.tensor([[0, 1, 2], [0, 2, 3]]))
 
 
 class Coloured(SoftSphere):
-    """Features are the position; density 1000 below z = `top`."""
+    """Geometry whose features are the position, with density 1000 below z = `top`."""
 
     top = 0.0
 
@@ -93,10 +93,10 @@ def test_one_sample_is_the_point_itself() -> None:
 def test_a_translucent_skin_shows_what_is_beneath() -> None:
     scene = replace(sphere_scene(), geometry=Coloured())
     points, inward = torch.tensor([[0.0, 0.0, 0.15]]), torch.tensor([[0.0, 0.0, -1.0]])
-    # Samples at z = 0.15, 0.05 (empty), -0.05, -0.15 (solid): the third one is seen.
+    # Samples at z = 0.15, 0.05 (empty), -0.05, -0.15 (solid): the third one is visible.
     color = albedo_at(scene, points, inward, 4, 0.1)
     torch.testing.assert_close(color, torch.sigmoid(torch.tensor([[0.0, 0.0, -0.2]])))
-    # Nothing solid on the way: the last sample closes the ray.
+    # No solid sample on the way: the last sample terminates the ray.
     color = albedo_at(scene, points + torch.tensor([0.0, 0.0, 0.5]), inward, 2, 0.1)
     torch.testing.assert_close(color, torch.sigmoid(torch.tensor([[0.0, 0.0, 2.2]])))
 

@@ -1,4 +1,4 @@
-"""`turntable`: the video's frames and size, the contact sheet's layout and colours."""
+"""Tests of `turntable`: frames and size of the video, layout and colours of the contact sheet."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_the_contact_sheet_has_a_column_per_side_and_three_rows(tmp_path: Path) 
     assert picture[:LABEL_HEIGHT].min() < 100, "the azimuth is written on top"
     color, normal, depth = picture[LABEL_HEIGHT:].reshape(3, 32, 96, 3)
     assert (color[0, 0] == 255).all() and (normal[0, 0] == 255).all() and (depth[0, 0] == 0).all()
-    # At azimuth 0 the normal at the middle of the picture points to the camera on +x, 20 degrees up.
+    # At azimuth 0 the normal at the image centre points to the camera on +x, 20 degrees up.
     expected = 127.5 * (1.0 + np.array([np.cos(np.radians(20.0)), 0.0, np.sin(np.radians(20.0))]))
     assert np.abs(normal[15:17, 15:17].mean((0, 1)) - expected).max() < 8.0
     assert depth[16, 16].mean() > depth[16, 6].mean() > 0.0, "the middle of the ball is nearest"

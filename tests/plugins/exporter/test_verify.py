@@ -1,4 +1,4 @@
-"""The comparison with the training renderer, and geometries that are meshes themselves."""
+"""Tests of the comparison with the training renderer, and of mesh geometries."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def box(half: float = 0.5) -> Mesh:
 
 
 class Ball(SoftSphere):
-    """A smoothly coloured ball that is a mesh: features are the position."""
+    """Smoothly coloured ball that is a mesh: features are the position."""
 
     def __init__(self, mesh: Mesh | None = None) -> None:
         super().__init__()
@@ -77,7 +77,7 @@ def test_the_drawing_is_what_a_camera_sees(tmp_path: Path) -> None:
 
 
 def test_seams_do_not_show(tmp_path: Path) -> None:
-    """Smooth colours stay smooth over charts: no pixel is off by more than the triangles and texels explain."""
+    """Smooth colours stay smooth across charts: the error per pixel is bounded by triangle and texel size."""
     scene = replace(sphere_scene(), geometry=Ball())
     with torch.no_grad():
         baked = bake(unwrap(Ball().mesh, 256), scene, 256, 1, 0.01, 65536)
@@ -87,7 +87,7 @@ def test_seams_do_not_show(tmp_path: Path) -> None:
     along = (rays.origin * rays.direction).sum(-1)
     inside = along.square() - rays.origin.square().sum(-1) + 0.25
     points = rays.origin + (-along - inside.clamp(min=0.0).sqrt())[:, None] * rays.direction
-    # Without the rim, where a ball and its triangles differ most.
+    # Without the rim, where a ball and its triangulation differ most.
     well_inside = (inside > 0.02).view(1, 96, 96)
     assert bool(covered[well_inside].all())
     expected = torch.sigmoid(3.0 * points).view(1, 96, 96, 3)
@@ -102,7 +102,7 @@ def test_a_mesh_is_compared_in_shape_and_colour() -> None:
     same = compare(ReadBack(box(), red), views)
     assert same.silhouette_overlap == 1.0 and same.psnr_db == same.object_psnr_db == pytest.approx(100.0)
     other = compare(ReadBack(box(), green), views)
-    # Two of three channels are off by 1 where the object is.
+    # Two of three channels differ by 1 on the object.
     assert other.object_psnr_db == pytest.approx(-10.0 * torch.tensor(2.0 / 3.0).log10().item(), abs=1e-3)
     share = covered.float().mean()
     assert other.psnr_db == pytest.approx(-10.0 * (2.0 / 3.0 * share).log10().item(), abs=1e-3)
@@ -112,7 +112,7 @@ def test_a_mesh_is_compared_in_shape_and_colour() -> None:
 
 
 def test_faces_that_look_inward_are_seen_as_viewers_show_them() -> None:
-    """Backs are left out: of a box turned inside out, the far walls are shown."""
+    """With back-face culling, the far walls of an inverted box are visible."""
     cameras, shape = camera_in_front(64), box()
     red, green = torch.tensor([1.0, 0.0, 0.0]), torch.tensor([0.0, 1.0, 0.0])
     colors = torch.where(shape.vertices[:, :1] > 0.0, red, green)
@@ -123,7 +123,7 @@ def test_faces_that_look_inward_are_seen_as_viewers_show_them() -> None:
     assert backs == 1.0 and (inner[0, 32, 32] == green).all()
     likeness = compare(inside_out, Views(cameras, picture, covered))
     assert likeness.back_faces == 1.0 and likeness.object_psnr_db < 10.0
-    assert "100% of what should be seen are backs of faces" in str(likeness)
+    assert "100% of the foreground shows back-faces" in str(likeness)
     sheet = Mesh(shape.vertices, shape.faces[:0])
     assert not draw(ReadBack(sheet, colors), cameras)[1].any()
 
@@ -193,7 +193,7 @@ class OwnBall(Ball):
 
 
 def test_own_triangles_are_kept_unless_asked_otherwise(tmp_path: Path) -> None:
-    """More than 20000, and a crumb beside them."""
+    """More than 20000 triangles, and a small loose component."""
     parts = [trimesh.creation.icosphere(5, 0.5), trimesh.creation.icosphere(0, 0.05).apply_translation((0.8, 0, 0))]
     shape = trimesh.util.concatenate(parts)
     mesh = Mesh(torch.tensor(shape.vertices, dtype=torch.float32), torch.tensor(shape.faces))
@@ -210,7 +210,7 @@ def test_own_triangles_are_kept_unless_asked_otherwise(tmp_path: Path) -> None:
 
 def test_a_mesh_of_points_is_an_error(tmp_path: Path) -> None:
     scene = replace(sphere_scene(), geometry=Ball(Mesh(torch.zeros(3, 3), torch.tensor([[0, 1, 2]]))))
-    with pytest.raises(ExportError, match="There is no surface left: every triangle is smaller"):
+    with pytest.raises(ExportError, match="There is no surface left: no triangle has a measurable area"):
         MeshExporter(SMALL).export(scene, tmp_path, lambda line: None)
 
 

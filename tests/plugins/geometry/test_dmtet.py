@@ -1,4 +1,4 @@
-"""What DMTet does beside its contract."""
+"""Tests of DMTet beyond its contract."""
 
 import pytest
 import torch

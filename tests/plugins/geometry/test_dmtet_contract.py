@@ -1,4 +1,4 @@
-"""DMTet under the contracts."""
+"""Contract tests of DMTet."""
 
 from bozzetto.testing.mesh_geometry import MeshGeometryContract
 from bozzetto_plugins.geometry.dmtet import Dmtet

@@ -1,4 +1,4 @@
-"""Faces that look inward are turned; those that only seem to are not."""
+"""Tests that inward faces are flipped, and that ambiguous ones are not."""
 
 from __future__ import annotations
 

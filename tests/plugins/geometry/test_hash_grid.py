@@ -24,7 +24,7 @@ def small(**changes: object) -> HashGrid:
 
 
 def built(seed: int = 0, **changes: object) -> HashGrid:
-    """A grid whose table has grown, as after training: at first its entries are too small to be seen."""
+    """Return a grid with enlarged table entries, as after training: initial ones are too small to have an effect."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         grid = small(**changes)
@@ -179,7 +179,7 @@ def test_normals_see_the_grid_and_not_only_the_blob():
     raw = grid.density_network(grid.encode(at))[:, 0]
     (slope,) = torch.autograd.grad(raw.sum(), at)
     expected = -torch.nn.functional.normalize(slope, dim=-1)
-    # The network computes in float32, its derivative in whatever type it is given.
+    # The network computes in float32, its derivative in the dtype of its input.
     torch.testing.assert_close(grid(at.detach(), normal=True).normal, expected, atol=1e-5, rtol=0)
 
 
@@ -187,11 +187,11 @@ def test_total_variation_of_a_ramp():
     grid = built(levels_active=None, log2_table_size=6)
     dense, hashed = grid.grid.table[0], grid.grid.table[1]
     assert (dense.resolution, dense.hashed, hashed.hashed) == (4, False, True)
-    ramp = (torch.arange(64) % 4).float() * 3.0  # x runs fastest in the table
+    ramp = (torch.arange(64) % 4).float() * 3.0  # x varies fastest in the table
     with torch.no_grad():
         grid.encoding[:64] = ramp[:, None]
         grid.encoding[64:] = torch.rand_like(grid.encoding[64:])
-    # Neighbours differ by 3 along one axis of three.
+    # Neighbours differ by 3 along one of three axes.
     torch.testing.assert_close(grid.total_variation(), torch.tensor(3.0))
 
 

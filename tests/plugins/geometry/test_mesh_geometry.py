@@ -1,4 +1,4 @@
-"""The geometry `mesh`, and reading files."""
+"""Tests of the geometry `mesh`, and of reading files."""
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ SMALL = SurfaceFeaturesConfig(levels=2, log2_table_size=8, finest_resolution=32,
 
 @pytest.fixture
 def wedge(tmp_path):
-    """A box of 2 by 1 by 4, away from the origin, with a marker at the end of each axis of the file."""
+    """Return a box of 2 by 1 by 4, off the origin, with a marker at the end of each file axis."""
     path = tmp_path / "wedge.ply"
     box = trimesh.creation.box(extents=(2.0, 1.0, 4.0))
     box.apply_translation((5.0, 6.0, 7.0))

@@ -1,4 +1,4 @@
-"""Mesh files: every format beside another library, and every way to be no use, refused with a reason."""
+"""Tests of mesh files: every format against another library, and every unusable file, refused with a reason."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ XYZ = "property float x\nproperty float y\nproperty float z\n"
 
 
 def glb(binary: bytes = DATA, **changes: object) -> bytes:
-    """A box as GLB, some entries of its document replaced."""
+    """Return a box as GLB, with some entries of its JSON chunk replaced."""
     document = {
         "asset": {"version": "2.0"},
         "scene": 0,
@@ -49,7 +49,7 @@ def accessor(view: int, component: int, count: object, kind: str) -> dict[str, o
 
 
 def gltf(uri: str) -> bytes:
-    """The same as JSON, its numbers elsewhere."""
+    """Return the same box as JSON, with its buffer at `uri`."""
     whole = glb(buffers=[{"byteLength": 168, "uri": uri}])
     return whole[20 : 20 + struct.unpack_from("<I", whole, 12)[0]]
 
@@ -73,7 +73,7 @@ UNUSABLE = {
     "x.fbx": (b"Kaydara FBX", ".fbx is not read. Export it as .glb"),
     "fbx.obj": (b"Kaydara FBX Binary", "is named .obj, and holds a FBX file"),
     "ply.obj": (ply("ascii", ""), "holds a .ply file. Name it ply.ply"),
-    "garbage.glb": (b"not a glb", "begins neither as GLB nor as glTF"),
+    "garbage.glb": (b"not a glb", "neither those of GLB nor of glTF"),
     "points.ply": (ply("ascii", f"element vertex 1\n{XYZ}end_header\n0 0 0\n"), "a cloud of points"),
     "claim.ply": (ply("binary_little_endian", f"element vertex 1000000000000\n{XYZ}{FACE}"), "the file is too short"),
     "claims.ply": (ply("ascii", f"element vertex 1000000000000\n{XYZ}{FACE}"), "the file is too short"),
@@ -93,7 +93,7 @@ UNUSABLE = {
     "long.glb": (glb(accessors=[accessor(0, 5126, 9, "VEC3")]), "its buffer is too short"),
     "text.glb": (glb(accessors=[accessor(0, 5126, "x", "VEC3")]), "must be a whole number from 0 on, got 'x'"),
     "minus.glb": (glb(nodes=[{"mesh": -1}]), "must be a whole number from 0 on, got -1"),
-    "cycle.glb": (glb(nodes=[{"children": [1]}, {"children": [0]}]), "has two parents, or is below itself"),
+    "cycle.glb": (glb(nodes=[{"children": [1]}, {"children": [0]}]), "has two parents, or is its own ancestor"),
     "matrix.glb": (glb(nodes=[{"mesh": 0, "matrix": [1, 2]}]), "it is damaged"),
     "nanmatrix.glb": (glb(nodes=[{"mesh": 0, "matrix": [float("nan")] * 16}]), "not finite"),
     "list.glb": (glb(nodes=7), "its 'nodes' is not a list"),
@@ -159,7 +159,7 @@ def test_damaged_bytes_give_a_mesh_or_one_line(tmp_path: Path, suffix: str, seed
 
 
 def same(path: Path) -> None:
-    """Read here as by another library."""
+    """Compare the result with that of another library."""
     found, expected = read_triangles(path), trimesh.load(path, force="mesh", process=False)
     np.testing.assert_allclose(found.vertices[found.faces], expected.triangles, atol=1e-6)
 

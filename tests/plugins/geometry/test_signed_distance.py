@@ -1,4 +1,4 @@
-"""Distances to triangles, and inside or outside."""
+"""Tests of distances to triangles, and of their sign."""
 
 import numpy as np
 import pytest

@@ -31,11 +31,11 @@ BRICK, BRICK_COLOUR = ((2, 6), (1, 7), (3, 5)), (0.9, 0.6, 0.1)
 
 
 def remember(memory: SolidMemory, thing: int, colour: tuple[float, ...], takes: float, tone: float) -> None:
-    """Make a thing a `BRICK` of one colour all over, dense enough to hide what is behind.
+    """Store a `BRICK` of one colour as a thing, dense enough to be opaque.
 
     Args:
-        takes: how far it takes paint, in (0, 1).
-        tone: logit of the tone that paint gets.
+        takes: share of paint that it takes, in (0, 1).
+        tone: logit of the brightness of the paint.
     """
     raw = torch.tensor([6.5, *torch.logit(torch.tensor([*colour, takes])).tolist(), tone])
     width, features = memory.first.shape[1:]
@@ -50,13 +50,13 @@ def remember(memory: SolidMemory, thing: int, colour: tuple[float, ...], takes: 
 
 @pytest.fixture(scope="session")
 def brick() -> Callable[..., None]:
-    """`brick(memory, thing, colour, takes, tone)`: see `remember`."""
+    """Return `brick(memory, thing, colour, takes, tone)`: see `remember`."""
     return remember
 
 
 @pytest.fixture
 def camera_unet() -> CameraUNet:
-    """Pictures of 16 pixels; thing 1 is a brick that takes no paint, thing 2 one that does. All texts mean thing 1."""
+    """Denoiser of 16-pixel images: thing 1 is a brick without paint, thing 2 one that takes it; texts mean thing 1."""
     torch.manual_seed(0)
     unet = CameraUNet(
         in_channels=12, out_channels=12, sample_size=8, cross_attention_dim=TEXT_WIDTH, block_out_channels=(8, 8),
@@ -68,7 +68,7 @@ def camera_unet() -> CameraUNet:
             torch.nn.init.zeros_(value)
     with torch.no_grad():
         unet.recall_thing.bias.copy_(torch.tensor([0.0, 1.0, 0.0]))
-        unet.recall_paint.bias.copy_(torch.tensor([-4.0, 4.0, -4.0, -9.0]))  # green, and not put on
+        unet.recall_paint.bias.copy_(torch.tensor([-4.0, 4.0, -4.0, -9.0]))  # green, and not applied
     remember(unet.memory, 1, BRICK_COLOUR, takes=0.001, tone=0.0)
     remember(unet.memory, 2, BRICK_COLOUR, takes=0.999, tone=1.3863)  # of 1.25 four fifths: a tone of 1
     return unet
@@ -76,7 +76,7 @@ def camera_unet() -> CameraUNet:
 
 @pytest.fixture
 def camera_folder(camera_unet: CameraUNet, tiny_folder: Callable[..., Path], tmp_path: Path) -> Path:
-    """A whole model in diffusers' format with `camera_unet` as its denoiser, a copy of its own; texts mean colours."""
+    """Return a model folder in diffusers' format with a copy of `camera_unet` as denoiser; texts select colours."""
     with torch.no_grad():
         camera_unet.recall_thing.bias.copy_(torch.tensor([0.0, 0.0, 1.0]))
         torch.nn.init.normal_(camera_unet.recall_paint.weight, std=3.0)
@@ -99,7 +99,7 @@ def camera_folder(camera_unet: CameraUNet, tiny_folder: Callable[..., Path], tmp
 
 @pytest.fixture(scope="session")
 def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
-    """`tiny_folder(prediction_type="v_prediction", ...)`: the folder of such a model; read it, never write to it."""
+    """`tiny_folder(prediction_type="v_prediction", ...)`: return the folder of such a model; read-only."""
     made: dict[str, Path] = {}
 
     def folder(**options: object) -> Path:
@@ -113,13 +113,13 @@ def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]
 
 @pytest.fixture(scope="session")
 def zero123_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a tiny Zero123; read it, never write to it."""
+    """Return the folder of a tiny Zero123; read-only."""
     return tiny_zero123(tmp_path_factory.mktemp("zero123") / "model")
 
 
 @pytest.fixture(scope="session")
 def photograph_balls() -> Callable[[Cameras], Tensor]:
-    """`photograph_balls(cameras)`: pictures "V H W 3" of three coloured balls over white."""
+    """Return `photograph_balls(cameras)`: images "V H W 3" of three coloured balls on white."""
 
     def pictures(cameras: Cameras) -> Tensor:
         rays = cameras.rays()
@@ -140,7 +140,7 @@ def photograph_balls() -> Callable[[Cameras], Tensor]:
 def carved(
     memory: SolidMemory, row: int, solid: Tensor, half_side: tuple[float, ...], colour: tuple[float, ...]
 ) -> None:
-    """Make a thing of a memory: the voxels of "G G G" that are solid, all of one colour, which take paint."""
+    """Store a thing in a memory: the solid voxels of "G G G", all of one colour, which take paint."""
     features = memory.spec.feature_count
     raw = torch.tensor([6.0, *torch.logit(torch.tensor(colour), eps=1e-3).tolist(), 6.0, 0.0])
     with torch.no_grad():
@@ -155,7 +155,7 @@ def carved(
 
 @pytest.fixture(scope="session")
 def solids_unet() -> CameraUNet:
-    """Told of photos; remembers a red step (row 1), a blue plate (2) and a green post (3), at 32 pixels."""
+    """Photo denoiser of 32 pixels with a red step (row 1), a blue plate (2) and a green post (3)."""
     torch.manual_seed(0)
     unet = CameraUNet(
         in_channels=96, sample_size=8, cross_attention_dim=16, block_out_channels=(8,), norm_num_groups=4, things=4,
@@ -174,7 +174,7 @@ def solids_unet() -> CameraUNet:
 
 @pytest.fixture(scope="session")
 def photograph(solids_unet: CameraUNet) -> Callable[..., Reference]:
-    """`photograph(recalled, cameras)`: a photo of a placed thing, 64 pixels wide, over black that is masked out."""
+    """Return `photograph(recalled, cameras)`: a photo of a placed thing, 64 pixels wide, on masked black."""
 
     def photo(recalled: Recalled, cameras: Cameras) -> Reference:
         large = Cameras(cameras.c2w, cameras.fov_y_rad, 64, 64)
@@ -189,7 +189,7 @@ def placed(
     row: int, turn_deg: float = 0.0, stretch: tuple[float, ...] = (1.0, 1.0, 1.0), shift: tuple[float, ...] = (0.0,) * 3,
     paint: tuple[float, ...] | None = None,
 ) -> Recalled:  # fmt: skip
-    """A thing of the memory, turned, stretched, moved and painted."""
+    """Return a thing of the memory, rotated, stretched, moved and painted."""
     place = Placement(torch.tensor([math.radians(turn_deg)]), torch.tensor([stretch]).log(), torch.tensor([shift]))
     colour, put = torch.tensor([paint or (0.0,) * 3]), torch.tensor([float(paint is not None)])
     return Recalled(torch.tensor([row]), colour, put, place)
@@ -197,7 +197,7 @@ def placed(
 
 @pytest.fixture(scope="session")
 def solids_folder(tmp_path_factory: pytest.TempPathFactory, solids_unet: CameraUNet) -> Path:
-    """The folder of a photo prior with the memory of `solids_unet` and an encoder that knows nothing."""
+    """Return the folder of a photo prior with the memory of `solids_unet` and an untrained encoder."""
     folder = tiny_zero123(tmp_path_factory.mktemp("solids") / "model")
     for part in ("unet", "vae", "image_encoder"):
         shutil.rmtree(folder / part)

@@ -1,4 +1,4 @@
-"""A denoiser that is told the exact camera: what it sees in noise, on which page, from where."""
+"""Tests of the denoiser conditioned on the exact camera: predictions from noise, backgrounds, views."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ def pixels(latents: Tensor) -> Tensor:
 
 @torch.no_grad()
 def clean_of(unet: CameraUNet, sample: Tensor, times: Tensor, camera: Tensor | None = CAMERAS) -> Tensor:
-    """The clean picture that the network sees in noisy latents."""
+    """Return the clean image predicted from noisy latents."""
     velocity = unet(sample, times, TEXT[: len(sample)], class_labels=camera).sample
     return pixels(x0_from_v(velocity, sample, unet.alpha_bars[times]))
 
 
 def drawn_on(unet: CameraUNet, page: float, thing: int = 1, camera: Tensor = CAMERAS) -> Tensor:
-    """The remembered thing over a page of one grey, in [-1, 1]."""
+    """Return the rendered thing on a background of one grey, in [-1, 1]."""
     count = len(camera)
     recalled = Recalled(torch.full((count,), thing), torch.zeros(count, 3), torch.zeros(count))
     colour, opacity = (each.permute(0, 3, 1, 2) for each in unet.draw(recalled, camera))
@@ -73,7 +73,7 @@ def test_the_colour_of_the_page_is_found_in_the_noise(camera_unet: CameraUNet, p
 def test_without_noise_a_picture_stays_what_it_is(camera_unet: CameraUNet) -> None:
     latents, times = torch.nn.functional.pixel_unshuffle(torch.rand(2, 3, SIDE, SIDE) - 0.5, 2), torch.tensor([0, 0])
     noisy = add_noise(latents, noise(), camera_unet.alpha_bars[times])
-    assert (clean_of(camera_unet, noisy, times) - pixels(latents)).abs().mean() < 0.4 * 0.5  # of a wrong drawing's
+    assert (clean_of(camera_unet, noisy, times) - pixels(latents)).abs().mean() < 0.4 * 0.5  # of a wrong rendering's
 
 
 def test_nothing_is_a_page(camera_unet: CameraUNet) -> None:
@@ -141,7 +141,7 @@ def test_loaded_it_says_the_same_at_any_precision_and_noise(
     with torch.no_grad():
         expected = camera_unet(noise(), times, TEXT, class_labels=CAMERAS, return_dict=False)[0]
     found = denoiser.predict(noise(), times, TEXT, CAMERAS)
-    close = 1e-3 if dtype == torch.float32 else 0.25  # the first row's velocity is an error, over a noise of 0.03
+    close = 1e-3 if dtype == torch.float32 else 0.25  # the first row's velocity is an error, divided by a noise of 0.03
     torch.testing.assert_close(found, expected, rtol=0.02, atol=close)
 
 

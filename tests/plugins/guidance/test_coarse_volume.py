@@ -1,4 +1,4 @@
-"""A volume can look like pictures only if they were taken from where the cameras say."""
+"""Tests that a volume fits images only if their cameras are correct."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TRUE_DEG = 20.0
 
 
 def views(elevation_deg: float) -> Cameras:
-    """Two rings, the lower one at an elevation."""
+    """Return two rings of cameras, the lower one at an elevation."""
     return cameras_around(TURNS_DEG, (elevation_deg + RISES_DEG).tolist(), 16)
 
 
@@ -38,7 +38,7 @@ def test_the_right_cameras_leave_least(pictures: Tensor) -> None:
 
 
 def test_the_right_volume_leaves_little(pictures: Tensor) -> None:
-    """Compared with an empty one."""
+    """Compared with an empty volume."""
     assert errors_at(pictures, TRUE_DEG)[0] < 0.1 * (1.0 - pictures).square().mean()
 
 

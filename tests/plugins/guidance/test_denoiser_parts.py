@@ -1,4 +1,4 @@
-"""Loading, text, precision, placement."""
+"""Tests of loading, text, precision and placement."""
 
 from __future__ import annotations
 

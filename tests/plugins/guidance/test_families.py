@@ -1,4 +1,4 @@
-"""Which class a folder's settings name."""
+"""Tests of the class selected by a folder's configuration."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Gradients through an image encoder in half precision, at loss weights large and small."""
+"""Tests of gradients through a half-precision image encoder, for large and small loss weights."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CPU = torch.device("cpu")
 
 
 def image_gradient(denoiser: Denoiser, weight: float) -> Tensor:
-    """Of the image, where that of the latents is noise of standard deviation `weight`, less for the second view."""
+    """Return the image gradient for noise of standard deviation `weight` in the latents, less for the second view."""
     generator = torch.Generator().manual_seed(0)
     image = torch.rand(2, 3, 32, 32, generator=generator).requires_grad_()
     noise = torch.randn(2, 4, 8, 8, generator=generator)
@@ -29,7 +29,7 @@ def image_gradient(denoiser: Denoiser, weight: float) -> Tensor:
 
 
 def relative_error(found: Tensor, exact: Tensor) -> float:
-    """The largest of both views."""
+    """Return the larger error of the two views."""
     return float(((found - exact).flatten(1).norm(dim=1) / exact.flatten(1).norm(dim=1)).max())
 
 

@@ -1,4 +1,4 @@
-"""The settings of `stable-diffusion` check themselves."""
+"""Tests of the validation of `stable-diffusion` options."""
 
 from __future__ import annotations
 

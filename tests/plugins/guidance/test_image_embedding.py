@@ -1,4 +1,4 @@
-"""The image side of Zero123: which networks can be the encoder, and what their embedding is."""
+"""Tests of Zero123's image encoder: supported networks, and the embedding."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CPU = torch.device("cpu")
 
 @pytest.fixture
 def folder(zero123_folder: Path, tmp_path: Path) -> Path:
-    """A copy of the tiny model."""
+    """Return a copy of the tiny model."""
     return Path(shutil.copytree(zero123_folder, tmp_path / "model"))
 
 

@@ -1,4 +1,4 @@
-"""Pixels as latents: nothing is lost, noise stays noise, gradients stay where they were."""
+"""Tests of pixels as latents: lossless, noise stays noise, gradients keep their position."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a photo brings to mind: the thing, the side, and where it lies, whatever the framing."""
+"""Tests of photo recall: the thing, its side and its position, for any framing."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Photograph = Callable[..., Reference]
 
 
 def no_idea(pictures: Tensor) -> Tensor:
-    """Any side of any thing but the first, which is nothing."""
+    """Uniform scores for any side of any thing except the first, which is empty."""
     scores = torch.zeros(len(pictures), 4, SIDES)
     scores[:, 0] = -1e4
     return scores.flatten(1)
@@ -41,7 +41,7 @@ def test_an_encoder_without_an_idea_is_made_up_for_by_drawing(
 
 
 def test_the_photos_azimuth_counts(solids_unet: CameraUNet, photograph: Photograph) -> None:
-    """The same picture, said to be taken from the left side: the thing is turned by so much less."""
+    """The same image with a camera azimuth of 90 degrees: the recalled rotation is 90 degrees smaller."""
     true = placed(1, 45.0)
     recall = PhotoRecall(solids_unet.memory, no_idea)
     front, left = cameras_around([0.0], 20.0), cameras_around([90.0], 20.0)
@@ -54,7 +54,7 @@ def test_the_photos_azimuth_counts(solids_unet: CameraUNet, photograph: Photogra
 
 @pytest.mark.parametrize("true_deg", [10.0, 70.0])
 def test_the_true_elevation_leaves_least(solids_unet: CameraUNet, photograph: Photograph, true_deg: float) -> None:
-    """A step, whose sides differ in outline: a plate can be stretched to look like one seen from elsewhere."""
+    """A step, whose sides differ in outline: a plate can be stretched to match another elevation."""
     photo = photograph(placed(1, 40.0), cameras_around([0.0], true_deg))
     errors = PhotoRecall(solids_unet.memory, no_idea).errors_of_elevations(photo, (10.0, 40.0, 70.0))
     assert int(errors.argmin()) == (0 if true_deg == 10.0 else 2)

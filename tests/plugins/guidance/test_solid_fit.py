@@ -1,4 +1,4 @@
-"""Fitting a remembered thing to a photo: turn, stretch, place and paint are found again."""
+"""Tests of fitting a thing to a photo: rotation, stretch, position and paint are recovered."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Remembered solids: a hand-made brick is seen where it is, in its colour or in paint, at any precision."""
+"""Tests of the memory: a brick is rendered at its position, in its colour or in paint, at any precision."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ HALF_SIDES = (0.25, 0.375, 0.125)
 
 @pytest.fixture
 def memory(brick: Callable[..., None]) -> SolidMemory:
-    """Thing 1 takes no paint, thing 2 does; thing 0 is nothing."""
+    """Return a memory in which thing 1 takes no paint, thing 2 does, and thing 0 is empty."""
     made = SolidMemory(things=3, spec=SPEC, width=4, cells=8, step_size=0.01)
     brick(made, 1, COLOUR, 0.001, 0.0)
     brick(made, 2, COLOUR, 0.999, 0.0)
@@ -29,13 +29,13 @@ def memory(brick: Callable[..., None]) -> SolidMemory:
 
 
 def look(memory: SolidMemory, thing: int, azimuth: float = 0.0, paint: Tensor = GREEN, painted: float = 0.0) -> Drawing:
-    """What one camera at the horizon sees."""
+    """Render the view of one camera at the horizon."""
     rays = cameras_around([azimuth], 0.0, SIZE).rays()
     return memory.draw(torch.tensor([thing]), rays, paint, torch.tensor([painted]))
 
 
 def sides(drawing: Drawing) -> tuple[int, int]:
-    """Pixels across and up that something covers."""
+    """Return the width and height of the covered pixels."""
     there = drawing.opacity[0, :, :, 0] > 0.5
     return int(there.any(dim=0).sum()), int(there.any(dim=1).sum())
 

@@ -1,4 +1,4 @@
-"""What `stable-diffusion` does with what is rendered: through a tiny model, by the real loading code."""
+"""Tests of `stable-diffusion` on rendered images: a tiny model, loaded by the production code."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_a_model_that_reads_cameras_is_told_the_exact_ones(camera_folder: Path) 
     guidance.denoiser.predict = spy
     guidance(pictures(), condition_of(guidance), cameras, 0, torch.Generator().manual_seed(0))
     (told,) = seen
-    torch.testing.assert_close(told, camera_numbers(cameras).repeat(2, 1))  # with the text, and without
+    torch.testing.assert_close(told, camera_numbers(cameras).repeat(2, 1))  # conditional and unconditional branch
 
 
 @pytest.mark.parametrize("negatives", [False, True])

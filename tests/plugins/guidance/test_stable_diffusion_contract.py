@@ -1,4 +1,4 @@
-"""`stable-diffusion` fulfils the contract of a guidance, with a scalar loss, with a given gradient, and with exact cameras."""
+"""Contract tests of `stable-diffusion` with a scalar loss, with a given gradient, and with exact cameras."""
 
 from __future__ import annotations
 

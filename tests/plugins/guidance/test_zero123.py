@@ -1,4 +1,4 @@
-"""`zero123`: the contract, and what it does with photos and poses; through a tiny model, by the real loading code."""
+"""Tests of `zero123`: the contract, photos and poses; a tiny model, loaded by the production code."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_it_is_an_estimator_of_elevations(zero123_folder: Path) -> None:
 def test_expected_views_tell_from_where_they_were_seen(
     zero123_folder: Path, photograph_balls: Callable[[Cameras], Tensor], true_deg: float
 ) -> None:
-    """A guidance that is told turns and rises alone and expects the right views: nothing else tells the elevation."""
+    """A guidance that receives only relative poses and expects the correct views: no other input has the elevation."""
     guidance = Zero123(BASE, zero123_folder, CPU)
     told: list[Tensor] = []
 
@@ -109,7 +109,7 @@ def photo_of(encoded: object) -> object:
 
 
 def test_the_network_is_told_photo_and_pose(zero123_folder: Path) -> None:
-    """Channels: noisy, then the photo's latents; one token per view; the unconditional branch gets zeros."""
+    """Channels: noisy latents, then the photo's; one token per view; the unconditional branch zeroes both."""
     guidance, cameras = Zero123(BASE, zero123_folder, CPU), cameras_around([0.0, 90.0])
     seen: list[tuple[Tensor, Tensor]] = []
     predict = guidance.denoiser.predict

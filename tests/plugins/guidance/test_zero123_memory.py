@@ -1,4 +1,4 @@
-"""`zero123` with a memory of solids: the photo is recalled once, and drawn as the wanted cameras see it."""
+"""Tests of `zero123` with a memory: the photo is recalled once, and rendered from the target cameras."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Photograph = Callable[..., Reference]
 
 @pytest.fixture
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Photos are hardly fitted: for tests to which it is the same what is recalled."""
+    """Reduce the fitting of photos, for tests that do not depend on the result."""
     for name, value in (
         ("ROUGH", ()),
         ("FINE", ()),
@@ -67,7 +67,7 @@ class TestContract(GuidanceContract):
 
 
 def one_step(guidance: Zero123, photo: Reference, azimuth_deg: float, scale: float = 1.0) -> Tensor:
-    """The picture "3 S S" that is expected where all is noise."""
+    """Return the image "3 S S" predicted at pure noise."""
     photos, cameras = guidance.encoded((photo,)), cameras_around([azimuth_deg], 20.0, 32)
     denoiser = guidance.denoiser
     noisy = torch.randn(1, 48, 8, 8, generator=torch.Generator().manual_seed(0))
@@ -111,7 +111,7 @@ def test_numbers_tell_all(solids_unet: CameraUNet) -> None:
     back = recalled_of(told.numbers(), 4)
     for one, other in zip((*told[:3], *told.placement), (*back[:3], *back.placement), strict=True):
         torch.testing.assert_close(one, other)
-    with pytest.raises(ValueError, match="without its place"):
+    with pytest.raises(ValueError, match="requires a placement"):
         told._replace(placement=None).numbers()
 
 

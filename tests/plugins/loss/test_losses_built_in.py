@@ -1,4 +1,4 @@
-"""Every built-in loss under the contract, and what the thin classes add to `bozzetto.math.losses`."""
+"""Tests of every built-in loss: the contract, and the classes around `bozzetto.math.losses`."""
 
 import dataclasses
 import importlib
@@ -36,7 +36,7 @@ def build(name: str):
 
 @pytest.mark.parametrize("name", SPECS)
 class TestEveryLoss:
-    """The contract's tests, for each name in the manifest."""
+    """Contract tests of every name in the manifest."""
 
     @pytest.mark.parametrize("check", [test for test in dir(LossContract) if test.startswith("test_")])
     def test_contract(self, name: str, check: str) -> None:

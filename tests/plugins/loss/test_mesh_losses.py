@@ -1,4 +1,4 @@
-"""What the losses on surfaces measure."""
+"""Tests of the surface losses."""
 
 import dataclasses
 

@@ -1,4 +1,4 @@
-"""Losses that compare with a photo: values that can be worked out by hand."""
+"""Tests of losses that compare with a photo: values computed by hand."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test_normals_are_compared_in_the_world() -> None:
 def test_a_photo_of_another_size_is_resized_without_its_background() -> None:
     image, mask = torch.zeros(4, 4, 3), torch.zeros(4, 4, 1)
     image[:, :2], mask[:, :2] = 0.8, 1.0
-    image[:, 2:] = 0.1  # colour that means nothing
+    image[:, 2:] = 0.1  # arbitrary colour
     small, cover = resize_masked(image, mask, (2, 2))
     assert float(cover[0, 0]) > 0.8 > float(cover[0, 1])
     torch.testing.assert_close(small, torch.full((2, 2, 3), 0.8))

@@ -42,7 +42,7 @@ def test_light_stands_at_its_distance_on_the_camera_side(light_sampling: str) ->
 
 
 def test_light_falls_from_its_position() -> None:
-    """A light above the point lights a surface that looks up, whatever the point's own position."""
+    """A light above the point lights an upward surface, whatever the point's own position."""
     material, field = PointLightDiffuse(PointLightDiffuseConfig(), 3), random_field(3)
     points = torch.tensor([[0.0, 0.0, 0.5], [1.0, 0.0, 0.0], [0.0, 2.0, -1.0]])
     light, ambient, diffuse = torch.tensor([[1.0, 2.0, 3.0]]), torch.full((1, 3), 0.1), torch.full((1, 3), 0.9)

@@ -1,4 +1,4 @@
-"""Texts, blends, negatives and the cache of `view-dependent`."""
+"""Tests of texts, blends, negatives and the cache of `view-dependent`."""
 
 from __future__ import annotations
 

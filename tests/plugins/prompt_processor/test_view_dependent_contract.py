@@ -1,4 +1,4 @@
-"""`view-dependent` fulfils the contract of a prompt processor, in each mode."""
+"""Contract tests of `view-dependent`, in each mode."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""DMTet and the mesh renderer, fitted to pictures of known objects from a sphere."""
+"""Tests of DMTet and the mesh renderer, fitted to images of known objects from a sphere."""
 
 import pytest
 import torch

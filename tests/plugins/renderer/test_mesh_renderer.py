@@ -1,4 +1,4 @@
-"""The renderer `mesh`."""
+"""Tests of the renderer `mesh`."""
 
 import pytest
 import torch
@@ -49,7 +49,7 @@ def test_the_silhouette_has_the_area_of_a_disc():
 
 
 def test_the_radius_is_found_from_a_mask():
-    """The gradient of antialiased silhouettes alone drives the ball to the right size."""
+    """The gradient of antialiased silhouettes alone fits the ball to the correct size."""
     cameras = cameras_around(2, size=32)
     target = render(BallMesh(sphere_radius=0.6, subdivisions=2), cameras).opacity.detach()
     ball = BallMesh(sphere_radius=0.4, subdivisions=2)

@@ -12,7 +12,7 @@ def generator() -> torch.Generator:
 
 
 class Asked(SoftSphere):
-    """Remembers how many points it was asked for."""
+    """Geometry that records how many points it receives."""
 
     asked = 0
 
@@ -59,14 +59,14 @@ def test_a_cell_that_empties_is_forgotten_slowly_and_one_that_fills_is_seen_at_o
 
 
 def test_the_threshold_is_at_most_the_mean() -> None:
-    """A scene far thinner than the threshold is still seen where it is densest."""
+    """A scene much thinner than the threshold is still visible where it is densest."""
     grid = OccupancyGrid(8, 1.0, 1000.0, 0.95)
     grid.update(SoftSphere(density=1.0), generator())
     assert 0 < int(grid.occupied.sum()) < 8**3
 
 
 class Fog(SoftSphere):
-    """As dense everywhere."""
+    """Geometry of uniform density."""
 
     def __init__(self, thickness: float) -> None:
         super().__init__()
@@ -120,7 +120,7 @@ def test_after_the_warm_up_all_cells_are_seen_in_four_turns() -> None:
         ball = Asked(sphere_radius=3.0)
         grid.update(ball, generator(), turn)
         counts.append(ball.asked)
-    assert counts == [128, 256, 384, 512]  # a quarter, and all that were found before
+    assert counts == [128, 256, 384, 512]  # a quarter, and all cells found before
     assert bool((grid.density > 0.0).all())
 
 

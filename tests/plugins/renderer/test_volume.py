@@ -78,7 +78,7 @@ def test_a_chunk_has_as_many_rays_as_its_samples_allow() -> None:
     assert_same(look(dataclasses.replace(CONFIG, max_samples=limit), few, cameras), one, 1e-5)
     assert len(whole.asked) == 1 and sum(few.asked) == whole.asked[0]
     assert max(few.asked) <= limit
-    assert len(few.asked) < 2 * whole.asked[0] / limit + 1  # not one for each four rays
+    assert len(few.asked) < 2 * whole.asked[0] / limit + 1  # not one per four rays
 
 
 def test_skipping_empty_space_changes_nothing() -> None:

@@ -1,4 +1,4 @@
-"""The reading of a photo's opacity: a notice for each way to be misread, none for a plain photo."""
+"""Tests of photo masks: a notice for each ambiguity, none for a plain photo."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SIDE = 128
 
 
 def disc(y: float = 63.5, x: float = 63.5, radius: float = 40.0, opacity: int = 255) -> np.ndarray:
-    """Opacity of an antialiased disc."""
+    """Return the opacity of an antialiased disc."""
     rows, columns = np.mgrid[0:SIDE, 0:SIDE]
     inside = np.clip(radius + 0.5 - np.hypot(rows - y, columns - x), 0.0, 1.0)
     return (inside * opacity).astype(np.uint8)
@@ -38,7 +38,7 @@ def with_pixel(alpha: np.ndarray, *places: tuple[int, int]) -> np.ndarray:
 
 
 def strip(alpha: np.ndarray) -> np.ndarray:
-    """A cut-off handle: it reaches the left side."""
+    """Draw a cut-off handle that reaches the left side."""
     changed = alpha.copy()
     changed[55:72, :63] = 255
     return changed
@@ -79,7 +79,7 @@ def test_a_plain_object_needs_no_word(alpha: np.ndarray) -> None:
 def test_a_glass_part_is_told() -> None:
     alpha = disc()
     alpha[60:80, 40:90] = 120
-    assert read_mask(alpha).notices == ("21% of the object is translucent, and is made so",)
+    assert read_mask(alpha).notices == ("21% of the object is translucent, and is reconstructed so",)
 
 
 @pytest.mark.parametrize("photo", ["configs/photos/hamburger.png", "docs/photos/chair.png", "docs/photos/dog.png"])
@@ -128,6 +128,6 @@ def test_a_silhouette_and_a_flat_depth_map_are_told(tmp_path: Path) -> None:
     Image.fromarray(np.full((SIDE, SIDE), 90, np.uint8)).save(tmp_path / "depth.png")
     found = load_photo(SingleImageConfig(str(tmp_path / "a.png"), depth="depth.png"))
     assert found.notices == (
-        "a.png: the object is of one colour, a silhouette: its inside tells nothing",
-        "depth.png: the depth map is the same all over the object: it tells nothing",
+        "a.png: the object is of one colour, a silhouette: its interior has no detail",
+        "depth.png: the depth map is the same all over the object: it has no information",
     )

@@ -1,4 +1,4 @@
-"""`orbit`: every distribution of its config, and the errors of the config."""
+"""Tests of `orbit`: every distribution of its config, and the errors of the config."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Picture files: formats that are read, names of those that are not, bounded memory."""
+"""Tests of image files: supported formats, names of unsupported ones, bounded memory."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from bozzetto_plugins.view_source.picture_file import read_picture
 
 
 def ball() -> np.ndarray:
-    """A coloured disc on nothing."""
+    """Return a coloured disc on a transparent background."""
     y, x = np.mgrid[0:64, 0:64]
     pixels = np.zeros((64, 64, 4), np.uint8)
     pixels[..., 0], pixels[..., 1] = 3 * x, 3 * y
@@ -31,7 +31,7 @@ def ball() -> np.ndarray:
 
 
 def ftyp(*brands: bytes) -> bytes:
-    """The first box of an ISO base media file."""
+    """Return the first box of an ISO base media file."""
     content = brands[0] + b"\0\0\0\0" + b"".join(brands[1:])
     return struct.pack(">I", 8 + len(content)) + b"ftyp" + content + b"\0" * 64
 
@@ -124,7 +124,7 @@ def test_a_file_without_permission_says_so(tmp_path: Path, monkeypatch: pytest.M
 
 
 def with_chunk(content: bytes, kind: bytes, data: bytes) -> bytes:
-    """A PNG with one more chunk before its pixels."""
+    """Return a PNG with one more chunk before its pixels."""
     at = content.index(b"IDAT") - 4
     chunk = struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
     return content[:at] + chunk + content[at:]
@@ -180,7 +180,7 @@ def test_absurd_exif_is_no_obstacle(tmp_path: Path) -> None:
 
 
 def test_large_pictures_are_reduced_as_they_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Colours count by their opacity, so that what is hidden under transparency does not come in."""
+    """Colours are weighted by opacity, so that hidden colours under transparency do not contribute."""
     monkeypatch.setattr(picture_file, "WORKING_PIXELS", 40 * 40)
     monkeypatch.setattr(picture_file, "BAND_ROWS", 8)
     pixels = np.full((100, 100, 4), (0, 255, 0, 0), np.uint8)
@@ -196,7 +196,7 @@ def test_large_pictures_are_reduced_as_they_are_read(tmp_path: Path, monkeypatch
 
 
 def test_a_long_strip_takes_no_more_than_its_pixels(tmp_path: Path) -> None:
-    """32 x 10000 pixels made square would be a hundred million."""
+    """32 x 10000 pixels padded to a square would be a hundred million."""
     strip = np.zeros((10000, 32, 4), np.uint8)
     strip[100:-100, 8:24] = (200, 30, 20, 255)
     Image.fromarray(strip).save(tmp_path / "strip.png")

@@ -1,4 +1,4 @@
-"""`single-image`: the contract, photos that are framed, and photos that cannot be used."""
+"""Tests of `single-image`: the contract, framing of photos, and unusable photos."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def save(folder: Path, pixels: np.ndarray, name: str = "photo.png", mode: str | 
 
 
 def rgba(height: int = 64, width: int = 64, box: tuple[int, int, int, int] = (16, 16, 48, 48)) -> np.ndarray:
-    """A red square (top, left, bottom, right) on nothing."""
+    """Return a red square (top, left, bottom, right) on a transparent background."""
     pixels = np.zeros((height, width, 4), np.uint8)
     top, left, bottom, right = box
     pixels[top:bottom, left:right] = (255, 0, 0, 255)
@@ -50,7 +50,7 @@ class TestContract(ViewSourceContract):
         return SingleImage(SingleImageConfig(self.photo, elevation_deg=20.0, azimuth_deg=30.0))
 
     def test_the_generator_decides_everything(self) -> None:
-        """Nothing is drawn: the camera is the photo's."""
+        """No random numbers are used: the camera is the photo's."""
         assert torch.equal(self._sample(3).c2w, self._sample(4).c2w)
 
 
@@ -104,8 +104,8 @@ def test_keeping_only_makes_square(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("box", "kept"),
     [
-        ((12, 12, 52, 52), True),  # in the middle, 40 of 64 where 0.66 would make 42
-        ((12, 20, 52, 60), False),  # aside
+        ((12, 12, 52, 52), True),  # centred, 40 of 64 where 0.66 would give 42
+        ((12, 20, 52, 60), False),  # off-centre
         ((26, 26, 38, 38), False),  # tiny
         ((0, 4, 64, 60), False),  # cut off
     ],
@@ -145,7 +145,7 @@ def test_depth_and_normal_maps_go_with_the_photo(tmp_path: Path) -> None:
 
 
 def tiny_file_of_a_huge_picture(path: Path, side: int) -> None:
-    """A PNG header that claims `side` pixels a side, and hardly any data."""
+    """Return a PNG header that claims `side` pixels a side, with almost no data."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
@@ -181,7 +181,7 @@ def test_a_cut_off_file_is_damaged(tmp_path: Path, photo: str) -> None:
 
 
 def bad_pictures(folder: Path) -> dict[str, tuple[str, str]]:
-    """File and message by what is wrong."""
+    """Yield file and message for each fault."""
     grey = np.full((64, 64), 40000, np.uint16)
     empty = rgba(box=(0, 0, 0, 0))
     return {

@@ -1,4 +1,4 @@
-"""Cases follow from their numbers, and the rules tell faults from refusals."""
+"""Tests that cases are determined by their numbers, and that the rules separate faults from refusals."""
 
 from __future__ import annotations
 

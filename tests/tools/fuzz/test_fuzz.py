@@ -1,4 +1,4 @@
-"""The quick part of `tools/fuzz`: some seeded cases of each family against the program, in one process of its own."""
+"""Quick part of `tools/fuzz`: some seeded cases of each family against the program, in a separate process."""
 
 from __future__ import annotations
 

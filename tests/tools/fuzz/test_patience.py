@@ -1,4 +1,4 @@
-"""A command has its time by the processor, so that a busy or paused machine makes no faults."""
+"""Tests that timeouts count processor time, so that a busy or suspended machine causes no faults."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fuzz.patience import Patience, processor_time
 
 
 def looks(monkeypatch, used, times):
-    """Answers of a patience of 60 s at `times`, a process having used `used(time)` of the processor."""
+    """Return the answers of a patience of 60 s at `times`, for a process with processor time `used(time)`."""
     watch = Patience(1, 60.0, 0.0)
     answers = []
     for now in times:

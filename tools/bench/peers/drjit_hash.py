@@ -1,4 +1,4 @@
-"""Dr.Jit's `HashGridEncoding` on its LLVM backend, which needs a libLLVM that it finds."""
+"""Dr.Jit's `HashGridEncoding` on its LLVM backend, which requires libLLVM."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ NEEDS = "drjit.hashgrid"
 
 
 def make(problem: HashProblem) -> Candidate:
-    """With its bridge from and to torch: positions and parameters go in as tensors, features come out as one."""
+    """Return the candidate, including the conversion of positions, parameters and features between torch and Dr.Jit."""
     import drjit
     from drjit.hashgrid import HashGridEncoding
     from drjit.llvm.ad import Float32, TensorXf

@@ -14,7 +14,7 @@ NEEDS = "nerfacc"
 
 
 def make(problem: CompositeProblem) -> Candidate:
-    """The padding is made beforehand and costs nothing here, but its empty samples do."""
+    """Return the candidate; padding is not timed, but the empty samples are."""
     import nerfacc
 
     counts = problem.offsets.diff()

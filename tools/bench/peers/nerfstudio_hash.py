@@ -1,4 +1,4 @@
-"""nerfstudio's `HashEncoding` in torch, as it runs where tiny-cuda-nn is not installed."""
+"""nerfstudio's `HashEncoding` in torch, as used without tiny-cuda-nn."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ NEEDS = "nerfstudio.field_components.encodings"
 
 
 def make(problem: HashProblem) -> Candidate:
-    """It hashes coarse levels, too: the same work, not the same function."""
+    """Return the candidate; it also hashes coarse levels: the same amount of work, a different function."""
     from nerfstudio.field_components.encodings import HashEncoding
 
     spec = problem.spec

@@ -14,7 +14,7 @@ NEEDS = "pytorch3d.renderer.mesh.rasterize_meshes"
 
 
 def make(problem: MeshProblem) -> Candidate:
-    """The same triangles, projected beforehand: it takes normalised device coordinates, x to the left."""
+    """Return the candidate; vertices are converted to its normalised device coordinates, x to the left."""
     from pytorch3d.renderer.mesh.rasterize_meshes import rasterize_meshes
     from pytorch3d.structures import Meshes
 

@@ -1,6 +1,6 @@
-"""A torch form like nerfstudio's: all levels hashed, all levels at once, trilinear of eight corners.
+"""Torch hash encoding in the style of nerfstudio: all levels hashed and computed at once, trilinear interpolation.
 
-Written for this comparison from nerfstudio's description of its `HashEncoding`; none of its code is here. It does the
+Written for this comparison from nerfstudio's description of its `HashEncoding`; contains none of its code. It does the
 same work: eight rows of every level for every point, whatever the level's size.
 """
 
@@ -23,7 +23,7 @@ PRIMES = (1, 2654435761, 805459861)
 
 
 def make(problem: HashProblem) -> Candidate:
-    """A table of its own: it has a hash table for each level, however coarse."""
+    """Return the candidate with its own table, which has a hash table per level, however coarse."""
     spec = problem.spec
     size = 1 << spec.log2_table_size
     table = nn.Parameter(torch.randn(spec.levels * size, spec.features, generator=torch.Generator().manual_seed(0)))
@@ -39,7 +39,7 @@ def make(problem: HashProblem) -> Candidate:
         for corner in itertools.product((0, 1), repeat=3):
             x, y, z = ((cell.long() + torch.tensor(corner)) * primes).unbind(-1)
             values.append(table[((x ^ y ^ z) % size) + first])
-        for axis in (2, 1, 0):  # the last one runs fastest through the corners
+        for axis in (2, 1, 0):  # the last axis varies fastest over the corners
             share = far[..., axis, None]
             values = [low + share * (high - low) for low, high in zip(values[::2], values[1::2], strict=True)]
         return values[0].flatten(1)

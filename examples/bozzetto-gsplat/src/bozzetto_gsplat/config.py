@@ -1,4 +1,4 @@
-"""Options of `gaussians`, `splatting` and `splat-ply`. No torch here."""
+"""Settings of `gaussians`, `splatting` and `splat-ply`. Does not import torch."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class GaussiansConfig:
-    """Options of `gaussians`."""
+    """Settings of `gaussians`."""
 
     radius: float = 1.0
-    """Half side of the cube [-radius, radius]^3 the Gaussians live in, world units."""
+    """Half side of the cube [-radius, radius]^3 that contains the Gaussians, world units."""
     count: int = 4096
-    """How many Gaussians; none is ever added, those that nobody sees are moved to where they are needed."""
+    """Number of Gaussians, fixed; invisible ones are relocated to where they are needed."""
     spread: float = 0.25
-    """Standard deviation of their first positions, as a share of the radius."""
+    """Standard deviation of the initial positions, as a fraction of the radius."""
     size: float = 0.04
-    """Standard deviation of each Gaussian at first, as a share of the radius."""
+    """Initial standard deviation of each Gaussian, as a fraction of the radius."""
     opacity: float = 0.1
-    """Opacity in the middle of each Gaussian at first."""
+    """Initial opacity at the centre of each Gaussian."""
 
     def __post_init__(self) -> None:
         if self.count < 2:
@@ -33,14 +33,14 @@ class GaussiansConfig:
 
 @dataclass(frozen=True)
 class SplattingConfig:
-    """Options of `splatting`."""
+    """Settings of `splatting`."""
 
     rasterizer: Literal["auto", "torch", "gsplat"] = "auto"
-    """`auto` takes the package gsplat for tensors on CUDA where it is installed, and torch otherwise."""
+    """Rasteriser; `auto`: the package gsplat for CUDA tensors if it is installed, else torch."""
     relocate_every: int = 100
-    """Steps between moves of Gaussians that have become invisible onto visible ones; 0: never."""
+    """Steps between relocations of invisible Gaussians onto visible ones; 0: never."""
     relocate_until_step: int = 5000
-    """First step at which none is moved any more."""
+    """First step without relocation."""
     dead_below: float = 0.005
     """Opacity below which a Gaussian counts as invisible."""
 
@@ -54,10 +54,10 @@ class SplattingConfig:
 
 @dataclass(frozen=True)
 class SplatPlyConfig:
-    """Options of `splat-ply`."""
+    """Settings of `splat-ply`."""
 
     min_opacity: float = 0.005
-    """Gaussians fainter than this are left out."""
+    """Gaussians with a lower opacity are omitted."""
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.min_opacity < 1.0:

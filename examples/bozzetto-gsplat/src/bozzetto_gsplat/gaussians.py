@@ -1,4 +1,4 @@
-"""A cloud of 3D Gaussians."""
+"""Geometry of 3D Gaussians."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from bozzetto_gsplat.config import GaussiansConfig
 
 FEATURES = 3
 PAIRS_AT_ONCE = 1 << 17
-"""Pairs of a point and a Gaussian that are looked at together."""
+"""Maximum number of (point, Gaussian) pairs evaluated together; bounds memory."""
 FARTHEST = 100.0
-"""Squared standard deviations from which it makes no difference; exp of much less is subnormal, and slow on a CPU."""
+"""Clamp of squared distances in standard deviations; exp of more is subnormal, which is slow on a CPU."""
 UNEVEN = 0.05
-"""Standard deviation of the logarithms of the first scales: a round Gaussian could not learn to turn."""
+"""Standard deviation of the initial log scales; an isotropic Gaussian has no gradient with respect to rotation."""
 SPLIT_SHRINK = 1.6
-"""3D Gaussian splatting, sec. 5.2: by how much a Gaussian shrinks that becomes several."""
+"""Shrink factor of a Gaussian that is split (3D Gaussian splatting, sec. 5.2)."""
 
 
 class Gaussians(nn.Module):
     """Position, scale, rotation, opacity and features of each Gaussian (3D Gaussian splatting, Kerbl et al. 2023).
 
-    Parameters, for optimiser groups by prefix: `position`, `log_scale`, `quaternion`, `opacity_logit`, `feature`.
-    Colours do not depend on the direction of view: they are the material's work.
+    Trainable parameters, for optimiser groups by prefix: `position`, `log_scale`, `quaternion`, `opacity_logit`,
+    `feature`. Colours are view-independent and computed by the material.
 
-    It is a density field as well, so that any renderer draws it and any exporter writes it: a Gaussian of opacity o and
-    scales s has density -ln(1 - o) / (sqrt(2 pi) (s1 s2 s3)^(1/3)) in its middle. A ray through the middle of a round
-    Gaussian is then absorbed as much as its splat covers. Fulfils `bozzetto.kinds.geometry.Geometry`.
+    The geometry is also a density field, so that any renderer and exporter can use it: a Gaussian of opacity o and
+    scales s has density -ln(1 - o) / (sqrt(2 pi) (s1 s2 s3)^(1/3)) at its centre, which gives a ray through the centre
+    of an isotropic Gaussian the opacity of its splat. Implements `bozzetto.kinds.geometry.Geometry`.
     """
 
     def __init__(self, config: GaussiansConfig) -> None:
@@ -49,7 +49,7 @@ class Gaussians(nn.Module):
         self.feature = nn.Parameter(0.1 * torch.randn(count, FEATURES))
 
     def cloud(self) -> Cloud:
-        """The Gaussians as they are now; one whose middle has left the cube has opacity 0."""
+        """Return the current Gaussians; those whose centre has left the cube get opacity 0."""
         inside = self.position.detach().abs().amax(dim=-1) <= self.radius
         return Cloud(
             self.position,
@@ -60,9 +60,9 @@ class Gaussians(nn.Module):
         )
 
     def forward(self, points: Float[Tensor, "S 3"], normal: bool = False) -> FieldOutput:
-        """Density, features, and the normal if asked, at world points. S may be 0.
+        """Return density, features and, if `normal`, the normals at world points. S may be 0.
 
-        Features are those of the Gaussians around, weighted by what each adds to the density.
+        Features are averaged over the Gaussians, weighted by their contributions to the density.
         """
         direction = None
         if normal:
@@ -72,26 +72,27 @@ class Gaussians(nn.Module):
         return FieldOutput(features, density=self._inside(points, density), normal=direction)
 
     def density(self, points: Float[Tensor, "S 3"]) -> Float[Tensor, "S"]:
-        """Density alone, per world unit."""
+        """Return the density alone, per world unit."""
         return self._inside(points, self._field(points)[0])
 
     def set_step(self, step: int) -> None:
-        """Nothing changes with the step."""
+        """Do nothing: the geometry has no schedules."""
 
     def total_variation(self) -> Float[Tensor, ""]:
-        """There is no grid."""
+        """Return 0: the geometry has no grid."""
         return self.feature.new_zeros(())
 
     @torch.no_grad()
     def relocate(self, dead_below: float, generator: torch.Generator) -> int:
-        """Move each Gaussian of opacity below `dead_below` into a visible one, drawn in proportion to opacity.
+        """Move each Gaussian of opacity below `dead_below` onto a visible one, drawn in proportion to opacity.
 
-        Kheradmand et al. 2024 (3D Gaussian splatting as Markov chain Monte Carlo), eq. 8: K that take the place of one
-        of opacity o each have 1 - (1 - o)^(1 / K), so that together they hide as much. They are spread as in a split
-        (3D Gaussian splatting, sec. 5.2). The number of parameters stays: checkpoints and the optimiser need not know.
+        Kheradmand et al. 2024 (3D Gaussian splatting as Markov chain Monte Carlo), eq. 8: K Gaussians that replace one
+        of opacity o each get 1 - (1 - o)^(1 / K), which preserves the total opacity. They are spread as in a split (3D
+        Gaussian splatting, sec. 5.2). The number of parameters is constant, so checkpoints and the optimiser are
+        unaffected.
 
         Returns:
-            How many were moved.
+            Number of Gaussians moved.
         """
         opacity = self.cloud().opacity
         dead = (opacity < dead_below).nonzero()[:, 0]
@@ -114,9 +115,9 @@ class Gaussians(nn.Module):
         return len(dead)
 
     def _field(self, points: Float[Tensor, "S 3"]) -> tuple[Float[Tensor, "S"], Float[Tensor, "S F"]]:
-        """Density, without the cut at the cube's faces, and features."""
+        """Return the density, without the cut at the cube's faces, and the features."""
         at_once = max(1, PAIRS_AT_ONCE // self.config.count)
-        with torch.autocast(points.device.type, enabled=False):  # distances in units of small scales need all digits
+        with torch.autocast(points.device.type, enabled=False):  # distances relative to small scales need float32
             cloud = self.cloud()
             peak = -torch.log1p(-cloud.opacity) / (math.sqrt(2.0 * math.pi) * self.log_scale.mean(dim=-1).exp())
             to_own = cloud.rotation.mT / cloud.scale[..., None]
@@ -132,7 +133,7 @@ class Gaussians(nn.Module):
         return density, sums[:, 1:] / (density[:, None] + 1e-6)
 
     def _columns(self) -> Float[Tensor, "N 4"]:
-        """What is summed over Gaussians: one for the density, then features."""
+        """Return the columns summed over Gaussians: ones for the density, then the features."""
         return torch.cat([torch.ones_like(self.feature[:, :1]), self.feature], dim=-1)
 
     def _inside(self, points: Float[Tensor, "S 3"], density: Float[Tensor, "S"]) -> Float[Tensor, "S"]:

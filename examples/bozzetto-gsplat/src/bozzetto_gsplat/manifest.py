@@ -1,4 +1,4 @@
-"""What this package offers. Data only: listing it imports no torch."""
+"""Manifest of this package. Data only: listing it does not import torch."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ HERE = "bozzetto_gsplat"
 
 @hookimpl
 def bozzetto_components() -> Iterable[ComponentSpec]:
-    """Declare the geometry, the renderer that draws it and the exporter that writes it."""
+    """Declare the geometry, its renderer and its exporter."""
     yield ComponentSpec(
         kind="geometry",
         name="gaussians",
         target=f"{HERE}.gaussians:Gaussians",
         config=f"{HERE}.config:GaussiansConfig",
-        summary="A cloud of 3D Gaussians (3D Gaussian splatting): fast to draw, also a density field.",
+        summary="3D Gaussians (3D Gaussian splatting); fast to render, also a density field.",
         provides=frozenset({"gaussians", "density", "features", "normal"}),
     )
     yield ComponentSpec(
@@ -26,7 +26,7 @@ def bozzetto_components() -> Iterable[ComponentSpec]:
         name="splatting",
         target=f"{HERE}.splatting:Splatting",
         config=f"{HERE}.config:SplattingConfig",
-        summary="Gaussians splatted onto the picture: by gsplat on CUDA, by torch elsewhere.",
+        summary="Gaussian splatting, by gsplat on CUDA and by torch elsewhere.",
         provides=frozenset({"normal"}),
         needs=frozenset({"gaussians", "features"}),
     )
@@ -35,12 +35,12 @@ def bozzetto_components() -> Iterable[ComponentSpec]:
         name="splat-ply",
         target=f"{HERE}.splat_ply:SplatPly",
         config=f"{HERE}.config:SplatPlyConfig",
-        summary="The Gaussians as a .ply that viewers of 3D Gaussian splatting open.",
+        summary="The Gaussians as a .ply for viewers of 3D Gaussian splatting.",
         needs=frozenset({"gaussians", "features"}),
     )
 
 
 @hookimpl
 def bozzetto_recipes() -> Iterable[Path]:
-    """The folder of recipes that show them."""
+    """Return the folder of example recipes."""
     return [Path(__file__).parent / "recipes"]

@@ -1,4 +1,4 @@
-"""Gaussians on the picture: where the middle of each comes to lie, and how its shape looks there."""
+"""Projection of Gaussians to the image plane: centres and covariances."""
 
 from __future__ import annotations
 
@@ -12,38 +12,38 @@ from torch import Tensor
 from bozzetto_gsplat.cloud import Cloud
 
 NEAR = 0.01
-"""Gaussians nearer to the plane of the camera are not drawn, world units."""
+"""Near plane, world units; Gaussians closer to the camera plane are not rendered."""
 BLUR = 0.3
-"""Squared pixels added to every covariance: a pixel is not a point (3D Gaussian splatting, reference code)."""
+"""Low-pass filter: squared pixels added to every covariance (3D Gaussian splatting, reference code)."""
 MARGIN = 1.3
-"""Beyond this share of the half picture the Jacobian no longer follows: it grows without bound at the camera's side."""
+"""Clamp of the Jacobian's slopes, as a multiple of the half image; it grows without bound beside the camera."""
 
 
 @dataclass(frozen=True)
 class Projected:
-    """N Gaussians as one camera sees them."""
+    """N Gaussians projected to one camera."""
 
     middle: Float[Tensor, "N 2"]
-    """Column and row, pixels; the first pixel's centre is (0.5, 0.5)."""
+    """Column and row of the centre, pixels; the first pixel's centre is (0.5, 0.5)."""
     covariance: Float[Tensor, "N 3"]
-    """Squared pixels: column-column, column-row, row-row."""
+    """2D covariance, squared pixels: column-column, column-row, row-row."""
     depth: Float[Tensor, "N"]
-    """Along the view axis, world units; negative behind the camera."""
+    """Depth along the view axis, world units; negative behind the camera."""
 
 
 def focal_px(cameras: Cameras) -> Float[Tensor, "B"]:
-    """Focal length in pixels, the same along rows and columns."""
+    """Return the focal length in pixels, equal along rows and columns."""
     return 0.5 * cameras.height / torch.tan(0.5 * cameras.fov_y_rad)
 
 
 def depths(cloud: Cloud, cameras: Cameras) -> Float[Tensor, "B N"]:
-    """Depth of each middle along the view axis, world units."""
+    """Return the depth of each centre along the view axis, world units."""
     forward = -cameras.c2w[:, :3, 2]
     return ((cloud.position[None] - cameras.position[:, None]) * forward[:, None]).sum(dim=-1)
 
 
 def project(cloud: Cloud, camera: Cameras) -> Projected:
-    """The local affine approximation of Zwicker et al. 2001 (EWA splatting), eq. 29: covariance J W C W^T J^T.
+    """Project by the local affine approximation of Zwicker et al. 2001 (EWA splatting), eq. 29: J W C W^T J^T.
 
     Args:
         camera: one view.

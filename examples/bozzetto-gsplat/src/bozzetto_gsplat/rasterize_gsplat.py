@@ -1,4 +1,4 @@
-"""Splatting by the package gsplat (nerfstudio), which needs CUDA. The same function as in `rasterize_torch`."""
+"""Splatting with the package gsplat (nerfstudio), which requires CUDA; same interface as `rasterize_torch`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from bozzetto_gsplat.rasterize_torch import Splatted
 
 
 def installed() -> bool:
-    """Whether gsplat can be found; imports nothing."""
+    """Return whether gsplat is installed, without importing it."""
     return importlib.util.find_spec("gsplat") is not None
 
 
@@ -49,7 +49,7 @@ def rasterize(cloud: Cloud, values: Float[Tensor, "B N C"], cameras: Cameras) ->
 
 
 def world_to_opencv(c2w: Float[Tensor, "B 4 4"]) -> Float[Tensor, "B 4 4"]:
-    """From OpenGL cameras to the matrices gsplat wants: world to camera, x right, y down, looking along +z."""
+    """Convert OpenGL camera poses to gsplat's view matrices: world to camera, x right, y down, looking along +z."""
     turned = c2w * c2w.new_tensor([1.0, -1.0, -1.0, 1.0])
     rotation, position = turned[:, :3, :3].mT, turned[:, :3, 3:]
     top = torch.cat([rotation, -rotation @ position], dim=-1)
@@ -57,7 +57,7 @@ def world_to_opencv(c2w: Float[Tensor, "B 4 4"]) -> Float[Tensor, "B 4 4"]:
 
 
 def intrinsics(cameras: Cameras) -> Float[Tensor, "B 3 3"]:
-    """Pinhole matrices in pixels, the axis through the middle of the picture."""
+    """Return pinhole matrices in pixels, with the principal point at the image centre."""
     focal = focal_px(cameras)
     matrix = focal.new_zeros(len(cameras), 3, 3)
     matrix[:, 0, 0] = matrix[:, 1, 1] = focal

@@ -1,4 +1,4 @@
-"""Splatting in torch: on any device, and on a CPU with the host's compiled compositing."""
+"""Splatting in torch, on any device; on a CPU it uses the host's compiled compositing."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from bozzetto_gsplat.cloud import Cloud
 from bozzetto_gsplat.projection import NEAR, Projected, project
 
 MIN_ALPHA = 1.0 / 255.0
-"""What covers less of a pixel is left out (3D Gaussian splatting, sec. 6; gsplat)."""
+"""Minimum alpha of a (pixel, Gaussian) pair; fainter pairs are dropped (3D Gaussian splatting, sec. 6; gsplat)."""
 MAX_ALPHA = 0.999
-"""No Gaussian hides everything, so that a gradient reaches what is behind (gsplat)."""
+"""Maximum alpha of a pair; below 1, so that gradients reach what is behind (gsplat)."""
 
 
 class Splatted(NamedTuple):
-    """What the Gaussians add up to, without a background."""
+    """Blended Gaussians, without background."""
 
     accumulated: Float[Tensor, "B H W C"]
-    """Sum of weight times value."""
+    """Sum of weight times value over Gaussians."""
     opacity: Float[Tensor, "B H W 1"]
 
 
 def rasterize(cloud: Cloud, values: Float[Tensor, "B N C"], cameras: Cameras) -> Splatted:
-    """Blend `values` of the Gaussians front to back in each view, as 3D Gaussian splatting (Kerbl et al. 2023, eq. 3).
+    """Blend `values` of the Gaussians front to back in each view (3D Gaussian splatting, Kerbl et al. 2023, eq. 3).
 
-    Differentiable in the cloud and the values. Works on pairs of a pixel and a Gaussian that covers it.
+    Differentiable with respect to the cloud and the values. Operates on pairs of a pixel and a Gaussian that covers it.
     """
     pictures = []
     for view in range(len(cameras)):
@@ -44,7 +44,7 @@ def rasterize(cloud: Cloud, values: Float[Tensor, "B N C"], cameras: Cameras) ->
 def _picture(
     seen: Projected, opacity: Float[Tensor, "N"], values: Float[Tensor, "N C"], camera: Cameras
 ) -> Float[Tensor, "H W D"]:
-    """One view: the values, then the opacity."""
+    """Render one view; returns the values, then the opacity."""
     pixel, gaussian = pairs(seen, opacity, camera.height, camera.width)
     column = pixel.remainder(camera.width) + 0.5
     row = pixel.div(camera.width, rounding_mode="floor") + 0.5
@@ -53,7 +53,7 @@ def _picture(
     x, y = column - middle[:, 0], row - middle[:, 1]
     squared = (yy * x * x - 2.0 * xy * x * y + xx * y * y) / (xx * yy - xy * xy)
     alpha = (opacity.index_select(0, gaussian) * torch.exp(-0.5 * squared)).clamp(max=MAX_ALPHA)
-    # A sample of unit length and density -ln(1 - alpha) covers alpha: the host's compositing does the rest.
+    # A sample of unit length and density -ln(1 - alpha) has opacity alpha, so the host's compositing applies.
     nothing = torch.zeros_like(alpha)
     offsets = first_rows(pixel, camera.height * camera.width)
     behind = api.composite(-torch.log1p(-alpha), nothing, nothing + 1.0, values.index_select(0, gaussian), offsets)
@@ -65,7 +65,7 @@ def _picture(
 def pairs(
     seen: Projected, opacity: Float[Tensor, "N"], height: int, width: int
 ) -> tuple[Int[Tensor, "S"], Int[Tensor, "S"]]:
-    """Pixel and Gaussian of every pair in which the one is covered, pixel by pixel, near to far."""
+    """Return pixel and Gaussian indices of all covered pairs, sorted by pixel, then near to far."""
     xx, xy, yy = seen.covariance.unbind(-1)
     # opacity * exp(-q / 2) is at least MIN_ALPHA where q is at most:
     reach = 2.0 * torch.log(opacity / MIN_ALPHA)
@@ -91,6 +91,6 @@ def pairs(
 
 
 def first_rows(pixel: Int[Tensor, "S"], pixels: int) -> Int[Tensor, "P1"]:
-    """The row at which each pixel's pairs start, and after the last one their number."""
+    """Return the index of each pixel's first pair, followed by the number of pairs."""
     count = torch.bincount(pixel, minlength=pixels)
     return torch.cat([count.new_zeros(1), count.cumsum(0)])

@@ -1,4 +1,4 @@
-"""Gaussians as a file for viewers of 3D Gaussian splatting."""
+"""Exporter of Gaussians for viewers of 3D Gaussian splatting."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ COLUMNS = (
     *("x", "y", "z", "nx", "ny", "nz", "f_dc_0", "f_dc_1", "f_dc_2", "opacity"),
     *("scale_0", "scale_1", "scale_2", "rot_0", "rot_1", "rot_2", "rot_3"),
 )
-"""What the authors' program writes for colours that do not depend on the view."""
+"""Columns of the reference implementation for view-independent colours."""
 CONSTANT_HARMONIC = 0.28209479177387814
-"""1 / (2 sqrt(pi)): a viewer's colour is 0.5 + f_dc times this."""
+"""Degree-0 spherical harmonic 1 / (2 sqrt(pi)): a viewer's colour is 0.5 + f_dc times this."""
 
 
 class SplatPly:
-    """`splats.ply`: a row for each visible Gaussian, in world units, z up; unlit colours.
+    """Exporter of `splats.ply`: one row per visible Gaussian, in world units, z up, with unlit colours.
 
-    Opacities are stored as logits, scales as logarithms, rotations as w, x, y, z; normals are left at zero, as there.
-    Fulfils `bozzetto.kinds.exporter.Exporter`.
+    Opacities are stored as logits, scales as logarithms, rotations as w, x, y, z; normals are zero, as in the reference
+    implementation. Implements `bozzetto.kinds.exporter.Exporter`.
     """
 
     def __init__(self, config: SplatPlyConfig) -> None:
@@ -38,7 +38,7 @@ class SplatPly:
         """Write the file.
 
         Raises:
-            ConfigError: the geometry is not made of Gaussians.
+            ConfigError: the geometry does not consist of Gaussians.
             ExportError: no Gaussian is visible.
         """
         if not isinstance(scene.geometry, MadeOfGaussians):
@@ -60,7 +60,7 @@ class SplatPly:
 
 
 def _rows(cloud: Cloud, scene: Scene) -> np.ndarray:
-    """The numbers "N 17" in the order of `COLUMNS`."""
+    """Return the numbers "N 17" in the order of `COLUMNS`."""
     color = (scene.material.albedo(cloud.features) - 0.5) / CONSTANT_HARMONIC
     normal = torch.zeros_like(cloud.position)
     opacity = torch.logit(cloud.opacity)[:, None]

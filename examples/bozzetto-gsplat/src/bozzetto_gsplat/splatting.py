@@ -1,4 +1,4 @@
-"""Gaussians splatted onto the picture."""
+"""Renderer that splats Gaussians."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from bozzetto_gsplat.rasterize_torch import Splatted
 
 
 class Splatting(nn.Module):
-    """3D Gaussian splatting (Kerbl et al. 2023). Fulfils `bozzetto.kinds.renderer.Renderer`; has no state.
+    """3D Gaussian splatting (Kerbl et al. 2023). Implements `bozzetto.kinds.renderer.Renderer`; stateless.
 
-    Each Gaussian is shaded once per view, at its middle, by the scene's material. Its normal is its shortest axis. Of
-    its depth the middle's distance along the view axis is taken, and turned into a distance along each pixel's ray.
+    Each Gaussian is shaded once per view, at its centre, by the scene's material. Its normal is its shortest axis. Its
+    depth is that of its centre along the view axis, converted to a distance along each pixel's ray.
     """
 
     def __init__(self, config: SplattingConfig, radius: float) -> None:
@@ -30,7 +30,7 @@ class Splatting(nn.Module):
         self.config, self.radius = config, radius
 
     def update(self, geometry: Geometry, step: int, generator: torch.Generator) -> None:
-        """Every `relocate_every` steps, move the Gaussians that have become invisible to where they are needed."""
+        """Relocate invisible Gaussians every `relocate_every` steps."""
         every = self.config.relocate_every
         if every and step and step % every == 0 and step < self.config.relocate_until_step:
             made_of_gaussians(geometry).relocate(self.config.dead_below, generator)
@@ -45,10 +45,10 @@ class Splatting(nn.Module):
         normal: bool = False,
         generator: torch.Generator | None = None,
     ) -> Rendered:
-        """See `bozzetto.kinds.renderer.Renderer`. The generator decides the background alone: nothing is jittered.
+        """Render all views; see `bozzetto.kinds.renderer.Renderer`. The generator is passed to the background only.
 
         Raises:
-            ConfigError: the geometry is not made of Gaussians, or gsplat was asked for and is not installed.
+            ConfigError: the geometry does not consist of Gaussians, or gsplat is configured and not installed.
             NonFiniteError: a position, scale, opacity or colour is not finite.
         """
         cloud, normal = made_of_gaussians(geometry).cloud(), normal or shading.needs_normal
@@ -57,7 +57,7 @@ class Splatting(nn.Module):
             _check_finite(getattr(cloud, name), f"geometry {type(geometry).__name__} gave a {name}")
         _check_finite(values, f"material {type(material).__name__} gave a colour")
         rays = cameras.rays()
-        with torch.autocast(values.device.type, enabled=False):  # positions in pixels need all their digits
+        with torch.autocast(values.device.type, enabled=False):  # pixel positions need full float32 precision
             seen = self._rasterize(cloud, values.float(), cameras)
         forward = -cameras.c2w[:, :3, 2].repeat_interleave(cameras.height * cameras.width, dim=0)
         along_axis = (rays.direction * forward).sum(dim=-1).view(*rays.image_shape, 1)
@@ -72,7 +72,7 @@ class Splatting(nn.Module):
     def _values(
         self, cloud: Cloud, cameras: Cameras, material: Material, shading: Shading, normal: bool
     ) -> Float[Tensor, "B N C"]:
-        """What is blended, of each Gaussian in each view: colour, depth, and the normal if asked."""
+        """Return the blended values per Gaussian and view: colour, depth and, if `normal`, the normal."""
         columns = []
         for view, eye in enumerate(cameras.position):
             facing = cloud.normal_toward(eye) if normal else None
@@ -90,10 +90,10 @@ class Splatting(nn.Module):
 
 
 def made_of_gaussians(geometry: Geometry) -> MadeOfGaussians:
-    """The geometry, as one whose Gaussians can be had.
+    """Return the geometry if it consists of Gaussians.
 
     Raises:
-        ConfigError: it has none.
+        ConfigError: it does not.
     """
     if not isinstance(geometry, MadeOfGaussians):
         raise ConfigError(

@@ -1,4 +1,4 @@
-"""Options of `silhouette` and `silhouettes`. No torch here."""
+"""Settings of `silhouette` and `silhouettes`. Does not import torch."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from bozzetto.fields import FilePath
 
 @dataclass(frozen=True)
 class SilhouetteConfig:
-    """Options of `silhouette`. Its weight is the recipe's."""
+    """Settings of `silhouette`. Its weight is set in the recipe."""
 
     mask: Annotated[str, FilePath(or_name=True)] = "heart"
-    """The picture: a file, or the name of one that comes with the package: `heart`, `star`."""
+    """Mask image: a file, or the name of one included in the package: `heart`, `star`."""
 
     def __post_init__(self) -> None:
         if not self.mask.strip():
@@ -22,12 +22,12 @@ class SilhouetteConfig:
 
 @dataclass(frozen=True)
 class SilhouettesConfig:
-    """Options of `silhouettes`."""
+    """Settings of `silhouettes`."""
 
     views: int = 4
-    """Pictures, evenly around the object, the front first."""
+    """Number of images, evenly around the object, the front first."""
     threshold: float = 0.5
-    """Opacity from which a pixel belongs to the object."""
+    """Opacity from which a pixel counts as foreground."""
 
     def __post_init__(self) -> None:
         if self.views < 1:

@@ -1,4 +1,4 @@
-"""What this package offers. Data only: listing it imports no torch."""
+"""Manifest of this package. Data only: listing it does not import torch."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ def bozzetto_components() -> Iterable[ComponentSpec]:
         name="silhouette",
         target=f"{HERE}.silhouette:Silhouette",
         config=f"{HERE}.config:SilhouetteConfig",
-        summary="The object's outline is to be that of a picture.",
+        summary="Error of the rendered opacity against a mask image.",
     )
     yield ComponentSpec(
         kind="exporter",
         name="silhouettes",
         target=f"{HERE}.silhouettes:Silhouettes",
         config=f"{HERE}.config:SilhouettesConfig",
-        summary="The object's outline from all around, as black and white pictures.",
+        summary="Foreground masks of the object from all around, as black and white images.",
     )
 
 
 @hookimpl
 def bozzetto_recipes() -> Iterable[Path]:
-    """The folder of recipes that show them."""
+    """Return the folder of example recipes."""
     return [Path(__file__).parent / "recipes"]

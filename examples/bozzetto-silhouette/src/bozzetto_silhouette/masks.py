@@ -1,4 +1,4 @@
-"""Pictures whose bright or opaque part is an object."""
+"""Reader of mask images."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ FOLDER = Path(__file__).parent / "masks"
 
 
 def read_mask(name: str) -> Float[Tensor, "H W"]:
-    """How much of each pixel the object covers, in [0, 1]: the alpha channel if there is one, else the brightness.
+    """Read the coverage of each pixel in [0, 1]: the alpha channel if there is one, else the brightness.
 
     Args:
-        name: a file, or a picture of the package without its suffix.
+        name: a file, or a mask of the package without its suffix.
 
     Raises:
-        ConfigError: there is no such picture, or it cannot be read.
+        ConfigError: the mask does not exist, or cannot be read.
     """
     own = {path.stem: path for path in sorted(FOLDER.glob("*.png"))}
     path = own.get(name, Path(name))

@@ -1,4 +1,4 @@
-"""The object's outline is to be that of a picture."""
+"""Silhouette loss against a mask image."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from bozzetto_silhouette.masks import read_mask
 
 
 class Silhouette:
-    """Mean over pixels of (opacity - mask)^2, in every view of its task. Fulfils `bozzetto.kinds.loss.Loss`.
+    """Mean over pixels of (opacity - mask)^2, in every view of its task. Implements `bozzetto.kinds.loss.Loss`.
 
-    Meant for a task whose view source looks from one side; the picture is stretched to the size of the view.
+    Intended for a task with views from one side; the mask is resized to the view.
     """
 
     def __init__(self, config: SilhouetteConfig) -> None:
         self.mask = read_mask(config.mask)
 
     def __call__(self, inputs: LossInputs) -> Float[Tensor, ""]:
-        """The value, in [0, 1]."""
+        """Return the loss, in [0, 1]."""
         opacity = inputs.rendered.opacity[..., 0]
         mask = self.mask.to(opacity.device)[None, None]
         wanted = interpolate(mask, opacity.shape[1:], mode="bilinear", align_corners=False, antialias=True)[0, 0]

@@ -1,4 +1,4 @@
-"""The object's outline from all around."""
+"""Exporter of foreground masks from all around."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from bozzetto_silhouette.config import SilhouettesConfig
 
 
 class Silhouettes:
-    """`silhouette-<azimuth>.png` for each side: white where the object is. The loss `silhouette` reads such pictures.
+    """Exporter of `silhouette-<azimuth>.png` per view, white in the foreground; masks for the loss `silhouette`.
 
-    Fulfils `bozzetto.kinds.exporter.Exporter`.
+    Implements `bozzetto.kinds.exporter.Exporter`.
     """
 
     def __init__(self, config: SilhouettesConfig) -> None:
@@ -30,7 +30,7 @@ class Silhouettes:
         """Write the files.
 
         Raises:
-            ExportError: the object is not seen from any side.
+            ExportError: the object is not visible in any view.
         """
         cameras = scene.views.eval_cameras(self.config.views, scene.device)
         outlines = np.concatenate([self._outline(scene, cameras, view) for view in range(len(cameras))])
@@ -46,7 +46,7 @@ class Silhouettes:
         return Exported(tuple(files), {"shares_of_picture": shares})
 
     def _outline(self, scene: Scene, cameras: Cameras, view: int) -> np.ndarray:
-        """Where the object is in one view, "1 H W"."""
+        """Return the foreground mask of one view, "1 H W"."""
         some = slice(view, view + 1)
         camera = Cameras(cameras.c2w[some], cameras.fov_y_rad[some], cameras.height, cameras.width)
         shading = scene.material.eval_shading(camera)

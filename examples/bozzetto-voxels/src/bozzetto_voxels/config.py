@@ -1,4 +1,4 @@
-"""Options of `voxels`. No torch here."""
+"""Settings of `voxels`. Does not import torch."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ LARGEST_RESOLUTION = 256
 
 @dataclass(frozen=True)
 class VoxelsConfig:
-    """Options of `voxels`."""
+    """Settings of `voxels`."""
 
     radius: float = 1.0
-    """Half side of the cube [-radius, radius]^3 the field lives in, world units."""
+    """Half side of the cube [-radius, radius]^3 that contains the field, world units."""
     resolution: int = 128
     """Voxels per axis, at most 256."""
     blob_scale: float = 10.0
-    """Raw density at the origin of the cone that every scene starts from."""
+    """Raw density at the origin of the cone-shaped initial density."""
     blob_std: float = 0.5
-    """Radius of that cone, as a share of `radius`: the object starts this large."""
+    """Radius of the initial cone, as a fraction of `radius`."""
     normal_step: float = 1.0
-    """Step of the finite differences that give normals, voxels; larger means smoother normals."""
+    """Finite-difference step of the normals, in voxels; larger gives smoother normals."""
 
     def __post_init__(self) -> None:
         for name in ("radius", "blob_std", "normal_step"):

@@ -1,4 +1,4 @@
-"""What this package offers. Data only: listing it imports no torch."""
+"""Manifest of this package. Data only: listing it does not import torch."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def bozzetto_components() -> Iterable[ComponentSpec]:
         name="voxels",
         target="bozzetto_voxels.voxels:Voxels",
         config="bozzetto_voxels.config:VoxelsConfig",
-        summary="Density and features in a dense grid of voxels, trilinear in between.",
+        summary="Density and features in a dense voxel grid with trilinear interpolation.",
         api=1,
         provides=frozenset({"density", "features", "normal"}),
     )
@@ -24,5 +24,5 @@ def bozzetto_components() -> Iterable[ComponentSpec]:
 
 @hookimpl
 def bozzetto_recipes() -> Iterable[Path]:
-    """The folder of recipes that show it."""
+    """Return the folder of example recipes."""
     return [Path(__file__).parent / "recipes"]

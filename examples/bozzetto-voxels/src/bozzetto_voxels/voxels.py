@@ -1,4 +1,4 @@
-"""A density field in a dense grid of voxels."""
+"""Density field on a dense voxel grid."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from bozzetto_voxels.config import VoxelsConfig
 
 FEATURES = 3
 INITIAL_STD = 0.01
-"""Features start this far from grey, so that the colours of neighbours can part."""
+"""Standard deviation of the initial features around grey; lets the colours of neighbours diverge."""
 
 
 class Voxels(nn.Module):
-    """Each voxel holds a raw density and three features; in between they are blended trilinearly.
+    """Dense grid of raw densities and three features per voxel, interpolated trilinearly.
 
-    The density is activated after it is blended, not before, so that a surface can be sharper than a voxel (DVGO, Sun
-    et al. 2022, sec. 4.1). Fulfils `bozzetto.kinds.geometry.Geometry`.
+    The density is activated after interpolation, so that a surface can be sharper than a voxel (DVGO, Sun et al. 2022,
+    sec. 4.1). Implements `bozzetto.kinds.geometry.Geometry`.
 
-    The grid is one level of the host's grid encoder, too small to be hashed: compiled on a CPU, and on CUDA where a
+    The grid is one level of the host's grid encoder, too small to be hashed: compiled on a CPU, and on CUDA if a
     package for it is installed.
     """
 
@@ -41,7 +41,7 @@ class Voxels(nn.Module):
             base_resolution=config.resolution,
             growth=1.0,
         )
-        # The encoder places a point x of the unit cube at x * scale + 0.5 voxels, and the last half voxel wraps around.
+        # The encoder maps x in the unit cube to x * scale + 0.5 voxels; the last half voxel wraps around.
         self.reach = 1.0 - 0.5 / self.spec.table[0].scale
         self.voxel = 2.0 * config.radius / (self.reach * self.spec.table[0].scale)
         """Side of a voxel, world units."""
@@ -50,7 +50,7 @@ class Voxels(nn.Module):
         self.grid = nn.Parameter(values)
 
     def forward(self, points: Float[Tensor, "S 3"], normal: bool = False) -> FieldOutput:
-        """Density, features, and the normal if asked, at world points. S may be 0."""
+        """Return density, features and, if `normal`, the normals at world points. S may be 0."""
         values = self._blend(points)
         direction = None
         if normal:
@@ -59,20 +59,20 @@ class Voxels(nn.Module):
         return FieldOutput(values[:, 1:], density=self._density(points, values), normal=direction)
 
     def density(self, points: Float[Tensor, "S 3"]) -> Float[Tensor, "S"]:
-        """Density alone, per world unit."""
+        """Return the density alone, per world unit."""
         return self._density(points, self._blend(points))
 
     def set_step(self, step: int) -> None:
-        """Nothing changes with the step."""
+        """Do nothing: the geometry has no schedules."""
 
     def total_variation(self) -> Float[Tensor, ""]:
-        """Mean squared difference between neighbouring voxels, over the three axes."""
+        """Return the mean squared difference between neighbouring voxels, over the three axes."""
         side = self.config.resolution
         cube = self.grid[: side**3].view(side, side, side, -1)
         return torch.stack([cube.diff(dim=axis).square().mean() for axis in range(3)]).mean()
 
     def _blend(self, points: Float[Tensor, "S 3"]) -> Float[Tensor, "S 4"]:
-        """Raw density and features between the voxels."""
+        """Interpolate raw density and features."""
         unit = (points * (0.5 / self.radius) + 0.5) * self.reach
         return hash_encode(unit, self.grid, self.spec)
 

@@ -1,5 +1,5 @@
-// Antialiasing of silhouettes; see ref/antialias.py. First every pair of neighbours gets its blend, then every pixel
-// gathers from the pairs it belongs to: nothing is added from two sides.
+// Antialiasing of silhouettes; see ref/antialias.py. First the blend of every pair of neighbours is computed, then
+// every pixel gathers from its pairs, so that no value is accumulated by two threads.
 
 #include <cmath>
 #include <cstring>
@@ -14,11 +14,11 @@ using namespace bozzetto;
 
 constexpr int64_t kGrain = 4096;  // triangles
 constexpr int64_t kRowGrain = 8;  // rows of pixels
-constexpr float kNone = 2.0f;     // instead of a blend, which lies in [-0.5, 0.5]
-constexpr int kLongestWalk = 8;   // triangles looked at between two pixel centres
+constexpr float kNone = 2.0f;     // no blend; blends are in [-0.5, 0.5]
+constexpr int kLongestWalk = 8;   // maximum triangles visited between two pixel centres
 
 struct Pixel {
-    int64_t image, row, column, number;  // `number` counts from the first image's first pixel
+    int64_t image, row, column, number;  // `number` is relative to the first pixel of the first image
 };
 
 struct Images {
@@ -38,7 +38,7 @@ struct Images {
         return Corners(pos + p.image * vertices * 4, tri + 3 * triangle);
     }
 
-    // The neighbour to the right (axis 0) or above (axis 1), or the one before.
+    // The neighbour to the right (axis 0) or above (axis 1), or the previous one.
     Pixel step(const Pixel& p, int axis, int by) const {
         return axis == 0 ? Pixel{p.image, p.row, p.column + by, p.number + by}
                          : Pixel{p.image, p.row + by, p.column, p.number + by * width};
@@ -61,7 +61,7 @@ struct Images {
     }
 };
 
-// A pair of pixels, by which of them sees the nearer surface.
+// A pair of pixels, ordered by which one has the nearer surface.
 struct Pair {
     Pixel near, far;
 
@@ -72,7 +72,7 @@ struct Pair {
     int64_t target(float blend) const { return blend > 0.0f ? far.number : near.number; }
 };
 
-// The edge by which the line from the near to the far pixel leaves a triangle; -1 if it does not.
+// Returns the edge by which the line from the near to the far pixel leaves a triangle; -1 if it does not.
 struct Exit {
     int edge = -1;
     double at_near, at_far;
@@ -94,7 +94,7 @@ struct Exit {
     }
 };
 
-// Where the line from the near to the far pixel of a pair, followed over smooth edges, meets a silhouette.
+// Returns the silhouette crossed by the line from the near to the far pixel of a pair, followed over smooth edges.
 struct Crossing {
     int64_t triangle;
     Exit exit;
@@ -113,7 +113,7 @@ struct Crossing {
           exit(images.corners(pair.near, triangle_), images.centre(pair.near), images.centre(pair.far), entry) {}
 };
 
-// 1, -1 or 0: which side of a triangle is seen, none if it is seen edge-on.
+// Returns the visible side of a triangle, 1 or -1; 0 if it is seen edge-on.
 int32_t facing_of(const Corners& corners) {
     const double side = corners.side(0, corners.x[0], corners.y[0], corners.w[0]);
     return (side > 0.0) - (side < 0.0);
@@ -129,13 +129,13 @@ int32_t outline_of(const int32_t* facings, const int32_t* tri, const int32_t* op
             continue;
         }
         const int32_t other = across / 3, start = tri[3 * triangle + (i + 1) % 3];
-        const bool turned = start == tri[3 * other + (across % 3 + 1) % 3];  // the windings disagree
+        const bool turned = start == tri[3 * other + (across % 3 + 1) % 3];  // inconsistent winding
         bits |= (facings[triangle] * facings[other] * (turned ? -1 : 1) <= 0) << i;
     }
     return bits;
 }
 
-// Whether the pixels of a pair see two triangles that share an edge which is no silhouette.
+// Returns whether the triangles of a pair of pixels share an edge that is not a silhouette.
 bool smooth_neighbours(const Images& images, const Pair& pair) {
     const int64_t triangle = images.triangle(pair.near), beyond = images.triangle(pair.far);
     const int32_t outline = images.outline(pair.near, triangle);
@@ -160,7 +160,7 @@ float blend_of(const Images& images, const Pixel& first, const Pixel& second, in
     return static_cast<float>(exit.at_near / (exit.at_near - exit.at_far) - 0.5);
 }
 
-// Calls visit(pair, blend) for the blends that a pixel is part of, in a fixed order.
+// Calls visit(pair, blend) for the blends of a pixel, in a fixed order.
 template <class Visit>
 void each_blend(const Images& images, const float* blends, const Pixel& pixel, const Visit& visit) {
     for (int axis = 0; axis < 2; ++axis) {
@@ -243,7 +243,7 @@ BOZZETTO_EXPORT int32_t bozzetto_antialias_backward_color(ParallelFor pool, int6
     });
 }
 
-// Each image belongs to one thread: sums come in the order of the pixels.
+// Each image is processed by one thread, so that sums have a fixed order.
 BOZZETTO_EXPORT int32_t bozzetto_antialias_backward_pos(ParallelFor pool, int64_t batch, int64_t height, int64_t width,
                                                         int64_t channels, int64_t vertices, int64_t triangles,
                                                         const float* color, const float* rast, const float* pos,

@@ -1,4 +1,4 @@
-"""Antialiasing by the compiled kernels, as the operator `bozzetto::antialias` and two for its gradients."""
+"""Compiled antialiasing: the operator `bozzetto::antialias` and two operators for its gradients."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ def antialias(
     tri: Int[Tensor, "T 3"],
     opposite: Int[Tensor, "T 3"],
 ) -> Float[Tensor, "B H W C"]:
-    """As `bozzetto.kernels.ref.antialias.antialias`.
+    """Compiled form of `bozzetto.kernels.ref.antialias.antialias`.
 
     Raises:
-        ValueError: an index is out of range, or `rast` has a triangle that `tri` has not.
+        ValueError: an index is out of range, or `rast` has a triangle that is not in `tri`.
     """
     return _antialias(color, rast.detach(), pos, tri, opposite)[0]
 

@@ -1,5 +1,5 @@
-// The volume rendering equation of math/compositing.py. Opacities of many samples at once, in loops the compiler
-// vectorises; then ray by ray. Transmittance is float64, so that nothing cancels along a ray.
+// Volume rendering equation of math/compositing.py. Opacities of many samples are computed at once in vectorised loops,
+// then composited ray by ray. Transmittance is float64, so that no precision is lost along a ray.
 
 #include <cmath>
 #include <cstring>
@@ -11,13 +11,13 @@ namespace {
 using bozzetto::ParallelFor;
 
 constexpr int64_t kGrain = 256;       // rays
-constexpr int64_t kRaysTogether = 16;  // whose samples stay in the first-level cache between the two passes
+constexpr int64_t kRaysTogether = 16;  // rays whose samples stay in the first-level cache between the two passes
 constexpr int32_t kBadOffsets = -2;
 
 // exp(-x) and 1 - exp(-x), both to float32's last digits, for x from 0 to infinity; NaN stays NaN.
 // -x = n ln 2 + r with |r| <= ln 2 / 2; then exp(r) - 1 by its power series, Horner's scheme.
 inline void transparency(float x, float& transparent, float& opaque) {
-    constexpr float kLargest = 87.0f;  // exp(-87) is the last that is a normal number
+    constexpr float kLargest = 87.0f;  // exp(-87) is the smallest normal number
     constexpr float kLog2E = 1.44269504f, kLn2High = 0.693359375f, kLn2Low = -2.12194440e-4f;
     constexpr float kRound = 12582912.0f;  // 1.5 * 2^23: adding it rounds to a whole number
     const float bounded = x > kLargest ? kLargest : x;
@@ -47,7 +47,7 @@ bool rise(const int64_t* offsets, int64_t rays, int64_t samples) {
     return true;
 }
 
-// What the samples of one ray add up to; C channels, or if that is 0, as many as the argument says.
+// Sums of the samples of one ray; C channels, or the number given as argument if C is 0.
 template <int C>
 struct Sums {
     const float* values;
@@ -97,7 +97,7 @@ int32_t forward(ParallelFor pool, int64_t rays, const int64_t* offsets, const fl
     });
 }
 
-// Gradients that do not reach the result are null pointers.
+// Gradients that are not needed are null pointers.
 struct Incoming {
     const float* weights;
     const float* accumulated;

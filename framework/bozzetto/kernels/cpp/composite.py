@@ -1,4 +1,4 @@
-"""Compositing by the compiled kernels, as the operators `bozzetto::composite` and `bozzetto::composite_backward`."""
+"""Compiled compositing: the operators `bozzetto::composite` and `bozzetto::composite_backward`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bozzetto.math import compositing
 from bozzetto.math.compositing import Composited
 
 BAD_OFFSETS = -2
-"""`kBadOffsets` of composite.cpp."""
+"""Status code `kBadOffsets` of composite.cpp."""
 
 Parts = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
 
@@ -26,10 +26,10 @@ def composite(
     values: Float[Tensor, "S C"],
     offsets: Int[Tensor, "R1"],
 ) -> Composited:
-    """As `bozzetto.math.compositing.composite`, with gradients to density and values.
+    """Compiled form of `bozzetto.math.compositing.composite`, with gradients to density and values.
 
     Raises:
-        ValueError: the offsets do not rise from 0 to the number of samples.
+        ValueError: the offsets do not increase from 0 to the number of samples.
     """
     *results, _ = _composite(density, t_start, t_end, values, offsets)
     return Composited(*results)
@@ -108,7 +108,7 @@ def _keep(ctx: Any, inputs: tuple[Any, ...], output: Parts) -> None:
 
 def _differentiate(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
     density, t_start, t_end, values, offsets, weights, after = ctx.saved_tensors
-    if torch.is_grad_enabled():  # someone asks for second derivatives: they come from the torch form
+    if torch.is_grad_enabled():  # second derivatives are requested: use the torch reference
         to_density, to_values = _differentiate_again(density, t_start, t_end, values, offsets, *grads[:4])
     else:
         to_density, to_values = _composite_backward(t_start, t_end, values, offsets, weights, after, *grads[:4])

@@ -1,4 +1,4 @@
-// Gradients through the homogeneous edge functions of corners.h to the corners. z gets none.
+// Gradients of the homogeneous edge functions of corners.h with respect to the corners; z gets none.
 #pragma once
 
 #include <cstdint>
@@ -11,7 +11,7 @@ namespace bozzetto {
 struct CornerGrads {
     double x[3] = {}, y[3] = {}, w[3] = {};
 
-    // Through the edge function from corner j to corner k, at a point.
+    // Gradient of the edge function from corner j to corner k, at a point.
     void add_value(const Corners& c, Centre at, int j, int k, double grad) {
         const double jx = c.x[j] - at.x * c.w[j], jy = c.y[j] - at.y * c.w[j];
         const double kx = c.x[k] - at.x * c.w[k], ky = c.y[k] - at.y * c.w[k];
@@ -23,7 +23,7 @@ struct CornerGrads {
         w[k] += grad * (at.x * jy - at.y * jx);
     }
 
-    // Through that function's derivatives with respect to x and y.
+    // Gradient of that function's derivatives with respect to x and y.
     void add_slopes(const Corners& c, int j, int k, double grad_x, double grad_y) {
         y[j] += grad_x * c.w[k];
         w[k] += grad_x * c.y[j];

@@ -1,5 +1,5 @@
-// A triangle in clip space and its homogeneous edge functions (Olano and Greer 1997, Triangle Scan Conversion using 2D
-// Homogeneous Coordinates). float64: corners may be far outside the image and behind the camera.
+// Triangle in clip space and its homogeneous edge functions (Olano and Greer 1997, Triangle Scan Conversion using 2D
+// Homogeneous Coordinates). float64, since corners may be far outside the image and behind the camera.
 #pragma once
 
 #include <cstdint>
@@ -13,17 +13,17 @@ struct CentreOf {
 
 using Centre = CentreOf<double>;
 
-// Normalised device coordinates of a pixel; row 0 is the lowest.
+// Normalised device coordinates of a pixel; row 0 is the bottom row.
 inline Centre pixel_centre(int64_t row, int64_t column, int64_t height, int64_t width) {
     return {(2.0 * column + 1.0) / width - 1.0, (2.0 * row + 1.0) / height - 1.0};
 }
 
-// Of one triangle, or of several side by side in a vector type.
+// Scalar type for one triangle, or a vector type for several.
 template <class Number>
 struct CornersOf {
     Number x[3], y[3], w[3];
 
-    // The value at `at` of the edge function opposite corner i, for each i: proportional to the barycentrics there.
+    // Values at `at` of the edge functions opposite each corner i; proportional to the barycentrics.
     void edge_values(const CentreOf<Number>& at, Number* value) const {
         Number ax[3], ay[3];
         for (int i = 0; i < 3; ++i) {
@@ -61,7 +61,8 @@ struct Corners : CornersOf<double> {
         }
     }
 
-    // Edge function i, not divided by w, at a vertex: its sign is the facing of the triangle the edge and it make.
+    // Edge function i, not divided by w, at a vertex; its sign is the facing of the triangle of the edge and the
+    // vertex.
     double side(int i, double vx, double vy, double vw) const {
         const int j = (i + 1) % 3, k = (i + 2) % 3;
         return slope_x(i) * vx + slope_y(i) * vy + (x[j] * y[k] - y[j] * x[k]) * vw;

@@ -1,4 +1,4 @@
-// Says whether this processor can run what this library was compiled for. Must itself run anywhere.
+// Returns whether this processor supports the instruction set of this library. Must itself run on any processor.
 #include "parallel.h"
 
 #if defined(__AVX2__) && (defined(__GNUC__) || defined(__clang__))

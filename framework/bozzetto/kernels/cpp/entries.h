@@ -1,6 +1,6 @@
-// Table entries in registers: one at a time, and for entries of two numbers, the usual ones, several points side by
-// side. Those are put together from single loads: gather instructions are slow on some processors and gain little on
-// the others. Every form does the same operations in the same order on each number, so all give the same bits.
+// Table entries in registers: one at a time, and for entries of two numbers, the common case, several points at once.
+// These are assembled from single loads, since gather instructions are slow on some processors and gain little on the
+// others. Every variant does the same operations in the same order on each number, so that results are bitwise equal.
 #pragma once
 
 #include <cstdint>
@@ -26,8 +26,8 @@ struct Entry {
     static void store(float* to, Vector vector) { std::memcpy(to, &vector, sizeof vector); }
 };
 
-// The entries of kCount points that follow each other. `row` and `weight` hold one number per point; what is stored
-// or zipped lies feature-major, the numbers of feature f from `features[f]` on.
+// Entries of kCount consecutive points. `row` and `weight` hold one number per point; stored or interleaved values are
+// feature-major, the numbers of feature f start at `features[f]`.
 template <int F>
 struct Entries {
     static constexpr int kCount = 1;
@@ -101,7 +101,7 @@ struct Entries<2> {
 
     void dot(Entries other, float* result) const {
         const __m512 product = _mm512_mul_ps(value, other.value);
-        const __m512 sum = _mm512_add_ps(product, _mm512_permute_ps(product, 0xB1));  // neighbours change places
+        const __m512 sum = _mm512_add_ps(product, _mm512_permute_ps(product, 0xB1));  // swap neighbours
         const __m256i first = _mm512_cvtepi64_epi32(_mm512_castps_si512(sum));
         _mm256_storeu_ps(result, _mm256_castsi256_ps(first));
     }
@@ -135,7 +135,7 @@ struct Entries<2> {
 
     void dot(Entries other, float* result) const {
         const __m256 product = _mm256_mul_ps(value, other.value);
-        const __m256 sum = _mm256_add_ps(product, _mm256_permute_ps(product, 0xB1));  // neighbours change places
+        const __m256 sum = _mm256_add_ps(product, _mm256_permute_ps(product, 0xB1));  // swap neighbours
         const __m256 first = _mm256_permutevar8x32_ps(sum, _mm256_set_epi32(7, 5, 3, 1, 6, 4, 2, 0));
         _mm_storeu_ps(result, _mm256_castps256_ps128(first));
     }

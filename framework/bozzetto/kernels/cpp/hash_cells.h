@@ -1,5 +1,5 @@
-// What one level of the grid says about a block of points: table rows, interpolation weights and their derivatives.
-// All loops here run over the lanes of a block and are written for the compiler to vectorise.
+// Table rows, interpolation weights and their derivatives for a block of points in one level of the grid. All loops run
+// over the lanes of a block and are written for vectorisation.
 #pragma once
 
 #include <cstdint>
@@ -21,11 +21,11 @@ struct Level {
 
 using Lane = float[kBlock];
 
-// Where a block of points lies in one level. Corner c of a cell is its low vertex plus (c & 1, c >> 1 & 1, c >> 2).
+// Cells of a block of points in one level. Corner c of a cell is its low vertex plus (c & 1, c >> 1 & 1, c >> 2).
 struct Cells {
     uint32_t row[8][kBlock];
     Lane blend[3];  // interpolation weight of the far vertex along each axis
-    Lane slope[3];  // its derivative in the point's coordinate: 0 where that was clamped
+    Lane slope[3];  // its derivative with respect to the coordinate: 0 where that was clamped
     Lane bend[3];   // its second derivative
 };
 
@@ -38,11 +38,11 @@ inline void load(const float* source, int64_t n, int64_t first, int count, Lane*
     }
 }
 
-// `low`: the cell of each point along one axis; `blend`: how far it lies into it.
+// `low`: cell of each point along one axis; `blend`: fractional position in it.
 inline void locate_axis(const Lane& point, float scale, uint32_t* low, Lane& blend) {
     for (int i = 0; i < kBlock; ++i) {
         const float x = point[i];
-        float inside = x > 0.0f ? x : 0.0f;  // NaN becomes 0 here, and comes back through `not_a_number`
+        float inside = x > 0.0f ? x : 0.0f;  // NaN becomes 0 here, and is restored through `not_a_number`
         inside = inside < 1.0f ? inside : 1.0f;
         const float not_a_number = x == x ? 0.0f : x;
         const float position = inside * scale + 0.5f;
@@ -53,7 +53,7 @@ inline void locate_axis(const Lane& point, float scale, uint32_t* low, Lane& ble
 }
 
 inline void locate(const Lane* point, const Level& level, Cells& cells) {
-    alignas(64) uint32_t term[3][2][kBlock];  // what the low and the high vertex along each axis add to the row
+    alignas(64) uint32_t term[3][2][kBlock];  // contribution of the low and the high vertex along each axis to the row
     const uint32_t dense[3] = {1, level.resolution, level.resolution * level.resolution};
     const uint32_t* factor = level.hashed ? kPrimes : dense;
     for (int axis = 0; axis < 3; ++axis) {
@@ -74,7 +74,7 @@ inline void locate(const Lane* point, const Level& level, Cells& cells) {
             for (int i = 0; i < kBlock; ++i) row[i] = (x[i] ^ y[i] ^ z[i]) & (size - 1);
         } else {
             for (int i = 0; i < kBlock; ++i) {
-                // At most resolution + resolution^2 + resolution^3, less than twice the size: wraps round once.
+                // At most resolution + resolution^2 + resolution^3, less than twice the size: wraps around once.
                 const uint32_t sum = x[i] + y[i] + z[i];
                 row[i] = sum < size ? sum : sum - size;
             }
@@ -82,12 +82,12 @@ inline void locate(const Lane* point, const Level& level, Cells& cells) {
     }
 }
 
-// The interpolation curve: turns `blend` into a weight.
+// Interpolation curve: converts `blend` to a weight.
 inline void ease_axis(Lane& blend) {
     for (int i = 0; i < kBlock; ++i) blend[i] = blend[i] * blend[i] * (3.0f - 2.0f * blend[i]);
 }
 
-// The derivatives of that weight in the point's coordinate.
+// Derivatives of that weight with respect to the coordinate.
 inline void bend_axis(const Lane& point, const Lane& blend, float scale, bool smoothstep, Lane& slope, Lane& bend) {
     for (int i = 0; i < kBlock; ++i) {
         const float x = point[i], t = blend[i];
@@ -150,7 +150,7 @@ struct Block {
         if (tangents) load<3>(tangents, n, first, count, tangent);
     }
 
-    // The interpolation weights of the corners, or with tangents, their derivatives along those.
+    // Interpolation weights of the corners, or with tangents, their derivatives along these.
     void prepare_weights(const float* points, const float* tangents, int64_t n, int64_t first, int count,
                          const Level& level, bool smoothstep) {
         if (tangents) {
@@ -165,7 +165,7 @@ struct Block {
 
 inline float lerp(float low, float high, float t) { return low + t * (high - low); }
 
-// Differences of the values at a cell's corners, interpolated along the axes they do not run along.
+// Differences of the values at a cell's corners, interpolated along the other axes.
 struct Differences {
     float x, y, z, xy, xz, yz;
 
@@ -187,7 +187,7 @@ struct Differences {
     }
 };
 
-// The gradient, in the point, of the interpolation between the values at the corners.
+// Gradient, with respect to the point, of the interpolation between the values at the corners.
 inline void gradient(const Cells& cells, const Lane* corner, Lane* result) {
     for (int i = 0; i < kBlock; ++i) {
         const Differences d(cells, corner, i);
@@ -197,8 +197,8 @@ inline void gradient(const Cells& cells, const Lane* corner, Lane* result) {
     }
 }
 
-// The Hessian of the same, times the tangent. Not one function with the above: where there is no tangent, a vectorised
-// loop would still compute with whatever lies there, and denormal numbers are slow.
+// Hessian of the same, times the tangent. Separate from the above: without a tangent, a vectorised loop would still
+// compute with uninitialised values, and denormal numbers are slow.
 inline void hessian_times(const Cells& cells, const Lane* tangent, const Lane* corner, Lane* result) {
     for (int i = 0; i < kBlock; ++i) {
         const Differences d(cells, corner, i);

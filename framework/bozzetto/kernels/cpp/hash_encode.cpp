@@ -1,11 +1,12 @@
 // Multiresolution hash encoding (Mueller et al. 2022, Instant Neural Graphics Primitives, sec. 3) on a CPU.
 //
-// Levels are outermost: one level's table fits the last-level cache, all of them do not. Within a level, a block of
-// points first gets its table rows and weights in loops the compiler vectorises, then touches the table point by point.
-// Per-point arrays are feature-major: "F N". Points are "3 N". Rows stay inside the table for every input, NaN included.
+// Levels are outermost: the table of one level fits the last-level cache, that of all levels does not. Within a level,
+// table rows and weights of a block of points are computed in vectorised loops, then the table is accessed point by
+// point. Per-point arrays are feature-major: "F N". Points are "3 N". Rows stay inside the table for every input, NaN
+// included.
 //
-// Every function takes an optional tangent "3 N": with it, the interpolation weights are replaced by their directional
-// derivative along the tangent. That is all a second derivative needs.
+// Every function takes an optional tangent "3 N": it replaces the interpolation weights by their directional
+// derivatives along the tangent, which is all that second derivatives need.
 
 #include <atomic>
 #include <cstring>
@@ -18,9 +19,9 @@ namespace {
 
 using namespace bozzetto;
 
-constexpr int64_t kGrain = 2048;        // points worth waking a thread for
-constexpr int64_t kChunk = 16384;       // points of one level that a thread takes at a time
-constexpr size_t kNearCache = 1 << 20;  // bytes of table that a core keeps close
+constexpr int64_t kGrain = 2048;        // minimum points per thread
+constexpr int64_t kChunk = 16384;       // points of one level processed by a thread at a time
+constexpr size_t kNearCache = 1 << 20;  // bytes of the table in a core's own cache
 
 struct Grid {
     const Level* levels;
@@ -30,7 +31,7 @@ struct Grid {
 
 int block_size(int64_t first, int64_t end) { return static_cast<int>(end - first < kBlock ? end - first : kBlock); }
 
-// The rows of lanes, from point i on.
+// Pointers to the lanes, starting at point i.
 template <int F>
 struct Features {
     float* at[F];
@@ -40,7 +41,8 @@ struct Features {
     }
 };
 
-// Asks at once for all entries of the block. Always inline: GCC 12 takes a function that only does this to have no effect.
+// Prefetches all entries of the block. Always inline: GCC 12 assumes that a function which only prefetches has no
+// effect.
 template <int F>
 inline __attribute__((always_inline)) void prefetch(const Cells& cells, const float* entries) {
     for (int c = 0; c < 8; ++c)
@@ -83,8 +85,8 @@ typename Entry<F>::Vector point_of(const Lane* lanes, int i) {
     return vector;
 }
 
-// Each level belongs to one thread: no atomics, and the same bits whatever the number of threads. The finest levels,
-// which take longest, are dealt out first.
+// Each level is processed by one thread: no atomics, and results independent of the number of threads. The finest
+// levels, which take longest, are scheduled first.
 template <int F>
 int32_t scatter(ParallelFor pool, Grid grid, int64_t n, const float* points, const float* tangents, const float* grad,
                 const float* also, float* grad_table) {
@@ -194,7 +196,7 @@ BOZZETTO_EXPORT int32_t bozzetto_hash_scatter(ParallelFor pool, const Level* lev
 #undef CALL
 }
 
-// grad_points "3 N": the gradient of <grad, encoded>, or of its derivative along the tangents, in the points.
+// grad_points "3 N": gradient of <grad, encoded>, or of its derivative along the tangents, with respect to the points.
 BOZZETTO_EXPORT int32_t bozzetto_hash_pull(ParallelFor pool, const Level* levels, int64_t level_count,
                                            int64_t features, int64_t smoothstep, int64_t n, const float* points,
                                            const float* tangents, const float* table, const float* grad,

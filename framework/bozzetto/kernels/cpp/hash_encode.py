@@ -1,9 +1,9 @@
-"""Hash encoding by the compiled kernels, as operators with first and second derivatives.
+"""Compiled hash encoding: operators with first and second derivatives.
 
 Three operators are each other's derivatives, so that autograd can chain them:
 `gather` (points, table -> encoded), `scatter` (its transpose: gradient to the table), `pull` (gradient to the points).
-With a tangent, their interpolation weights become directional derivatives: that gives the derivatives of `pull`.
-All per-point tensors are feature-major: points and tangents "3 N", encoded points and gradients "LF N".
+With a tangent, their interpolation weights become directional derivatives, which yields the derivatives of `pull`. All
+per-point tensors are feature-major: points and tangents "3 N", encoded points and gradients "LF N".
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from bozzetto.kernels.grid_spec import GridSpec
 
 
 def hash_encode(points: Float[Tensor, "N 3"], table: Float[Tensor, "P F"], spec: GridSpec) -> Float[Tensor, "N LF"]:
-    """As `bozzetto.kernels.ref.hash_encode.hash_encode`, up to second derivatives. The result is a transposed view."""
+    """Compiled form of `bozzetto.kernels.ref.hash_encode.hash_encode`, up to second derivatives; a transposed view."""
     return gather(points.t().contiguous(), None, table, spec.text).t()
 
 
@@ -41,7 +41,7 @@ class Level(ctypes.Structure):
 class _Grid(NamedTuple):
     spec: GridSpec
     arguments: tuple[Any, int, int, int]
-    """What each kernel takes first: levels, their count, features, whether smoothstep."""
+    """Leading arguments of each kernel: levels, their count, features, whether smoothstep."""
 
 
 @functools.lru_cache(maxsize=32)
@@ -112,7 +112,7 @@ def _keep(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
 
 
 def _kept(ctx: Any) -> tuple[Any, ...]:
-    """The operator's tensors, less the tangent."""
+    """Return the operator's saved tensors without the tangent."""
     points, tangent, *rest = ctx.saved_tensors
     if tangent is not None:
         raise NativeError("hash_encode: the compiled form has no third derivatives; backend='torch' has all")
@@ -121,7 +121,7 @@ def _kept(ctx: Any) -> tuple[Any, ...]:
 
 def _gather_backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     points, table = _kept(ctx)
-    grad = grad.contiguous()  # once, not in each of both
+    grad = grad.contiguous()  # once, rather than in both calls below
     to_points = pull(points, None, table, grad, ctx.grid) if ctx.needs_input_grad[0] else None
     to_table = scatter(points, None, grad, None, ctx.grid) if ctx.needs_input_grad[2] else None
     return to_points, None, to_table, None

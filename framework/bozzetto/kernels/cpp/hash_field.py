@@ -1,10 +1,10 @@
-"""A scalar field on a hash encoding with its slope, by the compiled kernels; its gradients are written out.
+"""Compiled scalar field on a hash encoding with its spatial gradient; the backward pass is written out.
 
 With e the encoding of x and f the network, the value is f(e), u = df/de and the slope is the encoding's transposed
-Jacobian times u. Along gradients g of the value and v of the slope, the loss changes by g f(e) + <v, J^T u>, where
-<v, J^T u> = <J v, u> is the derivative of f along J v. As f is linear between changes of sign (no biases), both terms
-are the network's derivative along one tangent, g e + J v: one pass gives the gradient to all weights. Left to autograd,
-the same took twice the time: it also computes the gradients to the points, which nobody reads.
+Jacobian times u. For gradients g of the value and v of the slope, the loss changes by g f(e) + <v, J^T u>, where <v,
+J^T u> = <J v, u> is the derivative of f along J v. As f is piecewise linear (ReLU, no biases), both terms are the
+network's derivative along one tangent, g e + J v: one pass gives the gradient to all weights. Autograd takes twice the
+time, since it also computes the unused gradients to the points.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from bozzetto.kernels.ref.hash_field import SlopedField
 def hash_field(
     points: Float[Tensor, "N 3"], table: Float[Tensor, "P F"], spec: GridSpec, weights: Sequence[Float[Tensor, "_ _"]]
 ) -> SlopedField:
-    """As `bozzetto.kernels.api.hash_field`, once differentiable; encoding and slope are transposed views."""
+    """Compiled form of `bozzetto.kernels.api.hash_field`, once differentiable; encoding and slope are transposed."""
     apply: Callable[..., tuple[Tensor, Tensor, Tensor]] = _HashField.apply  # not annotated in torch
     value, encoded, slope = apply(points.detach().t().contiguous(), table, *mlp.packed(weights), spec.text)
     return SlopedField(value, encoded.t(), slope.t())

@@ -12,13 +12,13 @@ constexpr int64_t kGrain = 4096;  // pixels
 
 struct Attributes {
     int64_t pixels;    // per image
-    int64_t vertices;  // between images; 0 if all share them
+    int64_t vertices;  // stride between images; 0 if all share them
     int64_t count;
     int64_t chosen_count;
-    const int64_t* chosen;  // those whose image-space derivatives are wanted
+    const int64_t* chosen;  // attributes with image-space derivatives
     const int32_t* tri;
 
-    // Where the attributes of a covered pixel's corners start.
+    // Start of the attributes at each corner of a covered pixel.
     struct Corners {
         int64_t start[3];
     };
@@ -103,7 +103,7 @@ BOZZETTO_EXPORT int32_t bozzetto_interpolate(ParallelFor pool, int64_t images, i
     });
 }
 
-// Gradients to rast and rast_db "B P 4"; rast_db, grad_da and grad_db are null together if no attribute is chosen.
+// Gradients to rast and rast_db "B P 4"; rast_db, grad_da and grad_db are all null if no attribute is selected.
 BOZZETTO_EXPORT int32_t bozzetto_interpolate_backward_rast(ParallelFor pool, int64_t images, int64_t pixels,
                                                            int64_t vertices, int64_t count, int64_t shared,
                                                            int64_t chosen_count, const int64_t* chosen,
@@ -125,7 +125,7 @@ BOZZETTO_EXPORT int32_t bozzetto_interpolate_backward_rast(ParallelFor pool, int
     });
 }
 
-// Gradient to attr. Attributes belong to one thread each image, or to one if shared: sums come in the order of pixels.
+// Gradient to attr. One thread per image, or one in total if shared, so that sums have a fixed order.
 BOZZETTO_EXPORT int32_t bozzetto_interpolate_backward_attr(ParallelFor pool, int64_t images, int64_t pixels,
                                                            int64_t vertices, int64_t count, int64_t shared,
                                                            int64_t chosen_count, const int64_t* chosen,

@@ -1,4 +1,4 @@
-"""Interpolation by the compiled kernels, as the operator `bozzetto::interpolate` and two for its gradients."""
+"""Compiled attribute interpolation: the operator `bozzetto::interpolate` and two operators for its gradients."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ def interpolate(
     rast_db: Float[Tensor, "B H W 4"],
     diff_attrs: Sequence[int],
 ) -> tuple[Float[Tensor, "B H W A"], Float[Tensor, "B H W D2"]]:
-    """As `bozzetto.kernels.ref.interpolate.interpolate`.
+    """Compiled form of `bozzetto.kernels.ref.interpolate.interpolate`.
 
     Raises:
-        ValueError: `tri` has an index outside of `attr`, or `rast` a triangle that `tri` has not.
+        ValueError: `tri` has an index outside `attr`, or `rast` has a triangle that is not in `tri`.
     """
     return _interpolate(attr, rast, tri, rast_db if diff_attrs else None, list(diff_attrs))
 
@@ -135,7 +135,7 @@ def _check(attr: Tensor, rast: Tensor, tri: Tensor) -> None:
 
 
 def _sizes(attr: Tensor, rast: Tensor, diff_attrs: Sequence[int]) -> tuple[Any, ...]:
-    """images, pixels, vertices, count, shared, chosen_count, chosen of interpolate.cpp."""
+    """Return images, pixels, vertices, count, shared, chosen_count and chosen of interpolate.cpp."""
     images, height, width, _ = rast.shape
     chosen = (ctypes.c_int64 * len(diff_attrs))(*diff_attrs)
     return images, height * width, *attr.shape[1:], int(len(attr) == 1), len(diff_attrs), chosen

@@ -1,5 +1,5 @@
-// Sixteen numbers side by side: one register, two, or a loop. Products are fused with sums in the first two forms, so
-// that both give the same bits.
+// Sixteen numbers: one register, two, or a loop. Products are fused with sums in the first two forms, so that both give
+// the same bits.
 #pragma once
 
 #include <cstdint>

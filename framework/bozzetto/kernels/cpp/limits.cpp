@@ -1,4 +1,4 @@
-// What this machine can do at best, for `bozzetto bench`: the limits that kernels are measured against.
+// Hardware limits for `bozzetto bench`, with which kernels are compared.
 
 #include <cstring>
 
@@ -10,9 +10,9 @@ using bozzetto::ParallelFor;
 
 constexpr int64_t kTriadGrain = 1 << 14;  // numbers
 constexpr int64_t kTableGrain = 1 << 12;  // accesses
-constexpr int kBlock = 64;                // accesses whose rows are worked out together, in registers and L1
+constexpr int kBlock = 64;                // accesses whose rows are computed together, in registers and L1
 
-// Rows that no prefetcher guesses: a hash of the running number (the finalizer of MurmurHash3, without its last step).
+// Unpredictable rows: a hash of the running index (the finalizer of MurmurHash3, without its last step).
 inline void scatter_rows(int64_t first, uint32_t mask, uint32_t* row) {
     for (int i = 0; i < kBlock; ++i) {
         uint32_t h = static_cast<uint32_t>(first + i);
@@ -26,7 +26,7 @@ inline void scatter_rows(int64_t first, uint32_t mask, uint32_t* row) {
 
 }  // namespace
 
-// STREAM's triad (McCalpin 1995): a = b + scale * c; 12 bytes each.
+// STREAM's triad (McCalpin 1995): a = b + scale * c; 12 bytes per element.
 BOZZETTO_EXPORT int32_t bozzetto_limit_triad(ParallelFor pool, int64_t count, const float* b, const float* c,
                                              float scale, float* a) {
     return bozzetto::parallel(pool, count, kTriadGrain, [=](int64_t begin, int64_t end) {
@@ -35,7 +35,7 @@ BOZZETTO_EXPORT int32_t bozzetto_limit_triad(ParallelFor pool, int64_t count, co
 }
 
 // Reads `count` pairs of floats from random rows of a table; rows and count are powers of two, count at least 64.
-// `sums` gets a pair per 64 reads, so that no read is left out.
+// `sums` receives a pair per 64 reads, so that no read is optimised away.
 BOZZETTO_EXPORT int32_t bozzetto_limit_gather(ParallelFor pool, int64_t count, int64_t rows, const float* table,
                                               float* sums) {
     const uint32_t mask = static_cast<uint32_t>(rows - 1);
@@ -58,7 +58,7 @@ BOZZETTO_EXPORT int32_t bozzetto_limit_gather(ParallelFor pool, int64_t count, i
     });
 }
 
-// Adds to `count` pairs of floats at random rows of a table: what a gradient does to it. One thread: rows collide.
+// Adds to `count` pairs of floats at random rows of a table, like a gradient scatter. One thread, since rows collide.
 BOZZETTO_EXPORT int32_t bozzetto_limit_add(ParallelFor, int64_t count, int64_t rows, float* table) {
     const uint32_t mask = static_cast<uint32_t>(rows - 1);
     uint32_t row[kBlock];

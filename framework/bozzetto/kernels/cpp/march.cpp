@@ -1,9 +1,9 @@
-// Ray marching through an occupancy grid. `mark` walks the rays and keeps one bit per step; `write` turns the bits into
-// packed intervals: two calls, so that the caller can allocate in between. The arithmetic is that of ref/march.py, in
-// the same order, so that both find the same intervals.
+// Ray marching through an occupancy grid. `mark` marches the rays and stores one bit per step; `write` converts the
+// bits to packed intervals. Two calls, so that the caller can allocate in between. Same arithmetic and order as
+// ref/march.py, so that both find the same intervals.
 //
-// Empty space is skipped by a coarse grid. That changes no bit: along a ray each coordinate of a cell only rises or
-// only falls with the step, in rounded arithmetic too, so all cells between two steps lie in the box the two span.
+// Empty space is skipped with a coarse grid. This changes no bit: along a ray each cell coordinate is monotonic in the
+// step, in rounded arithmetic too, so that all cells between two steps are in the box spanned by the two.
 
 #include <cmath>
 #include <cstring>
@@ -18,8 +18,8 @@ using bozzetto::ParallelFor;
 
 constexpr int64_t kGrain = 64;  // rays
 constexpr int kWord = 64;       // steps per word of bits
-constexpr int kGroup = 16;      // steps that are skipped together
-constexpr int kAhead = 32;      // groups looked at together: a word of first steps and last ones
+constexpr int kGroup = 16;      // steps skipped together
+constexpr int kAhead = 32;      // groups tested together: a word of first steps and last ones
 constexpr int kSmallestShift = 2;  // coarse cells are at least 4 cells wide
 constexpr float kSmallestSlope = 1e-12f;
 constexpr int32_t kOutOfMemory = -3;
@@ -35,7 +35,7 @@ Span cube_span(const float* origin, const float* direction, float radius) {
         const float slope = std::fabs(direction[axis]) < kSmallestSlope ? kSmallestSlope : direction[axis];
         const float low = (-radius - origin[axis]) / slope;
         const float high = (radius - origin[axis]) / slope;
-        if (low != low || high != high) return Span{0.0f, -INFINITY};  // a ray that is not a number hits nothing
+        if (low != low || high != high) return Span{0.0f, -INFINITY};  // a NaN ray hits nothing
         span.near = std::fmax(span.near, std::fmin(low, high));
         span.far = std::fmin(span.far, std::fmax(low, high));
     }
@@ -56,7 +56,7 @@ struct Grid {
     }
 };
 
-// One ray, as far as its steps are concerned.
+// State of one ray for its steps.
 struct Walk {
     float origin[3];
     float direction[3];
@@ -69,12 +69,12 @@ struct Walk {
     float middle(int32_t step) const { return 0.5f * (t_start(step) + t_end(step)); }
 };
 
-// The occupancy grid by blocks of 2^shift cells: whether there is anything in a block or in those behind it along any
-// of the axes, so that one look tells of a box that reaches over at most one border per axis.
+// Occupancy by blocks of 2^shift cells: whether a block, or the next one along any of the axes, has an occupied cell,
+// so that one lookup covers a box that crosses at most one border per axis.
 class CoarseGrid {
   public:
     CoarseGrid(const Grid& grid, float step_size) {
-        const float cells = static_cast<float>(kGroup) * step_size * grid.cells_per_unit;  // that a group spans at most
+        const float cells = static_cast<float>(kGroup) * step_size * grid.cells_per_unit;  // maximum extent of a group
         while (shift_ < 30 && static_cast<float>(int64_t{1} << shift_) < cells && (grid.side - 1) >> shift_ > 0) ++shift_;
         side_ = ((grid.side - 1) >> shift_) + 1;
         const size_t count = static_cast<size_t>(side_) * side_ * side_;
@@ -88,7 +88,7 @@ class CoarseGrid {
 
     bool ready() const { return memory_ != nullptr; }
 
-    // False: no cell between two steps is occupied; `from` and `to` are the cells of the two.
+    // Returns false if no cell between two steps is occupied; `from` and `to` are the cells of the two.
     bool maybe(const int32_t* from, const int32_t* to) const {
         int32_t block = 0, reach = 0;
         for (int axis = 0; axis < 3; ++axis) {
@@ -117,7 +117,8 @@ class CoarseGrid {
         }
     }
 
-    // Each block takes in the next one along the axis; in rising order, so that it is not the one after it, too.
+    // Each block includes the next one along the axis; in ascending order, so that it does not include the one after,
+    // too.
     void spread(int axis) {
         const int32_t stride = axis == 0 ? side_ * side_ : axis == 1 ? side_ : 1;
         for (int32_t x = 0; x < side_ - (axis == 0); ++x)
@@ -134,13 +135,13 @@ class CoarseGrid {
     uint8_t* any_ = nullptr;
 };
 
-// Where a ray is at the middles of 64 of its steps.
+// Positions of a ray at the midpoints of 64 steps.
 struct Places {
     alignas(64) float step[kWord];
     alignas(64) float middle[kWord];
     alignas(64) int32_t cell[3][kWord];
 
-    // From `step`. No branches, and long loops: the compiler vectorises them.
+    // From `step`. No branches and long loops, for vectorisation.
     void locate(const Walk& walk, const Grid& grid) {
         const float near = walk.span.near, step_size = walk.step_size;
         const float low = walk.shift - 0.5f, high = walk.shift + 0.5f;
@@ -164,7 +165,7 @@ inline uint64_t pack(const uint8_t* bytes) {
     return bits;
 }
 
-// Finds the groups of steps from step `first` on that may meet something; returns how many there are.
+// Finds the groups of steps, starting at step `first`, that may hit an occupied cell; returns their number.
 int look_ahead(const Walk& walk, const Grid& grid, const CoarseGrid& coarse, int32_t first, Places& ends,
                int32_t* found) {
     for (int i = 0; i < kAhead; ++i) ends.step[i] = static_cast<float>(first + i * kGroup);
@@ -180,7 +181,7 @@ int look_ahead(const Walk& walk, const Grid& grid, const CoarseGrid& coarse, int
     return count;
 }
 
-// The bits of up to four groups: their steps whose middle is before the exit and in an occupied cell.
+// Bits of up to four groups: steps whose midpoint is before the exit and in an occupied cell.
 uint64_t mark_groups(const Walk& walk, const Grid& grid, int32_t first, const int32_t* group, int count, Places& at) {
     alignas(64) int32_t row[kWord];
     alignas(64) uint8_t hit[kWord] = {};
@@ -245,7 +246,7 @@ BOZZETTO_EXPORT int32_t bozzetto_march_mark(ParallelFor pool, int64_t rays, cons
     });
 }
 
-// The intervals of ray r go to rows offsets[r] to offsets[r + 1], as many as it has bits.
+// Writes the intervals of ray r to rows offsets[r] to offsets[r + 1], one per bit.
 BOZZETTO_EXPORT int32_t bozzetto_march_write(ParallelFor pool, int64_t rays, const float* near, const float* shift,
                                              float step_size, int64_t max_steps, const uint64_t* bits,
                                              const int64_t* offsets, float* t_start, float* t_end, int64_t* ray_of) {

@@ -1,4 +1,4 @@
-"""Ray marching by the compiled kernels, as the operator `bozzetto::march`."""
+"""Compiled ray marching: the operator `bozzetto::march`."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def march(
     max_steps: int,
     jitter: Float[Tensor, "R"] | None = None,
 ) -> Intervals:
-    """As `bozzetto.kernels.ref.march.march`, to the bit."""
+    """Compiled form of `bozzetto.kernels.ref.march.march`; bitwise equal."""
     return Intervals(*_march(origin, direction, float(radius), occupancy, float(step_size), max_steps, jitter))
 
 

@@ -1,11 +1,11 @@
-// A small network of rectified linear layers without biases, on a CPU.
+// Small network of ReLU layers without biases, on a CPU.
 //
-// A block of points goes through all layers while it is in the first-level cache: what lies between the layers is
-// never written to memory, and is computed again for the gradients. Per-point arrays are feature-major, "I N"; the
-// weights of all layers follow each other, each "out in".
+// A block of points passes through all layers while it is in the first-level cache: intermediate values are never
+// written to memory, and are recomputed for the gradients. Per-point arrays are feature-major, "I N"; the weights of
+// all layers are concatenated, each "out in".
 //
-// As there are no biases, a layer is linear where no unit changes sign, and the derivative along a tangent is the same
-// layers with the signs of the point: that is all a second derivative needs.
+// Without biases a layer is linear where no unit changes sign, and the derivative along a tangent is given by the same
+// layers with the signs at the point, which is all that second derivatives need.
 
 #include <cstring>
 #include <vector>
@@ -17,16 +17,16 @@ namespace {
 
 using namespace bozzetto;
 
-constexpr int kBlock = 64;            // points that go through the layers together
+constexpr int kBlock = 64;            // points that pass through the layers together
 constexpr int kSteps = kBlock / kLanes;
 constexpr int kTile = 4;              // units of a layer computed together
 #if defined(__AVX512F__)
-constexpr int kStrip = kSteps;        // lanes of points computed together: what fits the registers
+constexpr int kStrip = kSteps;        // lanes of points computed together, limited by the registers
 #else
 constexpr int kStrip = 1;
 #endif
 constexpr int64_t kPiece = 4096;      // points whose weight gradients are summed by one thread, in order
-constexpr int kMostWidth = 128;       // of a layer; like kPiece, mlp.py knows it too
+constexpr int kMostWidth = 128;       // maximum layer width; must match mlp.py, like kPiece
 
 struct Network {
     const int64_t* widths;  // `layers` + 1
@@ -45,7 +45,7 @@ struct Network {
 
 using Row = float[kBlock];
 
-// `units` units, from lane `low` on: sums over k of weights[unit * by_unit + k * by_input] * from[k].
+// Computes `units` units, starting at lane `low`: sums over k of weights[unit * by_unit + k * by_input] * from[k].
 template <int units>
 inline void tile(const float* weights, int by_unit, int by_input, int inputs, const Row* from, int low,
                  Lanes (&sum)[units][kStrip]) {
@@ -61,7 +61,7 @@ inline void tile(const float* weights, int by_unit, int by_input, int inputs, co
     }
 }
 
-// How the result of a product is stored.
+// Storage of the result of a product.
 enum class Then { kNothing, kPositivePart, kWherePositive };
 
 template <int units, Then then>
@@ -82,7 +82,8 @@ inline void product_tile(const float* weights, int by_unit, int by_input, int in
     }
 }
 
-// to[u] = sum over k of weights[u * by_unit + k * by_input] * from[k]; `gate` has a row for each row of `to`; where it is not used, it is `to`.
+// to[u] = sum over k of weights[u * by_unit + k * by_input] * from[k]; `gate` has a row per row of `to`; if unused, it
+// is `to`.
 template <Then then>
 void product(const float* weights, int by_unit, int by_input, int units, int inputs, const Row* from, const Row* gate,
              Row* to) {
@@ -124,7 +125,7 @@ void outer(const Row* grad, int units, const Row* from, int inputs, float* sums)
     }
 }
 
-// The rows of one block: what each layer reads, at the point and along the tangent, and gradients on the way back.
+// Rows of one block: the input of each layer, at the point and along the tangent, and the gradients.
 class Block {
 public:
     explicit Block(const Network& network, bool tangent, bool gradients) : network_(network) {
@@ -141,7 +142,7 @@ public:
     Row* tangent(int64_t layer) { return tangents_ + row(layer); }
     Row* spare(int64_t which) { return spare_ + which * kMostWidth; }
 
-    // Through all layers but, where only gradients are wanted, the last.
+    // Forward through all layers; without the last one if only gradients are needed.
     void forward(int64_t layers) {
         for (int64_t l = 0; l < layers; ++l) {
             const int in = network_.in(l), out = network_.out(l);
@@ -157,7 +158,7 @@ public:
         }
     }
 
-    // From the gradient of the output, in spare(0); returns that of the input. `sums` may be null.
+    // Backward from the gradient of the output, in spare(0); returns that of the input. `sums` may be null.
     Row* backward(float* sums, bool to_input) {
         Row* grad = spare(0);
         for (int64_t l = network_.layers - 1; l >= 0; --l) {
@@ -187,7 +188,7 @@ private:
     Row *values_, *tangents_, *spare_;
 };
 
-// Points `first` to `first + count` of `rows` rows; zeros behind.
+// Loads points `first` to `first + count` of `rows` rows, padded with zeros.
 void load(const float* from, int64_t n, int64_t first, int count, int64_t rows, Row* to) {
     for (int64_t r = 0; r < rows; ++r) {
         std::memcpy(to[r], from + r * n + first, sizeof(float) * count);
@@ -219,7 +220,7 @@ BOZZETTO_EXPORT int32_t bozzetto_mlp(ParallelFor pool, int64_t layers, const int
     });
 }
 
-// out "N": the output of a network that has one; slope "I N": its gradient in the input.
+// out "N": output of a network with one output; slope "I N": its gradient with respect to the input.
 BOZZETTO_EXPORT int32_t bozzetto_mlp_slope(ParallelFor pool, int64_t layers, const int64_t* widths, int64_t n,
                                            const float* x, const float* weights, float* out, float* slope) {
     const Network network{widths, layers, weights};
@@ -236,9 +237,9 @@ BOZZETTO_EXPORT int32_t bozzetto_mlp_slope(ParallelFor pool, int64_t layers, con
     });
 }
 
-// From grad "O N", to the input ("I N") and to the weights; either may be null. With a tangent, the gradient to the
-// weights is that of the derivative along it; the one to the input does not change. `scratch` holds as many numbers as
-// there are weights, for each piece of the points.
+// Gradients of grad "O N" to the input ("I N") and to the weights; either may be null. With a tangent, the gradient to
+// the weights is that of the derivative along it; the gradient to the input is unchanged. `scratch` holds one copy of
+// the weights per piece of the points.
 BOZZETTO_EXPORT int32_t bozzetto_mlp_backward(ParallelFor pool, int64_t layers, const int64_t* widths, int64_t n,
                                               const float* x, const float* tangent, const float* weights,
                                               const float* grad, float* grad_x, float* grad_weights, float* scratch) {

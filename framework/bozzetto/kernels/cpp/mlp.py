@@ -1,8 +1,8 @@
-"""Small rectified networks by the compiled kernels, as the operators `bozzetto::mlp` and `bozzetto::mlp_backward`.
+"""Compiled small ReLU networks: the operators `bozzetto::mlp` and `bozzetto::mlp_backward`.
 
-Without biases a layer is linear where no unit changes sign. So the derivative along a tangent is the same layers with
-the signs of the point, and both operators take one: that gives the second derivatives that normals need.
-All per-point tensors are feature-major: "I N"; the weights of all layers follow each other in one.
+Without biases a ReLU network is linear where no unit changes sign. The derivative along a tangent therefore uses the
+same layers with the signs at the point. Both operators accept a tangent, which provides the second derivatives that
+normals need. All per-point tensors are feature-major, "I N"; the weights of all layers are packed into one tensor.
 """
 
 from __future__ import annotations
@@ -21,28 +21,28 @@ from bozzetto.kernels.cpp.native import NativeError, call
 from bozzetto.kernels.cpp.operator import operator
 
 MOST_WIDTH = 128
-"""`kMostWidth` of mlp.cpp."""
+"""Maximum layer width, `kMostWidth` of mlp.cpp."""
 
 PIECE = 4096
-"""`kPiece` of mlp.cpp: points whose gradients are summed together."""
+"""Points whose gradients are summed together, `kPiece` of mlp.cpp."""
 
 
 def takes(weights: Sequence[Tensor], biases: object, activation: str, compute_dtype: torch.dtype) -> bool:
-    """Whether the compiled form can run this network; torch's products run the wider ones as fast."""
+    """Return whether the compiled kernel supports this network; torch is as fast for wider ones."""
     narrow = all(width <= MOST_WIDTH for weight in weights for width in weight.shape)
     return len(weights) > 0 and narrow and biases is None and activation == "relu" and compute_dtype == torch.float32
 
 
 def mlp(x: Float[Tensor, "N I"], weights: Sequence[Float[Tensor, "_ _"]]) -> Float[Tensor, "N O"]:
-    """As `bozzetto.kernels.ref.mlp.mlp` for networks that `takes`. The result is a transposed view.
+    """Compiled form of `bozzetto.kernels.ref.mlp.mlp` for supported networks (`takes`). Returns a transposed view.
 
-    Differentiable, and its gradient in x once more (the torch form: any number of times).
+    Differentiable; its gradient with respect to x is differentiable once more (torch reference: any number of times).
     """
     return forward(x.t(), None, *packed(weights)).t()
 
 
 def packed(weights: Sequence[Float[Tensor, "_ _"]]) -> tuple[Float[Tensor, "W"], list[int]]:
-    """All weights in a row, and the widths of the layers."""
+    """Pack all weights into one tensor, and return the widths of the layers."""
     return torch.cat([weight.flatten() for weight in weights]), [weights[0].shape[1], *(len(w) for w in weights)]
 
 
@@ -80,7 +80,7 @@ def _fake_backward(
 
 
 forward = operator("mlp", "(Tensor x, Tensor? tangent, Tensor weights, int[] widths) -> Tensor", _run, _fake)
-"""The output "O N" of the layers at x "I N", or with a tangent "I N", its derivative along it."""
+"""Output "O N" of the layers at x "I N"; with a tangent "I N", the derivative along it."""
 
 backward = operator(
     "mlp_backward",
@@ -89,8 +89,9 @@ backward = operator(
     _run_backward,
     _fake_backward,
 )
-"""From grad "O N" to x and to the weights; what is not wanted comes back empty. With a tangent, the gradient to the
-weights is that of the derivative along it; the one to x does not change."""
+"""Gradients of grad "O N" to x and to the weights; those not requested are empty. With a tangent, the gradient to the
+weights is that of the derivative along it; the gradient to x is unchanged.
+"""
 
 
 def _run_slope(x: Tensor, weights: Tensor, widths: list[int]) -> tuple[Tensor, Tensor]:
@@ -104,7 +105,7 @@ def _fake_slope(x: Tensor, weights: Tensor, widths: list[int]) -> tuple[Tensor, 
 
 
 slope = operator("mlp_slope", "(Tensor x, Tensor weights, int[] widths) -> (Tensor, Tensor)", _run_slope, _fake_slope)
-"""Output "N" and its gradient in x, "I N", of a network with one output. Has no derivatives."""
+"""Output "N" of a network with one output, and its gradient with respect to x, "I N". Not differentiable."""
 
 
 def _keep(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
@@ -118,7 +119,7 @@ def _differentiate(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     if tangent is None:
         grad_x, grad_weights = backward(x, None, weights, grad, ctx.widths, to_x, to_weights)
         return grad_x if to_x else None, None, grad_weights if to_weights else None, None
-    # The derivative along a tangent is linear in it, and does not depend on x between changes of sign.
+    # The derivative along a tangent is linear in the tangent, and independent of x between sign changes.
     grad_tangent, grad_weights = backward(x, tangent, weights, grad, ctx.widths, to_tangent, to_weights)
     return None, grad_tangent if to_tangent else None, grad_weights if to_weights else None, None
 

@@ -1,4 +1,4 @@
-"""Finds and loads the compiled kernels. Plain C functions: nothing here depends on the version of Python or torch."""
+"""Finds and loads the compiled kernels: plain C functions, independent of the Python and torch versions."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 DTYPES = (torch.float32, torch.int64, torch.int32, torch.bool)
-"""What tensors the kernels take."""
+"""Tensor types that the kernels accept."""
 
 
 @runtime_checkable
@@ -28,23 +28,23 @@ class Function(Protocol):
 
 
 class NativeError(RuntimeError):
-    """A compiled kernel is missing, cannot run here or take this, or reported a failure."""
+    """Error of a compiled kernel: missing, not usable on this machine, unsupported input, or a reported failure."""
 
 
 @functools.cache
 def library() -> ctypes.CDLL | None:
-    """The compiled kernels, or None where they are not built or this processor lacks what they were built for."""
+    """Return the compiled kernels, or None if they are not built or were built for another processor."""
     return load("_native")
 
 
 @functools.cache
 def wide_library() -> ctypes.CDLL | None:
-    """Those of them that gain from AVX-512, compiled for it, or None likewise. They give the same bits."""
+    """Return the kernels compiled for AVX-512, or None if unavailable. Their results are bitwise equal."""
     return load("_native_avx512")
 
 
 def load(name: str) -> ctypes.CDLL | None:
-    """A library next to this file, if this processor can run it."""
+    """Load a library next to this file, if this processor can run it."""
     for suffix in EXTENSION_SUFFIXES:
         path = Path(__file__).with_name(f"{name}{suffix}")
         if path.is_file():
@@ -54,13 +54,13 @@ def load(name: str) -> ctypes.CDLL | None:
 
 
 def usable() -> bool:
-    """Whether the compiled kernels can be called. A program being compiled takes them for granted."""
+    """Return whether the compiled kernels can be called; assumed true while torch is compiling."""
     return torch.compiler.is_compiling() or library() is not None
 
 
 @functools.cache
 def thread_pool() -> ctypes.c_void_p | None:
-    """torch's own `torch_parallel_for` (torch 2.10 and later), so that its thread count rules; None: one thread."""
+    """Return torch's `torch_parallel_for` (torch >= 2.10), which obeys torch's thread count; None: one thread."""
     for path in (Path(torch.__file__).parent / "lib").glob("*torch_cpu.*"):
         if path.suffix in (".so", ".dylib"):
             pool = getattr(ctypes.CDLL(str(path)), "torch_parallel_for", None)
@@ -69,13 +69,13 @@ def thread_pool() -> ctypes.c_void_p | None:
 
 
 def fits(*tensors: Tensor) -> bool:
-    """Whether the compiled kernels can take these tensors: float32, in main memory."""
+    """Return whether the compiled kernels support these tensors: float32, in main memory."""
     return all(tensor.is_cpu and tensor.dtype == torch.float32 for tensor in tensors)
 
 
 @functools.cache
 def warn_missing() -> None:
-    """Say once, loudly, that the slow form runs."""
+    """Warn once that the slow torch reference is used."""
     warnings.warn(
         "The compiled CPU kernels of bozzetto are not usable (not built, or made for another processor): the torch "
         "form runs instead and is 10 to 50 times slower. Install a C++ compiler (e.g. g++) and reinstall bozzetto.",
@@ -85,10 +85,10 @@ def warn_missing() -> None:
 
 
 def call(name: str, *arguments: Tensor | int | float | ctypes.Array[Any] | None) -> None:
-    """Call `bozzetto_<name>` with the thread pool first: see `status`.
+    """Call `bozzetto_<name>` with the thread pool as first argument; see `status`.
 
     Raises:
-        NativeError: as `status`, or the function did not return 0.
+        NativeError: as in `status`, or the function did not return 0.
     """
     code = status(name, *arguments)
     if code != 0:
@@ -96,12 +96,13 @@ def call(name: str, *arguments: Tensor | int | float | ctypes.Array[Any] | None)
 
 
 def status(name: str, *arguments: Tensor | int | float | ctypes.Array[Any] | None) -> int:
-    """What `bozzetto_<name>` returns. Tensors are passed as pointers, `int` as 64 bits, `float` as 32, None as null.
+    """Return the status of `bozzetto_<name>`; tensors are passed as pointers, int as int64, float as float32.
 
-    Tensors must be contiguous in the layout it documents, in main memory, and of the type it expects.
+    None is passed as null. Tensors must be contiguous in the layout that the function documents, in main memory, and
+    of the expected type.
 
     Raises:
-        NativeError: the library is missing, or a tensor is none that a kernel can take.
+        NativeError: the library is missing, or a tensor is not supported.
     """
     function = find(name)
     if function.argtypes is None:
@@ -111,10 +112,10 @@ def status(name: str, *arguments: Tensor | int | float | ctypes.Array[Any] | Non
 
 @functools.cache
 def find(name: str) -> Function:
-    """The C function `bozzetto_<name>`, in its form for AVX-512 where there is one.
+    """Return the C function `bozzetto_<name>`, its AVX-512 form where available.
 
     Raises:
-        NativeError: there is none.
+        NativeError: the function does not exist.
     """
     for found in (wide_library(), library()):
         function: Function | None = getattr(found, f"bozzetto_{name}", None)

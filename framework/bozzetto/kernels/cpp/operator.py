@@ -1,4 +1,4 @@
-"""Makes compiled kernels known to torch, so that `torch.compile` and tensors without data see what they return."""
+"""Registers compiled kernels as torch operators, for `torch.compile` and fake tensors."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ def operator(
 ) -> Callable[Arguments, Result]:
     """Register `bozzetto::<name>` and return it; derivatives are added by `torch.library.register_autograd`.
 
-    `run` does it for tensors in main memory, `fake` says shapes, strides and types of what it would return. The same as
-    `torch.library.custom_op`, less its examination of every result, which takes longer than a small kernel.
+    `run` computes the result for tensors in main memory; `fake` returns empty tensors of its shapes, strides and types.
+    Equivalent to `torch.library.custom_op` without its check of every result, which takes longer than a small kernel.
     """
     full_name = f"bozzetto::{name}"
     torch.library.define(full_name, signature, tags=torch.Tag.pt2_compliant_tag)

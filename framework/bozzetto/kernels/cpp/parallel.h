@@ -1,4 +1,4 @@
-// Runs a body over a range on the thread pool the caller hands in, or right here.
+// Runs a body over a range on the caller's thread pool, or on the current thread.
 #pragma once
 
 #include <atomic>
@@ -14,10 +14,11 @@ namespace bozzetto {
 
 using Range = void (*)(int64_t begin, int64_t end, void* body);
 
-// `torch_parallel_for` of torch/csrc/stable/c/shim.h: kernels run on torch's own threads without torch's headers.
+// `torch_parallel_for` of torch/csrc/stable/c/shim.h: kernels run on torch's threads without torch's headers.
 using ParallelFor = int32_t (*)(int64_t begin, int64_t end, int64_t grain, Range range, void* body);
 
-// Calls body(begin, end) on disjoint pieces of [0, count) of at least `grain` each. 0, or the pool's error code.
+// Calls body(begin, end) on disjoint pieces of [0, count) of at least `grain` each. Returns 0, or the pool's error
+// code.
 template <class Body>
 int32_t parallel(ParallelFor pool, int64_t count, int64_t grain, const Body& body) {
     if (count <= 0) return 0;
@@ -31,8 +32,8 @@ int32_t parallel(ParallelFor pool, int64_t count, int64_t grain, const Body& bod
     return pool(0, count, grain, range, const_cast<Body*>(&body));
 }
 
-// The same in pieces of `size`, each taken by whichever thread is free: a thread that another process holds up holds up
-// one piece, not its half of the work. The body must not care which thread it runs on.
+// Runs in pieces of `size`, each processed by the next free thread, so that a thread delayed by another process delays
+// only one piece instead of half of the work. The body must not depend on the thread that runs it.
 template <class Body>
 int32_t parallel_pieces(ParallelFor pool, int64_t count, int64_t size, const Body& body) {
     const int64_t pieces = (count + size - 1) / size;

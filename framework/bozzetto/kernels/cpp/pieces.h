@@ -1,4 +1,4 @@
-// What is left of a triangle in front of the camera, on the fixed-point grid and in the arithmetic of ref/rasterize.py.
+// Clipped triangle in front of the camera, on the fixed-point grid and with the arithmetic of ref/rasterize.py.
 #pragma once
 
 #include <cmath>
@@ -18,7 +18,7 @@ struct ClipVertex {
     double x, y, z, w;
 };
 
-// A corner on the fixed-point grid, and its z/w.
+// Corner on the fixed-point grid, and its z/w.
 struct FixedVertex {
     int32_t x, y;
     double depth;
@@ -26,7 +26,7 @@ struct FixedVertex {
 
 struct Viewport {
     double width, height;
-    double band;  // of x/w and y/w that the fixed-point grid spans
+    double band;  // range of x/w and y/w covered by the fixed-point grid
 
     Viewport(int64_t height_, int64_t width_)
         : width(static_cast<double>(width_)),
@@ -45,7 +45,7 @@ struct Viewport {
         }
     }
 
-    // One bit per plane that the vertex is beyond.
+    // Bit mask of the planes that the vertex is beyond.
     uint8_t outcode(const ClipVertex& v) const {
         if (!std::isfinite(v.x) || !std::isfinite(v.y) || !std::isfinite(v.z) || !std::isfinite(v.w)) return kNotFinite;
         uint8_t code = 0;
@@ -53,15 +53,16 @@ struct Viewport {
         return code;
     }
 
-    // Only for vertices within all planes.
+    // Only valid for vertices inside all planes.
     FixedVertex snap(const ClipVertex& v) const {
         const double x = v.x / v.w * 0.5 + 0.5, y = v.y / v.w * 0.5 + 0.5;
         return {static_cast<int32_t>(std::floor(x * (width * kSubpixels) + 0.5)),
                 static_cast<int32_t>(std::floor(y * (height * kSubpixels) + 0.5)), v.z / v.w};
     }
 
-    // Cuts a polygon of three corners by each plane in turn (Sutherland and Hodgman 1974); returns how many there are.
-    // Crossings are computed from the inner end to the outer one: the same bits for both triangles at an edge.
+    // Clips a polygon of three corners by each plane in turn (Sutherland and Hodgman 1974); returns the number of
+    // corners. Crossings are computed from the inner end to the outer one, so that both triangles at an edge get the
+    // same bits.
     int clip(ClipVertex* polygon) const {
         ClipVertex kept[2 * kMostCorners];
         int count = 3;
@@ -74,7 +75,7 @@ struct Viewport {
                 if ((at >= 0.0) != (after >= 0.0))
                     kept[found++] = at >= 0.0 ? crossing(here, next, at, after) : crossing(next, here, after, at);
             }
-            count = found < 3 + plane + 1 ? found : 3 + plane + 1;  // a convex polygon gains one corner at most
+            count = found < 3 + plane + 1 ? found : 3 + plane + 1;  // clipping adds at most one corner
             for (int i = 0; i < count; ++i) polygon[i] = kept[i];
         }
         return count;

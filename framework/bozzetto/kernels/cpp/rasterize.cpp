@@ -1,7 +1,7 @@
-// Rasterisation: the arithmetic is that of ref/rasterize.py, in the same order, so that both see the same triangles.
+// Rasterisation with the arithmetic and order of ref/rasterize.py, so that both find the same visible triangles.
 //
-// Vertices are snapped once. Then each thread takes a band of rows, and draws all triangles that reach it into a depth
-// buffer of its own, in order: the result does not depend on how many bands there are.
+// Vertices are snapped once. Each thread then processes a band of rows, and draws all triangles that overlap it into
+// its own depth buffer, in order, so that the result does not depend on the number of bands.
 
 #include <algorithm>
 #include <atomic>
@@ -41,7 +41,7 @@ struct Mesh {
     const Rows* rows;
 };
 
-// What kLanes pixels side by side see so far, in one cache line.
+// State of kLanes adjacent pixels, in one cache line.
 struct alignas(2 * sizeof(Doubles)) Seen {
     Doubles depth;
     Integers owner;
@@ -59,11 +59,11 @@ struct Tile {
     }
 };
 
-// First and last pixel whose centre lies between two fixed-point coordinates.
+// First and last pixel whose centre is between two fixed-point coordinates.
 int32_t first_centre(int32_t low) { return (low - kHalf + kSubpixels - 1) >> kSubpixelBits; }
 int32_t last_centre(int32_t high) { return (high - kHalf) >> kSubpixelBits; }
 
-// The exact edge function of a -> b over the lanes, stepped over pixels. A tie belongs to top and left edges only.
+// Exact edge function of a -> b over the lanes, stepped over pixels. Ties belong to top and left edges only.
 template <class Lanes, class Number>
 struct Edge {
     Lanes at, step_x, step_y;
@@ -156,7 +156,7 @@ void draw_all(const Mesh& mesh, const Viewport& view, Tile& tile) {
     }
 }
 
-// Rows a triangle may reach; none for one that cannot be seen.
+// Rows that a triangle may overlap; none if it is not visible.
 Rows reach(const FixedVertex* fixed, const uint8_t* outcode, const int32_t* corner, int64_t height, int64_t width) {
     const uint8_t c0 = outcode[corner[0]], c1 = outcode[corner[1]], c2 = outcode[corner[2]];
     const Rows none{1, 0}, all{0, static_cast<int32_t>(height - 1)};
@@ -168,7 +168,7 @@ Rows reach(const FixedVertex* fixed, const uint8_t* outcode, const int32_t* corn
     return {first_centre(std::min({a.y, b.y, c.y})), last_centre(std::max({a.y, b.y, c.y}))};
 }
 
-// Several seen pixels of a row side by side.
+// Several visible pixels of a row.
 struct Batch {
     CornersOf<Doubles> corners;
     CentreOf<Doubles> at;
@@ -207,7 +207,7 @@ void resolve(const Batch& batch, const Viewport& view, float* rast, float* rast_
                            (sy1 - v * sy) * per_row};
     const Doubles w = value[2] * scale;
     const Integers inside = (u >= 0.0) & (v >= 0.0) & (w >= 0.0);
-    if (!(inside[0] & inside[1] & inside[2] & inside[3])) {  // snapping drew pixels just outside: onto the triangle
+    if (!(inside[0] & inside[1] & inside[2] & inside[3])) {  // snapping drew pixels just outside: clamp to the triangle
         const Doubles low_u = within_one(u), low_v = within_one(v), sum = low_u + low_v + within_one(w);
         const Doubles safe = sum < 1e-30 ? Doubles{} + 1e-30 : sum;
         u = inside ? u : low_u / safe;
@@ -251,7 +251,7 @@ std::unique_ptr<T[]> allocate(int64_t count) {
 
 }  // namespace
 
-// pos "B V 4" in clip space, tri "T 3" within 0..V, rast and rast_db "B H W 4". Returns 1 without memory.
+// pos "B V 4" in clip space, tri "T 3" in 0..V, rast and rast_db "B H W 4". Returns 1 if out of memory.
 BOZZETTO_EXPORT int32_t bozzetto_rasterize(ParallelFor pool, int64_t images, int64_t vertices, int64_t triangles,
                                            int64_t height, int64_t width, const float* pos, const int32_t* tri,
                                            float* rast, float* rast_db) {

@@ -1,4 +1,4 @@
-"""Rasterisation by the compiled kernels, as the operators `bozzetto::rasterize` and `bozzetto::rasterize_backward`."""
+"""Compiled rasterisation: the operators `bozzetto::rasterize` and `bozzetto::rasterize_backward`."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from bozzetto.kernels.cpp.operator import operator
 def rasterize(
     pos: Float[Tensor, "B V 4"], tri: Int[Tensor, "T 3"], height: int, width: int
 ) -> tuple[Float[Tensor, "B H W 4"], Float[Tensor, "B H W 4"]]:
-    """As `bozzetto.kernels.ref.rasterize.rasterize`: the same triangles to the bit.
+    """Compiled form of `bozzetto.kernels.ref.rasterize.rasterize`; triangle numbers are bitwise equal.
 
     Raises:
-        ValueError: `tri` has an index outside of `pos`.
+        ValueError: `tri` has an index outside `pos`.
     """
     return _rasterize(pos, tri, height, width)
 

@@ -1,4 +1,4 @@
-// The derivatives of `resolve` in rasterize.cpp. An image belongs to one thread: sums come in the order of the pixels.
+// Derivatives of `resolve` in rasterize.cpp. One thread per image, so that sums have a fixed order.
 
 #include <cstring>
 
@@ -20,7 +20,7 @@ void pull(const Corners& corners, Centre at, Size size, const float* grad, const
     const double total = value[0] + value[1] + value[2];
     if (total == 0.0) return;
     const double scale = 1.0 / total, b[3] = {value[0] * scale, value[1] * scale, value[2] * scale};
-    if (!(b[0] >= 0.0 && b[1] >= 0.0 && b[2] >= 0.0)) return;  // moved onto the triangle: constant
+    if (!(b[0] >= 0.0 && b[1] >= 0.0 && b[2] >= 0.0)) return;  // clamped to the triangle: constant
     double grad_b[2] = {grad[0], grad[1]}, grad_total = 0.0;
     if (grad_db != nullptr) {
         double slope_x[3], slope_y[3], sum_x = 0.0, sum_y = 0.0;

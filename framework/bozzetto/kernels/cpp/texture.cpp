@@ -40,7 +40,7 @@ Axis locate(float coordinate, int64_t size, int64_t boundary, float shift) {
     const float whole = boundary == kWrap ? std::floor(coordinate) : 0.0f;
     float position = (coordinate - whole) * extent - 0.5f;
     const float slope = position >= low && position <= high ? extent : 0.0f;
-    position = position >= low ? (position <= high ? position : high) : low;  // a NaN becomes `low`
+    position = position >= low ? (position <= high ? position : high) : low;  // NaN becomes `low`
     const float cell = std::floor(position + shift);
     const int64_t first = static_cast<int64_t>(cell);
     return {position - cell, slope, {bounded(first, size, boundary), bounded(first + 1, size, boundary)}};
@@ -52,7 +52,7 @@ struct Texture {
     const float* const* levels;
     const int64_t* sizes;  // height and width of each level
 
-    // Where level l of the texture that pixel p reads starts.
+    // Start of level l of the texture read by pixel p.
     int64_t start(int64_t pixel, int64_t l) const {
         return shared ? 0 : pixel / pixels * sizes[2 * l] * sizes[2 * l + 1] * channels;
     }
@@ -77,7 +77,7 @@ struct Texture {
     }
 };
 
-// The levels a pixel reads: `finer` with 1 - share, the next with share.
+// Mip levels of a pixel: `finer` with weight 1 - share, the next with share.
 struct Levels {
     int64_t finer;
     float share;
@@ -86,7 +86,7 @@ struct Levels {
 Levels choose(const Texture& t, const float* level, int64_t pixel) {
     if (t.filter < kMipmapNearest || t.level_count == 1) return {0, 0.0f};
     const float last = static_cast<float>(t.level_count - 2);
-    float at = level[pixel] > 0.0f ? level[pixel] : 0.0f;  // a NaN becomes 0
+    float at = level[pixel] > 0.0f ? level[pixel] : 0.0f;  // NaN becomes 0
     at = at < last + 1.0f ? at : last + 1.0f;
     if (t.filter == kMipmapNearest) at = std::floor(at + 0.5f);
     const float finer = std::floor(at) < last ? std::floor(at) : last;
@@ -103,7 +103,7 @@ void add(const Texture& t, int64_t pixel, int64_t l, const float* uv, float scal
     }
 }
 
-// What the sample of one level is worth to the gradient; adds its derivatives with respect to u and v.
+// Dot product of the sample of one level with the gradient; adds its derivatives with respect to u and v.
 float pull(const Texture& t, int64_t pixel, int64_t l, const float* uv, float scale, const float* grad, float* to_uv) {
     const Taps taps = t.taps(l, uv);
     const float* texels = t.levels[l] + t.start(pixel, l);
@@ -131,7 +131,7 @@ void push(const Texture& t, int64_t pixel, int64_t l, const float* uv, float sca
 
 }  // namespace
 
-// uv "B P 2", level "B P" or null without mipmaps, out "B P C". filter and boundary: the numbers above.
+// uv "B P 2", level "B P" or null without mipmaps, out "B P C". filter and boundary: the enumerations above.
 BOZZETTO_EXPORT int32_t bozzetto_texture(ParallelFor pool, int64_t images, int64_t pixels, int64_t channels,
                                          int64_t level_count, int64_t shared, int64_t filter, int64_t boundary,
                                          const float* const* levels, const int64_t* sizes, const float* uv,
@@ -169,7 +169,7 @@ BOZZETTO_EXPORT int32_t bozzetto_texture_backward_points(ParallelFor pool, int64
     });
 }
 
-// Gradients to the levels, zero before. A texture belongs to one thread: sums come in the order of the pixels.
+// Gradients to the levels, initialised to zero. One thread per texture, so that sums have a fixed order.
 BOZZETTO_EXPORT int32_t bozzetto_texture_backward_levels(ParallelFor pool, int64_t images, int64_t pixels,
                                                          int64_t channels, int64_t level_count, int64_t shared,
                                                          int64_t filter, int64_t boundary, const int64_t* sizes,

@@ -1,4 +1,4 @@
-"""Texture sampling by the compiled kernels, as the operator `bozzetto::texture` and two for its gradients."""
+"""Compiled texture sampling: the operator `bozzetto::texture` and two operators for its gradients."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from bozzetto.kernels.ref.texture import BoundaryMode, FilterMode
 
 FILTERS = ("nearest", "linear", "linear-mipmap-nearest", "linear-mipmap-linear")
 BOUNDARIES = ("wrap", "clamp", "zero")
-"""In the order of the enumerations of texture.cpp."""
+"""Modes in the order of the enumerations of texture.cpp."""
 
 ARGUMENTS = "Tensor[] levels, Tensor uv, Tensor? level, str filter_mode, str boundary_mode"
 
@@ -28,7 +28,7 @@ def texture(
     filter_mode: FilterMode,
     boundary_mode: BoundaryMode,
 ) -> Float[Tensor, "B H W C"]:
-    """As `bozzetto.kernels.ref.texture.texture`."""
+    """Compiled form of `bozzetto.kernels.ref.texture.texture`."""
     return _texture(list(levels), uv, level, filter_mode, boundary_mode)
 
 
@@ -107,7 +107,7 @@ torch.library.register_autograd("bozzetto::texture", _differentiate, setup_conte
 
 
 def _sizes(levels: list[Tensor], uv: Tensor, filter_mode: str, boundary_mode: str) -> tuple[int, ...]:
-    """images, pixels, channels, level_count, shared, filter, boundary of texture.cpp."""
+    """Return images, pixels, channels, level_count, shared, filter and boundary of texture.cpp."""
     images, height, width, _ = uv.shape
     modes = (FILTERS.index(filter_mode), BOUNDARIES.index(boundary_mode))
     return images, height * width, levels[0].shape[3], len(levels), int(len(levels[0]) == 1), *modes

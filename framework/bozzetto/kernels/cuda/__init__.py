@@ -1,1 +1,1 @@
-"""Thin adapters to CUDA packages, each optional on its own: tinycudann, nerfacc, nvdiffrast. Importing imports none."""
+"""Adapters to optional CUDA packages: tinycudann, nerfacc, nvdiffrast. Importing this package imports none of them."""

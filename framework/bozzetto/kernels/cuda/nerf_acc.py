@@ -1,7 +1,7 @@
-"""Ray marching and compositing by nerfacc 0.5.3.
+"""Ray marching and compositing with nerfacc 0.5.3.
 
-It compiles on first use, as C++17: that is what torch asks of extensions up to 2.11. Later ones ask for C++20, whose
-`std::lerp` collides with the `lerp` of its `utils_math.cuh`.
+nerfacc compiles its extension on first use as C++17, which torch supports up to 2.11. Later versions require C++20,
+whose `std::lerp` conflicts with the `lerp` of nerfacc's `utils_math.cuh`.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ def march(
     max_steps: int,
     jitter: Float[Tensor, "R"] | None = None,
 ) -> Intervals:
-    """As `bozzetto.kernels.ref.march.march`. Distances are summed step by step, so their last digits differ.
+    """nerfacc form of `bozzetto.kernels.ref.march.march`. Distances are accumulated, so their last digits differ.
 
-    nerfacc keeps a step whose middle lies in an occupied cell, as we do, and starts at a near plane: half a step before
-    the first middle. Rays that miss the cube, or are not a number (it would not end), get an empty span. No rays, and
-    types other than float32, are left to the torch form.
+    Like the reference, nerfacc keeps steps whose midpoint is in an occupied cell; its near plane is half a step before
+    the first midpoint. Rays that miss the cube or contain NaN (nerfacc would not terminate) get an empty span. Without
+    rays, or for types other than float32, the torch reference is used.
     """
     if len(origin) == 0 or origin.dtype != torch.float32:
         return march_reference.march(origin, direction, radius, occupancy, step_size, max_steps, jitter)
@@ -61,9 +61,9 @@ def composite(
     values: Float[Tensor, "S C"],
     offsets: Int[Tensor, "R1"],
 ) -> Composited:
-    """As `bozzetto.math.compositing.composite`, with transmittance in float32. Second derivatives: the torch form's.
+    """nerfacc form of `bozzetto.math.compositing.composite` in float32; second derivatives use the torch reference.
 
-    No samples, and types other than float32, are left to the torch form.
+    Without samples, or for types other than float32, the torch reference is used.
     """
 
     def reference(density: Tensor, values: Tensor) -> Composited:

@@ -1,7 +1,7 @@
-"""Mesh rendering by nvdiffrast 0.4, whose licence allows research and evaluation only: never required.
+"""Mesh rendering with nvdiffrast 0.4. Optional: its licence allows research and evaluation only.
 
-Arguments are those of the torch forms in `kernels/ref`, as `bozzetto.kernels.mesh` has checked them; its conventions
-are nvdiffrast's. Types other than float32 and empty meshes or batches are left to the torch forms.
+Arguments are those of the torch references in `kernels/ref`, checked by `bozzetto.kernels.mesh`; the conventions are
+nvdiffrast's. Types other than float32 and empty meshes or batches use the torch references.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from bozzetto.kernels.ref.texture import BoundaryMode, FilterMode
 PACKAGE = "nvdiffrast.torch"
 
 MAX_DIFF_ATTRS = 32
-"""As many chosen attributes get derivatives at a time; all of them always can."""
+"""Maximum number of selected attributes with derivatives; selecting all has no limit."""
 
 
 def rasterize(
     pos: Float[Tensor, "B V 4"], tri: Int[Tensor, "T 3"], height: int, width: int
 ) -> tuple[Float[Tensor, "B H W 4"], Float[Tensor, "B H W 4"]]:
-    """As `bozzetto.kernels.ref.rasterize.rasterize`. Depth is decided in fixed point here, in float64 there."""
+    """nvdiffrast form of `bozzetto.kernels.ref.rasterize.rasterize`; compares depth in fixed point, not in float64."""
     if not _takes(pos, tri):
         return rasterize_reference.rasterize(pos, tri, height, width)
     context, size = _context(pos.device), (height, width)
@@ -45,7 +45,7 @@ def interpolate(
     rast_db: Float[Tensor, "B H W 4"],
     diff_attrs: Sequence[int],
 ) -> tuple[Float[Tensor, "B H W A"], Float[Tensor, "B H W D2"]]:
-    """As `bozzetto.kernels.ref.interpolate.interpolate`."""
+    """nvdiffrast form of `bozzetto.kernels.ref.interpolate.interpolate`."""
     chosen = list(diff_attrs)
     every = chosen == list(range(attr.shape[-1]))
     if not _takes(attr, rast, tri) or (len(chosen) > MAX_DIFF_ATTRS and not every):
@@ -66,7 +66,7 @@ def texture(
     filter_mode: FilterMode,
     boundary_mode: BoundaryMode,
 ) -> Float[Tensor, "B H W C"]:
-    """As `bozzetto.kernels.ref.texture.texture`: the mip level is given, not worked out from a footprint."""
+    """nvdiffrast form of `bozzetto.kernels.ref.texture.texture`; uses the given mip level, not a footprint."""
     if not _takes(*levels, uv):
         return texture_reference.texture(levels, uv, level, filter_mode, boundary_mode)
     tex, *mips = [item.contiguous() for item in levels]
@@ -89,7 +89,7 @@ def antialias(
     tri: Int[Tensor, "T 3"],
     opposite: Int[Tensor, "T 3"],
 ) -> Float[Tensor, "B H W C"]:
-    """As `bozzetto.kernels.ref.antialias.antialias`; nvdiffrast finds opposite vertices by itself at each call."""
+    """nvdiffrast form of `bozzetto.kernels.ref.antialias.antialias`; rebuilds the topology at each call."""
     if not _takes(color, rast, pos, tri):
         return antialias_reference.antialias(color, rast, pos, tri, opposite)
     inputs = (color.contiguous(), rast.contiguous(), pos.contiguous(), tri.contiguous())
@@ -98,11 +98,11 @@ def antialias(
 
 
 def _takes(*tensors: Tensor) -> bool:
-    """Whether no tensor is empty and all numbers are float32 or int32."""
+    """Return whether no tensor is empty and all are float32 or int32."""
     return all(item.numel() > 0 and item.dtype in (torch.float32, torch.int32) for item in tensors)
 
 
 @functools.lru_cache(maxsize=8)
 def _context(device: torch.device) -> Any:
-    """The rasteriser's buffers on a device, which grow as needed and are kept."""
+    """Return the rasteriser's context of a device; its buffers grow as needed and are kept."""
     return package(PACKAGE).RasterizeCudaContext(device=device)

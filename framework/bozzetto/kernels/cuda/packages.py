@@ -1,4 +1,4 @@
-"""Which CUDA package serves which kernel: looked for on first use, said once, and never required."""
+"""Selects the CUDA package of each kernel: imported on first use, reported once, never required."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ PACKAGE_OF = {
     "texture": "nvdiffrast.torch",
     "antialias": "nvdiffrast.torch",
 }
-"""The module that each kernel's adapter calls."""
+"""Module that each kernel's adapter calls."""
 
 ADAPTER_OF = {"tinycudann": "tiny_cuda_nn", "nerfacc": "nerf_acc", "nvdiffrast.torch": "nv_diff_rast"}
-"""The module of this folder that wraps it."""
+"""Adapter module in this folder of each package."""
 
 LIMITS = {"nerfacc": " Version 0.5.3 builds with torch up to 2.11: later ones ask for C++20."}
-"""Known reasons why a package may not be usable, by package."""
+"""Known reasons why a package may not be usable."""
 
 TERMS = {"nvdiffrast.torch": " Its licence allows research and evaluation only."}
 
@@ -38,7 +38,10 @@ Kernel = TypeVar("Kernel", bound=Callable[..., Any])
 
 
 def choose(backend: str, kernel: str, fallback: Kernel, *tensors: Tensor) -> Kernel:
-    """The adapter of `kernel` if `backend` is "auto", its package works and all tensors are on CUDA; or `fallback`."""
+    """Return the CUDA adapter of `kernel` if `backend` is "auto", all tensors are on CUDA and its package works.
+
+    Returns `fallback` otherwise.
+    """
     if backend != "auto" or not on_cuda(*tensors) or load(PACKAGE_OF[kernel]) is None:
         return fallback
     adapter = importlib.import_module(f"{__package__}.{ADAPTER_OF[PACKAGE_OF[kernel]]}")
@@ -58,15 +61,15 @@ def package(name: str) -> ModuleType:
 
 
 def on_cuda(*tensors: Tensor) -> bool:
-    """Whether all tensors are on a CUDA device."""
+    """Return whether all tensors are on a CUDA device."""
     return all(tensor.is_cuda for tensor in tensors)
 
 
 @functools.cache
 def load(name: str) -> ModuleType | None:
-    """The package, or None where it is not installed or cannot run; says once which of these it is.
+    """Return the package, or None if it is not installed or not usable; reports once which of these applies.
 
-    Logged as a warning, which Python shows unless told otherwise: results differ in rounding between packages.
+    Logged as a warning, which Python shows by default: rounding differs between packages.
     """
     kernels = ", ".join(kernel for kernel, package in PACKAGE_OF.items() if package == name)
     root = name.partition(".")[0]
@@ -76,7 +79,7 @@ def load(name: str) -> ModuleType | None:
             raise ImportError("it found no CUDA toolkit to compile its kernels with")
     except ModuleNotFoundError as error:
         if error.name == root:
-            return None  # not installed: the normal case
+            return None  # not installed: the usual case
         _say_unusable(root, error, kernels)
         return None
     except (ImportError, OSError, RuntimeError) as error:
@@ -88,7 +91,7 @@ def load(name: str) -> ModuleType | None:
 
 
 def _say_unusable(root: str, error: Exception, kernels: str) -> None:
-    """Say why a package cannot be used, in one line: what a compiler says may take a thousand."""
+    """Log why a package cannot be used in one line, since compiler output may have a thousand."""
     why = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
     text = "%s is installed but not usable (%s); on CUDA %s run as torch operations.%s"
     log.warning(text, root, why, kernels, LIMITS.get(root, ""))

@@ -1,7 +1,7 @@
-"""Hash encoding and small networks by tiny-cuda-nn (the Python module `tinycudann`).
+"""Hash encoding and small networks with tiny-cuda-nn (the Python module `tinycudann`).
 
-The tables and weights stay ours: they are arguments, packed into the order of tinycudann's parameter vector at each
-call, so that checkpoints move between machines.
+Tables and weights remain arguments, packed into the order of tinycudann's parameter vector at each call, so that
+checkpoints are portable between machines.
 """
 
 from __future__ import annotations
@@ -29,22 +29,22 @@ from bozzetto.kernels.ref.mlp import Activation
 log = logging.getLogger(__name__)
 
 FUSED_WIDTHS = (16, 32, 64, 128)
-"""Hidden widths that FullyFusedMLP is compiled for."""
+"""Hidden widths supported by FullyFusedMLP."""
 
 ALIGNMENT = 16
 """FullyFusedMLP pads its input (with ones) and its output to a multiple of this."""
 
 PROBES = 512
-"""Points at which a new encoding is compared with ours."""
+"""Points at which a new encoding is compared with the torch reference."""
 
 
 def hash_encode(points: Float[Tensor, "N 3"], table: Float[Tensor, "P F"], spec: GridSpec) -> Float[Tensor, "N LF"]:
-    """As `bozzetto.kernels.ref.hash_encode.hash_encode`, in float32.
+    """tiny-cuda-nn form of `bozzetto.kernels.ref.hash_encode.hash_encode`, in float32.
 
-    Second derivatives go through the gradient to the points, which is what normals need. tinycudann has none of the
-    gradient to the table: asking for one raises RuntimeError, and `backend="torch"` has it. The torch form also runs
-    where tinycudann would number table entries otherwise than `GridSpec` (looked at once for each grid), for types
-    other than float32, and for no points.
+    Second derivatives are supported through the gradient to the points, as normals need. tinycudann has none through
+    the gradient to the table: requesting one raises `RuntimeError`; `backend="torch"` supports it. The torch reference
+    is also used if tinycudann's table layout differs from `GridSpec` (checked once per grid), for types other than
+    float32, and without points.
     """
     usable = len(points) > 0 and points.dtype == table.dtype == torch.float32
     encoding = _encoding(spec) if usable else None
@@ -63,10 +63,10 @@ def mlp(
     activation: Activation = "relu",
     compute_dtype: torch.dtype = torch.float32,
 ) -> Float[Tensor, "N O"]:
-    """As `bozzetto.kernels.ref.mlp.mlp`, all layers in float16, whichever 16-bit `compute_dtype` was asked for.
+    """tiny-cuda-nn form of `bozzetto.kernels.ref.mlp.mlp`; all layers in float16 for either 16-bit `compute_dtype`.
 
     tinycudann's FullyFusedMLP has no biases, one hidden width of `FUSED_WIDTHS`, and no second derivatives. These, and
-    everything asked for in float32 or with another activation than relu, come from the torch form.
+    float32 or activations other than relu, use the torch reference.
     """
 
     def reference(x: Tensor, *weights: Tensor) -> tuple[Tensor]:
@@ -86,17 +86,17 @@ def mlp(
 
 
 def pack_table(table: Float[Tensor, "P F"]) -> Float[Tensor, "PF"]:
-    """tinycudann's parameter vector: levels from coarse to fine, entries in `GridSpec`'s order, features innermost."""
+    """Pack a table into tinycudann's parameter vector: coarse to fine, `GridSpec`'s order, features innermost."""
     return table.reshape(-1)
 
 
 def unpack_table(parameters: Float[Tensor, "PF"], spec: GridSpec) -> Float[Tensor, "P F"]:
-    """The inverse of `pack_table`."""
+    """Unpack tinycudann's parameter vector; inverse of `pack_table`."""
     return parameters.view(spec.entry_count, spec.features)
 
 
 def pack_weights(weights: Sequence[Float[Tensor, "_ _"]]) -> Float[Tensor, "Q"]:
-    """FullyFusedMLP's parameter vector: layer after layer, "out in", with zeros for padded inputs and outputs."""
+    """Pack weights into FullyFusedMLP's parameter vector: layers in order, "out in", inputs and outputs zero-padded."""
     first, *hidden, last = weights
     padded_in = functional.pad(first, (0, -first.shape[1] % ALIGNMENT))
     padded_out = functional.pad(last, (0, 0, 0, -last.shape[0] % ALIGNMENT))
@@ -104,7 +104,7 @@ def pack_weights(weights: Sequence[Float[Tensor, "_ _"]]) -> Float[Tensor, "Q"]:
 
 
 def unpack_weights(parameters: Float[Tensor, "Q"], shapes: Sequence[tuple[int, int]]) -> list[Float[Tensor, "_ _"]]:
-    """The inverse of `pack_weights`, for weights of these shapes."""
+    """Unpack FullyFusedMLP's parameter vector into weights of these shapes; inverse of `pack_weights`."""
     padded = [list(shape) for shape in shapes]
     padded[0][1] += -padded[0][1] % ALIGNMENT
     padded[-1][0] += -padded[-1][0] % ALIGNMENT
@@ -116,7 +116,7 @@ def unpack_weights(parameters: Float[Tensor, "Q"], shapes: Sequence[tuple[int, i
 
 
 class _DifferentiableOnce(Function):
-    """The identity, whose gradient has no gradient: tinycudann would silently give zero for it."""
+    """Identity that forbids second derivatives, which tinycudann would silently return as zero."""
 
     @staticmethod
     def forward(ctx: Any, table: Tensor) -> Tensor:
@@ -130,7 +130,7 @@ class _DifferentiableOnce(Function):
 
 @functools.lru_cache(maxsize=64)
 def _encoding(spec: GridSpec) -> nn.Module | None:
-    """tinycudann's module for a grid, without parameters of its own; None where its layout is not ours."""
+    """Return tinycudann's module for a grid, without own parameters; None if its table layout differs."""
     config = {
         "otype": "Grid",
         "type": "Hash",
@@ -150,10 +150,10 @@ def _encoding(spec: GridSpec) -> nn.Module | None:
 
 @torch.no_grad()
 def _agrees(encoding: nn.Module, spec: GridSpec) -> bool:
-    """Whether both forms encode random points alike.
+    """Return whether tinycudann and the reference agree on random points.
 
-    tinycudann computes scales in float32 all the way, so that a level whose resolution is a whole number may come out
-    one larger there. One hundredth is far above the rounding of either and far below the effect of one wrong row.
+    tinycudann computes scales in float32 throughout, so that a level with an integer resolution may be one larger
+    there. The tolerance 0.01 is far above the rounding of either and far below the effect of one wrong row.
     """
     parameters = encoding.get_parameter("params")
     if parameters.numel() != spec.entry_count * spec.features:
@@ -167,7 +167,7 @@ def _agrees(encoding: nn.Module, spec: GridSpec) -> bool:
 
 @functools.lru_cache(maxsize=64)
 def _network(shapes: tuple[tuple[int, int], ...]) -> nn.Module | None:
-    """tinycudann's module for weights of these shapes; None where it pads them otherwise (GPUs before Turing)."""
+    """Return tinycudann's module for weights of these shapes; None if its padding differs (GPUs before Turing)."""
     config = {
         "otype": "FullyFusedMLP",
         "activation": "ReLU",
@@ -188,6 +188,6 @@ def _fusable(shapes: Sequence[tuple[int, int]]) -> bool:
 
 
 def _without_parameters(module: nn.Module) -> nn.Module:
-    """Its own parameters freed: ours are put in their place at each call."""
+    """Free the module's own parameters; they are replaced at each call."""
     module.params = nn.Parameter(module.get_parameter("params").new_empty(0), requires_grad=False)
     return module

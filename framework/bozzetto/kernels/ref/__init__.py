@@ -1,1 +1,1 @@
-"""The readable torch form of each kernel: any device, any float type, the oracle of the tests and the last fallback."""
+"""Torch references of the kernels for any device and float type: the oracle of the tests and the last fallback."""

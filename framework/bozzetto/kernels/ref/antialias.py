@@ -1,5 +1,8 @@
-"""Antialiasing of silhouettes in plain torch (Laine et al. 2020, Modular Primitives for High-Performance Differentiable
-Rendering, sec. 3.6: the method; this is an implementation of its own)."""
+"""Torch reference of silhouette antialiasing.
+
+Independent implementation of the method of Laine et al. 2020, Modular Primitives for High-Performance Differentiable
+Rendering, sec. 3.6.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from torch import Tensor
 from bozzetto.kernels.ref.rasterize import edge_slopes, edge_values, pixel_centres
 
 LONGEST_WALK = 8
-"""Triangles looked at between two pixel centres."""
+"""Maximum number of triangles visited between two pixel centres."""
 
 
 class Crossings(NamedTuple):
@@ -33,7 +36,7 @@ def antialias(
     tri: Int[Tensor, "T 3"],
     opposite: Int[Tensor, "T 3"],
 ) -> Float[Tensor, "B H W C"]:
-    """See `bozzetto.kernels.mesh.antialias`; `opposite` is what `topology` returns."""
+    """Torch reference of `bozzetto.kernels.mesh.antialias`; `opposite` is returned by `topology`."""
     height, width = color.shape[1:3]
     out = color
     for axis in (0, 1):
@@ -50,7 +53,7 @@ def antialias(
 
 
 def topology(tri: Int[Tensor, "T 3"]) -> Int[Tensor, "T 3"]:
-    """See `bozzetto.kernels.mesh.topology`."""
+    """Torch reference of `bozzetto.kernels.mesh.topology`."""
     start, end = tri.roll(-1, dims=1).flatten().long(), tri.roll(-2, dims=1).flatten().long()
     low, high = torch.minimum(start, end), torch.maximum(start, end)
     key, order = torch.sort(low * (high.max() + 1 if len(high) else 1) + high)
@@ -69,9 +72,9 @@ def _crossings(
     opposite: Int[Tensor, "T 3"],
     axis: int,
 ) -> Crossings:
-    """Among pairs of neighbours in a row (axis 0) or a column (axis 1).
+    """Find the crossings between neighbours in a row (axis 0) or a column (axis 1).
 
-    From the nearer pixel toward the farther, from triangle to triangle over smooth edges, up to a silhouette.
+    Walks from the nearer pixel toward the farther, from triangle to triangle over smooth edges, up to a silhouette.
     """
     height, width = rast.shape[1:3]
     image, near, far = _pairs(rast, axis)
@@ -107,7 +110,7 @@ def _exit(
     height: int,
     width: int,
 ) -> tuple[Int[Tensor, "N"], Bool[Tensor, "N"]]:
-    """The edge by which the line from `near` to `far` leaves each triangle, and whether it does."""
+    """Return the edge by which the line from `near` to `far` leaves each triangle, and whether it does."""
     at_near = edge_values(corners, pixel_centres(near[:, 0], near[:, 1], height, width))
     at_far = edge_values(corners, pixel_centres(far[:, 0], far[:, 1], height, width))
     facing = (at_near * corners[..., 3]).sum(dim=-1, keepdim=True).sign()
@@ -120,7 +123,7 @@ def _exit(
 def _pairs(
     rast: Float[Tensor, "B H W 4"], axis: int
 ) -> tuple[Int[Tensor, "N"], Int[Tensor, "N 2"], Int[Tensor, "N 2"]]:
-    """Neighbours that see different triangles: image, the nearer pixel and the farther. Empty pixels are farthest."""
+    """Return neighbours with different triangles: image, nearer and farther pixel. Empty pixels are farthest."""
     dim = 2 - axis
     count = rast.shape[dim] - 1
     first, second = rast.narrow(dim, 0, count), rast.narrow(dim, 1, count)
@@ -134,7 +137,7 @@ def _pairs(
 
 
 def _steep(corners: Float[Tensor, "N 3 4"], height: int, width: int, axis: int) -> Bool[Tensor, "N 3"]:
-    """Whether each edge is nearer to perpendicular than to parallel to the pair: else the other axis deals with it."""
+    """Return whether each edge is closer to perpendicular than to parallel to the pair; else the other axis applies."""
     x, y = edge_slopes(corners)
     x, y = x.abs() / width, y.abs() / height
     return x >= y if axis == 0 else y > x
@@ -143,13 +146,13 @@ def _steep(corners: Float[Tensor, "N 3 4"], height: int, width: int, axis: int) 
 def _silhouettes(
     pos: Float[Tensor, "B V 4"], tri: Int[Tensor, "T 3"], opposite: Int[Tensor, "T 3"]
 ) -> Bool[Tensor, "B T 3"]:
-    """Whether the edge opposite each corner is open, or the triangle across it faces the other way, in each image."""
+    """Return whether the edge opposite each corner is open, or its neighbour faces the other way, in each image."""
     (x, y, _, w), (x1, y1, _, w1), (x2, y2, _, w2) = (pos[:, tri[:, corner]].unbind(-1) for corner in range(3))
     side = (y1 * w2 - w1 * y2) * x + (x2 * w1 - w2 * x1) * y + (x1 * y2 - y1 * x2) * w
     facing = side.sign()
     other = opposite.clamp(min=0) // 3
     start = tri.roll(-1, dims=1)
-    turned = start == tri[other, (opposite.clamp(min=0) + 1) % 3]  # the windings disagree
+    turned = start == tri[other, (opposite.clamp(min=0) + 1) % 3]  # inconsistent winding
     agreement = facing[:, :, None] * facing[:, other] * torch.where(turned, -1.0, 1.0)
     return (opposite < 0) | (agreement <= 0)
 

@@ -1,4 +1,4 @@
-"""Multiresolution hash encoding in plain torch (Mueller et al. 2022, Instant Neural Graphics Primitives, sec. 3)."""
+"""Torch reference of the hash encoding (Mueller et al. 2022, Instant Neural Graphics Primitives, sec. 3)."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ CORNERS = tuple((x, y, z) for x in (0, 1) for y in (0, 1) for z in (0, 1))
 
 
 def hash_encode(points: Float[Tensor, "N 3"], table: Float[Tensor, "P F"], spec: GridSpec) -> Float[Tensor, "N LF"]:
-    """Trilinear (or smoothstep) interpolation of each level's eight surrounding entries, levels side by side.
+    """Interpolate each level's eight surrounding entries (trilinear or smoothstep) and concatenate the levels.
 
-    Any number of derivatives, in points and table. Points outside [0, 1] are clamped and get no gradient.
+    Differentiable any number of times in points and table. Points outside [0, 1] are clamped and get no gradient.
     """
     (encoded,) = in_chunks(lambda at, entries: (_encode(at, entries, spec),), points, table)
     return encoded
@@ -24,13 +24,13 @@ def hash_encode(points: Float[Tensor, "N 3"], table: Float[Tensor, "P F"], spec:
 def _encode(points: Float[Tensor, "N 3"], table: Float[Tensor, "P F"], spec: GridSpec) -> Float[Tensor, "N LF"]:
     inside = points.clamp(0.0, 1.0)
     corners = torch.tensor(CORNERS, device=points.device)
-    entries = table.split([level.size for level in spec.table])  # whose gradient is put together once, not per level
+    entries = table.split([level.size for level in spec.table])  # split: its gradient is assembled once, not per level
     levels = zip(spec.table, entries, strict=True)
     return torch.cat([_encode_level(inside, own, level, spec, corners) for level, own in levels], dim=-1)
 
 
 def vertex_index(vertex: Int[Tensor, "*N 3"], level: GridLevel) -> Int[Tensor, "*N"]:
-    """The row of the table, counted from the level's first, that holds each vertex."""
+    """Return the table row of each vertex, relative to the level's first row."""
     x, y, z = vertex.unbind(-1)
     if level.hashed:
         mixed = (x * HASH_PRIMES[0]) ^ (y * HASH_PRIMES[1]) ^ (z * HASH_PRIMES[2])

@@ -1,4 +1,4 @@
-"""A scalar field, a small network on a hash encoding, together with its slope."""
+"""Torch reference of a scalar field, a small network on a hash encoding, with its spatial gradient."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from torch import Tensor
 
 
 class SlopedField(NamedTuple):
-    """A field at some points."""
+    """Scalar field and its gradient at N points."""
 
     value: Float[Tensor, "N"]
     encoded: Float[Tensor, "N LF"]
-    """What the network read."""
+    """Encoded points, the network's input."""
     slope: Float[Tensor, "N 3"]
-    """The gradient of the value in the points."""
+    """Gradient of the value with respect to the points."""
 
 
 def hash_field(
@@ -25,7 +25,10 @@ def hash_field(
     encode: Callable[[Float[Tensor, "N 3"]], Float[Tensor, "N LF"]],
     network: Callable[[Float[Tensor, "N LF"]], Float[Tensor, "N 1"]],
 ) -> SlopedField:
-    """The field `network(encode(points))`, and its slope by differentiating it; differentiable if both are twice."""
+    """Evaluate `network(encode(points))` and its gradient with respect to the points by autograd.
+
+    Differentiable if both functions are twice differentiable.
+    """
     differentiable = torch.is_grad_enabled()
     with torch.inference_mode(False), torch.enable_grad():
         at = points.detach().clone().requires_grad_()

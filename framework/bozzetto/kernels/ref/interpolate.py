@@ -1,4 +1,4 @@
-"""Interpolation of vertex attributes over rasterised pixels in plain torch."""
+"""Torch reference of the interpolation of vertex attributes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def interpolate(
     rast_db: Float[Tensor, "B H W 4"],
     diff_attrs: Sequence[int],
 ) -> tuple[Float[Tensor, "B H W A"], Float[Tensor, "B H W D2"]]:
-    """See `bozzetto.kernels.mesh.interpolate`; derivatives of the attributes numbered in `diff_attrs`."""
+    """Torch reference of `bozzetto.kernels.mesh.interpolate`; derivatives of the attributes in `diff_attrs`."""
     images, height, width, _ = rast.shape
     image, row, column = torch.nonzero(rast[..., 3] > 0, as_tuple=True)
     triangle = rast[image, row, column, 3].long() - 1

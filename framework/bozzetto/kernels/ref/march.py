@@ -1,4 +1,4 @@
-"""Ray marching through an occupancy grid in plain torch."""
+"""Torch reference of ray marching through an occupancy grid."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 SMALLEST_SLOPE = 1e-12
-"""Direction components nearer to zero than this count as this, so that no division makes a NaN."""
+"""Minimum magnitude of direction components; prevents NaN in divisions."""
 
 
 class Intervals(NamedTuple):
@@ -30,10 +30,10 @@ def march(
     max_steps: int,
     jitter: Float[Tensor, "R"] | None = None,
 ) -> Intervals:
-    """See `bozzetto.kernels.api.march`."""
+    """Torch reference of `bozzetto.kernels.api.march`."""
     near, far = cube_span(origin, direction, radius)
     shift = torch.full_like(near, 0.5) if jitter is None else jitter
-    # One more than can fit, where there is anything at all: the exact test, `middle < far` below, decides alone.
+    # One step more than fits, if any does: the exact test `middle < far` below decides.
     count = torch.where(far > near, (far - near) / step_size, -1.0).ceil().long().add(1).clamp(max=max_steps)
     ray = torch.repeat_interleave(torch.arange(len(count), device=origin.device), count)
     step = torch.arange(len(ray), device=origin.device) - (count.cumsum(0) - count)[ray]
@@ -51,9 +51,9 @@ def march(
 def cube_span(
     origin: Float[Tensor, "R 3"], direction: Float[Tensor, "R 3"], radius: float
 ) -> tuple[Float[Tensor, "R"], Float[Tensor, "R"]]:
-    """Where each ray enters (at least 0) and leaves [-radius, radius]^3; a miss if the exit is not beyond the entry.
+    """Return the entry (at least 0) and exit distance of each ray in [-radius, radius]^3; a miss if exit <= entry.
 
-    The slab method (Kay and Kajiya 1986, Ray Tracing Complex Scenes).
+    Uses the slab method (Kay and Kajiya 1986, Ray Tracing Complex Scenes).
     """
     slope = torch.where(direction.abs() < SMALLEST_SLOPE, torch.full_like(direction, SMALLEST_SLOPE), direction)
     low, high = (-radius - origin) / slope, (radius - origin) / slope

@@ -1,9 +1,9 @@
-"""Rasterisation in plain torch: which triangle each pixel's centre sees, and where on it.
+"""Torch reference of rasterisation: the triangle visible at each pixel centre, and its barycentrics there.
 
 Visibility is decided by integers: corners are snapped to 1/4096 of a pixel, edge functions are exact (Pineda 1988, A
-Parallel Algorithm for Polygon Rasterization) and ties go by the top-left rule, so that triangles sharing an edge never
-both take a pixel, nor leave it to nobody. Barycentrics come from the unsnapped homogeneous corners (Olano and Greer
-1997, Triangle Scan Conversion using 2D Homogeneous Coordinates), which needs no clipping. Inside, all is float64.
+Parallel Algorithm for Polygon Rasterization) and ties follow the top-left rule, so that a pixel on a shared edge
+belongs to exactly one triangle. Barycentrics are computed from the unsnapped homogeneous corners (Olano and Greer 1997,
+Triangle Scan Conversion using 2D Homogeneous Coordinates), which needs no clipping. Computed in float64.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ SUBPIXELS = 1 << 12
 """Steps of the fixed-point grid per pixel."""
 
 FIXED_LIMIT = 1 << 29
-"""Snapped coordinates stay below this, so that edge functions fit 64 bits."""
+"""Bound of snapped coordinates, so that edge functions fit 64 bits."""
 
 SMALLEST_W = 1e-8
-"""Clip-space w below which nothing is drawn."""
+"""Minimum clip-space w; nothing is drawn below it."""
 
 CANDIDATES_PER_CHUNK = 1 << 20
-"""(triangle, pixel) pairs tested at a time: bounds memory."""
+"""(triangle, pixel) pairs tested at a time; bounds memory."""
 
 TINY = 1e-30
 
@@ -30,7 +30,7 @@ TINY = 1e-30
 def rasterize(
     pos: Float[Tensor, "B V 4"], tri: Int[Tensor, "T 3"], height: int, width: int
 ) -> tuple[Float[Tensor, "B H W 4"], Float[Tensor, "B H W 4"]]:
-    """See `bozzetto.kernels.mesh.rasterize`."""
+    """Torch reference of `bozzetto.kernels.mesh.rasterize`."""
     seen = [_visible(clip[tri.long()], height, width) for clip in pos.detach().double()]
     owner, depth = (torch.stack(planes).unflatten(1, (height, width)) for planes in zip(*seen, strict=True))
     image, row, column = torch.nonzero(owner >= 0, as_tuple=True)
@@ -44,18 +44,18 @@ def rasterize(
 
 
 def pixel_centres(row: Int[Tensor, "*N"], column: Int[Tensor, "*N"], height: int, width: int) -> Float[Tensor, "*N 2"]:
-    """Normalised device coordinates of pixels; row 0 is the lowest."""
+    """Return normalised device coordinates of pixel centres; row 0 is the bottom row."""
     return torch.stack([(2.0 * column.double() + 1.0) / width - 1.0, (2.0 * row.double() + 1.0) / height - 1.0], dim=-1)
 
 
 def edge_values(corners: Float[Tensor, "N 3 4"], centre: Float[Tensor, "N 2"]) -> Float[Tensor, "N 3"]:
-    """The homogeneous edge functions opposite corners 0, 1, 2 at a point: proportional to the barycentrics there."""
+    """Evaluate the homogeneous edge functions opposite corners 0, 1, 2 at a point; proportional to the barycentrics."""
     away = corners[..., :2] - centre[:, None] * corners[..., 3:]
     return _cross(away.roll(-1, dims=1), away.roll(-2, dims=1))
 
 
 def edge_slopes(corners: Float[Tensor, "N 3 4"]) -> tuple[Float[Tensor, "N 3"], Float[Tensor, "N 3"]]:
-    """Derivatives of `edge_values` with respect to x and y in normalised device coordinates."""
+    """Return the derivatives of `edge_values` with respect to x and y in normalised device coordinates."""
     first, second = corners.roll(-1, dims=1), corners.roll(-2, dims=1)
     return _cross(first[..., 1::2], second[..., 1::2]), _cross(second[..., 0::3], first[..., 0::3])
 
@@ -63,9 +63,9 @@ def edge_slopes(corners: Float[Tensor, "N 3 4"]) -> tuple[Float[Tensor, "N 3"], 
 def barycentrics(
     corners: Float[Tensor, "N 3 4"], centre: Float[Tensor, "N 2"], height: int, width: int
 ) -> tuple[Float[Tensor, "N 2"], Float[Tensor, "N 4"]]:
-    """Perspective-correct u, v and (du/dX, du/dY, dv/dX, dv/dY) per pixel.
+    """Return perspective-correct u, v and (du/dX, du/dY, dv/dX, dv/dY) per pixel.
 
-    Snapping can draw a pixel whose centre is just outside its triangle: u, v are then moved onto it, without gradient.
+    Snapping can draw a pixel whose centre is just outside its triangle: u, v are then clamped to it, without gradient.
     """
     values = edge_values(corners, centre)
     total = values.sum(dim=-1, keepdim=True)
@@ -87,7 +87,7 @@ def _cross(a: Float[Tensor, "N 3 2"], b: Float[Tensor, "N 3 2"]) -> Float[Tensor
 
 
 def _visible(corners: Float[Tensor, "T 3 4"], height: int, width: int) -> tuple[Int[Tensor, "P"], Float[Tensor, "P"]]:
-    """Per pixel, rows from the bottom: the nearest triangle, -1 for none, and its z/w. Ties: the lowest number."""
+    """Return the nearest triangle per pixel, -1 for none, and its z/w; bottom row first. Ties: the lowest number."""
     nearest = corners.new_full((height * width,), torch.inf)
     owner = torch.full((height * width,), len(corners), device=corners.device)
     pixel, depth, triangle = _fragments(*_pieces(corners, height, width), height, width)
@@ -100,7 +100,7 @@ def _visible(corners: Float[Tensor, "T 3 4"], height: int, width: int) -> tuple[
 def _pieces(
     corners: Float[Tensor, "T 3 4"], height: int, width: int
 ) -> tuple[Int[Tensor, "P 3 2"], Float[Tensor, "P 3"], Int[Tensor, "P"]]:
-    """What is left of the triangles in front of the camera: snapped corners, counter-clockwise, their z/w, owners."""
+    """Clip and snap the triangles in front of the camera: counter-clockwise corners, their z/w, source triangles."""
     planes = _planes(corners, height, width)
     drawable = corners.isfinite().flatten(1).all(dim=1) & ~(planes < 0).all(dim=1).any(dim=-1)
     cut = drawable & (planes < 0).flatten(1).any(dim=1)
@@ -120,16 +120,16 @@ def _pieces(
 
 
 def _planes(corners: Float[Tensor, "N K 4"], height: int, width: int) -> Float[Tensor, "N K 6"]:
-    """Signed distances to what bounds a drawable point: the near plane, w > 0, and a band far outside the image."""
+    """Return signed distances to the clip planes: near plane, w > 0, and a band far outside the image."""
     x, y, z, w = corners.unbind(-1)
     far = 2.0 * FIXED_LIMIT / (max(height, width) * SUBPIXELS) - 1.0
     return torch.stack([z + w, w - SMALLEST_W, far * w + x, far * w - x, far * w + y, far * w - y], dim=-1)
 
 
 def _clip(corners: Float[Tensor, "N 3 4"], height: int, width: int) -> tuple[Float[Tensor, "M 3 4"], Int[Tensor, "M"]]:
-    """Cut polygons by each plane in turn (Sutherland and Hodgman 1974), fan the rest into triangles; rows of parents.
+    """Clip polygons by each plane (Sutherland and Hodgman 1974) and triangulate them; returns source rows, too.
 
-    Crossings are computed from the inner end to the outer one: the same bits for both triangles at an edge.
+    Crossings are computed from the inner end to the outer one, so that both triangles at an edge get the same bits.
     """
     polygon, count = corners, torch.full((len(corners),), 3, device=corners.device)
     for plane in range(6):
@@ -154,7 +154,7 @@ def _clip(corners: Float[Tensor, "N 3 4"], height: int, width: int) -> tuple[Flo
 
 
 def _edge(a: Int[Tensor, "N 2"], b: Int[Tensor, "N 2"], point: Int[Tensor, "N 2"]) -> Int[Tensor, "N"]:
-    """Twice the area of a, b, point: positive where the point is to the left of a -> b."""
+    """Return twice the signed area of a, b, point: positive where the point is to the left of a -> b."""
     along, to = b - a, point - a
     return along[:, 0] * to[:, 1] - along[:, 1] * to[:, 0]
 
@@ -162,7 +162,7 @@ def _edge(a: Int[Tensor, "N 2"], b: Int[Tensor, "N 2"], point: Int[Tensor, "N 2"
 def _fragments(
     fixed: Int[Tensor, "P 3 2"], depth: Float[Tensor, "P 3"], owner: Int[Tensor, "P"], height: int, width: int
 ) -> tuple[Int[Tensor, "F"], Float[Tensor, "F"], Int[Tensor, "F"]]:
-    """Every covered pixel of every piece: pixel number, z/w, owner."""
+    """Return every covered pixel of every piece: pixel number, z/w, source triangle."""
     half, last = SUBPIXELS // 2, fixed.new_tensor([width - 1, height - 1])
     low = (-((half - fixed.amin(dim=1)) // SUBPIXELS)).clamp(min=0)
     high = torch.minimum((fixed.amax(dim=1) - half) // SUBPIXELS, last)
@@ -187,7 +187,7 @@ def _fragments(
 def _covered(
     fixed: Int[Tensor, "N 3 2"], depth: Float[Tensor, "N 3"], point: Int[Tensor, "N 2"]
 ) -> tuple[Bool[Tensor, "N"], Float[Tensor, "N"]]:
-    """Whether each point belongs to its piece and is nearer than the far plane, and its z/w (affine on the screen)."""
+    """Return whether each point is inside its piece and before the far plane, and its z/w (affine on the screen)."""
     area = _edge(fixed[:, 1], fixed[:, 2], fixed[:, 0])
     covered, at = torch.ones_like(area, dtype=torch.bool), torch.zeros_like(depth[:, 0])
     for corner in range(3):

@@ -1,4 +1,4 @@
-"""Texture sampling with mipmaps in plain torch (Williams 1983, Pyramidal Parametrics)."""
+"""Torch reference of texture sampling with mipmaps (Williams 1983, Pyramidal Parametrics)."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ def texture(
     filter_mode: FilterMode,
     boundary_mode: BoundaryMode,
 ) -> Float[Tensor, "B H W C"]:
-    """See `bozzetto.kernels.mesh.texture`; `levels` are the texture and its mipmaps, `level` the position in them.
+    """Torch reference of `bozzetto.kernels.mesh.texture`; `levels` are the texture and its mipmaps.
 
-    `level` lies in [0, len(levels) - 1]; it is read by the mipmap filters only and may be None for the others.
+    `level` is the fractional mip level in [0, len(levels) - 1]; only the mipmap filters read it, None for the others.
     """
     images, height, width, _ = uv.shape
     image = torch.arange(images, device=uv.device)[:, None].expand(-1, height * width).flatten()
@@ -44,19 +44,20 @@ def texture(
 
 
 def mipmap(tex: Float[Tensor, "T_B h w C"]) -> Float[Tensor, "T_B h2 w2 C"]:
-    """The next coarser level: means of 2 by 2 texels; a side of one texel stays one."""
+    """Return the next coarser level: means of 2 by 2 texels; a side of one texel stays one."""
     size = [2 if side > 1 else 1 for side in tex.shape[1:3]]
     return torch.nn.functional.avg_pool2d(tex.permute(0, 3, 1, 2), size).permute(0, 2, 3, 1)
 
 
 def footprint_level(uv_da: Float[Tensor, "B H W 4"], height: int, width: int) -> Float[Tensor, "B H W"]:
-    """Mip level at which a texel is as long as the longer axis of a pixel's footprint in a `height` by `width` texture.
+    """Return the mip level at which a texel is as long as the longer axis of a pixel's footprint; may be negative.
 
-    log2 of the larger singular value of d(texels)/d(pixels), from (du/dX, du/dY, dv/dX, dv/dY). May be negative.
+    It is log2 of the larger singular value of d(texels)/d(pixels), from (du/dX, du/dY, dv/dX, dv/dY), for a `height` by
+    `width` texture.
     """
     ux, uy, vx, vy = (uv_da * uv_da.new_tensor([width, width, height, height])).unbind(-1)
     uu, vv, uv = ux * ux + uy * uy, vx * vx + vy * vy, ux * vx + uy * vy
-    # The root has no derivative where both axes are equal; TINY makes it 0 there.
+    # The square root is not differentiable where both axes are equal; TINY makes the gradient 0 there.
     spread = (0.25 * (uu - vv) * (uu - vv) + uv * uv + TINY).sqrt()
     return 0.5 * (0.5 * (uu + vv) + spread).clamp(min=TINY).log2()
 
@@ -69,7 +70,7 @@ def _blend(
     at: Float[Tensor, "N"],
     boundary_mode: BoundaryMode,
 ) -> Float[Tensor, "N C"]:
-    """Between level `finer` and the next, by where `at` lies between them."""
+    """Interpolate between level `finer` and the next coarser one at the fractional level `at`."""
     sampled = points.new_zeros(len(points), levels[0].shape[-1])
     share = (at - finer)[:, None]
     for number, tex in enumerate(levels):
@@ -104,7 +105,7 @@ def _bilinear(
 def _texels(
     tex: Float[Tensor, "T_B h w C"], points: Float[Tensor, "N 2"], boundary_mode: BoundaryMode
 ) -> Float[Tensor, "N 2"]:
-    """Texture coordinates in texels, so that whole numbers are texel centres."""
+    """Convert texture coordinates to texels, with integers at texel centres."""
     size = points.new_tensor([tex.shape[2], tex.shape[1]])
     if boundary_mode == "wrap":
         return (points - points.detach().floor()) * size - 0.5

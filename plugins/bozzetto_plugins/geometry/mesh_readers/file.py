@@ -1,5 +1,5 @@
-"""Opening a mesh file: which reader it gets, by its name and its first bytes. No torch, and nothing beside it is opened
-but the buffers of a .gltf."""
+"""Selection of a mesh reader by file suffix and leading bytes. Does not import torch, and opens no other file except
+the buffers of a .gltf."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ STARTS = (
     (b"<html", "HTML"),
     (b"<?xml", "XML (perhaps COLLADA)"),
 )
-"""First bytes, and the suffix or the name of what they begin."""
+"""Leading bytes of known formats, with their suffix or name."""
 
 
 def read_triangles(path: Path) -> Triangles:
-    """The triangles of a file, as written.
+    """Read the triangles of a file, in its own coordinates.
 
     Raises:
-        ConfigError: it is not there, or cannot be used; says why and what to do.
+        ConfigError: the file does not exist or cannot be used; says why and what to do.
     """
     suffix, data = path.suffix.lower(), _content(path)
     start = next((name for start, name in STARTS if data.startswith(start)), "")
@@ -57,7 +57,7 @@ def read_triangles(path: Path) -> Triangles:
         raise ConfigError(f"{path} cannot be read as a mesh: {error}.") from error
     except (MemoryError, OSError):
         raise
-    except Exception as error:  # whatever else a damaged file makes a reader stumble over
+    except Exception as error:  # any other error that a damaged file causes in a reader
         reason = " ".join(str(error).split())
         raise ConfigError(
             f"{path} cannot be read as a mesh: it is damaged ({type(error).__name__}: {reason}). Export it again."
@@ -65,7 +65,7 @@ def read_triangles(path: Path) -> Triangles:
 
 
 def _content(path: Path) -> bytes:
-    """The bytes of a regular file with a name that is known."""
+    """Return the bytes of a regular file with a supported suffix."""
     try:
         if not path.is_file():
             raise ConfigError(_missing(path))

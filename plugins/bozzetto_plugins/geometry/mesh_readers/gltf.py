@@ -1,4 +1,4 @@
-"""glTF 2.0 and GLB: the triangles of the scene. Materials, textures and files elsewhere are not opened."""
+"""Reader of glTF 2.0 and GLB files: the triangles of the scene. Materials, textures and external files are ignored."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ COMPRESSED = {
     "KHR_meshopt_compression": "meshopt",
 }
 HARMLESS = ("KHR_materials_", "KHR_texture_", "EXT_texture_", "KHR_lights_", "MSFT_texture_", "KHR_mesh_quantization")
-"""Required extensions that do not change where triangles are, or that are read."""
+"""Required extensions that are supported or do not affect the triangles."""
 
 
 def read_gltf(data: bytes, path: Path) -> Triangles:
-    """All triangles of the file's scene, in the scene's coordinates.
+    """Read all triangles of the file's scene, in scene coordinates.
 
     Args:
-        path: of the file; buffers of their own are looked for beside it.
+        path: path of the file; external buffers are searched in its folder.
 
     Raises:
-        MeshFileError: the file is damaged, compressed, refers to something outside, or has too many triangles.
+        MeshFileError: the file is damaged or compressed, refers to files outside its folder, or has too many triangles.
     """
     document, binary = _container(data)
     _check_extensions(document)
@@ -41,7 +41,7 @@ def read_gltf(data: bytes, path: Path) -> Triangles:
 
 
 def _container(data: bytes) -> tuple[dict[str, Any], bytes | None]:
-    """The JSON document, and the binary chunk of a GLB."""
+    """Return the JSON document, and the binary chunk of a GLB."""
     binary = None
     text = data
     if data[:4] == b"glTF":
@@ -62,7 +62,7 @@ def _container(data: bytes) -> tuple[dict[str, Any], bytes | None]:
             at += 8 + size + (-size % 4)
         text, binary = chunks.get(JSON_CHUNK, b""), chunks.get(BINARY_CHUNK)
     elif data.lstrip()[:1] != b"{":
-        raise MeshFileError("it begins neither as GLB nor as glTF does")
+        raise MeshFileError("its first bytes are neither those of GLB nor of glTF")
     try:
         document = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -91,10 +91,10 @@ class _Scene:
         self.document, self.data = document, data
         self.nodes, self.meshes = listed(document, "nodes"), listed(document, "meshes")
         self.face_count = 0
-        """The faces of all primitives read so far."""
+        """Number of faces of all primitives read so far."""
 
     def triangles(self) -> Triangles:
-        """The triangles of every node's mesh, each primitive transformed once for all its nodes."""
+        """Return the triangles of all nodes; each primitive is read once and transformed for all its nodes."""
         parts: dict[int, list[tuple[np.ndarray, np.ndarray]]] = {}
         placed: dict[int, list[np.ndarray]] = {}
         total = 0
@@ -107,12 +107,12 @@ class _Scene:
         vertices, faces, start = [], [], 0
         for mesh, found in parts.items():
             matrices = np.stack(placed[mesh])
-            with np.errstate(invalid="ignore"):  # coordinates that are not finite are refused below
+            with np.errstate(invalid="ignore"):  # non-finite coordinates are rejected later
                 mirrored = np.linalg.det(matrices[:, :3, :3]) < 0.0
             for points, corners in found:
                 moved = np.einsum("nij,vj->nvi", matrices[:, :3, :3], points) + matrices[:, None, :3, 3]
                 numbers = start + len(points) * np.arange(len(matrices))[:, None, None] + corners
-                numbers[mirrored] = numbers[mirrored][..., ::-1]  # a mirror turns counter-clockwise around
+                numbers[mirrored] = numbers[mirrored][..., ::-1]  # a reflection reverses the winding order
                 vertices.append(moved.reshape(-1, 3))
                 faces.append(numbers.reshape(-1, 3))
                 start += len(moved) * len(points)
@@ -121,7 +121,7 @@ class _Scene:
         return Triangles(np.concatenate(vertices), np.concatenate(faces))
 
     def _placements(self) -> Iterator[tuple[int, Float[np.ndarray, "4 4"]]]:
-        """Meshes and their world matrices, node by node."""
+        """Yield mesh indices with their world matrices, node by node."""
         if not self.nodes:
             yield from ((number, np.eye(4)) for number in range(len(self.meshes)))
             return
@@ -132,7 +132,7 @@ class _Scene:
             number, parent = waiting.pop()
             node = self._item(self.nodes, number, "node")
             if seen[number]:
-                raise MeshFileError(f"node {number} has two parents, or is below itself")
+                raise MeshFileError(f"node {number} has two parents, or is its own ancestor")
             seen[number] = True
             if "EXT_mesh_gpu_instancing" in (node.get("extensions") or {}):
                 raise MeshFileError("it needs the extension 'EXT_mesh_gpu_instancing', which is not read")
@@ -151,7 +151,7 @@ class _Scene:
         return [number for number in range(len(self.nodes)) if number not in below]
 
     def _mesh(self, number: int) -> list[tuple[Float[np.ndarray, "V 3"], Int[np.ndarray, "T 3"]]]:
-        """Points and triangles of each primitive that has triangles."""
+        """Return points and triangles of each primitive that has triangles."""
         found = []
         for primitive in listed(self._item(self.meshes, number, "mesh"), "primitives"):
             for name in primitive.get("extensions") or {}:
@@ -180,12 +180,12 @@ class _Scene:
     def _item(self, items: list[Any], number: int, what: str) -> dict[str, Any]:
         item = items[number] if 0 <= number < len(items) else None
         if not isinstance(item, dict):
-            raise MeshFileError(f"it names {what} {number}, which is not there")
+            raise MeshFileError(f"it refers to {what} {number}, which does not exist")
         return item
 
 
 def _faces(order: Int[np.ndarray, "N"], mode: int) -> Int[np.ndarray, "T 3"]:
-    """Triangles of a list, strip or fan of vertex numbers."""
+    """Return the triangles of a list, strip or fan of vertex indices."""
     if mode == TRIANGLES:
         return order[: len(order) // 3 * 3].reshape(-1, 3)
     count = max(len(order) - 2, 0)
@@ -197,7 +197,7 @@ def _faces(order: Int[np.ndarray, "N"], mode: int) -> Int[np.ndarray, "T 3"]:
 
 
 def local_matrices(nodes: list[dict[str, Any]]) -> Float[np.ndarray, "N 4 4"]:
-    """Each node's own transform: `matrix`, or translation * rotation * scale."""
+    """Return the local transform of each node: `matrix`, or translation * rotation * scale."""
     turns = np.array([node.get("rotation", (0, 0, 0, 1)) for node in nodes], dtype=np.float64).reshape(-1, 4)
     scales = np.array([node.get("scale", (1, 1, 1)) for node in nodes], dtype=np.float64).reshape(-1, 3)
     result = np.zeros((len(nodes), 4, 4))
@@ -211,7 +211,7 @@ def local_matrices(nodes: list[dict[str, Any]]) -> Float[np.ndarray, "N 4 4"]:
 
 
 def _rotations(quaternions: Float[np.ndarray, "N 4"]) -> Float[np.ndarray, "N 3 3"]:
-    """The rotation matrices of unit quaternions (x, y, z, w)."""
+    """Return the rotation matrices of unit quaternions (x, y, z, w)."""
     x, y, z, w = quaternions.T
     rows = [
         [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],

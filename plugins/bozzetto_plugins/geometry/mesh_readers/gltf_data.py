@@ -1,4 +1,4 @@
-"""The numbers of a glTF file: buffers, views, accessors, each checked against what the file holds."""
+"""Arrays of a glTF file: buffers, views and accessors, each validated against the file's size."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from bozzetto_plugins.geometry.mesh_readers.triangles import MOST_FACES, MeshFil
 COMPONENTS = {5120: "<i1", 5121: "<u1", 5122: "<i2", 5123: "<u2", 5125: "<u4", 5126: "<f4"}
 WIDTHS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4}
 MOST_BYTES = 500_000_000
-"""The most bytes of a buffer in a file of its own."""
+"""Maximum size of an external buffer, bytes."""
 
 
 def listed(holder: Any, name: str) -> list[Any]:
-    """The list under a name; empty if there is none.
+    """Return the list under a key; empty if the key is missing.
 
     Raises:
-        MeshFileError: it is no list.
+        MeshFileError: the value is not a list.
     """
     found = holder.get(name, []) if isinstance(holder, dict) else None
     if not isinstance(found, list):
@@ -31,10 +31,10 @@ def listed(holder: Any, name: str) -> list[Any]:
 
 
 def whole(value: Any, what: str) -> int:
-    """A whole number, at least 0.
+    """Return `value` if it is a non-negative integer.
 
     Raises:
-        MeshFileError: it is none.
+        MeshFileError: it is not.
     """
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
         raise MeshFileError(f"{what} must be a whole number from 0 on, got {ascii(value)[:30]}")
@@ -42,12 +42,12 @@ def whole(value: Any, what: str) -> int:
 
 
 class GltfData:
-    """The arrays that accessors of a glTF document stand for.
+    """Arrays of the accessors of a glTF document.
 
     Args:
-        document: the JSON.
+        document: the parsed JSON.
         binary: the binary chunk of a GLB.
-        folder: where buffers in files of their own lie; nothing outside of it is opened.
+        folder: folder of external buffers; no file outside of it is opened.
     """
 
     def __init__(self, document: dict[str, Any], binary: bytes | None, folder: Path) -> None:
@@ -55,10 +55,10 @@ class GltfData:
         self._buffers: dict[int, bytes] = {}
 
     def accessor(self, number: int, kind: str) -> Shaped[np.ndarray, "N W"]:
-        """The values of an accessor; normalised integers as float64.
+        """Return the values of an accessor; normalised integers as float64.
 
         Raises:
-            MeshFileError: it is not there, of another type, or claims more than its buffer holds.
+            MeshFileError: it does not exist, has another type, or claims more entries than its buffer holds.
         """
         record = self._record("accessors", number)
         if record.get("type") != kind or record.get("componentType") not in COMPONENTS:
@@ -78,20 +78,20 @@ class GltfData:
         return values.astype(np.float64) if kind == "VEC3" else values
 
     def _sparse(self, values: np.ndarray, sparse: dict[str, Any], component: str) -> np.ndarray:
-        """`values` with some entries replaced."""
+        """Return `values` with the sparse entries replaced."""
         count = whole(sparse.get("count"), "a sparse count")
         indices, replaced = sparse["indices"], sparse["values"]
         if indices.get("componentType") not in COMPONENTS:
             raise MeshFileError("a sparse accessor's indices are of no known type")
         at = self._view(indices, COMPONENTS[indices["componentType"]], count, 1)[:, 0].astype(np.int64)
         if count and not 0 <= at.min() <= at.max() < len(values):
-            raise MeshFileError("a sparse accessor replaces entries that are not there")
+            raise MeshFileError("a sparse accessor replaces entries that do not exist")
         changed = values.copy()
         changed[at] = self._view(replaced, component, count, values.shape[1])
         return changed
 
     def _view(self, record: dict[str, Any], component: str, count: int, width: int) -> np.ndarray:
-        """`count` rows of `width` numbers, at the place that a record with `bufferView` and `byteOffset` says."""
+        """Return `count` rows of `width` numbers at the `bufferView` and `byteOffset` of a record."""
         view = self._record("bufferViews", whole(record["bufferView"], "bufferView"))
         if any("meshopt" in name for name in view.get("extensions") or {}):
             raise MeshFileError("it is compressed with meshopt, which is not read. Export it without compression")
@@ -111,7 +111,7 @@ class GltfData:
         items = listed(self.document, name)
         record = items[number] if number < len(items) else None
         if not isinstance(record, dict):
-            raise MeshFileError(f"it names entry {number} of {name}, which is not there")
+            raise MeshFileError(f"it refers to entry {number} of {name}, which does not exist")
         return record
 
     def _buffer(self, number: int) -> bytes:
@@ -134,10 +134,10 @@ class GltfData:
 
 
 def beside(folder: Path, uri: str) -> Path:
-    """A file that a mesh file names, inside the folder that it lies in.
+    """Return the path of a file that a mesh file refers to, inside the mesh file's folder.
 
     Raises:
-        MeshFileError: the address leads elsewhere, or there is no such file.
+        MeshFileError: the address leads elsewhere, or the file does not exist.
     """
     name, shown = unquote(uri), ascii(uri[:80])
     parts = PurePosixPath(name)

@@ -1,4 +1,4 @@
-"""Wavefront OBJ: vertices and polygons. Materials, textures and whatever else it names are not opened."""
+"""Reader of Wavefront OBJ files: vertices and polygons. Materials, textures and other referenced files are ignored."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from bozzetto_plugins.geometry.mesh_readers.triangles import (
 
 
 def read_obj(data: bytes) -> Triangles:
-    """All polygons of all objects as triangles.
+    """Read all polygons of all objects as triangles.
 
     Raises:
-        MeshFileError: a line cannot be understood, or there are too many.
+        MeshFileError: a line cannot be parsed, or there are too many.
     """
     vertices, counts, corners = array("d"), array("q"), array("q")
     for number, line in _lines(data):
@@ -48,7 +48,7 @@ def read_obj(data: bytes) -> Triangles:
 
 
 def _lines(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """Lines with their numbers, those joined that end with a backslash."""
+    """Yield line numbers and lines; lines that end with a backslash are joined with the next."""
     if b"\n" not in data:
         data = data.replace(b"\r", b"\n")
     held, start = b"", 0
@@ -65,6 +65,6 @@ def _lines(data: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 def _shown(line: bytes) -> str:
-    """The start of a line, printable."""
+    """Return the start of a line in printable form."""
     text = ascii(line[:60].decode("ascii", "replace"))
     return text + ("..." if len(line) > 60 else "")

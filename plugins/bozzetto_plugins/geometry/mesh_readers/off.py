@@ -1,4 +1,4 @@
-"""OFF, the ASCII form, with or without normals and colours."""
+"""Reader of ASCII OFF files, with or without normals and colours."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from bozzetto_plugins.geometry.mesh_readers.triangles import (
 
 
 def read_off(data: bytes) -> Triangles:
-    """All polygons as triangles.
+    """Read all polygons as triangles.
 
     Raises:
-        MeshFileError: the file is cut off, or a line cannot be understood.
+        MeshFileError: the file is truncated, or a line cannot be parsed.
     """
     rows = _rows(data)
     words = next(rows, [])
@@ -46,7 +46,7 @@ def read_off(data: bytes) -> Triangles:
             count = int(row[0])
             face = list(map(int, row[1 : 1 + count]))
             if count < 0 or len(face) != count:
-                raise MeshFileError("a face has fewer corners than it says")
+                raise MeshFileError("a face has fewer corners than it declares")
             counts.append(count)
             corners.extend(face)
     except StopIteration as error:
@@ -60,7 +60,7 @@ def read_off(data: bytes) -> Triangles:
 
 
 def _rows(data: bytes) -> Iterator[list[bytes]]:
-    """The words of each line that has any, comments left out."""
+    """Yield the words of each non-empty line, without comments."""
     for line in io.BytesIO(data):
         words = line.partition(b"#")[0].split()
         if words:

@@ -1,4 +1,4 @@
-"""The triangles of a mesh file, checked and placed in the world: z up, front toward +x. No torch here."""
+"""Triangles of a mesh file, validated and placed in the world: z up, front toward +x. Does not import torch."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ EXAMPLE = "the example chair"
 
 
 def placed_triangles(config: AssetConfig, radius: float) -> Triangles:
-    """All triangles of a file, in world units.
+    """Read all triangles of a file, in world units.
 
     Args:
         radius: half side of the scene's cube.
 
     Raises:
-        ConfigError: the file is not there, cannot be read, has no triangles or no size, or does not fit the scene's
+        ConfigError: the file does not exist, cannot be read, has no triangles or no extent, or does not fit the scene's
             cube; says why and what to do.
     """
     name = config.path or EXAMPLE
@@ -46,7 +46,7 @@ def _example() -> Triangles:
 
 
 def _checked(found: Triangles, name: str) -> Triangles:
-    """The triangles and the vertices they use, if those can be placed."""
+    """Return the triangles and the vertices they use. Raises `ConfigError` if they are invalid."""
     faces = found.faces
     problem = ""
     if len(faces) == 0:
@@ -68,13 +68,13 @@ def _checked(found: Triangles, name: str) -> Triangles:
     elif not np.isfinite(size):
         problem = "its coordinates are too large for numbers of 64 bits. Scale it down"
     elif not size > float(np.finfo(np.float32).tiny):
-        problem = "it has no size: all its vertices lie in one place. Export it again"
+        problem = "it has no size: all its vertices coincide. Export it again"
     if problem:
         raise ConfigError(f"{name} cannot be read as a mesh: {problem}.")
     return Triangles(vertices, compact.reshape(-1, 3))
 
 
 def to_world(up: Axis, front: Axis) -> np.ndarray:
-    """The rotation "3 3" that turns `up` to +z and `front` to +x."""
+    """Return the rotation "3 3" that maps `up` to +z and `front` to +x."""
     axes = {f"{sign}{letter}": int(f"{sign}1") * np.eye(3)[i] for i, letter in enumerate("xyz") for sign in "+-"}
     return np.stack([axes[front], np.cross(axes[up], axes[front]), axes[up]])

@@ -1,4 +1,4 @@
-"""PLY, ASCII and binary: the elements `vertex` and `face`; what else is in the file is passed over."""
+"""Reader of ASCII and binary PLY files: the elements `vertex` and `face`; other elements are skipped."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ CORNERS = ("vertex_indices", "vertex_index")
 
 @dataclass(frozen=True)
 class Property:
-    """A number, or with `count_type` a list of numbers."""
+    """Scalar property, or with `count_type` a list property."""
 
     name: str
     type: str
@@ -38,7 +38,7 @@ class Property:
 
 @dataclass(frozen=True)
 class Element:
-    """An element of the header: a number of rows with the same properties."""
+    """Element of the header: a number of rows with the same properties."""
 
     name: str
     count: int
@@ -46,10 +46,10 @@ class Element:
 
 
 def read_ply(data: bytes) -> Triangles:
-    """All polygons as triangles.
+    """Read all polygons as triangles.
 
     Raises:
-        MeshFileError: the header is wrong, or claims more than the file holds; or there are no faces at all.
+        MeshFileError: the header is invalid or claims more than the file holds, or there are no faces.
     """
     form, elements, start = _header(data)
     names = [element.name for element in elements]
@@ -84,7 +84,7 @@ def _size(kind: str) -> int:
 
 
 def _header(data: bytes) -> tuple[str, list[Element], int]:
-    """Format, elements, and where the rows start."""
+    """Return the format, the elements, and the byte offset of the rows."""
     end = data.find(b"end_header", 0, LARGEST_HEADER)
     stop = data.find(b"\n", end) if end >= 0 else -1
     if end < 0 or stop < 0:
@@ -123,7 +123,7 @@ def _columns(element: Element) -> list[str]:
 
 
 def _corner_list(element: Element) -> int:
-    """The number of the property that lists corners."""
+    """Return the index of the property that lists corners."""
     for number, item in enumerate(element.properties):
         if item.count_type and item.name in CORNERS:
             return number
@@ -131,7 +131,7 @@ def _corner_list(element: Element) -> int:
 
 
 class _Ascii:
-    """Rows of words, one a line."""
+    """Row reader of ASCII files, one row per line."""
 
     def __init__(self, data: bytes, start: int) -> None:
         stream = io.BytesIO(data)
@@ -164,7 +164,7 @@ class _Ascii:
             except (ValueError, IndexError) as error:
                 raise MeshFileError(f"face {number} cannot be understood") from error
             if len(face) != count:
-                raise MeshFileError(f"face {number} has fewer corners than it says")
+                raise MeshFileError(f"face {number} has fewer corners than it declares")
             counts.append(count)
             corners += face
         return np.array(counts, dtype=np.int64), np.array(corners, dtype=np.int64)
@@ -181,7 +181,7 @@ class _Ascii:
 
 
 class _Binary:
-    """Rows of bytes."""
+    """Row reader of binary files."""
 
     def __init__(self, data: bytes, start: int, order: str) -> None:
         self.data, self.at, self.order = data, start, order
@@ -222,7 +222,7 @@ class _Binary:
                     self._values(item)
 
     def _row_lengths(self, element: Element) -> list[int]:
-        """The lengths of the lists in the next row, 0 for numbers; moves nothing."""
+        """Return the list lengths of the next row, 0 for scalars, without advancing."""
         start, lengths = self.at, []
         for item in element.properties:
             values = self._values(item)
@@ -231,7 +231,7 @@ class _Binary:
         return lengths
 
     def _table(self, element: Element, lengths: list[int]) -> np.ndarray | None:
-        """All rows at once if lists have these lengths in every row; None: they do not."""
+        """Read all rows at once if their lists have these lengths in every row; return None otherwise."""
         layout: list[tuple[Any, ...]] = []
         for number, item in enumerate(element.properties):
             if not item.count_type:
@@ -244,7 +244,7 @@ class _Binary:
         kind = np.dtype(layout)
         end = self.at + kind.itemsize * element.count
         if end > len(self.data):
-            if lengths:  # rows may differ in length, and fit
+            if lengths:  # rows of different lengths may still fit
                 return None
             raise MeshFileError("it ends before all its vertices and faces: it is cut off")
         table = np.frombuffer(self.data, dtype=kind, count=element.count, offset=self.at)
@@ -255,7 +255,7 @@ class _Binary:
         return table
 
     def _values(self, item: Property) -> np.ndarray:
-        """The next number or list."""
+        """Read the next scalar or list."""
         count = int(self._take(item.count_type, 1)[0]) if item.count_type else 1
         return self._take(item.type, count)
 

@@ -1,4 +1,4 @@
-"""STL, binary and ASCII."""
+"""Reader of binary and ASCII STL files."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import numpy as np
 from bozzetto_plugins.geometry.mesh_readers.triangles import MOST_FACES, MeshFileError, Triangles, check_face_count
 
 HEADER, RECORD = 84, 50
-"""Bytes of a binary file's header with its count, and of a triangle."""
+"""Bytes of a binary file's header including the count, and of one triangle."""
 
 
 def read_stl(data: bytes) -> Triangles:
-    """The triangles, three vertices each.
+    """Read the triangles, with three vertices each.
 
     Raises:
-        MeshFileError: the file is cut off, or a line cannot be understood.
+        MeshFileError: the file is truncated, or a line cannot be parsed.
     """
     count = struct.unpack_from("<I", data, 80)[0] if len(data) >= HEADER else 0
     if len(data) >= HEADER and len(data) == HEADER + RECORD * count:

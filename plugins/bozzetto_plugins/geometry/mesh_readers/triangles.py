@@ -1,4 +1,4 @@
-"""The record and the error of every reader of a mesh file, and polygons cut into triangles."""
+"""Record and error shared by the mesh readers, and triangulation of polygons."""
 
 from __future__ import annotations
 
@@ -8,54 +8,54 @@ import numpy as np
 from jaxtyping import Float, Int
 
 MOST_FACES = 2_000_000
-"""Triangles read from a file at most; unwrapping and baking more takes hours."""
+"""Maximum number of triangles read from a file; unwrapping and baking more takes hours."""
 MOST_VERTICES = 3 * MOST_FACES
 SIMPLIFY = "Simplify it first, e.g. with Blender's Decimate modifier"
 
 
 class MeshFileError(Exception):
-    """A file cannot be read as a mesh. The message is a clause about the file, perhaps a cure after a full stop."""
+    """Raised if a file cannot be read as a mesh. The message is a clause about the file, optionally with a cure."""
 
 
 @dataclass(frozen=True)
 class Triangles:
-    """The triangles of a file, in its own axes and units, as they are written."""
+    """Triangles of a file, in its own axes and units, unvalidated."""
 
     vertices: Float[np.ndarray, "V 3"]
-    """Perhaps not finite."""
+    """Vertex positions; may contain non-finite numbers."""
     faces: Int[np.ndarray, "T 3"]
-    """Perhaps naming vertices that are not there."""
+    """Vertex indices; may be out of range."""
 
 
 def check_face_count(count: int) -> None:
-    """Make sure that so many triangles can be used.
+    """Check that the number of triangles is supported.
 
     Raises:
-        MeshFileError: they are more than `MOST_FACES`.
+        MeshFileError: it exceeds `MOST_FACES`.
     """
     if count > MOST_FACES:
         raise MeshFileError(f"it has {count:,} triangles; at most {MOST_FACES:,} are read. {SIMPLIFY}")
 
 
 def check_vertex_count(count: int) -> None:
-    """Make sure that so many vertices can be used.
+    """Check that the number of vertices is supported.
 
     Raises:
-        MeshFileError: they are more than `MOST_VERTICES`.
+        MeshFileError: it exceeds `MOST_VERTICES`.
     """
     if count > MOST_VERTICES:
         raise MeshFileError(f"it has {count:,} vertices; at most {MOST_VERTICES:,} are read. {SIMPLIFY}")
 
 
 def fan(counts: Int[np.ndarray, "P"], corners: Int[np.ndarray, "C"]) -> Int[np.ndarray, "T 3"]:
-    """Polygons cut into triangles around their first corners.
+    """Triangulate polygons as fans around their first corners.
 
     Args:
-        counts: corners of each polygon; those with fewer than three give nothing.
-        corners: vertex numbers, polygon after polygon.
+        counts: number of corners of each polygon; polygons with fewer than three are dropped.
+        corners: vertex indices of all polygons, concatenated.
 
     Raises:
-        MeshFileError: the triangles are more than `MOST_FACES`.
+        MeshFileError: the triangles exceed `MOST_FACES`.
     """
     pieces = np.maximum(counts - 2, 0)
     check_face_count(int(pieces.sum()))

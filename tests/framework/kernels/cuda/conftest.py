@@ -1,7 +1,7 @@
-"""Stand-ins for tinycudann and nerfacc 0.5.3 with the signatures of the real ones, computing with torch.
+"""Stand-ins for tinycudann and nerfacc 0.5.3 with the real signatures, computing with torch.
 
 Each test that takes `device` runs twice: on the CPU with the stand-ins, and on a GPU, marked `gpu`, with the real
-packages. nvdiffrast's stand-in is in test_nv_diff_rast.py.
+packages. The stand-in for nvdiffrast is in test_nv_diff_rast.py.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from bozzetto.kernels.ref.hash_encode import hash_encode
 
 @pytest.fixture(params=["stand-in", pytest.param("real", marks=pytest.mark.gpu)])
 def device(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[torch.device]:
-    """Where to put tensors, with the packages in place."""
+    """Return the device for tensors, with the packages or their stand-ins installed."""
     forget()
     if request.param == "real":
         if not torch.cuda.is_available():
@@ -52,7 +52,7 @@ def nerfacc(device: torch.device) -> ModuleType:
 
 
 def forget() -> None:
-    """Look for the packages anew."""
+    """Clear the cache of installed packages."""
     for cached in (packages.load, tiny_cuda_nn._encoding, tiny_cuda_nn._network):
         cached.cache_clear()
 
@@ -64,7 +64,7 @@ def fake_tinycudann() -> ModuleType:
 
 
 class Encoding(nn.Module):
-    """`tinycudann.Encoding`, for three-dimensional hash grids in float32."""
+    """Stand-in for `tinycudann.Encoding`, for three-dimensional hash grids in float32."""
 
     def __init__(self, n_input_dims: int, encoding_config: dict[str, Any], seed: int = 1337, dtype: Any = None) -> None:
         super().__init__()
@@ -87,7 +87,7 @@ class Encoding(nn.Module):
 
 
 class Network(nn.Module):
-    """`tinycudann.Network` with FullyFusedMLP: half precision, padded with ones, without second derivatives."""
+    """Stand-in for `tinycudann.Network` with FullyFusedMLP: float16, padded with ones, no second derivatives."""
 
     def __init__(self, n_input_dims: int, n_output_dims: int, network_config: dict[str, Any], seed: int = 1337) -> None:
         super().__init__()
@@ -121,7 +121,7 @@ class Once(Function):
 
 @dataclass
 class RaySegments:
-    """`nerfacc.RayIntervals` and `nerfacc.RaySamples`, whose fields these are."""
+    """Stand-in for `nerfacc.RayIntervals` and `nerfacc.RaySamples`, with their fields."""
 
     vals: Tensor
     packed_info: Tensor | None = None
@@ -147,7 +147,7 @@ def traverse_grids(
     traverse_steps_limit: int | None = None, over_allocate: bool | None = False, rays_mask: Tensor | None = None,
     t_sorted: Tensor | None = None, t_indices: Tensor | None = None, hits: Tensor | None = None,
 ) -> tuple[RaySegments, RaySegments, Tensor]:  # fmt: skip
-    """One grid, constant steps: those whose middle lies in an occupied cell, touching ones sharing an edge."""
+    """One grid, constant steps: return steps whose midpoint is in an occupied cell; adjacent ones share an edge."""
     assert binaries.dtype == torch.bool and binaries.ndim == 4 and aabbs.shape == (1, 6) and step_size > 0
     low, high = aabbs[0, :3], aabbs[0, 3:]
     edges: list[tuple[float, int, bool, bool]] = []

@@ -1,4 +1,4 @@
-"""The public kernels take the adapters for tensors on a GPU."""
+"""Tests that the public kernels dispatch to the adapters for tensors on a GPU."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SPEC = api.GridSpec(levels=1, log2_table_size=6, base_resolution=4)
 
 @pytest.fixture
 def called(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Names of the adapters that ran."""
+    """Return the names of the adapters that ran."""
     names: list[str] = []
     for adapter, name in (
         (tiny_cuda_nn, "hash_encode"), (tiny_cuda_nn, "mlp"), (nerf_acc, "march"), (nerf_acc, "composite"),
@@ -67,4 +67,4 @@ def test_mesh_kernels_take_nvdiffrast(monkeypatch: pytest.MonkeyPatch, kernel: s
 
 
 class Taken(Exception):
-    """The adapter was called."""
+    """Raised when the adapter is called."""

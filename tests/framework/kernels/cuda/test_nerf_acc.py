@@ -1,4 +1,4 @@
-"""nerfacc's adapter against the torch forms."""
+"""Tests of the nerfacc adapter against the torch forms."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.usefixtures("nerfacc")
 
 
 def scene(device: torch.device, rays: int = 40) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Rays from around and inside the cube, one that misses, one that is not a number; a third of it occupied."""
+    """Return rays from around and inside the cube, one miss, one NaN; a third of the cells is occupied."""
     generator = torch.Generator().manual_seed(3)
     origin = torch.randn(rays, 3, generator=generator) * 2.0
     direction = torch.nn.functional.normalize(torch.randn(rays, 3, generator=generator) * 0.7 - origin, dim=-1)
@@ -30,7 +30,7 @@ def scene(device: torch.device, rays: int = 40) -> tuple[Tensor, Tensor, Tensor,
 
 
 def alike(found: Intervals, expected: Intervals) -> None:
-    """The same intervals, but for one in two hundred: middles that lie on the wall of a cell."""
+    """Compare intervals, allowing one in two hundred to differ: midpoints on the wall of a cell."""
     assert found.offsets.dtype == expected.offsets.dtype and len(found.offsets) == len(expected.offsets)
     assert torch.equal(found.offsets.diff(), torch.bincount(found.ray, minlength=len(found.offsets) - 1))
     one, other = (

@@ -1,4 +1,4 @@
-"""nvdiffrast's adapter against the torch forms."""
+"""Tests of the nvdiffrast adapter against the torch forms."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def antialias(color, rast, pos, tri, topology_hash=None, pos_gradient_boost=1.0)
 
 @pytest.fixture(autouse=True)
 def nvdiffrast(device: torch.device, monkeypatch: pytest.MonkeyPatch):
-    """The stand-in on the CPU, the real package on a GPU."""
+    """Return the stand-in on the CPU, the real package on a GPU."""
     nv_diff_rast._context.cache_clear()
     if device.type == "cpu":
         root, module = ModuleType("nvdiffrast"), ModuleType("nvdiffrast.torch")
@@ -69,7 +69,7 @@ def nvdiffrast(device: torch.device, monkeypatch: pytest.MonkeyPatch):
 
 
 def quads(device: torch.device) -> tuple[Tensor, Tensor]:
-    """Two images of a tilted quad in front of a large one, in clip space; edges away from pixel centres."""
+    """Return two images of a tilted quad before a large one, in clip space; edges do not cross pixel centres."""
     front = [[-0.51, -0.43, 0.1, 1.0], [0.57, -0.33, 0.2, 1.3], [0.49, 0.61, 0.3, 1.2], [-0.37, 0.53, 0.1, 1.1]]
     back = [[-0.83, -0.81, 0.7, 1.0], [0.85, -0.79, 0.7, 1.0], [0.77, 0.83, 0.7, 1.0], [-0.87, 0.73, 0.7, 1.0]]
     pos = torch.tensor([front + back, [[0.9 * x, y, z, w] for x, y, z, w in front + back]])
@@ -78,7 +78,7 @@ def quads(device: torch.device) -> tuple[Tensor, Tensor]:
 
 
 def alike(found: Tensor, expected: Tensor, share: float = 0.98, atol: float = 2e-3) -> None:
-    """Equal but for rounding at nearly all pixels: silhouettes may fall on different sides of a pixel's centre."""
+    """Compare up to rounding at nearly all pixels: silhouettes may fall on either side of a pixel centre."""
     assert found.shape == expected.shape and found.dtype == expected.dtype
     close = torch.isclose(found, expected, atol=atol, rtol=1e-3).all(dim=-1)
     assert float(close.float().mean()) >= share

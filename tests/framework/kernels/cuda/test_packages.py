@@ -1,4 +1,4 @@
-"""Which adapter runs, and what is said about it."""
+"""Tests of the choice of adapters, and of the log line."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ HERE = torch.zeros(2, 3)
 
 
 def fallback() -> None:
-    """Stands for the torch form."""
+    """Stand-in for the torch form."""
 
 
 @pytest.fixture(autouse=True)

@@ -1,4 +1,4 @@
-"""tinycudann's adapter against the torch forms."""
+"""Tests of the tinycudann adapter against the torch forms."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.usefixtures("tinycudann")
 
 
 def inputs(spec: GridSpec, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Points, some of them outside the unit cube, and a table."""
+    """Return points, some of them outside the unit cube, and a table."""
     generator = torch.Generator().manual_seed(1)
     points = torch.rand(50, 3, generator=generator) * 1.2 - 0.1
     table = torch.randn(spec.entry_count, spec.features, generator=generator)
@@ -29,7 +29,7 @@ def inputs(spec: GridSpec, device: torch.device) -> tuple[Tensor, Tensor]:
 
 
 def close(found: Tensor, expected: Tensor, tolerance: float = 2e-3) -> None:
-    """Within the rounding of float32 coordinates, or of float16, on the scale of the tensor."""
+    """Compare up to the rounding of float32 coordinates, or of float16, relative to the tensor's scale."""
     torch.testing.assert_close(found, expected, rtol=tolerance, atol=tolerance * float(expected.detach().abs().max()))
 
 
@@ -50,7 +50,7 @@ def test_encodes_and_differentiates_as_the_torch_form(device: torch.device, spec
 
 @pytest.mark.parametrize("spec", SPECS, ids=["linear", "smoothstep"])
 def test_normals_can_be_trained(device: torch.device, spec: GridSpec) -> None:
-    """The gradient to the points has itself a gradient to the table."""
+    """The gradient in the points has a gradient in the table."""
     points, table = inputs(spec, device)
 
     def of_slopes(encode) -> Tensor:
