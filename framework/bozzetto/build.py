@@ -14,6 +14,7 @@ from bozzetto.kinds.exporter import Scene
 from bozzetto.kinds.geometry import MadeFromSaved
 from bozzetto.kinds.guidance import Guidance
 from bozzetto.kinds.notices import HasNotices
+from bozzetto.kinds.prompt_processor import Condition
 from bozzetto.kinds.view_source import ReferenceSource, ViewSource
 from bozzetto.recipe import Component, Recipe, Stage, Task
 from bozzetto.references import NEEDS, WithReferences, estimate_elevations, gather
@@ -40,7 +41,7 @@ def build_system(
     views = [make(registry, task.views) for task in stage.tasks]
     report_notices([scene.geometry, *views], report)
     guidances: dict[str, Guidance] = {}
-    conditions: dict[str, Any] = {}
+    conditions: dict[str, Condition] = {}
     for task in stage.tasks:
         if task.guidance is not None:
             folder = weights_of(task.guidance, folders)
@@ -53,7 +54,7 @@ def build_system(
     tasks = []
     for task, source in zip(stage.tasks, views, strict=True):
         condition = conditions.get(task.name)
-        if task.guidance is not None and NEEDS in task.guidance.entry.spec.needs:
+        if task.guidance is not None and condition is not None and NEEDS in task.guidance.entry.spec.needs:
             condition = WithReferences(condition, references)
         tasks.append(build_task(task, source, guidances.get(task.name), condition, registry, device))
     generator = torch.Generator(device=device).manual_seed(recipe.seed)

@@ -8,11 +8,11 @@ import re
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
-import lightning
 import numpy as np
 import torch
+from lightning import Callback, LightningModule, Trainer
 from PIL import Image
 from tqdm import tqdm
 
@@ -25,14 +25,21 @@ from bozzetto.system import System
 from bozzetto.types import Rendered
 
 
-class Progress(lightning.Callback):
+def system_of(module: LightningModule) -> System:
+    """The module that Lightning trains, as the `System` that it always is here."""
+    if not isinstance(module, System):
+        raise TypeError(f"{type(module).__name__} is no System")
+    return module
+
+
+class Progress(Callback):
     """Progress bar with stage, step, steps per second, time left and the latest metrics."""
 
     def __init__(self, stage: str, steps: int) -> None:
         self.stage, self.steps = stage, steps
-        self.bar: tqdm | None = None
+        self.bar: tqdm[NoReturn] | None = None
 
-    def on_train_start(self, trainer: lightning.Trainer, system: System) -> None:
+    def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
         self.bar = tqdm(
             total=self.steps,
             initial=trainer.global_step,
@@ -43,16 +50,18 @@ class Progress(lightning.Callback):
         )
 
     def on_train_batch_end(
-        self, trainer: lightning.Trainer, system: System, outputs: object, batch: object, batch_index: int
+        self, trainer: Trainer, module: LightningModule, outputs: object, batch: object, batch_index: int
     ) -> None:
-        shown = {name.split("/")[-1]: value for name, value in system.metrics.items() if name.endswith("opacity")}
+        assert self.bar is not None  # training has started
+        numbers = system_of(module).metrics
+        shown = {name.split("/")[-1]: value for name, value in numbers.items() if name.endswith("opacity")}
         self.bar.set_postfix({name: f"{value:.3f}" for name, value in shown.items()}, refresh=False)
         self.bar.update(trainer.global_step - self.bar.n)
 
-    def on_exception(self, trainer: lightning.Trainer, system: System, exception: BaseException) -> None:
+    def on_exception(self, trainer: Trainer, module: LightningModule, exception: BaseException) -> None:
         self._close()  # so that subsequent output starts on a new line
 
-    def teardown(self, trainer: lightning.Trainer, system: System, stage: str) -> None:
+    def teardown(self, trainer: Trainer, module: LightningModule, stage: str) -> None:
         self._close()
 
     def _close(self) -> None:
@@ -61,30 +70,31 @@ class Progress(lightning.Callback):
             self.bar = None
 
 
-class Metrics(lightning.Callback):
+class Metrics(Callback):
     """Writes a CSV row and TensorBoard scalars every `every` steps; both continue after a resume."""
 
     def __init__(self, folder: Path, stage: str, every: int) -> None:
         self.file, self.events, self.every = folder / f"{stage}.csv", folder / "tensorboard" / stage, every
         self.writer: Any = None
 
-    def on_train_start(self, trainer: lightning.Trainer, system: System) -> None:
+    def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
         drop_rows_after(self.file, trainer.global_step)
         self.writer = SummaryWriter(str(self.events), purge_step=trainer.global_step)
 
     def on_train_batch_end(
-        self, trainer: lightning.Trainer, system: System, outputs: object, batch: object, batch_index: int
+        self, trainer: Trainer, module: LightningModule, outputs: object, batch: object, batch_index: int
     ) -> None:
         step = trainer.global_step
         if step % self.every and step != trainer.max_steps:
             return
-        append_row(self.file, {"step": step, **system.metrics})
-        for name, value in system.metrics.items():
+        numbers = system_of(module).metrics
+        append_row(self.file, {"step": step, **numbers})
+        for name, value in numbers.items():
             self.writer.add_scalar(name, value, step)
 
-    def teardown(self, trainer: lightning.Trainer, system: System, stage: str) -> None:
+    def teardown(self, trainer: Trainer, module: LightningModule, stage: str) -> None:
         if self.writer is not None:
             self.writer.close()
             self.writer = None
@@ -149,7 +159,7 @@ FIRST_PICTURE_S = 2.0
 """Seconds from the start of a run's first step to its first validation image, whatever `image_every` is."""
 
 
-class Pictures(lightning.Callback):
+class Pictures(Callback):
     """Writes validation images around the scene, and debug images of the guidance.
 
     Args:
@@ -163,14 +173,14 @@ class Pictures(lightning.Callback):
         self.first_due = math.inf
         """Time at which the first image is due."""
 
-    def on_train_start(self, trainer: lightning.Trainer, system: System) -> None:
+    def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
         if self.config.image_every and not any(self.folder.glob("*-[0-9]*.png")):
             self.first_due = self.now() + FIRST_PICTURE_S
 
     def on_train_batch_end(
-        self, trainer: lightning.Trainer, system: System, outputs: object, batch: object, batch_index: int
+        self, trainer: Trainer, module: LightningModule, outputs: object, batch: object, batch_index: int
     ) -> None:
-        step = trainer.global_step
+        step, system = trainer.global_step, system_of(module)
         regular = self.config.image_every and (step % self.config.image_every == 0 or step == trainer.max_steps)
         if regular or self.now() >= self.first_due:
             self.first_due = math.inf
@@ -214,7 +224,7 @@ class Interrupted(Exception):
         self.stage, self.step, self.number = stage, step, number
 
 
-class Checkpoints(lightning.Callback):
+class Checkpoints(Callback):
     """Saves the stage's latest state to one file: every `every` steps, at the end, and when a stop is requested.
 
     Saved between steps only, so that the generator state matches the finished steps.
@@ -223,11 +233,11 @@ class Checkpoints(lightning.Callback):
     def __init__(self, path: Path, stage: str, every: int, stop: StopSignals) -> None:
         self.path, self.stage, self.every, self.stop = path, stage, every, stop
 
-    def on_train_start(self, trainer: lightning.Trainer, system: System) -> None:
+    def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
         self.stop.install()  # Lightning has replaced the handlers by its own
 
     def on_train_batch_end(
-        self, trainer: lightning.Trainer, system: System, outputs: object, batch: object, batch_index: int
+        self, trainer: Trainer, module: LightningModule, outputs: object, batch: object, batch_index: int
     ) -> None:
         step, number = trainer.global_step, self.stop.requested
         if number or step % self.every == 0 or step == trainer.max_steps:
@@ -236,23 +246,23 @@ class Checkpoints(lightning.Callback):
             raise Interrupted(self.stage, step, number)
 
 
-class Observed(lightning.Callback):
+class Observed(Callback):
     """Notifies observers of every `every`-th step and of the last."""
 
     def __init__(self, observers: Observers, every: int) -> None:
         self.observers, self.every = observers, every
 
     def on_train_batch_end(
-        self, trainer: lightning.Trainer, system: System, outputs: object, batch: object, batch_index: int
+        self, trainer: Trainer, module: LightningModule, outputs: object, batch: object, batch_index: int
     ) -> None:
         step = trainer.global_step
         if step % self.every == 0 or step == trainer.max_steps:
-            self.observers.step_finished(step, system.metrics)
+            self.observers.step_finished(step, system_of(module).metrics)
 
 
 def callbacks_for(
     stage: str, config: TrainerConfig, folder: RunFolder, observers: Observers, stop: StopSignals
-) -> list[lightning.Callback]:
+) -> list[Callback]:
     """Return the callbacks of a stage, in the order they run after a step; the last may end the run."""
     return [
         Metrics(folder.metrics, stage, config.log_every),

@@ -80,7 +80,7 @@ def convert(hint: Any, value: object, where: str) -> Any:
             return Schedule.parse(value)
         except ValueError as error:
             raise ConfigError(f"{where}: {error}.") from error
-    if is_dataclass(hint):
+    if isinstance(hint, type) and is_dataclass(hint):
         return bind(hint, value, where)
     if origin in (tuple, list):
         return _convert_tuple(arguments, value, where)
@@ -211,7 +211,7 @@ def field_texts(schema: type) -> dict[str, str]:
         except (OSError, SyntaxError):
             continue
         name = None
-        for node in tree.body:  # type: ignore[attr-defined]
+        for node in tree.body if isinstance(tree, ast.ClassDef) else ():
             if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
                 name = node.target.id
                 continue

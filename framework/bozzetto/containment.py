@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 T = TypeVar("T")
 
@@ -37,7 +37,7 @@ class Outcome(Generic[T]):
         """Return the value, or raise the exception."""
         if self.fault is not None:
             raise self.fault
-        return self.value  # type: ignore[return-value]
+        return cast(T, self.value)
 
 
 def contained(work: Callable[[], T], owner: str, limit_s: float | None = None) -> Outcome[T]:
@@ -90,9 +90,9 @@ def _signals_kept_apart(main: bool) -> Iterator[list[BaseException]]:
 
         return note
 
-    for number in (signal.SIGINT, signal.SIGTERM) if main else ():
-        if callable(handler := signal.getsignal(number)):
-            kept.append((number, noting(handler), handler))
+    for wanted in (signal.SIGINT, signal.SIGTERM) if main else ():
+        if callable(handler := signal.getsignal(wanted)):
+            kept.append((wanted, noting(handler), handler))
     try:
         for number, note, _ in kept:
             signal.signal(number, note)

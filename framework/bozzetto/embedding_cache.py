@@ -29,11 +29,12 @@ def encode_cached(encoder: TextEncoder, texts: Sequence[str], cache: Path | None
     ignored.
     """
     wanted = list(dict.fromkeys(texts))
-    found = {text: read(cache, encoder.text_model_id, text) for text in wanted} if cache else {}
-    if len({embedding.shape for embedding in found.values() if embedding is not None}) > 1:
+    known = ((text, read(cache, encoder.text_model_id, text)) for text in wanted) if cache else ()
+    found = {text: embedding for text, embedding in known if embedding is not None}
+    if len({embedding.shape for embedding in found.values()}) > 1:
         _tell(f"Cached text embeddings in {cache} have different shapes; they are encoded again.")
         found = {}
-    missing = [text for text in wanted if found.get(text) is None]
+    missing = [text for text in wanted if text not in found]
     if missing:
         encoded = encoder.encode_text(missing)
         fresh = dict(zip(missing, encoded, strict=True))

@@ -97,13 +97,14 @@ def hints_of(schema: type) -> dict[str, Any]:
     return {item.name: hints[item.name] for item in fields(schema)}
 
 
-def check_fields(config: Any) -> None:
+def check_fields(config: object) -> None:
     """Check every number of a config dataclass against the range in its annotation; for `__post_init__`.
 
     Raises:
         ValueError: a number is outside, NaN, or infinite; the message starts with the field's name.
     """
-    for name, hint in hints_of(type(config)).items():
+    schema: type = type(config)
+    for name, hint in hints_of(schema).items():
         _check(hint, getattr(config, name), name)
 
 

@@ -109,7 +109,10 @@ class Run:
         path = self._exported("mesh.glb")
         if path is None:
             raise ConfigError(f'{self.path} has no mesh.glb. Export one: run.export("glb", "mesh.glb")')
-        return trimesh.load(path, force="mesh", process=False)
+        loaded = trimesh.load(path, force="mesh", process=False)
+        if not isinstance(loaded, trimesh.Trimesh):
+            raise ConfigError(f"{path} holds no mesh.")
+        return loaded
 
     def render(
         self, azimuth_deg: Number | Sequence[Number] = 0, elevation_deg: Number = 15, size: int = 256,

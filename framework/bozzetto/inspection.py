@@ -129,7 +129,7 @@ def _heavy_configs(registry: Registry, entries: Iterable[Entry]) -> dict[int, li
 
 def _config_faults(schema: type) -> list[str]:
     found = []
-    if not schema.__dataclass_params__.frozen:  # type: ignore[attr-defined]
+    if not schema.__dataclass_params__.frozen:  # type: ignore[attr-defined] # which typeshed does not declare
         found.append(f"{schema.__name__} is not frozen: write @dataclass(frozen=True)")
     try:
         bare = [item.name for item in describe(schema) if not item.text]

@@ -60,8 +60,10 @@ def overlay(base: Mapping[str, Any], top: Mapping[str, Any], keep_null: bool = F
         elif value is None:
             merged.pop(key, None)
         elif isinstance(value, Mapping):
-            same = isinstance(below, Mapping) and same_type(value.get("type", below.get("type")), below.get("type"))
-            merged[key] = overlay(below if same else {}, value, keep_null or key == CHANGES)
+            under: Mapping[str, Any] = {}
+            if isinstance(below, Mapping) and same_type(value.get("type", below.get("type")), below.get("type")):
+                under = below
+            merged[key] = overlay(under, value, keep_null or key == CHANGES)
         else:
             merged[key] = value
     return merged
@@ -157,7 +159,8 @@ def resolve(values: Mapping[str, Any]) -> dict[str, Any]:
         resolved = OmegaConf.to_container(OmegaConf.create(marked), resolve=True)
     except OmegaConfBaseException as error:
         raise _unresolved(error) from error
-    return _replaced(resolved, letters)  # type: ignore[no-any-return]
+    plain: dict[str, Any] = _replaced(resolved, letters)
+    return plain
 
 
 def resolve_one(values: Mapping[str, Any], key: str) -> Any:

@@ -30,9 +30,10 @@ class Names:
         Raises:
             ConfigError: it is not a mapping of `KIND/NAME` to distributions.
         """
-        if not isinstance(values or {}, Mapping):
+        named = values or {}
+        if not isinstance(named, Mapping):
             raise ConfigError(f"provided_by: expected distributions by KIND/NAME, got {values!r}.")
-        for name, dist in dict(values or {}).items():  # type: ignore[call-overload]
+        for name, dist in dict(named).items():
             if str(name).partition("/")[0] not in KINDS or not isinstance(dist, str):
                 raise ConfigError(f"provided_by.{name}: expected e.g. loss/sparsity: bozzetto, got {dist!r}.")
             self.provided_by[str(name)] = dist

@@ -32,8 +32,8 @@ def make_optimizer(parameters: Sequence[tuple[str, nn.Parameter]], config: Optim
     for name, parameter in parameters:
         if parameter.requires_grad:
             groups.setdefault(prefix_of(name, prefixes), []).append(parameter)
-    kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[config.type]
-    optimizer = kind(
+    kinds: dict[str, type[torch.optim.Adam]] = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
+    optimizer = kinds[config.type](
         [{"params": members, "prefix": prefix} for prefix, members in groups.items()],
         lr=config.lr.at(0),
         betas=config.betas,

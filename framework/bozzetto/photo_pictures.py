@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -25,15 +26,15 @@ def save_photos(tasks: Sequence[RunningTask], folder: Path) -> list[Path]:
     Returns:
         The files that are new or changed.
     """
-    seen = [task for task in tasks if task.reference is not None]
+    seen = [(task.name, task.reference) for task in tasks if task.reference is not None]
     changed = []
-    for task in seen:
-        path = folder / ("photo.png" if len(seen) == 1 else f"photo-{slug(task.name)}.png")
-        pixels = picture_of(task.reference)
+    for name, reference in seen:
+        path = folder / ("photo.png" if len(seen) == 1 else f"photo-{slug(name)}.png")
+        pixels = picture_of(reference)
         if path.is_file() and np.array_equal(np.asarray(Image.open(path, formats=("PNG",))), pixels):
             continue
         folder.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, lambda temporary, pixels=pixels: Image.fromarray(pixels).save(temporary, format="PNG"))
+        write_atomically(path, partial(Image.fromarray(pixels).save, format="PNG"))
         changed.append(path)
     return changed
 

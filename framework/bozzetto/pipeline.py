@@ -177,7 +177,8 @@ class Pipeline:
 
 def load_state(path: Path) -> dict[str, torch.Tensor]:
     """Return the system's weights in a checkpoint."""
-    return read_checkpoint(path)["state_dict"]
+    state: dict[str, torch.Tensor] = read_checkpoint(path)["state_dict"]
+    return state
 
 
 def load_scene(

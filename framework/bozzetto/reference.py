@@ -8,7 +8,7 @@ from __future__ import annotations
 import inspect
 import re
 import textwrap
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from bozzetto import hookspecs
@@ -154,6 +154,6 @@ def _sentence(text: str) -> str:
     return text if not text or text.endswith(".") else f"{text}."
 
 
-def _signature(function: object) -> str:
-    signature = inspect.signature(function)  # type: ignore[arg-type]
+def _signature(function: Callable[..., object]) -> str:
+    signature = inspect.signature(function)
     return str(signature).replace("'", "")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -86,9 +87,10 @@ class Registry:
         registry = cls(manager, limit_s=limit_s)
         for source in sources:
             before = set(sys.modules)
-            outcome = _quietly(lambda source=source: registry._declared(source), source.key, limit_s)
+            outcome = _quietly(functools.partial(registry._declared, source), source.key, limit_s)
             try:
-                registry._index(source, *outcome.unwrap(), slow=_heavy_since(before))
+                specs, folders = outcome.unwrap()
+                registry._index(source, specs, folders, slow=_heavy_since(before))
             except BaseException as error:
                 if outcome.fault is None and not isinstance(error, PluginError):
                     raise

@@ -37,9 +37,9 @@ def _check(text: str, where: str, registry: Registry) -> None:
     if not requirement.specifier.contains(have, prereleases=True):
         raise PluginError(f"{where}: {text!r} is wanted, {have} is installed. Run: pip install '{text}'")
     name = canonical(requirement.name)
-    for source, error in registry.broken.items():
+    for source, fault in registry.broken.items():
         if source.dist == name:
-            raise PluginError(f"{where}: {name} {have} failed to load: {type(error).__name__}: {error}")
+            raise PluginError(f"{where}: {name} {have} failed to load: {type(fault).__name__}: {fault}")
     if name not in {source.dist for source in registry.heavy}:
         raise PluginError(
             f"{where}: {name} {have} is installed and offers no plugin here. Is it named in BOZZETTO_DISABLE?"

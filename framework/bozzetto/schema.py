@@ -114,7 +114,10 @@ def _top(registry: Registry) -> Schema:
 
 def _kind(registry: Registry, kind: str) -> Schema:
     """Return the definitions of a kind: one per component, and one that selects by `type`."""
-    made, names, choices, every = {}, [], [], {}
+    made: Schema = {}
+    names: list[str] = []
+    choices: list[Schema] = []
+    every: dict[str, list[Schema]] = {}
     for (_, name), entries in sorted(item for item in registry.entries.items() if item[0][0] == kind):
         for entry in entries:
             try:
@@ -178,8 +181,8 @@ def _of_type(hint: Any) -> Schema:
         return {"enum": list(arguments)}
     if hint is Schedule:
         return _ref("schedule")
-    if is_dataclass(hint):
-        return _of_dataclass(hint)  # type: ignore[arg-type]
+    if isinstance(hint, type) and is_dataclass(hint):
+        return _of_dataclass(hint)
     if origin in (tuple, list):
         if len(arguments) == 1 or arguments[1:] == (Ellipsis,):
             return {"type": "array", "items": _maybe(_of_type(arguments[0]))}

@@ -68,8 +68,9 @@ def canonical(name: str) -> str:
 def _source(entry_point: importlib.metadata.EntryPoint) -> Source:
     """Return the source of an entry point; `unknown 0` for a distribution with damaged metadata."""
     try:
-        name, version = entry_point.dist.name, entry_point.dist.version  # type: ignore[union-attr]
-        return Source(canonical(name), version, entry_point.name, entry_point.value)
+        dist = entry_point.dist
+        assert dist is not None
+        return Source(canonical(dist.name), dist.version, entry_point.name, entry_point.value)
     except Exception:  # whatever reading damaged metadata raises in this version of Python
         return Source("unknown", "0", entry_point.name, entry_point.value)
 

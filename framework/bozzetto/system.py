@@ -96,13 +96,15 @@ class System(lightning.LightningModule):
         step = self.global_step
         self.geometry.set_step(step)
         self.renderer.update(self.geometry, step, self.generator)
-        roots, metrics = Roots([], []), {}
+        roots = Roots([], [])
+        metrics: dict[str, float] = {}
         self.guided = {}
         for task in self.tasks:
             if task.times.active(step):
                 self._run(task, step, roots, metrics)
         optimizer = self.optimizers()
-        set_learning_rates(optimizer, self.optimizer_config, step)
+        assert not isinstance(optimizer, list)  # `configure_optimizers` makes one
+        set_learning_rates(optimizer.optimizer, self.optimizer_config, step)
         optimizer.zero_grad(set_to_none=True)
         roots.backward()
         metrics["gradient_norm"] = self._checked_gradient_norm(step)
@@ -139,7 +141,11 @@ class System(lightning.LightningModule):
             roots.tensors.append(tensor)
             roots.gradients.append(weight * gradient)
             return
-        value = term.loss(inputs) if term.loss is not None else guided.losses[term.name]  # type: ignore[union-attr]
+        if term.loss is not None:
+            value = term.loss(inputs)
+        else:
+            assert guided is not None  # the recipe's checks: a term without a loss is its guidance's
+            value = guided.losses[term.name]
         metrics[label] = float(value.detach())
         if not torch.isfinite(value.detach()):
             raise NonFiniteError(f"loss {label} is {metrics[label]} at step {inputs.step}")
@@ -148,17 +154,17 @@ class System(lightning.LightningModule):
 
     def _checked_gradient_norm(self, step: int) -> float:
         """Return the global gradient norm, clipped as configured; the error of a non-finite one names the parameter."""
-        named = [(name, p) for name, p in self.named_parameters() if p.grad is not None]
+        named = [(name, p.grad) for name, p in self.named_parameters() if p.grad is not None]
         if not named:
             return 0.0
-        norms = torch.stack(torch._foreach_norm([p.grad for _, p in named]))
+        norms = torch.stack(torch._foreach_norm([gradient for _, gradient in named]))
         if not torch.isfinite(norms).all():
             guilty = [name for (name, _), norm in zip(named, norms, strict=True) if not torch.isfinite(norm)]
             raise NonFiniteError(f"the gradient of {', '.join(guilty)} is not finite at step {step}")
         total = float(norms.norm())
         limit = self.optimizer_config.clip_norm
         if limit is not None and total > limit:
-            torch._foreach_mul_([p.grad for _, p in named], limit / total)
+            torch._foreach_mul_([gradient for _, gradient in named], limit / total)
         return total
 
     def configure_optimizers(self) -> torch.optim.Optimizer:

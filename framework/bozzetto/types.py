@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from types import MappingProxyType
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, cast
 
 import torch
 from jaxtyping import Float, Int
@@ -36,7 +36,8 @@ def to_device(record: Record, device: torch.device) -> Record:
         value = getattr(record, item.name)
         if isinstance(value, Tensor) or is_dataclass(value):
             moved[item.name] = value.to(device) if isinstance(value, Tensor) else to_device(value, device)
-    return replace(record, **moved)
+    changed: Record = replace(cast(Any, record), **moved)  # no bound of a type variable says "a dataclass"
+    return changed
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,8 @@ class Cameras:
 
     @property
     def distance(self) -> Float[Tensor, "B"]:
-        return self.position.norm(dim=-1)
+        distance: Tensor = self.position.norm(dim=-1)
+        return distance
 
     @property
     def azimuth_deg(self) -> Float[Tensor, "B"]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NoReturn
 
 import yaml
 
@@ -105,7 +105,7 @@ class _Scan:
     def run(self, text: str) -> None:
         """Raise `ConfigError` where the text exceeds a limit."""
         for event in yaml.parse(text, Loader=LOADER):
-            line = event.start_mark.line + 1
+            line = 1 if event.start_mark is None else event.start_mark.line + 1
             if isinstance(event, yaml.DocumentStartEvent):
                 self.documents += 1
                 if self.documents > 1:
@@ -120,7 +120,7 @@ class _Scan:
                 self._check_key(event.value, line)
                 self._add(1, event.anchor, line)
             elif isinstance(event, yaml.AliasEvent):
-                if event.anchor not in self.sizes:
+                if event.anchor is None or event.anchor not in self.sizes:
                     self._refuse(line, f"the alias *{event.anchor} has no anchor, or is within it")
                 self._check_key(None, line)
                 self._add(self.sizes[event.anchor], None, line)
@@ -158,11 +158,11 @@ class _Scan:
         if tag not in (None, "!") and tag not in TAGS:
             self._refuse(line, f"the tag {shown(tag.replace(CORE, '!!'))} is not for recipes. Remove it")
 
-    def _refuse(self, line: int, why: str) -> None:
+    def _refuse(self, line: int, why: str) -> NoReturn:
         raise ConfigError(f"{self.where}:{line}: {why}.")
 
 
-class _Plain(LOADER):  # type: ignore[misc, valid-type]
+class _Plain(LOADER):  # type: ignore[misc, valid-type] # one of two classes, known when it runs
     """Loader of plain values: keys as they are written, no dates."""
 
     yaml_implicit_resolvers: ClassVar[Any] = {
@@ -183,7 +183,8 @@ class _Plain(LOADER):  # type: ignore[misc, valid-type]
             raise yaml.constructor.ConstructorError(
                 None, None, f"a number of {len(node.value)} digits exceeds every range", node.start_mark
             )
-        return self.construct_yaml_int(node)
+        number: int = self.construct_yaml_int(node)
+        return number
 
 
 _Plain.add_constructor(f"{CORE}int", _Plain.whole_number)

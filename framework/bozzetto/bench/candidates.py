@@ -94,6 +94,8 @@ def missing(module: str) -> str:
 
 def _load(path: Path) -> Any:
     spec = importlib.util.spec_from_file_location(f"bozzetto_bench_peer_{path.stem}", path)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{path} is no Python file")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module

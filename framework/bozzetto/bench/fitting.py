@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import torch
 
 from bozzetto.build import build_scene
+from bozzetto.kinds.geometry import MeshGeometry
 from bozzetto.recipe import Recipe
 from bozzetto.registry import Registry
 from bozzetto.testing.mesh_fitting import LARGEST_CHAMFER, OBJECTS, Fitted, FittingSettings, fit
@@ -24,6 +25,8 @@ def fit_objects(
     """Fit the geometry of the recipe's last stage to each known object, starting from its initial shape."""
     for name, make in OBJECTS.items():
         scene = build_scene(recipe.stages[-1], recipe.seed, registry, device)
+        if not isinstance(scene.geometry, MeshGeometry):
+            raise TypeError(f"the last stage has the geometry {type(scene.geometry).__name__}, which is no surface")
         yield name, fit(scene.geometry, scene.renderer, make(), settings)
 
 

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from bozzetto.bench.clock import Clock, replaced
 from bozzetto.bench.timing import Now
 from bozzetto.build import build_scene, build_task, make
+from bozzetto.kinds.guidance import Guidance
 from bozzetto.recipe import Recipe, Task
 from bozzetto.registry import Registry
 from bozzetto.system import Roots, RunningTask, System
@@ -146,6 +147,8 @@ class _Steps(lightning.Callback):
 def _clocked(system: System, clock: Clock, seen: _Seen) -> Iterator[Any]:
     """Yield context managers that time each part of a system and restore it on exit."""
     yield replaced(system.renderer, "update", clock.timed("occupancy", system.renderer.update))
+    if not isinstance(system.renderer, nn.Module):
+        raise TypeError(f"renderer {type(system.renderer).__name__} must be a torch.nn.Module")
     yield _watched_renderer(system.renderer, clock, seen)
     tasks = []
     for task in system.tasks:
@@ -189,16 +192,12 @@ def _watched_renderer(renderer: nn.Module, clock: Clock, seen: _Seen) -> Iterato
             hook.remove()
 
 
-@dataclass
 class _TimedGuidance:
     """Guidance whose call is timed."""
 
-    inner: Any
-    clock: Clock
-
-    @property
-    def text_model_id(self) -> str:
-        return self.inner.text_model_id
+    def __init__(self, inner: Guidance, clock: Clock) -> None:
+        self.inner, self.clock = inner, clock
+        self.text_model_id = inner.text_model_id
 
     def encode_text(self, texts: Sequence[str]) -> Tensor:
         return self.inner.encode_text(texts)

@@ -55,7 +55,8 @@ def fit(points: Sequence[Point]) -> Line:
     solution = torch.linalg.lstsq(rows / scale, seconds[:, None], driver="gelsd").solution[:, 0] / scale
     unexplained = (rows @ solution - seconds).square().sum()
     spread = (seconds - seconds.mean()).square().sum()
-    return Line(*solution.tolist(), explained=float(1.0 - unexplained / spread) if spread > 0 else 1.0)
+    fixed, per_ray, per_sample = solution.tolist()
+    return Line(fixed, per_ray, per_sample, float(1.0 - unexplained / spread) if spread > 0 else 1.0)
 
 
 def picture(points: Sequence[Point], line: Line, title: str) -> str:

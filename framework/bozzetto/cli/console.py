@@ -69,7 +69,7 @@ class LastingStream:
 def lasting_streams(whatever: bool) -> Iterator[None]:
     """Wrap standard output and error in `LastingStream` within a context; unencodable characters are replaced."""
     before = sys.stdout, sys.stderr
-    sys.stdout, sys.stderr = (_lasting(stream, whatever) for stream in before)  # type: ignore[assignment]
+    sys.stdout, sys.stderr = (_lasting(stream, whatever) for stream in before)
     try:
         yield
     finally:

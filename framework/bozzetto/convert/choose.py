@@ -44,7 +44,8 @@ def field_of(schema: type, dotted: str) -> tuple[Any, Any] | None:
         return None
     hint = typing.get_type_hints(schema)[name]
     if rest:
-        return field_of(hint, rest) if is_dataclass(hint) and hint is not Schedule else None
+        nested = isinstance(hint, type) and is_dataclass(hint) and hint is not Schedule
+        return field_of(hint, rest) if nested else None
     default = item.default_factory() if item.default_factory is not MISSING else item.default
     return hint, UNSET if default is MISSING else default
 

@@ -32,7 +32,7 @@ class LossKey:
 REFERENCE, BOTH, POSE = ("reference",), ("random", "reference"), ("pose",)
 GUIDED = {"random": "guidance", "pose": "posed"}
 """Slot of the guidance of each task that has one."""
-NO_TASK = {
+NO_TASK: Mapping[tuple[str, ...], str] = {
     REFERENCE: "there is no task here that compares with a reference image",
     POSE: "there is no task here with a second guidance",
 }

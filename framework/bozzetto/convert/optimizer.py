@@ -103,7 +103,8 @@ def declared(chosen: Mapping[str, Chosen], lines: Mapping[str, Any]) -> dict[str
     """Return the declared parameters of the translated scene parts by part; None if a part declares none."""
     found: dict[str, Specs | None] = {}
     for part in ("geometry", "material", "background"):
-        prefix, values = f"system.{part}.", {}
+        prefix = f"system.{part}."
+        values: dict[str, Any] = {}
         for path, line in lines.items():
             if path.startswith(prefix) and path != f"{prefix}type":
                 values = overlay(values, _nested(path.removeprefix(prefix).split("."), line.value))

@@ -104,7 +104,8 @@ def _random_probability(value: Any, read: Read) -> Any:
 
 
 def _white_probability(value: Any, read: Read) -> float:
-    return 1.0 - value
+    probability: float = 1.0 - value
+    return probability
 
 
 def _solid(read: Read) -> tuple[str, ...]:

@@ -86,8 +86,8 @@ def _keys_by_type(parts: list[Part], registry: Registry) -> Iterator[str]:
     tables: dict[tuple[str, ...], list[str]] = {}
     for row, types in owners.items():
         tables.setdefault(tuple(dict.fromkeys(types)), []).append(row)
-    for types, rows in tables.items():
-        yield from (f"Keys of {', '.join(f'`{name}`' for name in types)}:", "", *HEAD, *rows, "")
+    for sharing, rows in tables.items():
+        yield from (f"Keys of {', '.join(f'`{name}`' for name in sharing)}:", "", *HEAD, *rows, "")
     for part in parts:
         if part.keys and part.slot != "system" and not _schemas(part, registry):
             keys = ", ".join(dict.fromkeys(f"`{key.name}`" for key in part.keys))

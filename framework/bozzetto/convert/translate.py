@@ -11,7 +11,7 @@ from bozzetto.convert.draft import Draft, Line, nested
 from bozzetto.convert.losses import GUIDED, Weight, stilled, translate_losses
 from bozzetto.convert.optimizer import declared, translate_optimizer
 from bozzetto.convert.profiles import profile_lines
-from bozzetto.convert.rules import UNSET, Changed, Key, Lost, Note, Part
+from bozzetto.convert.rules import UNSET, Changed, Key, Lost, Note, Part, Severity
 from bozzetto.convert.run_parts import BLOCKS, SLOTS, part_for
 from bozzetto.convert.source import Source
 from bozzetto.convert.values import schedule
@@ -212,11 +212,11 @@ class _Translator:
             self._note("lost", path, "it belongs to a part that is left out", value)
             return
         name = self.chosen[wanted].entry.spec.name
-        severity = "lost" if wanted == slot and self.chosen[wanted].real else "idle"
+        severity: Severity = "lost" if wanted == slot and self.chosen[wanted].real else "idle"
         why = f"{self.chosen[wanted].slot.kind} {name!r} has no such setting"
         self.unplaced.append((path, Note(severity, _shown(path, value), why)))
 
-    def _note(self, severity: Any, path: str, why: str, value: Any = UNSET) -> None:
+    def _note(self, severity: Severity, path: str, why: str, value: Any = UNSET) -> None:
         self.draft.notes.append(Note(severity, _shown(path, value), why))
 
     def _optimizer(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeGuard
 
 from bozzetto.config import REQUIRED
 from bozzetto.convert.rules import UNSET, Changed, How, Lost, Read
@@ -22,7 +22,7 @@ CHECKPOINTS = {
 """Aliases whose folder holds the same weights as a single file of threestudio."""
 
 
-def is_number(value: object) -> bool:
+def is_number(value: object) -> TypeGuard[int | float]:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
@@ -145,7 +145,8 @@ def finest_resolution(value: Any, read: Read) -> int:
     """Compute the resolution of the finest level from the ratio between levels."""
     encoding = "system.geometry.pos_encoding_config"
     base, levels = read(f"{encoding}.base_resolution") or 16, read(f"{encoding}.n_levels") or 16
-    return round(base * value ** (levels - 1))
+    finest: int = round(base * value ** (levels - 1))
+    return finest
 
 
 def levels_active(value: Any, read: Read) -> dict[str, int]:

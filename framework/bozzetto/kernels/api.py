@@ -178,13 +178,15 @@ def march(
     for name, value in (("radius", radius), ("step_size", step_size), ("max_steps", max_steps)):
         if not value > 0:
             raise ValueError(f"{name}: must be positive, got {value}")
-    floats = (origin.detach(), direction.detach())
+    origin, direction = origin.detach(), direction.detach()
+    floats = [origin, direction]
     if jitter is not None:
         expect("jitter", jitter, (rays,))
-        floats = (*floats, jitter.detach())
+        jitter = jitter.detach()
+        floats.append(jitter)
     slow = choose(backend, "march", _march_torch, *floats, occupancy)
     walk = _march_cpp if occupancy.is_cpu and compiled(backend, *floats) else slow
-    return walk(*floats[:2], radius, occupancy, step_size, max_steps, *floats[2:])
+    return walk(origin, direction, radius, occupancy, step_size, max_steps, jitter)
 
 
 def composite(

@@ -21,7 +21,8 @@ def first_order(fast: Callable[..., Tensors], exact: Callable[..., Tensors], *in
     Both map the same tensors to the same tuple of tensors. Only the inputs are saved; the backward pass evaluates the
     function again.
     """
-    return _FirstOrder.apply(fast, exact, *inputs)
+    apply: Callable[..., Tensors] = _FirstOrder.apply  # not annotated in torch
+    return apply(fast, exact, *inputs)
 
 
 def in_chunks(function: Callable[..., Tensors], points: Tensor, *inputs: Tensor) -> Tensors:

@@ -6,7 +6,7 @@ import math
 import struct
 from dataclasses import dataclass, fields
 from functools import cached_property
-from typing import Literal, get_args
+from typing import Literal, cast, get_args
 
 Interpolation = Literal["linear", "smoothstep"]
 
@@ -107,7 +107,7 @@ class GridSpec:
         """Parse a grid from its `text`."""
         levels, features, log2_table_size, base_resolution, growth, interpolation = text.split()
         sizes = (int(levels), int(features), int(log2_table_size), int(base_resolution))
-        return cls(*sizes, float(growth), interpolation)
+        return cls(*sizes, float(growth), cast(Interpolation, interpolation))  # `text` wrote one
 
     @cached_property
     def text(self) -> str:
@@ -142,4 +142,5 @@ class GridSpec:
 
 def _float32(value: float) -> float:
     """Round to float32, so that all implementations use equal scales and integer powers of `growth` stay integers."""
-    return struct.unpack("f", struct.pack("f", value))[0]
+    rounded: float = struct.unpack("f", struct.pack("f", value))[0]
+    return rounded

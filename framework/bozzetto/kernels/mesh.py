@@ -112,7 +112,8 @@ def interpolate(
         raise ValueError(f"diff_attrs: numbers must lie in [0, {batched.shape[-1]}), got {chosen}")
     slow = choose(backend, "interpolate", _interpolate_torch, attr, rast, tri)
     run = _interpolate_cpp if compiled(backend, attr, rast) else slow
-    return run(batched, rast, tri, rast_db if chosen else torch.zeros_like(rast), chosen)
+    slopes = torch.zeros_like(rast) if rast_db is None or not chosen else rast_db
+    return run(batched, rast, tri, slopes, chosen)
 
 
 def texture(

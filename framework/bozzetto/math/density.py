@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from collections.abc import Callable
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
@@ -20,14 +21,14 @@ SMALLEST_SQUARED_RADIUS = 1e-12
 
 class _TruncatedExp(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, raw: Tensor) -> Tensor:
+    def forward(ctx: Any, raw: Tensor) -> Tensor:
         value = raw.exp()
         ctx.save_for_backward(value)
         return value
 
     @staticmethod
-    def backward(ctx, gradient: Tensor) -> Tensor:
-        (value,) = ctx.saved_tensors
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        value: Tensor = ctx.saved_tensors[0]
         return gradient * value.clamp(max=math.exp(MAX_EXPONENT))
 
 
@@ -38,7 +39,8 @@ def truncated_exp(raw: Float[Tensor, "*S"]) -> Float[Tensor, "*S"]:
     (`network_to_density_derivative`, nerf_device.cuh), which clamps the exponent to [-15, 15]; the lower bound is
     omitted here, since it would push up densities that are already zero.
     """
-    return _TruncatedExp.apply(raw)
+    apply: Callable[[Tensor], Tensor] = _TruncatedExp.apply  # not annotated in torch
+    return apply(raw)
 
 
 def activate_density(raw: Float[Tensor, "*S"], activation: DensityActivation) -> Float[Tensor, "*S"]:

@@ -61,7 +61,8 @@ class Schedule:
             return self.start
         ratio = (step - self.start_step) / (self.until_step - self.start_step)
         if self.curve == "exponential":
-            return self.start * (self.end / self.start) ** ratio
+            value: float = self.start * (self.end / self.start) ** ratio
+            return value
         if self.curve == "sqrt":
             ratio = math.sqrt(ratio)
         elif self.curve == "cosine":

@@ -6,6 +6,7 @@ Notation: x0 a clean latent, eps unit Gaussian noise, abar the cumulative produc
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Literal
 
 import torch
@@ -75,7 +76,7 @@ def clip_gradient(gradient: Float[Tensor, "B C H W"], limit: float, by: ClipBy =
     """Clamp each element to [-limit, limit], or scale each view so that its L2 norm is at most `limit`."""
     if by == "value":
         return gradient.clamp(-limit, limit)
-    norm = gradient.flatten(1).norm(dim=1)[:, None, None, None]
+    norm: Tensor = gradient.flatten(1).norm(dim=1)[:, None, None, None]
     return gradient * (limit / norm.clamp_min(limit))
 
 
@@ -123,7 +124,8 @@ def sds_loss(
         target = (latents - gradient).detach()
         return 0.5 * torch.nn.functional.mse_loss(latents, target, reduction="sum") / views
     if form == "function":
-        return _SpecifyGradient.apply(latents, gradient / views)
+        apply: Callable[[Tensor, Tensor], Tensor] = _SpecifyGradient.apply  # not annotated in torch
+        return apply(latents, gradient / views)
     return (gradient * latents).sum() / views
 
 

@@ -53,7 +53,7 @@ def light_in_cone(
     x_axis, z_axis = forward.new_tensor([1.0, 0.0, 0.0]), forward.new_tensor([0.0, 0.0, 1.0])
     helper = torch.where(forward[:, 2:].abs() < 0.9, z_axis, x_axis)
     right = normalize(torch.linalg.cross(helper, forward), dim=-1)
-    up = torch.linalg.cross(forward, right)
+    up: Tensor = torch.linalg.cross(forward, right)
     azimuth = 2.0 * math.pi * turn[:, None]
     elevation = math.pi / 6.0 + math.pi / 3.0 * tilt[:, None]
     return (

@@ -7,6 +7,7 @@ import torch
 
 from bozzetto.kinds.background import Background
 from bozzetto.testing.checks import (
+    as_module,
     assert_close_in_half,
     assert_declared_parameters_are_the_real_ones,
     assert_devices_are_taken_from_inputs,
@@ -28,7 +29,7 @@ class BackgroundContract:
         raise AssertionError(f"{type(self).__name__} must define make()")
 
     def test_the_config_declares_the_parameters(self) -> None:
-        assert_declared_parameters_are_the_real_ones(self.make())
+        assert_declared_parameters_are_the_real_ones(as_module(self.make()))
 
     def test_colors_are_in_range(self) -> None:
         background, rays = self.make(), cameras_around(2, size=4).rays()
@@ -52,12 +53,12 @@ class BackgroundContract:
 
     def test_every_parameter_gets_a_finite_gradient(self) -> None:
         background, rays = self.make(), cameras_around(2, size=4).rays()
-        if list(background.parameters()):
+        if list(as_module(background).parameters()):
             background(rays, None).square().sum().backward()
-            assert_every_parameter_learns(background)
+            assert_every_parameter_learns(as_module(background))
 
     def test_the_state_survives_saving(self) -> None:
-        assert_survives_saving(self.make(), self.make())
+        assert_survives_saving(as_module(self.make()), as_module(self.make()))
 
     def test_devices_are_taken_from_the_inputs(self) -> None:
         background, rays, generator = self.make(), cameras_around(2, size=4).rays(), torch.Generator().manual_seed(0)

@@ -55,12 +55,18 @@ def tensors_of(value: object) -> list[Tensor]:
     return []
 
 
+def as_module(component: object) -> nn.Module:
+    """The component as the `nn.Module` that its kind says it is."""
+    assert isinstance(component, nn.Module), f"{type(component).__name__} must be a torch.nn.Module"
+    return component
+
+
 def assert_every_parameter_learns(module: nn.Module) -> None:
     """Assert after a backward pass that every parameter has a finite, non-zero gradient."""
     gradients = {name: parameter.grad for name, parameter in module.named_parameters()}
     missing = [name for name, gradient in gradients.items() if gradient is None or not gradient.count_nonzero()]
     assert not missing, f"no gradient reaches {', '.join(missing)}"
-    broken = [name for name, gradient in gradients.items() if not gradient.isfinite().all()]
+    broken = [name for name, given in gradients.items() if given is not None and not given.isfinite().all()]
     assert not broken, f"the gradient of {', '.join(broken)} is not finite"
 
 

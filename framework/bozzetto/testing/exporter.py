@@ -26,7 +26,7 @@ class PlainRenderer:
     def __call__(
         self,
         cameras: Cameras,
-        geometry: SoftSphere,
+        geometry: Geometry,
         material: Material,
         background: Background,
         shading: Shading,

@@ -8,7 +8,7 @@ import math
 import string
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -134,7 +134,8 @@ def tiny_zero123(
             )
         )  # fmt: skip
         layer = torch.nn.Linear(TEXT_WIDTH + 4, TEXT_WIDTH)
-    for name, part in (("unet", unet), ("vae", vae), ("image_encoder", image_encoder)):
+    parts: tuple[tuple[str, _Part], ...] = (("unet", unet), ("vae", vae), ("image_encoder", image_encoder))
+    for name, part in parts:
         part.save_pretrained(folder / name)
     (folder / projection).mkdir()
     inner = "proj" if projection == "clip_camera_projection" else "projection"
@@ -146,11 +147,18 @@ def tiny_zero123(
     return folder
 
 
-def _networks(
-    in_channels: int, latent_channels: int, vae_levels: int, latent_size: int
-) -> tuple[torch.nn.Module, torch.nn.Module]:
+@runtime_checkable
+class _Part(Protocol):
+    """A part of a model, of diffusers or transformers."""
+
+    def save_pretrained(self, save_directory: Path, *, variant: str | None = None) -> Any:
+        """Write weights and settings into a folder."""
+
+
+def _networks(in_channels: int, latent_channels: int, vae_levels: int, latent_size: int) -> tuple[_Part, _Part]:
     """Return a denoiser and an autoencoder of diffusers."""
-    from diffusers import AutoencoderKL, UNet2DConditionModel
+    from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+    from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 
     unet = UNet2DConditionModel(
         sample_size=latent_size,
@@ -176,7 +184,7 @@ def _networks(
     return unet, vae
 
 
-def _text_encoder(vocabulary: dict[str, int]) -> torch.nn.Module:
+def _text_encoder(vocabulary: dict[str, int]) -> _Part:
     from transformers import CLIPTextConfig, CLIPTextModel
 
     end = vocabulary["<|endoftext|>"]

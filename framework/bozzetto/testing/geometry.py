@@ -76,11 +76,12 @@ class GeometryContract:
         plain = geometry(points)
         assert plain.features.shape == (count, geometry.feature_count)
         assert plain.normal is None
-        assert (plain.density is None) != (plain.sdf is None), "give a density or an sdf, not both"
-        assert tuple((plain.density if plain.sdf is None else plain.sdf).shape) == (count,)
+        given = [value for value in (plain.density, plain.sdf) if value is not None]
+        assert len(given) == 1, "give a density or an sdf, not both"
+        assert given[0].shape == (count,)
         assert geometry.density(points).shape == (count,)
         if self.gives_normals:
-            assert geometry(points, normal=True).normal.shape == (count, 3)
+            assert normals_of(geometry, points).shape == (count, 3)
 
     def test_density_is_finite_and_at_least_zero(self) -> None:
         geometry = self.built()
@@ -169,7 +170,7 @@ class GeometryContract:
             pytest.skip("gives no normals")
         geometry = self.built()
         points = torch.cat([self.points(geometry), torch.zeros(1, 3), self.points(geometry, reach=3.0)])
-        normal = geometry(points, normal=True).normal
+        normal = normals_of(geometry, points)
         assert normal.isfinite().all()
         length = normal.norm(dim=-1)
         assert (torch.minimum(length, (length - 1.0).abs()) < 1e-3).all()
@@ -179,7 +180,7 @@ class GeometryContract:
             pytest.skip("does not start as a ball with normals of its own")
         geometry = self.built()
         outward = torch.nn.functional.normalize(self.points(geometry, 256), dim=-1)
-        normal = geometry(0.5 * geometry.radius * outward, normal=True).normal
+        normal = normals_of(geometry, 0.5 * geometry.radius * outward)
         assert (normal * outward).sum(dim=-1).mean() > MEAN_COSINE
 
     def test_a_ball_is_denser_inside(self) -> None:
@@ -194,7 +195,7 @@ class GeometryContract:
         if not self.gives_normals:
             pytest.skip("gives no normals")
         geometry = self.built()
-        weighted_sum(geometry(self.points(geometry, 256), normal=True).normal).backward()
+        weighted_sum(normals_of(geometry, self.points(geometry, 256))).backward()
         gradients = [p.grad for p in module(geometry).parameters() if p.grad is not None]
         assert all(gradient.isfinite().all() for gradient in gradients)
         assert any(gradient.count_nonzero() > 0 for gradient in gradients)
@@ -248,7 +249,14 @@ class GeometryContract:
         normal = self.gives_normals and not self.normals_follow_density
         output = geometry(self.points(geometry, 256), normal=normal)
         given = [output.density, output.sdf, output.features, output.normal]
-        sum(weighted_sum(value) for value in given if value is not None).backward()
+        torch.stack([weighted_sum(value) for value in given if value is not None]).sum().backward()
+
+
+def normals_of(geometry: Geometry, points: Float[Tensor, "S 3"]) -> Float[Tensor, "S 3"]:
+    """The normals at world points of a geometry that gives them."""
+    normal = geometry(points, normal=True).normal
+    assert normal is not None, "normals were asked for and not given"
+    return normal
 
 
 def weighted_sum(value: Tensor) -> Float[Tensor, ""]:
@@ -263,4 +271,4 @@ def assert_same(first: FieldOutput, second: FieldOutput) -> None:
         one, two = getattr(first, name), getattr(second, name)
         assert (one is None) == (two is None), name
         if one is not None:
-            torch.testing.assert_close(one, two, msg=lambda text, name=name: f"{name}: {text}")
+            torch.testing.assert_close(one, two, msg=f"{name}: {{}}".format)

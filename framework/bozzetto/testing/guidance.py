@@ -99,7 +99,8 @@ class GuidanceContract:
             generator = torch.Generator(device=rendered.image.device).manual_seed(0)
             guided = guidance(rendered, condition, cameras, STEP, generator)
             gradients.append(image_gradient(guided, rendered.image))
-        assert not torch.allclose(*gradients)
+        first, second = gradients
+        assert not torch.allclose(first, second)
 
     def test_a_resumed_guidance_goes_on_as_the_first_would(self) -> None:
         """A guidance saves nothing, so a new instance must return the same as the old one."""

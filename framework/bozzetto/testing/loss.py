@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import torch
-from torch import nn
 
+from bozzetto.kinds.geometry import Geometry, module
 from bozzetto.kinds.loss import Loss
 from bozzetto.testing.checks import assert_close_in_half, assert_devices_are_taken_from_inputs, half_precision
 from bozzetto.testing.scenes import SoftSphere, cameras_around, cameras_away, render_plainly
@@ -21,13 +21,13 @@ class LossContract:
         """Return a loss to test."""
         raise AssertionError(f"{type(self).__name__} must define make()")
 
-    def geometry(self) -> nn.Module:
+    def geometry(self) -> Geometry:
         """Return the geometry to render."""
         return SoftSphere(density=4.0, softness=0.1)
 
-    def inputs(self, cameras: Cameras, geometry: nn.Module | None = None, seed: int = 0) -> LossInputs:
+    def inputs(self, cameras: Cameras, geometry: Geometry | None = None, seed: int = 0) -> LossInputs:
         """Return a rendering of `geometry` with samples and normals."""
-        geometry, generator = geometry or self.geometry(), torch.Generator().manual_seed(seed)
+        geometry, generator = self.geometry() if geometry is None else geometry, torch.Generator().manual_seed(seed)
         rendered = render_plainly(geometry, cameras, generator=generator)
         return LossInputs(rendered, cameras, geometry, 0, generator)
 
@@ -53,7 +53,7 @@ class LossContract:
         if self.moves_the_scene:
             assert value.requires_grad, "the value is cut off from the scene: no gradient can reach it"
             value.backward()
-            gradients = [p.grad for p in geometry.parameters() if p.grad is not None]
+            gradients = [p.grad for p in module(geometry).parameters() if p.grad is not None]
             moved = any(bool(gradient.count_nonzero()) for gradient in gradients)
             assert moved, "no parameter of the scene gets a gradient; set moves_the_scene = False if that is meant"
 
@@ -75,8 +75,8 @@ class LossContract:
         assert torch.equal(before, torch.random.get_rng_state())
 
     @staticmethod
-    def _check_gradients(value: torch.Tensor, geometry: nn.Module) -> None:
+    def _check_gradients(value: torch.Tensor, geometry: Geometry) -> None:
         if value.requires_grad:
             value.backward()
-        for name, parameter in geometry.named_parameters():
+        for name, parameter in module(geometry).named_parameters():
             assert parameter.grad is None or bool(torch.isfinite(parameter.grad).all()), name

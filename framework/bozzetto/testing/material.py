@@ -8,6 +8,7 @@ import torch
 from bozzetto.errors import UserError
 from bozzetto.kinds.material import Material
 from bozzetto.testing.checks import (
+    as_module,
     assert_close_in_half,
     assert_declared_parameters_are_the_real_ones,
     assert_devices_are_taken_from_inputs,
@@ -29,7 +30,8 @@ def random_field(count: int, features: int = 3, normals: bool = True) -> FieldOu
 
 def rows(field: FieldOutput, chosen: torch.Tensor) -> FieldOutput:
     """Return selected points of a field."""
-    return FieldOutput(field.features[chosen], density=field.density[chosen], normal=field.normal[chosen])
+    density, normal = (None if value is None else value[chosen] for value in (field.density, field.normal))
+    return FieldOutput(field.features[chosen], density=density, normal=normal)
 
 
 class MaterialContract:
@@ -56,7 +58,7 @@ class MaterialContract:
 
     @pytest.mark.parametrize("feature_count", [3, 5])
     def test_the_config_declares_the_parameters(self, feature_count: int) -> None:
-        assert_declared_parameters_are_the_real_ones(self.make(feature_count), feature_count)
+        assert_declared_parameters_are_the_real_ones(as_module(self.make(feature_count)), feature_count)
 
     def test_colors_are_in_range_under_every_shading(self) -> None:
         material, field = self.make(), random_field(32)
@@ -105,7 +107,7 @@ class MaterialContract:
             material = self.make(feature_count)
             rising = torch.linspace(0.1, 1.0, 8 * 3).view(8, 3)
             (material.albedo(random_field(8, feature_count).features) * rising).sum().backward()
-            assert_every_parameter_learns(material)
+            assert_every_parameter_learns(as_module(material))
 
     def test_chunks_equal_the_whole(self) -> None:
         material, field, points = self.make(), random_field(16), random_field(16).features.detach()
@@ -118,7 +120,7 @@ class MaterialContract:
             torch.testing.assert_close(torch.cat(parts), whole)
 
     def test_the_state_survives_saving(self) -> None:
-        assert_survives_saving(self.make(), self.make())
+        assert_survives_saving(as_module(self.make()), as_module(self.make()))
 
     def test_devices_are_taken_from_the_inputs(self) -> None:
         material, field, cameras = self.make(), random_field(16), cameras_around(2)

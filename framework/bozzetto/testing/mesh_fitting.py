@@ -57,6 +57,7 @@ def chair() -> Mesh:
         part.apply_translation(centre)
         parts.append(part)
     whole = trimesh.util.concatenate(parts)
+    assert isinstance(whole, trimesh.Trimesh)
     return _mesh(whole.vertices, whole.faces)
 
 
@@ -119,8 +120,9 @@ def fit(geometry: MeshGeometry, renderer: Renderer, target: Mesh, settings: Fitt
         some = Cameras(cameras.c2w[chosen], cameras.fov_y_rad[chosen], cameras.height, cameras.width)
         shading = material.eval_shading(some)
         seen = renderer(some, geometry, material, background, shading, normal=True, generator=generator)
-        value = picture_loss(torch.cat([seen.opacity, seen.depth, seen.normal], dim=-1), truth[chosen])
         mesh = seen.mesh
+        assert seen.normal is not None and mesh is not None, "the renderer must draw meshes, and their normals"
+        value = picture_loss(torch.cat([seen.opacity, seen.depth, seen.normal], dim=-1), truth[chosen])
         value = value + settings.smoothness * (
             laplacian_smoothness(mesh.vertices, mesh.faces) + normal_consistency(mesh.vertices, mesh.faces)
         )
@@ -181,12 +183,19 @@ def chamfer_distance(found: Mesh, target: Mesh, samples: int, seed: int) -> floa
     a, b = (_surface_points(mesh, samples, seed) for mesh in (found, target))
     b = b[~_inside_boxes(b)] if len(target.faces) == 12 * len(BOXES_OF_CHAIR) else b
     extent = float((target.vertices.amax(0) - target.vertices.amin(0)).max())
-    return float(0.5 * (cKDTree(b).query(a)[0].mean() + cKDTree(a).query(b)[0].mean())) / extent
+    return 0.5 * (_mean_distance(a, b) + _mean_distance(b, a)) / extent
+
+
+def _mean_distance(points: np.ndarray, surface: np.ndarray) -> float:
+    """Mean distance from each point to the nearest of the surface's."""
+    distance, _ = cKDTree(surface).query(points)
+    return float(np.mean(distance))
 
 
 def _surface_points(mesh: Mesh, count: int, seed: int) -> np.ndarray:
     surface = trimesh.Trimesh(mesh.vertices.numpy(), mesh.faces.numpy(), process=False)
-    return trimesh.sample.sample_surface(surface, count, seed=seed)[0]
+    points: np.ndarray = trimesh.sample.sample_surface(surface, count, seed=seed)[0]
+    return points
 
 
 def _inside_boxes(points: np.ndarray) -> np.ndarray:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from bozzetto.kinds.geometry import MeshGeometry, module
+from bozzetto.kinds.geometry import Geometry, MeshGeometry, module
 from bozzetto.math.meshes import adjacent_faces
 from bozzetto.testing.geometry import GeometryContract, weighted_sum
 from bozzetto.types import Mesh
@@ -18,10 +18,12 @@ class MeshGeometryContract(GeometryContract):
     shape_is_learned = True
     """Set to False if the surface has no trainable parameters."""
 
+    def built(self, seed: int = 0) -> MeshGeometry:
+        """An instance with seeded weights and everything unlocked."""
+        return as_surface(super().built(seed))
+
     def test_it_is_a_surface(self) -> None:
-        geometry = self.built()
-        assert isinstance(geometry, MeshGeometry)
-        mesh = geometry.extract_mesh()
+        mesh = self.built().extract_mesh()
         assert mesh.vertices.dtype == torch.float32 and mesh.faces.dtype == torch.int64
         assert mesh.uvs is None and mesh.texture is None
         assert len(mesh.faces) > 0
@@ -54,9 +56,9 @@ class MeshGeometryContract(GeometryContract):
     def test_vertices_carry_gradients_if_the_shape_is_learned(self) -> None:
         assert self.built().extract_mesh().vertices.requires_grad == self.shape_is_learned
 
-    def backward_from_everything(self, geometry: MeshGeometry) -> None:
+    def backward_from_everything(self, geometry: Geometry) -> None:
         super().backward_from_everything(geometry)
-        vertices = geometry.extract_mesh().vertices
+        vertices = as_surface(geometry).extract_mesh().vertices
         if vertices.requires_grad:
             weighted_sum(vertices).backward()
 
@@ -68,6 +70,12 @@ class MeshGeometryContract(GeometryContract):
         module(loaded).load_state_dict(module(saved).state_dict())
         one, two = saved.extract_mesh(), loaded.extract_mesh()
         assert torch.equal(one.faces, two.faces) and torch.equal(one.vertices, two.vertices)
+
+
+def as_surface(geometry: Geometry) -> MeshGeometry:
+    """The geometry as the `MeshGeometry` that this contract is about."""
+    assert isinstance(geometry, MeshGeometry), f"{type(geometry).__name__} must be a MeshGeometry"
+    return geometry
 
 
 def signed_volume(mesh: Mesh) -> float:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import torch
-from torch import nn
 
+from bozzetto.kinds.geometry import Geometry
 from bozzetto.testing.loss import LossContract
 from bozzetto.testing.mesh_scenes import BallMesh, draw_plainly
 from bozzetto.testing.scenes import cameras_away
@@ -14,11 +14,12 @@ from bozzetto.types import Cameras, LossInputs
 class MeshLossContract(LossContract):
     """`LossContract` on the rendering of a mesh and a geometry with signed distances."""
 
-    def geometry(self) -> nn.Module:
+    def geometry(self) -> Geometry:
         return BallMesh(subdivisions=1)
 
-    def inputs(self, cameras: Cameras, geometry: nn.Module | None = None, seed: int = 0) -> LossInputs:
-        geometry, generator = geometry or self.geometry(), torch.Generator().manual_seed(seed)
+    def inputs(self, cameras: Cameras, geometry: Geometry | None = None, seed: int = 0) -> LossInputs:
+        geometry, generator = self.geometry() if geometry is None else geometry, torch.Generator().manual_seed(seed)
+        assert isinstance(geometry, BallMesh), "override `inputs` too where `geometry` gives something else"
         return LossInputs(draw_plainly(geometry, cameras), cameras, geometry, 0, generator)
 
     def test_it_is_finite_when_no_ray_hits_anything(self) -> None:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from torch import nn
-
+from bozzetto.kinds.geometry import Geometry
 from bozzetto.testing.fakes import a_photo
 from bozzetto.testing.loss import LossContract
 from bozzetto.types import Cameras, LossInputs
@@ -14,6 +13,6 @@ from bozzetto.types import Cameras, LossInputs
 class ReferenceLossContract(LossContract):
     """`LossContract` with a photo, a depth and a normal map among the inputs."""
 
-    def inputs(self, cameras: Cameras, geometry: nn.Module | None = None, seed: int = 0) -> LossInputs:
+    def inputs(self, cameras: Cameras, geometry: Geometry | None = None, seed: int = 0) -> LossInputs:
         """Return a rendering of `geometry`, and a photo of another object."""
         return replace(super().inputs(cameras, geometry, seed), reference=a_photo())

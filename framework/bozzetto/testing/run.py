@@ -73,11 +73,16 @@ def small(recipe: Recipe, models: Mapping[str, Path], folder: Path) -> Recipe:
 
 
 def _stage(stage: Stage, models: Mapping[str, Path]) -> Stage:
-    names = ("geometry", "material", "background", "renderer", "prompt_processor")
-    parts = {name: _component(getattr(stage, name)) for name in names}
-    tasks = tuple(_task(task, models) for task in stage.tasks)
-    trainer = TrainerConfig(steps=1, log_every=1, image_every=1, image_views=1, checkpoint_every=1)
-    return dataclasses.replace(stage, **parts, tasks=tasks, trainer=trainer)
+    return dataclasses.replace(
+        stage,
+        geometry=_component(stage.geometry),
+        material=_component(stage.material),
+        background=_component(stage.background),
+        renderer=_component(stage.renderer),
+        prompt_processor=_component(stage.prompt_processor),
+        tasks=tuple(_task(task, models) for task in stage.tasks),
+        trainer=TrainerConfig(steps=1, log_every=1, image_every=1, image_views=1, checkpoint_every=1),
+    )
 
 
 def _task(task: Task, models: Mapping[str, Path]) -> Task:

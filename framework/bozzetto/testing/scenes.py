@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from bozzetto.kernels import api
+from bozzetto.kinds.geometry import Geometry
 from bozzetto.math.cameras import look_at_origin, spherical_position
 from bozzetto.types import Cameras, FieldOutput, Rays, Rendered, Samples, Shading, VolumeSamples
 
@@ -123,7 +124,7 @@ def shading_alone(shading: Shading, index: int) -> Shading:
 
 
 def render_plainly(
-    geometry: SoftSphere, cameras: Cameras, steps: int = 48, generator: torch.Generator | None = None
+    geometry: Geometry, cameras: Cameras, steps: int = 48, generator: torch.Generator | None = None
 ) -> Rendered:
     """Render the ball on black like a volume renderer, with samples and normals, without occupancy grid or chunks."""
     rays = cameras.rays()
@@ -133,6 +134,7 @@ def render_plainly(
     marched = api.march(rays.origin, rays.direction, geometry.radius, full, step_size, steps, jitter)
     samples = Samples(marched.t_start, marched.t_end, marched.ray, marched.offsets, rays)
     field = geometry(samples.points, normal=True)
+    assert field.density is not None, f"{type(geometry).__name__} must give a density"
     values = torch.sigmoid(field.features)
     if field.normal is not None:
         values = torch.cat([values, field.normal], dim=-1)

@@ -27,7 +27,7 @@ class NeuralEnvironment(nn.Module):
         self.network = nn.Sequential(*layers, nn.Linear(width, 3), nn.Sigmoid())
 
     def forward(self, rays: Rays, generator: torch.Generator | None) -> Float[Tensor, "R 3"]:
-        learned = self.network(self._encode(rays.direction))
+        learned: Tensor = self.network(self._encode(rays.direction))
         if generator is None or self.config.random_probability == 0.0:
             return learned
         drawn = uniform_per_view(rays, 4, generator)

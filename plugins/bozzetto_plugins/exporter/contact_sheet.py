@@ -29,17 +29,21 @@ class Side:
 def draw_sheet(sides: list[Side]) -> Float[Tensor, "H W 3"]:
     """Draw one column per view, labelled with its azimuth; rows: colour, normals (if rendered), depth."""
     rows = [[side.rendered.image[0] for side in sides]]
-    if all(side.rendered.normal is not None for side in sides):
-        rows.append([_normal_picture(side.rendered) for side in sides])
+    normals = [
+        _normal_picture(side.rendered.normal, side.rendered.opacity)
+        for side in sides
+        if side.rendered.normal is not None
+    ]
+    if len(normals) == len(sides):
+        rows.append(normals)
     rows.append(_depth_pictures([side.rendered for side in sides]))
     labels = [_label(f"{side.azimuth_deg:.0f}\N{DEGREE SIGN}", side.rendered.image.shape[2]) for side in sides]
     return torch.cat([torch.cat(row, dim=1) for row in [labels, *rows]], dim=0).clamp(0.0, 1.0)
 
 
-def _normal_picture(rendered: Rendered) -> Float[Tensor, "H W 3"]:
+def _normal_picture(normal: Float[Tensor, "1 H W 3"], opacity: Float[Tensor, "1 H W 1"]) -> Float[Tensor, "H W 3"]:
     """Return world normals as colours on white: x red, y green, z blue."""
-    opacity = rendered.opacity[0]
-    return 0.5 * (rendered.normal[0] + opacity) + (1.0 - opacity)
+    return 0.5 * (normal[0] + opacity[0]) + (1.0 - opacity[0])
 
 
 def _depth_pictures(views: list[Rendered]) -> list[Float[Tensor, "H W 3"]]:

@@ -23,7 +23,12 @@ from bozzetto_plugins.exporter.surface_source import Surface, surface_of
 from bozzetto_plugins.exporter.texture_baking import bake, unwrap
 from bozzetto_plugins.exporter.verify import compare, training_views
 
-WRITERS = {"glb": write_glb, "obj": write_obj, "ply": write_ply, "stl": write_stl}
+WRITERS: dict[str, Callable[[types.Mesh, Path], Path | list[Path]]] = {
+    "glb": write_glb,
+    "obj": write_obj,
+    "ply": write_ply,
+    "stl": write_stl,
+}
 
 
 class Mesh:

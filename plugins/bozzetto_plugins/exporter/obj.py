@@ -24,17 +24,16 @@ def write_obj(mesh: Mesh, path: Path) -> list[Path]:
         The files, the .obj first. Each is written atomically, the .obj last, so that it never names a missing file.
     """
     material, picture = path.with_suffix(".mtl"), path.with_name("texture.png")
-    textured = mesh.uvs is not None and mesh.texture is not None
-    files = [path, material]
-    if textured:
-        content = png_bytes(mesh.texture)
+    files, coordinates, textured = [path, material], "", False
+    if mesh.uvs is not None and mesh.texture is not None:
+        textured, coordinates, content = True, _rows("vt", mesh.uvs, 6), png_bytes(mesh.texture)
         write_atomically(picture, lambda temporary: temporary.write_bytes(content))
         files.append(picture)
     write_text(material, MATERIAL + (f"map_Kd {picture.name}\n" if textured else ""))
     parts = [
         f"mtllib {material.name}\no object\n",
         _rows("v", to_file_axes(mesh.vertices, path), 7),
-        _rows("vt", mesh.uvs, 6) if textured else "",
+        coordinates,
         _rows("vn", to_file_axes(vertex_normals(mesh), path), 4),
         "usemtl baked\n",
         _faces(mesh.faces, textured),

@@ -33,6 +33,8 @@ class ReadBack:
 def read_mesh(path: Path) -> ReadBack:
     """Load a file with trimesh exactly as written: vertices are neither merged nor repaired."""
     loaded = trimesh.load(path, force="mesh", process=False)
+    if not isinstance(loaded, trimesh.Trimesh):
+        raise ExportError(f"{path.name} was written but reads back as {type(loaded).__name__}, which is no mesh.")
     vertices = from_file_axes(torch.tensor(np.asarray(loaded.vertices), dtype=torch.float32), path)
     faces = torch.tensor(np.asarray(loaded.faces), dtype=torch.int64)
     uv = getattr(loaded.visual, "uv", None)
@@ -41,7 +43,7 @@ def read_mesh(path: Path) -> ReadBack:
     if uv is not None and picture is not None:
         texture = torch.from_numpy(np.array(picture.convert("RGB"))).float() / 255.0
         return ReadBack(Mesh(vertices, faces, torch.tensor(np.asarray(uv), dtype=torch.float32), texture))
-    if loaded.visual.kind == "vertex":
+    if isinstance(loaded.visual, trimesh.visual.ColorVisuals) and loaded.visual.kind == "vertex":
         colors = torch.from_numpy(np.array(loaded.visual.vertex_colors[:, :3])).float() / 255.0
         return ReadBack(Mesh(vertices, faces), colors)
     return ReadBack(Mesh(vertices, faces))

@@ -95,7 +95,8 @@ def barycentric(
 
 
 def _cross(first: Float[np.ndarray, "A B1 2"], second: Float[np.ndarray, "A B2 2"]) -> Float[np.ndarray, "A B3"]:
-    return first[..., 0] * second[..., 1] - first[..., 1] * second[..., 0]
+    product: np.ndarray = first[..., 0] * second[..., 1] - first[..., 1] * second[..., 0]
+    return product
 
 
 def bake(mesh: Mesh, scene: Scene, texture_size: int, samples: int, spacing: float, chunk_points: int) -> Mesh:
@@ -112,13 +113,15 @@ def bake(mesh: Mesh, scene: Scene, texture_size: int, samples: int, spacing: flo
     Raises:
         ExportError: the albedo is not finite somewhere.
     """
+    if mesh.uvs is None:
+        raise ValueError("mesh: must have UVs")
     uvs, faces = mesh.uvs.numpy(), mesh.faces.numpy()
     face = face_of_texel(uvs, faces, texture_size)
     row, column = np.nonzero(face >= 0)
     covering = faces[face[row, column]]
     centre = np.stack([column, row], -1)[:, None] + 0.5
-    weight = barycentric(centre, to_texels(uvs, texture_size)[covering][:, None])
-    weight = torch.from_numpy(weight[:, 0].astype(np.float32))[:, :, None]
+    share = barycentric(centre, to_texels(uvs, texture_size)[covering][:, None])
+    weight = torch.from_numpy(share[:, 0].astype(np.float32))[:, :, None]
     corner = torch.from_numpy(covering)
     points = (mesh.vertices[corner] * weight).sum(1)
     inward = -torch.nn.functional.normalize((vertex_normals(mesh)[corner] * weight).sum(1), dim=-1)
@@ -158,6 +161,8 @@ def albedo_at(
     color = scene.material.albedo(field.features)
     if samples == 1:
         return color
+    if field.density is None:
+        raise ExportError(f"{type(scene.geometry).__name__} gives neither a surface nor a density: there is no skin.")
     starts = t_start.reshape(-1)
     offsets = samples * torch.arange(count + 1, device=points.device)
     seen = composite(field.density, starts, starts + spacing, color, offsets)

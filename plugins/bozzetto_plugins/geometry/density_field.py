@@ -55,7 +55,7 @@ class DensityField:
         if method == "finite-difference":
             eps, samples = config.finite_difference_eps, config.finite_difference_samples
             direction = finite_difference_normal(lambda at: self._raw_density(at)[0], points, eps, samples)
-        elif method == "predicted":
+        elif method == "predicted" and self.normal_network is not None:
             direction = safe_normalize(self.normal_network(encoded))
         return FieldOutput(self.feature_network(encoded), density=self._activated(points, raw), normal=direction)
 

@@ -167,7 +167,8 @@ class Dmtet(nn.Module):
 
     def surface_features(self, points: Float[Tensor, "S 3"]) -> Float[Tensor, "S F"]:
         """Return the features alone."""
-        return self.features(points)
+        features: Tensor = self.features(points)
+        return features
 
     def density(self, points: Float[Tensor, "S 3"]) -> Float[Tensor, "S"]:
         """Return 0: a surface has no thickness."""

@@ -19,4 +19,6 @@ def example_chair() -> trimesh.Trimesh:
         part = trimesh.creation.box(extents=sides)
         part.apply_translation(centre)
         parts.append(part)
-    return trimesh.util.concatenate(parts)
+    chair = trimesh.util.concatenate(parts)
+    assert isinstance(chair, trimesh.Trimesh)
+    return chair

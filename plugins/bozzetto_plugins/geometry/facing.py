@@ -65,7 +65,8 @@ def patches(faces: Int[np.ndarray, "T 3"], vertex_count: int) -> tuple[Int[np.nd
 def _volumes(mesh: Mesh) -> Float[np.ndarray, "T"]:
     """Return six times the signed volume contributed by each face."""
     a, b, c = mesh.vertices.double()[mesh.faces].unbind(1)
-    return (a * torch.linalg.cross(b, c)).sum(-1).numpy()
+    volumes: np.ndarray = (a * torch.linalg.cross(b, c)).sum(-1).numpy()
+    return volumes
 
 
 def _mostly_backs(mesh: Mesh, patch: Int[np.ndarray, "T"], count: int) -> Bool[np.ndarray, "P"]:

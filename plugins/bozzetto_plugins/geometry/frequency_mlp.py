@@ -52,7 +52,8 @@ class FrequencyMlp(nn.Module):
     def encode(self, points: Float[Tensor, "S 3"]) -> Float[Tensor, "S E"]:
         """Return the output of the trunk."""
         unit = (points / self.radius).clamp(-1.0, 1.0)
-        return self.trunk(torch.cat([unit, frequency_encoding(unit, self.config.frequencies)], dim=-1))
+        encoded: Tensor = self.trunk(torch.cat([unit, frequency_encoding(unit, self.config.frequencies)], dim=-1))
+        return encoded
 
     @property
     def _field(self) -> DensityField:

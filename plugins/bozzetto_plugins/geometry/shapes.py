@@ -9,7 +9,8 @@ from torch import Tensor
 
 def sphere(points: Float[Tensor, "S 3"], radius: float) -> Float[Tensor, "S"]:
     """Return the exact signed distance to a sphere at the origin."""
-    return points.norm(dim=-1) - radius
+    distance: Tensor = points.norm(dim=-1)
+    return distance - radius
 
 
 def ellipsoid(points: Float[Tensor, "S 3"], axes: tuple[float, float, float]) -> Float[Tensor, "S"]:

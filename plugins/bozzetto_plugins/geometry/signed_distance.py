@@ -124,4 +124,5 @@ def _plane_weights(flat: Float[np.ndarray, "N 3 2"], at: Float[np.ndarray, "N 2"
 
 
 def _cross(first: Float[np.ndarray, "N 2"], second: Float[np.ndarray, "N 2"]) -> Float[np.ndarray, "N"]:
-    return first[:, 0] * second[:, 1] - first[:, 1] * second[:, 0]
+    product: np.ndarray = first[:, 0] * second[:, 1] - first[:, 1] * second[:, 0]
+    return product

@@ -27,7 +27,9 @@ class SurfaceFeatures(nn.Module):
 
     def forward(self, points: Float[Tensor, "S 3"]) -> Float[Tensor, "S F"]:
         """Return the features at world points."""
-        return self.feature_network(hash_encode(points * (0.5 / self.radius) + 0.5, self.encoding, self.grid))
+        encoded = hash_encode(points * (0.5 / self.radius) + 0.5, self.encoding, self.grid)
+        features: Tensor = self.feature_network(encoded)
+        return features
 
     def total_variation(self) -> Float[Tensor, ""]:
         """Return the total variation of the table; see `grid_variation`."""

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple
 
 import torch
-from diffusers import ConfigMixin, DDPMScheduler, ModelMixin, UNet2DModel
-from diffusers.configuration_utils import register_to_config
+from diffusers.configuration_utils import ConfigMixin, register_to_config
+from diffusers.models.modeling_utils import ModelMixin
+from diffusers.models.unets.unet_2d import UNet2DModel
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionOutput
+from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 from jaxtyping import Float, Int, Num
 from torch import Tensor, nn
 
@@ -80,9 +82,9 @@ class CameraUNet(ModelMixin, ConfigMixin):
         time_cond_proj_dim: always None; read by diffusers' pipelines.
     """
 
-    config_name = "config.json"
+    config_name = "config.json"  # type: ignore[assignment] # None stands in its place in diffusers
 
-    @register_to_config
+    @register_to_config  # type: ignore[untyped-decorator] # it keeps the signature
     def __init__(
         self,
         in_channels: int = 48, out_channels: int = 48, sample_size: int = 32, cross_attention_dim: int = 128,
@@ -92,7 +94,8 @@ class CameraUNet(ModelMixin, ConfigMixin):
         grid_log2_table_size: int = 13, hidden_width: int = 32, occupancy_cells: int = 32, step_size: float = 0.02,
         draft_deviation: float = 0.05, told: Literal["text", "photo"] = "text", time_cond_proj_dim: None = None,
     ) -> None:  # fmt: skip
-        super().__init__()
+        initialize: Callable[[], None] = super().__init__  # not annotated in diffusers
+        initialize()
         self.factor = math.isqrt(out_channels // 3)
         spec = GridSpec.up_to(
             grid_finest_resolution, levels=grid_levels, features=grid_features, log2_table_size=grid_log2_table_size,
@@ -113,15 +116,15 @@ class CameraUNet(ModelMixin, ConfigMixin):
 
     def recall(self, text: Float[Tensor, "B N E"]) -> Recalled:
         """Return the most likely thing and colour for a text, or the thing recognised in a photo."""
-        if self.config.told == "photo":
-            return recalled_of(text[:, -1].float(), self.config.things)
+        if self.config["told"] == "photo":
+            return recalled_of(text[:, -1].float(), self.config["things"])
         last = text[:, -1].to(self.recall_thing.weight.dtype)
         *paint, painted = torch.sigmoid(self.recall_paint(last).float()).unbind(dim=1)
         return Recalled(self.recall_thing(last).argmax(dim=1), torch.stack(paint, dim=1), painted)
 
     def draw(self, recalled: Recalled, camera: Float[Tensor, "B 17"]) -> Drawing:
         """Render the recalled things from the cameras."""
-        side = self.config.sample_size * self.factor
+        side = self.config["sample_size"] * self.factor
         views = cameras_of(camera.float(), side)
         return self.memory.draw(recalled.thing, views.rays(), recalled.paint, recalled.painted, recalled.placement)
 
@@ -152,7 +155,7 @@ class CameraUNet(ModelMixin, ConfigMixin):
         return_dict: bool = True,
     ) -> UNet2DConditionOutput | tuple[Tensor]:
         """Return the velocity of noisy latents; `timestep_cond` and the arguments after it are ignored."""
-        sample = sample[:, : self.config.out_channels]
+        sample = sample[:, : self.config["out_channels"]]
         times = torch.as_tensor(timestep, device=sample.device).expand(len(sample))
         camera = front_camera(sample.device).expand(len(sample), -1) if class_labels is None else class_labels
         recalled = self.recall(encoder_hidden_states)
@@ -168,10 +171,10 @@ class CameraUNet(ModelMixin, ConfigMixin):
         """Return the clean latents: the posterior mean around the draft, plus the network's correction."""
         alpha_bar = self.alpha_bar(times)
         draft = self.draft(sample, alpha_bar, drawing)
-        deviation = torch.where(recalled.thing == NOTHING, PAGE_DEVIATION, self.config.draft_deviation)
+        deviation = torch.where(recalled.thing == NOTHING, PAGE_DEVIATION, self.config["draft_deviation"])
         mean = gaussian_posterior_mean(sample, draft, deviation, alpha_bar)
         told = torch.cat([sample, draft], dim=1).to(self.refine.dtype)
-        added = self.refine(told, times, return_dict=False)[0].float()
+        added: Tensor = self.refine(told, times, return_dict=False)[0].float()
         share = alpha_bar.sqrt() * clean_deviation(alpha_bar, deviation)  # at pure noise, only the draft remains
         return mean + share[:, None, None, None] * added
 
@@ -179,9 +182,11 @@ class CameraUNet(ModelMixin, ConfigMixin):
 def zero_snr_alpha_bars() -> Float[Tensor, "T"]:
     """Return Stable Diffusion's alpha_bar rescaled to zero terminal SNR (Lin et al. 2023, arXiv 2305.08891)."""
     first, last = BETAS
-    return DDPMScheduler(
+    schedule = DDPMScheduler(
         beta_start=first, beta_end=last, beta_schedule="scaled_linear", rescale_betas_zero_snr=True
-    ).alphas_cumprod
+    )
+    alpha_bars: Tensor = schedule.alphas_cumprod
+    return alpha_bars
 
 
 def recalled_of(numbers: Float[Tensor, "B N"], things: int) -> Recalled:

@@ -7,15 +7,16 @@ import logging
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import cast
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
-from transformers import CLIPTextModel, CLIPTokenizer
+from torch import Tensor, nn
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from bozzetto.files import sha256_of
 from bozzetto.model_folder import read_settings
-from bozzetto_plugins.guidance.weights import reading, require_size, require_whole, variant_of, without_bars
+from bozzetto_plugins.guidance.weights import load_with_info, reading, require_size, require_whole, without_bars
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +57,8 @@ class ClipText:
         """Tokenizer; kept in memory because it is small."""
         path = self.folder / "tokenizer"
         with reading("The tokenizer", path):
-            return CLIPTokenizer.from_pretrained(path, local_files_only=True)
+            tokenizer: CLIPTokenizer = CLIPTokenizer.from_pretrained(path, local_files_only=True)
+            return tokenizer
 
     @property
     def length(self) -> int:
@@ -75,17 +77,14 @@ class ClipText:
         encoder = self._load()
         mask = tokens.attention_mask.to(self.device) if getattr(encoder.config, "use_attention_mask", False) else None
         with reading("The text encoder, which does not fit the tokenizer,", self.folder / "text_encoder"):
-            hidden = encoder(tokens.input_ids.to(self.device), attention_mask=mask).last_hidden_state
+            hidden: Tensor = encoder(tokens.input_ids.to(self.device), attention_mask=mask).last_hidden_state
         return hidden.float()
 
-    def _load(self) -> CLIPTextModel:
+    def _load(self) -> nn.Module:
         path = self.folder / "text_encoder"
         with reading("The text encoder", path), without_bars():
-            require_size(lambda: CLIPTextModel(CLIPTextModel.config_class.from_pretrained(path)), path)
-            encoder, loaded = CLIPTextModel.from_pretrained(
-                path, dtype=self.dtype, variant=variant_of(path), use_safetensors=True, local_files_only=True,
-                output_loading_info=True,
-            )  # fmt: skip
+            require_size(lambda: CLIPTextModel(CLIPTextConfig.from_pretrained(path)), path)
+            encoder, loaded = load_with_info(CLIPTextModel, path, self.dtype)
         require_whole(loaded, "The text encoder", path)
         return encoder.requires_grad_(False).eval().to(self.device)
 
@@ -93,5 +92,5 @@ class ClipText:
         tokens = self.tokenizer(text, verbose=False).input_ids[1:-1]
         room = self.length - 2
         if len(tokens) > room:
-            lost = self.tokenizer.decode(tokens[room:]).strip()
-            log.warning("The prompt is longer than %d tokens. The model does not see: %r", room, lost)
+            lost = cast(str, self.tokenizer.decode(tokens[room:]))  # a list for several texts
+            log.warning("The prompt is longer than %d tokens. The model does not see: %r", room, lost.strip())

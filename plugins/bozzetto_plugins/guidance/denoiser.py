@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import inspect
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import DDPMScheduler
-from diffusers.utils import is_accelerate_available
+from diffusers.models.modeling_utils import ModelMixin
+from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
+from diffusers.utils.import_utils import is_accelerate_available
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
@@ -54,14 +56,14 @@ class Denoiser:
         self.unet = _load(folder / "unet", dtype)
         self.vae = _load(folder / "vae", dtype)
         scheduler = _scheduler(folder / "scheduler" / "scheduler_config.json")
-        self.prediction: str = scheduler.config.prediction_type
+        self.prediction: str = scheduler.config["prediction_type"]
         self.alpha_bars: Float[Tensor, "T"] = scheduler.alphas_cumprod.to(device=device, dtype=torch.float32)
         self._check(folder, image_conditioned)
         if attention_slicing and hasattr(self.unet, "set_attention_slice"):  # absent without attention
             self.unet.set_attention_slice("auto")
         if channels_last:
-            self.unet.to(memory_format=torch.channels_last)
-            self.vae.to(memory_format=torch.channels_last)
+            _to_channels_last(self.unet)
+            _to_channels_last(self.vae)
         self._rest = place(self.vae, self.unet, device, offload)
 
     def _check(self, folder: Path, image_conditioned: bool) -> None:
@@ -90,7 +92,8 @@ class Denoiser:
 
     @property
     def latent_channels(self) -> int:
-        return self.vae.config.latent_channels
+        channels: int = self.vae.config.latent_channels
+        return channels
 
     @property
     def latent_size(self) -> tuple[int, int]:
@@ -108,7 +111,8 @@ class Denoiser:
     @property
     def text_width(self) -> int:
         """E, the width of the expected text embeddings."""
-        return self.unet.config.cross_attention_dim
+        width: int = self.unet.config.cross_attention_dim
+        return width
 
     def alpha_bar(self, timestep: Int[Tensor, "B"]) -> Float[Tensor, "B"]:
         return self.alpha_bars[timestep]
@@ -127,14 +131,15 @@ class Denoiser:
             latents = posterior.mean.float()
             if noise is not None:
                 latents = latents + posterior.std.float() * noise
-            return latents * self.vae.config.scaling_factor
+            scaled: Tensor = latents * self.vae.config.scaling_factor
+            return scaled
 
         return scaled_backward(latents_of, image) if self.dtype == torch.float16 else latents_of(image)
 
     @torch.no_grad()
     def decode(self, latents: Float[Tensor, "B C h w"]) -> Float[Tensor, "B 3 H W"]:
         """Decode latents to images in [0, 1]."""
-        image = self.vae.decode((latents / self.vae.config.scaling_factor).to(self.dtype)).sample
+        image: Tensor = self.vae.decode((latents / self.vae.config.scaling_factor).to(self.dtype)).sample
         return (0.5 * image.float() + 0.5).clamp(0.0, 1.0)
 
     @property
@@ -160,9 +165,10 @@ class Denoiser:
         added = cameras
         if added is None and self.unet.config.class_embed_type == "projection":
             added = attended[:, 0]
-        return self.unet(
+        said: Tensor = self.unet(
             noisy.to(self.dtype), timestep, encoder_hidden_states=attended, class_labels=added
-        ).sample.float()
+        ).sample
+        return said.float()
 
     def rest(self) -> None:
         """Signal that the denoiser is not needed until the next step, so that its weights can be offloaded."""
@@ -182,7 +188,12 @@ class Denoiser:
         return convert(output, noisy, alpha_bar)
 
 
-def _load(path: Path, dtype: torch.dtype) -> nn.Module:
+def _to_channels_last(network: nn.Module) -> None:
+    to: Callable[..., object] = network.to  # whose annotations lack this form
+    to(memory_format=torch.channels_last)
+
+
+def _load(path: Path, dtype: torch.dtype) -> ModelMixin:
     """Load one frozen network."""
     family: Any = family_of(path)
     with reading(family.__name__, path), without_bars():
@@ -193,7 +204,8 @@ def _load(path: Path, dtype: torch.dtype) -> nn.Module:
             output_loading_info=True,
         )  # fmt: skip
     require_whole(loaded, family.__name__, path)
-    return network.requires_grad_(False).eval()
+    frozen: ModelMixin = network.requires_grad_(False).eval()
+    return frozen
 
 
 def _scheduler(path: Path) -> DDPMScheduler:
@@ -201,4 +213,5 @@ def _scheduler(path: Path) -> DDPMScheduler:
     known = inspect.signature(DDPMScheduler.__init__).parameters
     with reading("The noise schedule", path):
         values = read_settings(path)
-        return DDPMScheduler(**{key: value for key, value in values.items() if key in known})
+        schedule: DDPMScheduler = DDPMScheduler(**{key: value for key, value in values.items() if key in known})
+        return schedule

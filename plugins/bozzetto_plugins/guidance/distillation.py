@@ -76,10 +76,10 @@ class Distillation:
                 shown["denoised-fully"] = denoise(denoiser, self.predict, noisy, timestep, config.debug_steps)
             return {name: to_pictures(denoiser.decode(value)) for name, value in shown.items()}
 
-        backward = config.sds_form == "backward"
+        form = config.sds_form
         return Guided(
-            losses={} if backward else {"sds": sds_loss(latents, gradient, config.sds_form)},
-            gradients={"sds": sds_pair(latents, gradient)} if backward else {},
+            losses={} if form == "backward" else {"sds": sds_loss(latents, gradient, form)},
+            gradients={"sds": sds_pair(latents, gradient)} if form == "backward" else {},
             timestep=timestep,
             metrics={
                 "gradient_norm": gradient.flatten(1).norm(dim=1).mean().item(),

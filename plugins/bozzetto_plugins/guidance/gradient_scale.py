@@ -24,7 +24,9 @@ def scaled_backward(
     and without device synchronisation. `network` must treat each view independently.
     """
     scale: list[Tensor] = []
-    return _ScaleUp.apply(network(_ScaleDown.apply(inputs, scale)), scale)
+    up: Callable[[Tensor, list[Tensor]], Tensor] = _ScaleUp.apply  # not annotated in torch
+    down: Callable[[Tensor, list[Tensor]], Tensor] = _ScaleDown.apply
+    return up(network(down(inputs, scale)), scale)
 
 
 class _ScaleUp(torch.autograd.Function):

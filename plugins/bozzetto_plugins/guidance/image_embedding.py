@@ -13,7 +13,7 @@ from transformers import CLIPVisionModelWithProjection, PreTrainedModel, ResNetF
 from bozzetto.errors import ModelError
 from bozzetto.model_folder import PROJECTIONS, read_settings
 from bozzetto_plugins.guidance.latents import resize
-from bozzetto_plugins.guidance.weights import reading, require_size, require_whole, variant_of, without_bars
+from bozzetto_plugins.guidance.weights import load_with_info, reading, require_size, require_whole, without_bars
 
 POSE_WIDTH = 4
 ENCODERS: dict[str, tuple[type[PreTrainedModel], str]] = {
@@ -45,7 +45,7 @@ class ImageEmbedding:
             raise ModelError(f"{folder / 'image_encoder'} is of type {kind!r}. Known: {', '.join(ENCODERS)}.")
         model, self.output = ENCODERS[kind]
         self.encoder = _load(model, folder / "image_encoder", dtype)
-        self.home = self.encoder.device
+        self.home = next(self.encoder.parameters()).device
 
     @torch.no_grad()
     def encode(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B E"]:
@@ -54,7 +54,8 @@ class ImageEmbedding:
         mean, std = (shown.new_tensor(values).view(1, 3, 1, 1) for values in (self.mean, self.std))
         seen = self.encoder.to(self.device)(pixel_values=((shown - mean) / std).to(self.dtype))
         self.encoder.to(self.home)
-        return getattr(seen, self.output).float()
+        embedding: Tensor = getattr(seen, self.output)
+        return embedding.float()
 
 
 def load_projection(folder: Path, device: torch.device) -> nn.Linear:
@@ -81,12 +82,11 @@ def load_projection(folder: Path, device: torch.device) -> nn.Linear:
     return layer.requires_grad_(False).to(device)
 
 
-def _load(model: type[PreTrainedModel], path: Path, dtype: torch.dtype) -> PreTrainedModel:
+def _load(model: type[PreTrainedModel], path: Path, dtype: torch.dtype) -> nn.Module:
     with reading("The image encoder", path), without_bars():
-        require_size(lambda: model(model.config_class.from_pretrained(path)), path)
-        encoder, loaded = model.from_pretrained(
-            path, dtype=dtype, variant=variant_of(path), use_safetensors=True, local_files_only=True,
-            output_loading_info=True,
-        )  # fmt: skip
+        settings = model.config_class
+        assert settings is not None  # of every model that is not abstract
+        require_size(lambda: model(settings.from_pretrained(path)), path)
+        encoder, loaded = load_with_info(model, path, dtype)
     require_whole(loaded, "The image encoder", path)
     return encoder.requires_grad_(False).eval()

@@ -47,7 +47,8 @@ def offload(
     if mode == "model":
         vae.to(device)
         _, hook = accelerate.cpu_offload_with_hook(unet, device)
-        return hook.offload
+        leave: Callable[[], None] = hook.offload
+        return leave
     accelerate.cpu_offload(vae, device)
     accelerate.cpu_offload(unet, device)
     return _nothing

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
-from diffusers import ConfigMixin, ModelMixin
-from diffusers.configuration_utils import register_to_config
+from diffusers.configuration_utils import ConfigMixin, register_to_config
 from diffusers.models.autoencoders.vae import DecoderOutput
 from diffusers.models.modeling_outputs import AutoencoderKLOutput
+from diffusers.models.modeling_utils import ModelMixin
 from jaxtyping import Float
 from torch import Tensor
 
@@ -39,13 +39,14 @@ class PatchCodec(ModelMixin, ConfigMixin):
     length of `block_out_channels` is used, as in diffusers: the downsampling factor is 2^(length - 1).
     """
 
-    config_name = "config.json"
+    config_name = "config.json"  # type: ignore[assignment] # None stands in its place in diffusers
 
-    @register_to_config
+    @register_to_config  # type: ignore[untyped-decorator] # it keeps the signature
     def __init__(
         self, latent_channels: int = 48, block_out_channels: Sequence[int] = (48, 48, 48), scaling_factor: float = 1.0
     ) -> None:
-        super().__init__()
+        initialize: Callable[[], None] = super().__init__  # not annotated in diffusers
+        initialize()
         self.factor = 2 ** (len(block_out_channels) - 1)
         if latent_channels != 3 * self.factor**2:
             raise ValueError(f"latent_channels: must be {3 * self.factor**2} for a factor of {self.factor}")

@@ -84,7 +84,8 @@ class PhotoRecall:
         planes = torch.cat([image * mask, mask], dim=-1).permute(2, 0, 1)[None].to(self.memory.table.device)
         cropped = crop_to_object(planes, planes[:, 3:], PHOTO_SIDE // 2)
         scores = self.encode(cropped[:, :3] + 1.0 - cropped[:, 3:])
-        return scores[0].log_softmax(dim=0).unflatten(0, (-1, SIDES))
+        belief: Tensor = scores[0].log_softmax(dim=0).unflatten(0, (-1, SIDES))
+        return belief
 
     def _rough(
         self, photo: Reference, camera: Cameras, belief: Float[Tensor, "N K"], candidates: int, hypotheses: int

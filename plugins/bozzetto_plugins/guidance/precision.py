@@ -12,7 +12,8 @@ Precision = Literal["auto", "float32", "float16", "bfloat16"]
 def choose_dtype(name: Precision, device: torch.device) -> torch.dtype:
     """Return the data type of `name`; `auto` is float16 on an accelerator and `processor_dtype()` elsewhere."""
     if name != "auto":
-        return getattr(torch, name)
+        dtype: torch.dtype = getattr(torch, name)
+        return dtype
     return torch.float16 if is_accelerator(device) else processor_dtype()
 
 
@@ -27,5 +28,5 @@ def processor_dtype() -> torch.dtype:
 
     Without such units bfloat16 is converted back and forth and is slower than float32.
     """
-    capabilities = getattr(torch.cpu, "get_capabilities", dict)()
+    capabilities: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
     return torch.bfloat16 if capabilities.get("amx_bf16") else torch.float32

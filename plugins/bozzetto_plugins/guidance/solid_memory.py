@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Bool, Float, Int, UInt8
+from jaxtyping import Bool, Float, Int, Int8, UInt8
 from torch import Tensor, nn
 
 from bozzetto.kernels.api import composite, hash_encode, march, mlp
@@ -57,6 +57,15 @@ class SolidMemory(nn.Module):
         cells: occupancy cells along each side of a box; a multiple of 2.
         step_size: step along rays, world units.
     """
+
+    table: Int8[Tensor, "N P F"]
+    scale: Float[Tensor, "N L"]
+    first: Float[Tensor, "N W LF"]
+    second: Float[Tensor, "N W W"]
+    last: Float[Tensor, "N 6 W"]
+    centre: Float[Tensor, "N 3"]
+    half_side: Float[Tensor, "N 3"]
+    occupied: UInt8[Tensor, "N _"]
 
     def __init__(self, things: int, spec: GridSpec, width: int, cells: int, step_size: float) -> None:
         super().__init__()

@@ -109,7 +109,7 @@ class StableDiffusion:
     ) -> Float[Tensor, "B C h w"]:
         """Return the guided output of the network; all prompts form one batch."""
         scale = self.config.cfg_scale.at(step)
-        texts = [condition.text]
+        texts, negative_weights = [condition.text], None
         if self.config.guider == "perp-neg":
             if condition.negatives is None or condition.negative_weights is None:
                 raise ConfigError(
@@ -117,6 +117,7 @@ class StableDiffusion:
                     "Set system.prompt_processor.negatives=true, or guider=cfg."
                 )
             texts += [condition.uncond, *condition.negatives.unbind(dim=1)]
+            negative_weights = condition.negative_weights
         elif scale != 1.0:
             texts.append(condition.uncond)
         prompts = len(texts)
@@ -128,9 +129,8 @@ class StableDiffusion:
         cond, *others = output.chunk(prompts)
         if not others:
             return cond
-        if self.config.guider == "perp-neg":
-            weights = condition.negative_weights.to(cond)
-            guided = perp_neg(cond, others[0], torch.stack(others[1:], dim=1), weights, scale)
+        if negative_weights is not None:
+            guided = perp_neg(cond, others[0], torch.stack(others[1:], dim=1), negative_weights.to(cond), scale)
         else:
             guided = cfg(cond, others[0], scale)
         return rescale(guided, cond, self.config.cfg_rescale) if self.config.cfg_rescale else guided

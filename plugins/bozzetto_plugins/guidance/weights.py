@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, cast
 
 import torch
 from diffusers.utils import logging as diffusers_logging
@@ -16,7 +17,8 @@ from bozzetto.errors import ModelError, UserError
 from bozzetto.model_faults import check_header
 from bozzetto.model_folder import variant_of, weights_in
 
-__all__ = ["reading", "require_size", "require_whole", "variant_of", "without_bars"]
+__all__ = ["load_with_info", "reading", "require_size", "require_whole", "variant_of", "without_bars"]
+
 
 MOST_OVER = 2
 """Allowed ratio of described to stored weights: some layouts share or pack them."""
@@ -46,6 +48,15 @@ def reading(what: str, path: Path) -> Iterator[None]:
         ) from error
 
 
+def load_with_info(model: type[nn.Module], path: Path, dtype: torch.dtype) -> tuple[nn.Module, dict[str, Any]]:
+    """A network of transformers with the weights of a folder, and what the library says of loading them."""
+    load: Callable[..., tuple[nn.Module, dict[str, Any]]] = cast(Any, model).from_pretrained
+    return load(
+        path, dtype=dtype, variant=variant_of(path), use_safetensors=True, local_files_only=True,
+        output_loading_info=True,
+    )  # fmt: skip
+
+
 def require_size(make: Callable[[], nn.Module], path: Path) -> None:
     """Check that the settings do not describe a far larger network than is stored, before allocating memory.
 
@@ -63,7 +74,7 @@ def require_size(make: Callable[[], nn.Module], path: Path) -> None:
         raise ValueError(f"config.json describes {described:,} weights, and the files hold {held:,}")
 
 
-def require_whole(loaded: Mapping[str, object], what: str, path: Path) -> None:
+def require_whole(loaded: Mapping[str, Any], what: str, path: Path) -> None:
     """Raise `ModelError` if a network did not receive all of its weights, according to the loading info."""
     for key, verb in (("missing_keys", "lacks"), ("mismatched_keys", "has in another shape")):
         names = sorted(str(item if isinstance(item, str) else item[0]) for item in loaded.get(key) or ())

@@ -133,7 +133,8 @@ class Zero123:
     def tokens(self, photo: EncodedReference, pose: Float[Tensor, "B 4"]) -> Float[Tensor, "B 1 E"]:
         """Return the conditioning tokens for poses relative to a photo."""
         embedding = photo.embedding.expand(len(pose), -1)
-        return self.projection(torch.cat([embedding, pose.to(embedding)], dim=1))[:, None]
+        token: Tensor = self.projection(torch.cat([embedding, pose.to(embedding)], dim=1))
+        return token[:, None]
 
     def predict(
         self, noisy: Float[Tensor, "B C h w"], timestep: Int[Tensor, "B"], photos: Sequence[EncodedReference],

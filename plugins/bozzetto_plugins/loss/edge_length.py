@@ -19,4 +19,5 @@ class EdgeLength:
 
     def __call__(self, inputs: LossInputs) -> Float[Tensor, ""]:
         seen = reads.mesh(inputs, "edge-length")
-        return meshes.mean_squared_edge(seen.vertices, seen.faces) / inputs.geometry.radius**2
+        radius: float = inputs.geometry.radius
+        return meshes.mean_squared_edge(seen.vertices, seen.faces) / radius**2

@@ -5,6 +5,7 @@ from __future__ import annotations
 from jaxtyping import Float
 from torch import Tensor
 
+from bozzetto.kinds.geometry import Geometry
 from bozzetto.types import LossInputs
 from bozzetto_plugins.loss.config import TotalVariationConfig
 
@@ -16,4 +17,5 @@ class TotalVariation:
         self.config = config
 
     def __call__(self, inputs: LossInputs) -> Float[Tensor, ""]:
-        return inputs.geometry.total_variation()
+        geometry: Geometry = inputs.geometry
+        return geometry.total_variation()

@@ -37,4 +37,5 @@ def matte(picture: Image.Image, name: str, why: str) -> Image.Image:
             f"image: {name} {why}, and the model with which rembg could cut it out is not on disk: "
             f"{weights}. {CURE} fetch it once with: rembg d {MODEL}."
         )
-    return remove(picture, session=new_session(MODEL)).convert("RGBA")
+    cut: Image.Image = remove(picture, session=new_session(MODEL)).convert("RGBA")
+    return cut

@@ -128,9 +128,15 @@ def _unit(values: UInt8[np.ndarray, "H W"]) -> Float[np.ndarray, "H W"]:
     return values.astype(np.float32) / np.float32(255.0)
 
 
+def _opacities(image: Image.Image) -> tuple[int, int]:
+    """The least and the largest opacity of an RGBA picture, of 255."""
+    alpha = np.asarray(image.getchannel("A"))
+    return int(alpha.min()), int(alpha.max())
+
+
 def _with_alpha(image: Image.Image, config: SingleImageConfig) -> UInt8[np.ndarray, "H W 4"]:
     """Return the image with an alpha channel that separates object from background."""
-    least, most = image.getextrema()[3] if image.mode == "RGBA" else (255, 255)
+    least, most = _opacities(image) if image.mode == "RGBA" else (255, 255)
     if least >= OPAQUE:
         why = "has no transparency"
         if least < 255:
@@ -141,7 +147,7 @@ def _with_alpha(image: Image.Image, config: SingleImageConfig) -> UInt8[np.ndarr
                 f"save it as PNG, or let matting do it: matting=auto."
             )
         image = matte(image.convert("RGB"), config.image, why)
-        most = image.getextrema()[3][1]
+        _, most = _opacities(image)
     pixels = np.asarray(image)
     opaque = int((pixels[..., 3] >= OPAQUE).sum())
     if opaque < LEAST_SIDE:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from PIL import Image, UnidentifiedImageError
 
@@ -124,7 +125,8 @@ def _opened(path: Path, field: str, head: bytes) -> Iterator[Image.Image]:
         import pillow_heif
 
         container = pillow_heif.open_heif(path)
-        _check_size(*container.size, path, field)
+        width, height = container.size
+        _check_size(width, height, path, field)
         yield container.to_pillow()
         return
     if not_read(head, path):
@@ -152,7 +154,7 @@ def _check_size(width: int, height: int, path: Path, field: str) -> None:
 
 
 def _check_header(picture: Image.Image, path: Path, field: str) -> None:
-    _check_size(*picture.size, path, field)
+    _check_size(picture.width, picture.height, path, field)
     if picture.mode == "CMYK":
         raise ConfigError(f"{field}: {path} is in CMYK, the colours of print. Save it as RGB.")
     raw = next((str(tile[3]) for tile in getattr(picture, "tile", None) or ()), "")
@@ -165,7 +167,8 @@ def _check_header(picture: Image.Image, path: Path, field: str) -> None:
 def _turn(picture: Image.Image, path: Path, notices: list[str]) -> Image.Transpose | None:
     """Return the transposition that makes the image upright; None if it is."""
     try:
-        return TURNS.get(picture.getexif().get(ORIENTATION))
+        orientation: Any = picture.getexif().get(ORIENTATION)
+        return TURNS.get(orientation)
     except Exception as error:  # the EXIF parser raises various errors
         reason = " ".join(str(error).split()) or type(error).__name__
         notices.append(f"{path.name} has EXIF data that cannot be read ({reason}): it is taken as upright")

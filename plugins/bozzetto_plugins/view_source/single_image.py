@@ -34,14 +34,14 @@ class SingleImage:
 
     def reference(self, device: torch.device) -> Reference:
         """Return the photo and its camera."""
-        return to_device(
-            Reference(self.image, self.mask, self._cameras(*self.mask.shape[:2], device), self.depth, self.normal),
-            device,
-        )
+        height, width, _ = self.mask.shape
+        camera = self._cameras(height, width, device)
+        return to_device(Reference(self.image, self.mask, camera, self.depth, self.normal), device)
 
     def sample(self, step: int, generator: torch.Generator) -> Cameras:
         """Return the photo's camera at the resolution of the step; draws no random numbers."""
-        return self._cameras(*self.config.size_at(step), generator.device)
+        height, width = self.config.size_at(step)
+        return self._cameras(height, width, generator.device)
 
     def eval_cameras(self, count: int, device: torch.device) -> Cameras:
         """Return `count` evenly spaced cameras around the object, at the photo's distance, azimuth 0 first."""

@@ -99,12 +99,12 @@ def _keep(ctx: Any, inputs: tuple[Tensor, ...], output: Parts) -> None:
 
 
 def _differentiate(ctx: Any, grad: Tensor | None, *_: Tensor | None) -> tuple[Tensor | None, ...]:
-    _, rast, *_, blends = ctx.saved_tensors
+    color, rast, pos, tri, opposite, outlines, blends = ctx.saved_tensors
     to_color = to_pos = None
     if grad is not None and ctx.needs_input_grad[0]:
         to_color = _backward_color(rast, blends, grad)
     if grad is not None and ctx.needs_input_grad[2]:
-        to_pos = _backward_pos(*ctx.saved_tensors, grad)
+        to_pos = _backward_pos(color, rast, pos, tri, opposite, outlines, blends, grad)
     return to_color, None, to_pos, None, None
 
 

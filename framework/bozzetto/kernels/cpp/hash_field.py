@@ -9,7 +9,7 @@ time, since it also computes the unused gradients to the points.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -27,7 +27,8 @@ def hash_field(
     points: Float[Tensor, "N 3"], table: Float[Tensor, "P F"], spec: GridSpec, weights: Sequence[Float[Tensor, "_ _"]]
 ) -> SlopedField:
     """Compiled form of `bozzetto.kernels.api.hash_field`, once differentiable; encoding and slope are transposed."""
-    value, encoded, slope = _HashField.apply(points.detach().t().contiguous(), table, *mlp.packed(weights), spec.text)
+    apply: Callable[..., tuple[Tensor, Tensor, Tensor]] = _HashField.apply  # not annotated in torch
+    value, encoded, slope = apply(points.detach().t().contiguous(), table, *mlp.packed(weights), spec.text)
     return SlopedField(value, encoded.t(), slope.t())
 
 

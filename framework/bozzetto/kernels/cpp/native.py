@@ -5,16 +5,26 @@ from __future__ import annotations
 import ctypes
 import functools
 import warnings
-from collections.abc import Callable
+from collections.abc import Sequence
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
 DTYPES = (torch.float32, torch.int64, torch.int32, torch.bool)
 """Tensor types that the kernels accept."""
+
+
+@runtime_checkable
+class Function(Protocol):
+    """A C function of a library that `ctypes` has loaded, which returns a C int."""
+
+    argtypes: Sequence[type] | None
+
+    def __call__(self, *arguments: Any) -> int:
+        """Call it; types are converted as `argtypes` says."""
 
 
 class NativeError(RuntimeError):
@@ -74,7 +84,7 @@ def warn_missing() -> None:
     )
 
 
-def call(name: str, *arguments: Tensor | int | float | ctypes.Array | None) -> None:
+def call(name: str, *arguments: Tensor | int | float | ctypes.Array[Any] | None) -> None:
     """Call `bozzetto_<name>` with the thread pool as first argument; see `status`.
 
     Raises:
@@ -85,7 +95,7 @@ def call(name: str, *arguments: Tensor | int | float | ctypes.Array | None) -> N
         raise NativeError(f"bozzetto_{name} failed with code {code}")
 
 
-def status(name: str, *arguments: Tensor | int | float | ctypes.Array | None) -> int:
+def status(name: str, *arguments: Tensor | int | float | ctypes.Array[Any] | None) -> int:
     """Return the status of `bozzetto_<name>`; tensors are passed as pointers, int as int64, float as float32.
 
     None is passed as null. Tensors must be contiguous in the layout that the function documents, in main memory, and
@@ -101,20 +111,20 @@ def status(name: str, *arguments: Tensor | int | float | ctypes.Array | None) ->
 
 
 @functools.cache
-def find(name: str) -> Callable[..., Any]:
+def find(name: str) -> Function:
     """Return the C function `bozzetto_<name>`, its AVX-512 form where available.
 
     Raises:
         NativeError: the function does not exist.
     """
     for found in (wide_library(), library()):
-        function = getattr(found, f"bozzetto_{name}", None)
+        function: Function | None = getattr(found, f"bozzetto_{name}", None)
         if function is not None:
             return function
     raise NativeError(f"bozzetto_{name} is missing: reinstall bozzetto where a C++ compiler is found")
 
 
-def _kind(argument: Tensor | int | float | ctypes.Array | None) -> type:
+def _kind(argument: Tensor | int | float | ctypes.Array[Any] | None) -> type:
     if isinstance(argument, float):
         return ctypes.c_float
     return ctypes.c_int64 if isinstance(argument, int) else ctypes.c_void_p

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from bozzetto.kernels.cuda.packages import load
+from bozzetto.kernels.cuda.packages import package
 from bozzetto.kernels.first_order import first_order
 from bozzetto.kernels.ref import march as march_reference
 from bozzetto.kernels.ref.march import Intervals, cube_span
@@ -38,7 +38,7 @@ def march(
     enter, leave = cube_span(origin, direction, radius)
     shift = torch.full_like(enter, 0.5) if jitter is None else jitter
     hit = leave > enter
-    intervals, samples, _ = load("nerfacc").traverse_grids(
+    intervals, samples, _ = package("nerfacc").traverse_grids(
         origin.detach(),
         direction.detach(),
         occupancy[None],
@@ -71,7 +71,7 @@ def composite(
 
     if len(density) == 0 or density.dtype != torch.float32:
         return reference(density, values)
-    nerfacc = load("nerfacc")
+    nerfacc = package("nerfacc")
     rays, counts = len(offsets) - 1, offsets.diff()
     packed_info = torch.stack([offsets[:-1], counts], dim=-1)
     ray = compositing.ray_of_samples(offsets, len(density))

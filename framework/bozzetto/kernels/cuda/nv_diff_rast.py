@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from bozzetto.kernels.cuda.packages import load
+from bozzetto.kernels.cuda.packages import package
 from bozzetto.kernels.ref import antialias as antialias_reference
 from bozzetto.kernels.ref import interpolate as interpolate_reference
 from bozzetto.kernels.ref import rasterize as rasterize_reference
@@ -33,7 +33,9 @@ def rasterize(
     """nvdiffrast form of `bozzetto.kernels.ref.rasterize.rasterize`; compares depth in fixed point, not in float64."""
     if not _takes(pos, tri):
         return rasterize_reference.rasterize(pos, tri, height, width)
-    return load(PACKAGE).rasterize(_context(pos.device), pos.contiguous(), tri.contiguous(), (height, width))
+    context, size = _context(pos.device), (height, width)
+    rast, rast_db = package(PACKAGE).rasterize(context, pos.contiguous(), tri.contiguous(), size)
+    return rast, rast_db
 
 
 def interpolate(
@@ -50,8 +52,11 @@ def interpolate(
         return interpolate_reference.interpolate(attr, rast, tri, rast_db, diff_attrs)
     inputs = (attr.contiguous(), rast.contiguous(), tri.contiguous())
     if not chosen:
-        return load(PACKAGE).interpolate(*inputs)
-    return load(PACKAGE).interpolate(*inputs, rast_db=rast_db.contiguous(), diff_attrs="all" if every else chosen)
+        out, out_da = package(PACKAGE).interpolate(*inputs)
+    else:
+        which = "all" if every else chosen
+        out, out_da = package(PACKAGE).interpolate(*inputs, rast_db=rast_db.contiguous(), diff_attrs=which)
+    return out, out_da
 
 
 def texture(
@@ -65,13 +70,16 @@ def texture(
     if not _takes(*levels, uv):
         return texture_reference.texture(levels, uv, level, filter_mode, boundary_mode)
     tex, *mips = [item.contiguous() for item in levels]
+    sampled: Tensor
     if level is None or not mips:
         flat = "nearest" if filter_mode == "nearest" else "linear"
-        return load(PACKAGE).texture(tex, uv.contiguous(), filter_mode=flat, boundary_mode=boundary_mode)
-    return load(PACKAGE).texture(
-        tex, uv.contiguous(), mip_level_bias=level.contiguous(), mip=mips, filter_mode=filter_mode,
-        boundary_mode=boundary_mode,
-    )  # fmt: skip
+        sampled = package(PACKAGE).texture(tex, uv.contiguous(), filter_mode=flat, boundary_mode=boundary_mode)
+    else:
+        sampled = package(PACKAGE).texture(
+            tex, uv.contiguous(), mip_level_bias=level.contiguous(), mip=mips, filter_mode=filter_mode,
+            boundary_mode=boundary_mode,
+        )  # fmt: skip
+    return sampled
 
 
 def antialias(
@@ -84,7 +92,9 @@ def antialias(
     """nvdiffrast form of `bozzetto.kernels.ref.antialias.antialias`; rebuilds the topology at each call."""
     if not _takes(color, rast, pos, tri):
         return antialias_reference.antialias(color, rast, pos, tri, opposite)
-    return load(PACKAGE).antialias(color.contiguous(), rast.contiguous(), pos.contiguous(), tri.contiguous())
+    inputs = (color.contiguous(), rast.contiguous(), pos.contiguous(), tri.contiguous())
+    smooth: Tensor = package(PACKAGE).antialias(*inputs)
+    return smooth
 
 
 def _takes(*tensors: Tensor) -> bool:
@@ -95,4 +105,4 @@ def _takes(*tensors: Tensor) -> bool:
 @functools.lru_cache(maxsize=8)
 def _context(device: torch.device) -> Any:
     """Return the rasteriser's context of a device; its buffers grow as needed and are kept."""
-    return load(PACKAGE).RasterizeCudaContext(device=device)
+    return package(PACKAGE).RasterizeCudaContext(device=device)

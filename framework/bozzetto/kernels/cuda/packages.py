@@ -7,7 +7,7 @@ import importlib
 import logging
 from collections.abc import Callable
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from torch import Tensor
 
@@ -34,7 +34,10 @@ LIMITS = {"nerfacc": " Version 0.5.3 builds with torch up to 2.11: later ones as
 TERMS = {"nvdiffrast.torch": " Its licence allows research and evaluation only."}
 
 
-def choose(backend: str, kernel: str, fallback: Callable[..., Any], *tensors: Tensor) -> Callable[..., Any]:
+Kernel = TypeVar("Kernel", bound=Callable[..., Any])
+
+
+def choose(backend: str, kernel: str, fallback: Kernel, *tensors: Tensor) -> Kernel:
     """Return the CUDA adapter of `kernel` if `backend` is "auto", all tensors are on CUDA and its package works.
 
     Returns `fallback` otherwise.
@@ -42,7 +45,19 @@ def choose(backend: str, kernel: str, fallback: Callable[..., Any], *tensors: Te
     if backend != "auto" or not on_cuda(*tensors) or load(PACKAGE_OF[kernel]) is None:
         return fallback
     adapter = importlib.import_module(f"{__package__}.{ADAPTER_OF[PACKAGE_OF[kernel]]}")
-    return getattr(adapter, kernel)
+    return cast(Kernel, getattr(adapter, kernel))
+
+
+def package(name: str) -> ModuleType:
+    """The package behind an adapter that `choose` has chosen.
+
+    Raises:
+        ImportError: it is not installed or cannot run, so that the adapter should not have been chosen.
+    """
+    module = load(name)
+    if module is None:
+        raise ImportError(f"{name} is not usable here")
+    return module
 
 
 def on_cuda(*tensors: Tensor) -> bool:

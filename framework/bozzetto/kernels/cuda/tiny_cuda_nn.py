@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -19,7 +19,7 @@ from torch.autograd.function import once_differentiable
 from torch.func import functional_call
 from torch.nn import functional
 
-from bozzetto.kernels.cuda.packages import load
+from bozzetto.kernels.cuda.packages import package
 from bozzetto.kernels.first_order import first_order
 from bozzetto.kernels.grid_spec import GridSpec
 from bozzetto.kernels.ref import hash_encode as hash_reference
@@ -50,8 +50,10 @@ def hash_encode(points: Float[Tensor, "N 3"], table: Float[Tensor, "P F"], spec:
     encoding = _encoding(spec) if usable else None
     if encoding is None:
         return hash_reference.hash_encode(points, table, spec)
-    parameters = {"params": pack_table(_DifferentiableOnce.apply(table))}
-    return functional_call(encoding, parameters, (points.clamp(0.0, 1.0),))[:, : spec.feature_count]
+    once: Callable[[Tensor], Tensor] = _DifferentiableOnce.apply  # not annotated in torch
+    parameters = {"params": pack_table(once(table))}
+    encoded: Tensor = functional_call(encoding, parameters, (points.clamp(0.0, 1.0),))
+    return encoded[:, : spec.feature_count]
 
 
 def mlp(
@@ -70,14 +72,17 @@ def mlp(
     def reference(x: Tensor, *weights: Tensor) -> tuple[Tensor]:
         return (mlp_reference.mlp(x, weights, biases, activation, compute_dtype),)
 
-    def fused(x: Tensor, *weights: Tensor) -> tuple[Tensor]:
-        return (functional_call(network, {"params": pack_weights(weights)}, (x,)).to(weights[-1].dtype),)
-
-    shapes = tuple(tuple(weight.shape) for weight in weights)
+    shapes = tuple((weight.shape[0], weight.shape[1]) for weight in weights)
     suits = biases is None and activation == "relu" and compute_dtype in (torch.float16, torch.bfloat16)
     network = _network(shapes) if suits and len(x) > 0 and _fusable(shapes) else None
-    (y,) = reference(x, *weights) if network is None else first_order(fused, reference, x, *weights)
-    return y
+    if network is None:
+        return reference(x, *weights)[0]
+    fusing = network
+
+    def fused(x: Tensor, *weights: Tensor) -> tuple[Tensor]:
+        return (functional_call(fusing, {"params": pack_weights(weights)}, (x,)).to(weights[-1].dtype),)
+
+    return first_order(fused, reference, x, *weights)[0]
 
 
 def pack_table(table: Float[Tensor, "P F"]) -> Float[Tensor, "PF"]:
@@ -136,7 +141,7 @@ def _encoding(spec: GridSpec) -> nn.Module | None:
         "per_level_scale": spec.growth,
         "interpolation": {"linear": "Linear", "smoothstep": "Smoothstep"}[spec.interpolation],
     }
-    encoding = load("tinycudann").Encoding(n_input_dims=3, encoding_config=config, dtype=torch.float32)
+    encoding = package("tinycudann").Encoding(n_input_dims=3, encoding_config=config, dtype=torch.float32)
     if not _agrees(encoding, spec):
         log.warning("tinycudann lays this grid out otherwise than bozzetto; it runs as torch operations: %s", spec)
         return None
@@ -150,11 +155,12 @@ def _agrees(encoding: nn.Module, spec: GridSpec) -> bool:
     tinycudann computes scales in float32 throughout, so that a level with an integer resolution may be one larger
     there. The tolerance 0.01 is far above the rounding of either and far below the effect of one wrong row.
     """
-    if encoding.params.numel() != spec.entry_count * spec.features:
+    parameters = encoding.get_parameter("params")
+    if parameters.numel() != spec.entry_count * spec.features:
         return False
     generator = torch.Generator().manual_seed(0)
-    points = torch.rand(PROBES, 3, generator=generator).to(encoding.params.device)
-    table = torch.rand(spec.entry_count, spec.features, generator=generator).to(encoding.params.device)
+    points = torch.rand(PROBES, 3, generator=generator).to(parameters.device)
+    table = torch.rand(spec.entry_count, spec.features, generator=generator).to(parameters.device)
     found = functional_call(encoding, {"params": pack_table(table)}, (points,))[:, : spec.feature_count]
     return bool((found - hash_reference.hash_encode(points, table, spec)).abs().max() < 1e-2)
 
@@ -169,9 +175,11 @@ def _network(shapes: tuple[tuple[int, int], ...]) -> nn.Module | None:
         "n_neurons": shapes[0][0],
         "n_hidden_layers": len(shapes) - 1,
     }
-    network = load("tinycudann").Network(n_input_dims=shapes[0][1], n_output_dims=shapes[-1][0], network_config=config)
+    network: nn.Module = package("tinycudann").Network(
+        n_input_dims=shapes[0][1], n_output_dims=shapes[-1][0], network_config=config
+    )
     expected = pack_weights([torch.empty(shape) for shape in shapes]).numel()
-    return _without_parameters(network) if network.params.numel() == expected else None
+    return _without_parameters(network) if network.get_parameter("params").numel() == expected else None
 
 
 def _fusable(shapes: Sequence[tuple[int, int]]) -> bool:
@@ -181,5 +189,5 @@ def _fusable(shapes: Sequence[tuple[int, int]]) -> bool:
 
 def _without_parameters(module: nn.Module) -> nn.Module:
     """Free the module's own parameters; they are replaced at each call."""
-    module.params = nn.Parameter(module.params.new_empty(0), requires_grad=False)
+    module.params = nn.Parameter(module.get_parameter("params").new_empty(0), requires_grad=False)
     return module

@@ -42,8 +42,8 @@ def antialias(
     for axis in (0, 1):
         image, near, far, edge = _crossings(rast, pos.detach().double(), tri.long(), opposite.long(), axis)
         ends = pos[image[:, None], edge].double()
-        at_near = _edge_value(ends, pixel_centres(*near.unbind(-1), height, width))
-        at_far = _edge_value(ends, pixel_centres(*far.unbind(-1), height, width))
+        at_near = _edge_value(ends, pixel_centres(near[:, 0], near[:, 1], height, width))
+        at_far = _edge_value(ends, pixel_centres(far[:, 0], far[:, 1], height, width))
         blend = (at_near / (at_near - at_far) - 0.5).to(color.dtype)
         target = torch.where(blend[:, None] > 0, far, near)
         difference = color[image, near[:, 0], near[:, 1]] - color[image, far[:, 0], far[:, 1]]
@@ -61,7 +61,8 @@ def topology(tri: Int[Tensor, "T 3"]) -> Int[Tensor, "T 3"]:
     first = (count.cumsum(0) - count)[run]
     other = (first + 1 - (torch.arange(len(key), device=tri.device) - first)).clamp(0, max(len(key) - 1, 0))
     across = torch.where(count[run] == 2, order[other], -1)
-    return torch.empty_like(across).index_put((order,), across).unflatten(0, tri.shape).to(tri.dtype)
+    found = torch.empty_like(across).index_put((order,), across)
+    return found.view(tri.shape).to(tri.dtype)
 
 
 def _crossings(
@@ -110,8 +111,8 @@ def _exit(
     width: int,
 ) -> tuple[Int[Tensor, "N"], Bool[Tensor, "N"]]:
     """Return the edge by which the line from `near` to `far` leaves each triangle, and whether it does."""
-    at_near = edge_values(corners, pixel_centres(*near.unbind(-1), height, width))
-    at_far = edge_values(corners, pixel_centres(*far.unbind(-1), height, width))
+    at_near = edge_values(corners, pixel_centres(near[:, 0], near[:, 1], height, width))
+    at_far = edge_values(corners, pixel_centres(far[:, 0], far[:, 1], height, width))
     facing = (at_near * corners[..., 3]).sum(dim=-1, keepdim=True).sign()
     crossed = (at_near * facing >= 0) & (at_far * facing < 0)
     crossed &= torch.arange(3, device=entry.device) != entry[:, None]

@@ -52,5 +52,5 @@ def _encode_level(
         fraction = fraction * fraction * (3.0 - 2.0 * fraction)
     weight = torch.where(corners.bool(), fraction[:, None], 1.0 - fraction[:, None]).prod(dim=-1)
     row = vertex_index(cell.long()[:, None] + corners, level)
-    found = entries.index_select(0, row.flatten()).unflatten(0, row.shape)
+    found: Tensor = entries.index_select(0, row.flatten()).unflatten(0, row.shape)
     return (weight[..., None] * found).sum(dim=1)

@@ -39,10 +39,8 @@ def rasterize(
     uv, uv_db = barycentrics(corners, pixel_centres(row, column, height, width), height, width)
     found = torch.cat([uv, depth[image, row, column, None], triangle[:, None] + 1.0], dim=-1)
     rast, rast_db = (pos.new_zeros(len(pos), height, width, 4) for _ in range(2))
-    return tuple(
-        empty.index_put((image, row, column), values.to(pos.dtype))
-        for empty, values in ((rast, found), (rast_db, uv_db))
-    )
+    at = (image, row, column)
+    return rast.index_put(at, found.to(pos.dtype)), rast_db.index_put(at, uv_db.to(pos.dtype))
 
 
 def pixel_centres(row: Int[Tensor, "*N"], column: Int[Tensor, "*N"], height: int, width: int) -> Float[Tensor, "*N 2"]:
@@ -182,7 +180,8 @@ def _fragments(
         covered, at = _covered(fixed[piece], depth[piece], torch.stack([column, row], dim=-1) * SUBPIXELS + half)
         found.append(((row * width + column)[covered], at[covered], owner[piece][covered]))
     empty = (owner.new_zeros(0), depth.new_zeros(0), owner.new_zeros(0))
-    return tuple(torch.cat(parts) for parts in zip(empty, *found, strict=True))
+    pixel, nearness, owners = (torch.cat(parts) for parts in zip(empty, *found, strict=True))
+    return pixel, nearness, owners
 
 
 def _covered(

@@ -39,7 +39,8 @@ def texture(
     else:
         at = level.flatten()
         sampled = _blend(levels, image, points, at.detach().floor().clamp(max=len(levels) - 2), at, boundary_mode)
-    return sampled.unflatten(0, (images, height, width))
+    pictures: Tensor = sampled.unflatten(0, (images, height, width))
+    return pictures
 
 
 def mipmap(tex: Float[Tensor, "T_B h w C"]) -> Float[Tensor, "T_B h2 w2 C"]:
@@ -97,7 +98,8 @@ def _bilinear(
         _fetch(tex, image, cell.long() + cell.new_tensor(step).long(), boundary_mode)
         for step in ((0, 0), (1, 0), (0, 1), (1, 1))
     )
-    return (a * (1.0 - x) + b * x) * (1.0 - y) + (c * (1.0 - x) + d * x) * y
+    mixed: Tensor = (a * (1.0 - x) + b * x) * (1.0 - y) + (c * (1.0 - x) + d * x) * y
+    return mixed
 
 
 def _texels(

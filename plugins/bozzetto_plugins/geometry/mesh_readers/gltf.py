@@ -52,7 +52,8 @@ def _container(data: bytes) -> tuple[dict[str, Any], bytes | None]:
             raise MeshFileError(f"it is glTF {version}; glTF 2 is read")
         if length > len(data):
             raise MeshFileError(f"its header claims {length:,} bytes, and the file has {len(data):,}: it is cut off")
-        chunks, at = {}, 12
+        chunks: dict[int, bytes] = {}
+        at = 12
         while at + 8 <= length:
             size, kind = struct.unpack_from("<II", data, at)
             if at + 8 + size > length:
@@ -177,9 +178,10 @@ class _Scene:
         return found
 
     def _item(self, items: list[Any], number: int, what: str) -> dict[str, Any]:
-        if not 0 <= number < len(items) or not isinstance(items[number], dict):
+        item = items[number] if 0 <= number < len(items) else None
+        if not isinstance(item, dict):
             raise MeshFileError(f"it refers to {what} {number}, which does not exist")
-        return items[number]
+        return item
 
 
 def _faces(order: Int[np.ndarray, "N"], mode: int) -> Int[np.ndarray, "T 3"]:

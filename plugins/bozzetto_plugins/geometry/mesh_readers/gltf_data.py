@@ -109,9 +109,10 @@ class GltfData:
 
     def _record(self, name: str, number: int) -> dict[str, Any]:
         items = listed(self.document, name)
-        if number >= len(items) or not isinstance(items[number], dict):
+        record = items[number] if number < len(items) else None
+        if not isinstance(record, dict):
             raise MeshFileError(f"it refers to entry {number} of {name}, which does not exist")
-        return items[number]
+        return record
 
     def _buffer(self, number: int) -> bytes:
         if number not in self._buffers:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -231,7 +232,7 @@ class _Binary:
 
     def _table(self, element: Element, lengths: list[int]) -> np.ndarray | None:
         """Read all rows at once if their lists have these lengths in every row; return None otherwise."""
-        layout: list[tuple] = []
+        layout: list[tuple[Any, ...]] = []
         for number, item in enumerate(element.properties):
             if not item.count_type:
                 layout.append((f"p{number}", self.order + item.type))

@@ -63,4 +63,5 @@ def fan(counts: Int[np.ndarray, "P"], corners: Int[np.ndarray, "C"]) -> Int[np.n
     owner = np.repeat(np.arange(len(counts)), pieces)
     number = np.arange(len(owner)) - np.repeat(pieces.cumsum() - pieces, pieces)
     first = starts[owner]
-    return corners[np.stack([first, first + number + 1, first + number + 2], axis=-1)]
+    triangles: np.ndarray = corners[np.stack([first, first + number + 1, first + number + 2], axis=-1)]
+    return triangles
