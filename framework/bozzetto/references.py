@@ -48,7 +48,7 @@ def estimate_elevations(
         return
     able = [guidance for guidance in guidances if isinstance(guidance, ElevationEstimator)]
     if not able:
-        raise ConfigError("The photo's elevation_deg is to be estimated, and no guidance of this stage can. Give it.")
+        raise ConfigError("The photo's elevation_deg cannot be estimated by any guidance of this stage. Give a number.")
     for source in unknown:
         source.elevation_deg = 0.0
         generator = torch.Generator(device=device).manual_seed(seed)

@@ -41,7 +41,7 @@ def test_another_device_is_seeded_from_seed_and_step(caplog: pytest.LogCaptureFi
     assert torch.equal(first, drawn_after(elsewhere))
     assert not torch.equal(first, drawn_after({**elsewhere, "global_step": 41}))
     assert not torch.equal(first, drawn_after(elsewhere, seed=8))
-    assert "seeded anew from the seed and step 40" in caplog.messages[0]
+    assert "reseeded from the seed and step 40" in caplog.messages[0]
     assert ("elsewhere" if recorded else "another device") in caplog.messages[0]
 
 

@@ -102,7 +102,7 @@ def test_an_unknown_elevation_is_told_by_the_guidance(tiny, photo, tiny_zero123_
 
 def test_an_elevation_nobody_can_tell_must_be_given(tiny, photo):
     unknown = {**REFERENCE, "views": {**REFERENCE["views"], "elevation_deg": "estimate"}}
-    with pytest.raises(ConfigError, match="no guidance of this stage can"):
+    with pytest.raises(ConfigError, match="cannot be estimated by any guidance"):
         tiny.recipe({"image": "photo.png", "system": {"tasks": {"reference": unknown}}})
 
 

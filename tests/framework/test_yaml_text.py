@@ -10,8 +10,8 @@ BOMB = "a: &a [x,x,x,x,x,x,x,x,x,x]\n" + "\n".join(
     f"{chr(98 + i)}: &{chr(98 + i)} [{','.join(['*' + chr(97 + i)] * 10)}]" for i in range(8)
 )
 BAD = {
-    "[" * 100_000: "x:1: more than 50 mappings and lists",
-    "a: " + "{b: " * 60 + "1" + "}" * 60: "x:1: more than 50 mappings and lists",
+    "[" * 100_000: "x:1: more than 50 nested mappings and lists",
+    "a: " + "{b: " * 60 + "1" + "}" * 60: "x:1: more than 50 nested mappings and lists",
     "a: 1\nb: " + "9" * 5000: "x:2: cannot be read as YAML: a number of 5000 digits",
     BOMB: "x:5: more than 100000 values",
     "a: &a [*a]": "x:1: the alias *a has no anchor, or is within it",
