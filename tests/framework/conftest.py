@@ -1,5 +1,6 @@
 """Fixtures of a tiny run: real components, a random Stable Diffusion of a few kilobytes, images of 16 pixels."""
 
+import signal
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,15 @@ from bozzetto.pipeline import Pipeline
 from bozzetto.registry import Registry, installed_sources
 from bozzetto.run_folder import RunFolder
 from bozzetto.testing.fakes import tiny_stable_diffusion, tiny_zero123
+
+
+@pytest.fixture(scope="session", autouse=True)
+def signals_are_handled():
+    """Restore the default handlers: a suite started in the background or by `nohup` ignores signals that tests send."""
+    for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, handler)
+
 
 TINY = {
     "summary": "a tiny run",
