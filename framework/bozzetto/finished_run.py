@@ -67,7 +67,7 @@ class Run:
 
     @property
     def finished(self) -> bool:
-        """Whether all stages have trained to their ends."""
+        """True if every stage has trained to its last step."""
         return all(self._folder.finished(stage.name, stage.trainer.steps) for stage in self.recipe.stages)
 
     @property

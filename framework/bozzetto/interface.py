@@ -9,16 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from bozzetto import hardware
-from bozzetto.amendments import load_amended
 from bozzetto.finished_run import Run
 from bozzetto.hookspecs import hookimpl
 from bozzetto.layers import LETTERS
-from bozzetto.machine_checks import check_machine
 from bozzetto.recipe import Recipe
 from bozzetto.registry import Registry, installed_sources
 from bozzetto.run_folder import RunFolder
 from bozzetto.run_lock import locked
-from bozzetto.running import Prepared, Report, opened, plans_for, prepare, require_photo, still_read
+from bozzetto.running import Prepared, Report, opened, prepare, prepare_to_resume
 from bozzetto.sources import import_limit_s
 from bozzetto.stopping import Stopped, StopSignals
 
@@ -66,15 +64,10 @@ def resume(
     """
     folder, registry = RunFolder.existing(_path(run)), _registry()
     with locked(folder.path, report):
-        amended = load_amended(folder, registry, as_settings(overrides), hardware.detect())
-        told, states = amended.require_resumable(None), amended.states(None)
-        if set(states.values()) != {"finished"}:
-            require_photo(amended.recipe)
-        check_machine(amended.recipe, reads=lambda stage, part: still_read(states[stage.name], part))
+        prepared, told = prepare_to_resume(folder, registry, as_settings(overrides), None, hardware.detect())
         folder.tidy()
         for line in told:
             report(f"notice    {line}")
-        prepared = Prepared(amended.recipe, plans_for(amended.recipe))
         return _trained(prepared, registry, f"resume({str(folder.path)!r})", on_step, report, folder)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bozzetto import hardware
-from bozzetto.amendments import State
+from bozzetto.amendments import State, load_amended
 from bozzetto.errors import ConfigError, UserError
 from bozzetto.kernels.startup import growing, tune_allocator
 from bozzetto.load import find_recipe, load_recipe
@@ -57,6 +57,29 @@ def prepare(
     check_machine(recipe)
     check_output(recipe)
     return Prepared(recipe, plans_for(recipe))
+
+
+def prepare_to_resume(
+    folder: RunFolder, registry: Registry, overrides: Sequence[str], from_stage: str | None, found: hardware.Accelerator
+) -> tuple[Prepared, tuple[str, ...]]:
+    """Amend the recipe of an existing run, whose folder is locked, and check all that can be checked without torch.
+
+    Args:
+        from_stage: the stage from which on all is trained again, if any.
+
+    Returns:
+        The recipe with its models, and notices for the user.
+
+    Raises:
+        UserError: an override cannot act any more, or the recipe cannot run here.
+    """
+    amended = load_amended(folder, registry, overrides, found)
+    told = (*amended.require_resumable(from_stage), *amended.recipe.notices)
+    states = amended.states(from_stage)
+    if set(states.values()) != {"finished"}:
+        require_photo(amended.recipe)
+    check_machine(amended.recipe, reads=lambda stage, part: still_read(states[stage.name], part))
+    return Prepared(amended.recipe, plans_for(amended.recipe)), told
 
 
 def offline() -> bool:

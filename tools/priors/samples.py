@@ -105,7 +105,7 @@ def page(found: dict[str, float], sheets: int, steps: int) -> str:
     rows = "".join(f"| {name} | {db:.1f} |\n" for name, db in found.items())
     pictures = "\n\n".join(f"![sheet {number}](samples/{number}.jpg)" for number in range(1, sheets + 1))
     return (
-        "# What the bundled prior remembers\n\n"
+        "# Samples of the bundled prior\n\n"
         f"Every phrase it knows, sampled in {steps} steps from eight azimuths (above), beside the true models (below). "
         "These cameras are not among those it learned from, but the models are: this prior is a memory of its things, "
         "not a model of the world.\n\n"

@@ -8,14 +8,12 @@ import time
 from pathlib import Path
 
 from bozzetto import hardware
-from bozzetto.amendments import load_amended
 from bozzetto.cli.report import header, notices, plan_report
 from bozzetto.errors import ConfigError
-from bozzetto.machine_checks import check_machine
 from bozzetto.registry import Registry
 from bozzetto.run_folder import RunFolder
 from bozzetto.run_lock import locked
-from bozzetto.running import Prepared, opened, plans_for, prepare, require_photo, still_read
+from bozzetto.running import Prepared, opened, prepare, prepare_to_resume
 from bozzetto.stopping import Stopped, StopSignals, exit_code
 
 RESUME = "python launch.py --resume {folder}"
@@ -63,19 +61,12 @@ def resume(options: argparse.Namespace, registry: Registry, stop: StopSignals, f
             f"recipe holds. On another device: device={options.profile}; otherwise start a new run."
         )
     with locked(folder.path, say):
-        amended = load_amended(folder, registry, options.overrides, found)
-        told = (*amended.require_resumable(options.from_stage), *amended.recipe.notices)
-        recipe = amended.recipe
-        states = amended.states(options.from_stage)
-        if set(states.values()) != {"finished"}:
-            require_photo(recipe)
-        check_machine(recipe, reads=lambda stage, part: still_read(states[stage.name], part))
-        prepared = Prepared(recipe, plans_for(recipe))
+        prepared, told = prepare_to_resume(folder, registry, options.overrides, options.from_stage, found)
         if options.dry_run:
-            print(plan_report(recipe, prepared.plans))
+            print(plan_report(prepared.recipe, prepared.plans))
             return 0
         folder.tidy()
-        for line in (*header(recipe, prepared.plans, options.resume), *notices(told)):
+        for line in (*header(prepared.recipe, prepared.plans, options.resume), *notices(told)):
             say(line)
         return train_and_export(prepared, registry, folder, stop, options.from_stage)
 
