@@ -9,13 +9,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from bozzetto import hardware
+from bozzetto.config.loading import load_recipe
+from bozzetto.engine.pipeline import load_scene
+from bozzetto.engine.run_folder import RunFolder
 from bozzetto.kinds.exporter import Scene
-from bozzetto.load import load_recipe
-from bozzetto.pipeline import load_scene
+from bozzetto.machine import accelerators as hardware
 from bozzetto.recipe import Recipe
-from bozzetto.registry import Registry, installed_sources
-from bozzetto.run_folder import RunFolder
+from bozzetto.registry.discovery import Registry, installed_sources
 from bozzetto.types import Cameras, Rendered
 from bozzetto_plugins.exporter.read_back import read_mesh
 from bozzetto_plugins.exporter.verify import draw

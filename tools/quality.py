@@ -26,10 +26,10 @@ from torch import Tensor
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT / "tools"), str(ROOT / "tools" / "priors")]
 
-from bozzetto.callbacks import save_picture  # noqa: E402
+from bozzetto.engine.callbacks import save_picture  # noqa: E402
+from bozzetto.engine.run_folder import RunFolder  # noqa: E402
 from bozzetto.files import slug, write_text  # noqa: E402
-from bozzetto.registry import Registry  # noqa: E402
-from bozzetto.run_folder import RunFolder  # noqa: E402
+from bozzetto.registry.discovery import Registry  # noqa: E402
 from bozzetto.types import Cameras  # noqa: E402
 from captions import COLORS, NAMES, caption  # noqa: E402
 from finished_runs import evaluation_cameras, installed, load_run, look, look_at_mesh  # noqa: E402

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from bozzetto.errors import ConfigError, did_you_mean
 from bozzetto.fields import Range, Step, check_fields
 from bozzetto.math.schedules import LAST_STEP, Schedule
-from bozzetto.registry import Entry
+from bozzetto.registry.discovery import Entry
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 """Devices that a recipe may train on; `cuda:1` is the second GPU."""

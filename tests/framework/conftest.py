@@ -7,12 +7,12 @@ import pytest
 import torch
 import yaml
 
-from bozzetto import layers
-from bozzetto.build import build_system
-from bozzetto.load import load_recipe
-from bozzetto.pipeline import Pipeline
-from bozzetto.registry import Registry, installed_sources
-from bozzetto.run_folder import RunFolder
+from bozzetto.config import layers
+from bozzetto.config.loading import load_recipe
+from bozzetto.engine.build import build_system
+from bozzetto.engine.pipeline import Pipeline
+from bozzetto.engine.run_folder import RunFolder
+from bozzetto.registry.discovery import Registry, installed_sources
 from bozzetto.testing.fakes import tiny_stable_diffusion, tiny_zero123
 
 

@@ -6,16 +6,16 @@ from pathlib import Path
 import pytest
 import torch
 
-from bozzetto.cli.scaffold import write_package
-from bozzetto.load import load_recipe
-from bozzetto.models import fetch
-from bozzetto.pipeline import Pipeline
-from bozzetto.recipe_file import find_recipe
-from bozzetto.registry import Registry, installed_sources
-from bozzetto.run_folder import RunFolder
-from bozzetto.running import plans_for
+from bozzetto.authoring.scaffold import write_package
+from bozzetto.config.loading import load_recipe
+from bozzetto.config.recipe_file import find_recipe
+from bozzetto.engine.pipeline import Pipeline
+from bozzetto.engine.run_folder import RunFolder
+from bozzetto.registry.discovery import Registry, installed_sources
+from bozzetto.runs.start import plans_for
 from bozzetto.spec import KINDS
 from bozzetto.testing.fakes import cameras_around
+from bozzetto.weights.plans import fetch
 
 EXAMPLES = sorted(path.parent for path in (Path(__file__).parents[2] / "examples").glob("*/pyproject.toml"))
 VIEWS = "system.tasks.random.views"
@@ -77,7 +77,7 @@ def test_every_example_trains_two_steps_with_the_bundled_prior(folder, trained):
 
 def test_the_generated_guidance_says_what_the_built_in_one_says(tmp_path, monkeypatch):
     """Same denoiser, text and latents: equal embeddings and an equal prediction of the bundled prior."""
-    from bozzetto.models import plan
+    from bozzetto.weights.plans import plan
     from bozzetto_plugins.guidance.clip_text import ClipText
     from bozzetto_plugins.guidance.denoiser import Denoiser
     from bozzetto_plugins.guidance.families import camera_labels

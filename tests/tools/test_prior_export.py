@@ -14,7 +14,7 @@ import export
 import learn_things
 import objects
 import text
-from bozzetto.model_faults import check_folder
+from bozzetto.weights.faults import check_folder
 from bozzetto_plugins.guidance.camera_unet import CameraUNet, zero_snr_alpha_bars
 from bozzetto_plugins.guidance.clip_text import ClipText
 from bozzetto_plugins.guidance.denoiser import Denoiser

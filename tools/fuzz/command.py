@@ -138,8 +138,8 @@ def import_everything() -> None:
     import bozzetto.cli.convert
     import bozzetto.cli.export
     import bozzetto.cli.run
-    import bozzetto.pipeline
-    from bozzetto.registry import Registry, installed_sources
+    import bozzetto.engine.pipeline
+    from bozzetto.registry.discovery import Registry, installed_sources
     from bozzetto.spec import KINDS
 
     registry = Registry.discover(installed_sources({}))

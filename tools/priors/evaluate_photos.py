@@ -26,10 +26,10 @@ from torch import Tensor
 
 sys.path.append(str(Path(__file__).parents[1]))
 
-from bozzetto.build import make
+from bozzetto.engine.build import make
+from bozzetto.engine.run_folder import RunFolder
 from bozzetto.math.image_similarity import psnr_db
 from bozzetto.math.photos import over, resize_masked
-from bozzetto.run_folder import RunFolder
 from bozzetto.types import Cameras, Reference
 from bozzetto_plugins.guidance.config import Zero123Config
 from bozzetto_plugins.guidance.solid_fit import draw

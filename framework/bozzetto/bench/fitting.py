@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import torch
 
-from bozzetto.build import build_scene
+from bozzetto.engine.build import build_scene
 from bozzetto.kinds.geometry import MeshGeometry
 from bozzetto.recipe import Recipe
-from bozzetto.registry import Registry
+from bozzetto.registry.discovery import Registry
 from bozzetto.testing.mesh_fitting import LARGEST_CHAMFER, OBJECTS, Fitted, FittingSettings, fit
 
 RECIPE = "dreamfusion-dmtet"

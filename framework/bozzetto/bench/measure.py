@@ -16,9 +16,9 @@ from bozzetto.bench.limits import Effort, Limit, ideal_seconds, limits
 from bozzetto.bench.steps import StepTimes, system_without_prior, time_steps
 from bozzetto.bench.sweep import Point
 from bozzetto.bench.timing import Now, Timing, interleaved, threads
-from bozzetto.build import build_system
+from bozzetto.engine.build import build_system
 from bozzetto.recipe import Recipe
-from bozzetto.registry import Registry
+from bozzetto.registry.discovery import Registry
 
 QUOTED_STEP = 25.6
 """Seconds of a shaded 64 x 64 step of stable-dreamfusion's torch path on one core; quoted, not measured here."""

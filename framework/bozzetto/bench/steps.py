@@ -17,11 +17,11 @@ from torch import Tensor, nn
 
 from bozzetto.bench.clock import Clock, replaced
 from bozzetto.bench.timing import Now
-from bozzetto.build import build_scene, build_task, make
+from bozzetto.engine.build import build_scene, build_task, make
+from bozzetto.engine.system import Roots, RunningTask, System
 from bozzetto.kinds.guidance import Guidance
 from bozzetto.recipe import Recipe, Task
-from bozzetto.registry import Registry
-from bozzetto.system import Roots, RunningTask, System
+from bozzetto.registry.discovery import Registry
 from bozzetto.types import Cameras, Guided, Rendered, ViewCondition
 
 PRIOR = ("prior: encode", "prior: denoise", "prior: rest", "prior: backward")

@@ -11,12 +11,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from bozzetto import hardware
 from bozzetto.cli.options import Options
 from bozzetto.errors import UserError
 from bozzetto.files import write_text
+from bozzetto.machine import accelerators as hardware
 from bozzetto.recipe import Recipe
-from bozzetto.registry import Registry
+from bozzetto.registry.discovery import Registry
 
 KERNELS = ("hash_encode", "hash_field", "mlp", "march", "composite", "rasterize", "interpolate", "texture", "antialias")
 OTHERS = ("step", "sweep", "fitting")
@@ -60,7 +60,7 @@ def bench(options: argparse.Namespace, registry: Registry) -> int:
     from bozzetto.bench.limits import limits, machine, measure
     from bozzetto.bench.measure import QUICK, Thoroughness, kernel_rows
     from bozzetto.bench.report import kernel_table, limits_table, values
-    from bozzetto.kernels.startup import tune_allocator
+    from bozzetto.machine.tuning import tune_allocator
 
     for option, path in (("--json", options.json), ("--plot", options.plot)):
         if path is not None and not path.parent.is_dir():
@@ -105,7 +105,7 @@ def say(*lines: str) -> None:
 
 def load(options: argparse.Namespace, registry: Registry, config: str, changes: Iterable[str] = ()) -> Recipe:
     """Load a recipe with `changes` applied before the user's overrides."""
-    from bozzetto.load import find_recipe, load_recipe
+    from bozzetto.config.loading import find_recipe, load_recipe
 
     overrides = [*changes, *options.overrides]
     return load_recipe(find_recipe(config, registry), registry, overrides, options.profile, hardware.detect())
@@ -117,8 +117,8 @@ def _steps(options: argparse.Namespace, registry: Registry, how: Any) -> dict[st
     from bozzetto.bench.measure import LARGE_GRID, RECIPE, SHADED, recipe_step
     from bozzetto.bench.report import shaded_line, step_table, step_values
     from bozzetto.bench.steps import system_without_prior, time_steps
-    from bozzetto.models import fetch
-    from bozzetto.running import open_device, plans_for
+    from bozzetto.runs.start import open_device, plans_for
+    from bozzetto.weights.plans import fetch
 
     recipe = load(options, registry, options.config)
     device = torch.device(open_device(recipe, hardware.detect()))
@@ -141,7 +141,7 @@ def _fitting(options: argparse.Namespace, registry: Registry) -> dict[str, Any]:
 
     from bozzetto.bench.fitting import CHANGES, RECIPE, fit_objects, fitting_rows
     from bozzetto.bench.report import table
-    from bozzetto.running import open_device
+    from bozzetto.runs.start import open_device
     from bozzetto.testing.mesh_fitting import QUICK, FittingSettings
 
     recipe = load(options, registry, RECIPE, CHANGES)
@@ -157,7 +157,7 @@ def _sweep(options: argparse.Namespace, registry: Registry, how: Any) -> dict[st
     from bozzetto.bench.measure import sweep
     from bozzetto.bench.report import sweep_line
     from bozzetto.bench.sweep import fit, picture
-    from bozzetto.running import open_device
+    from bozzetto.runs.start import open_device
 
     recipe = load(options, registry, options.config)
     device = torch.device(open_device(recipe, hardware.detect()))

@@ -8,7 +8,8 @@ import tempfile
 from pathlib import Path
 
 from bozzetto.cli.options import Options
-from bozzetto.config import REQUIRED
+from bozzetto.config.binding import REQUIRED
+from bozzetto.config.loading import load_recipe
 from bozzetto.convert.draft import Draft
 from bozzetto.convert.profiles import PROFILES
 from bozzetto.convert.source import read
@@ -18,8 +19,7 @@ from bozzetto.convert.translate import translate
 from bozzetto.convert.write import summary, to_yaml
 from bozzetto.errors import ConfigError, UserError
 from bozzetto.files import write_text
-from bozzetto.load import load_recipe
-from bozzetto.registry import Registry
+from bozzetto.registry.discovery import Registry
 
 
 def parser() -> Options:

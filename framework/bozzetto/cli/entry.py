@@ -13,10 +13,10 @@ from bozzetto import __version__
 from bozzetto.cli.console import lasting_streams
 from bozzetto.cli.failures import own_message, system_message
 from bozzetto.cli.options import Options, UsageError
+from bozzetto.engine.stopping import Stopped, StopSignals, exit_code
 from bozzetto.errors import NonFiniteError, UserError, did_you_mean, shown
-from bozzetto.registry import Registry, installed_sources
-from bozzetto.sources import import_limit_s
-from bozzetto.stopping import Stopped, StopSignals, exit_code
+from bozzetto.registry.discovery import Registry, installed_sources
+from bozzetto.registry.sources import import_limit_s
 
 OVERVIEW = """\
 Bozzetto: words in, a textured 3D mesh out.
@@ -246,8 +246,8 @@ def _plugins(options: argparse.Namespace, registry: Registry, stop: StopSignals)
 
 
 def _schema(options: argparse.Namespace, registry: Registry, stop: StopSignals) -> int:
+    from bozzetto.config.schema import recipe_schema
     from bozzetto.files import write_text
-    from bozzetto.schema import recipe_schema
 
     text = json.dumps(recipe_schema(registry), indent=2) + "\n"
     if options.output:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from bozzetto.cli.options import Options
 from bozzetto.errors import PluginError, did_you_mean
-from bozzetto.registry import Registry
+from bozzetto.registry.discovery import Registry
 from bozzetto.spec import KINDS
 
 ENVIRONMENT = """\
@@ -58,15 +58,15 @@ def plugins(options: argparse.Namespace, registry: Registry) -> int:
         print(show_component(registry, options.component), end="")
         return 0
     if options.action == "check":
-        from bozzetto.inspection import report
+        from bozzetto.authoring.conformance import report
 
         return report(registry, options.distributions)
     if options.action == "new":
-        from bozzetto.cli.scaffold import next_steps, write_package
+        from bozzetto.authoring.scaffold import next_steps, write_package
 
         print(next_steps(write_package(options.into, options.name, options.kind)))
         return 0
-    from bozzetto.reference import write_pages
+    from bozzetto.authoring.pages import write_pages
 
     for path in write_pages(options.folder, registry, options.distribution):
         print(f"{'wrote  ' if path.is_file() else 'removed'}  {path}")
@@ -138,6 +138,6 @@ def show_component(registry: Registry, path: str) -> str:
     entry = registry.find(kind, name)
     registry.config_type(kind, f"{entry.dist}/{entry.spec.name}")
 
-    from bozzetto.reference import component_page
+    from bozzetto.authoring.pages import component_page
 
     return f"{entry.dist} {entry.version}: {entry.status}\n\n{component_page(entry)}"

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
 
-from bozzetto.config import plain
-from bozzetto.models import ModelPlan
+from bozzetto.config.binding import plain
 from bozzetto.recipe import Component, Recipe, Stage
 from bozzetto.vocabulary import Vocabulary
+from bozzetto.weights.plans import ModelPlan
 
 
 def header(recipe: Recipe, plans: Mapping[str, ModelPlan], source: str) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from bozzetto.config import REQUIRED
+from bozzetto.config.binding import REQUIRED
 from bozzetto.convert.rules import UNSET, How, Key, Part, Read, below, idle, lacking, lost, same
 
 RANDOM_CAMERA: tuple[Key, ...] = (

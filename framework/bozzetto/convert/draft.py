@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from bozzetto.config import REQUIRED
+from bozzetto.config.binding import REQUIRED
 from bozzetto.convert.rules import Note
 
 

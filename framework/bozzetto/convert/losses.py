@@ -10,7 +10,7 @@ from bozzetto.convert.choose import BUILT_IN, Chosen
 from bozzetto.convert.rules import Changed, Lost, Note
 from bozzetto.convert.values import adjusted, is_zero, schedule
 from bozzetto.errors import PluginError
-from bozzetto.registry import Registry
+from bozzetto.registry.discovery import Registry
 
 BASE = "system.loss"
 

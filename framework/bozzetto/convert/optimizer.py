@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from bozzetto.config import bind
+from bozzetto.config.binding import bind
+from bozzetto.config.layers import overlay
 from bozzetto.convert.choose import Chosen
 from bozzetto.convert.rules import Note, Read
 from bozzetto.convert.values import is_number
 from bozzetto.errors import ConfigError
-from bozzetto.layers import overlay
 from bozzetto.parameters import Specs, matches
 
 BASE, SCHEDULER = "system.optimizer", "system.scheduler"

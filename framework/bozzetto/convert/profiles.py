@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from bozzetto.config import plain
+from bozzetto.config.binding import plain
 from bozzetto.convert.choose import Chosen
 from bozzetto.convert.draft import Line
 from bozzetto.convert.rules import UNSET

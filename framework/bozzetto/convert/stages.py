@@ -6,10 +6,10 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import replace
 
-from bozzetto.config import REQUIRED
+from bozzetto.config.binding import REQUIRED
+from bozzetto.config.file_names import LONGEST
 from bozzetto.convert.draft import Draft, Line
 from bozzetto.convert.rules import Note
-from bozzetto.file_names import LONGEST
 from bozzetto.files import slug
 
 IN_STAGE = ("system.", "trainer.")

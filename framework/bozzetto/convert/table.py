@@ -11,7 +11,7 @@ from bozzetto.convert.rules import UNSET, Key, Part
 from bozzetto.convert.run_parts import BLOCKS, PARTS, SLOTS
 from bozzetto.convert.translate import PLAIN
 from bozzetto.errors import PluginError
-from bozzetto.registry import Registry
+from bozzetto.registry.discovery import Registry
 
 NONE = "not translated"
 HEAD = ("| key | its default | here | |", "|---|---|---|---|")

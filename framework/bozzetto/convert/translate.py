@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from bozzetto.config import REQUIRED, bind, convert
+from bozzetto.config.binding import REQUIRED, bind, convert
+from bozzetto.config.stages import CONVERSION
 from bozzetto.convert.choose import BUILT_IN, Chosen, choose, field_of
 from bozzetto.convert.draft import Draft, Line, nested
 from bozzetto.convert.losses import GUIDED, Weight, stilled, translate_losses
@@ -18,8 +19,7 @@ from bozzetto.convert.values import schedule
 from bozzetto.errors import ConfigError
 from bozzetto.math.schedules import Schedule
 from bozzetto.recipe import OptimizerConfig, TrainerConfig
-from bozzetto.registry import Registry
-from bozzetto.stages import CONVERSION
+from bozzetto.registry.discovery import Registry
 
 TOP = dict.fromkeys(("name", "summary", "prompt", "negative_prompt", "image", "output"), str) | {"seed": int}
 PLAIN = {"trainer": (TrainerConfig, "trainer"), "optimizer": (OptimizerConfig, "system.optimizer")}

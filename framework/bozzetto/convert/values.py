@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, TypeGuard
 
-from bozzetto.config import REQUIRED
+from bozzetto.config.binding import REQUIRED
 from bozzetto.convert.rules import UNSET, Changed, How, Lost, Read
-from bozzetto.models import aliases
+from bozzetto.weights.plans import aliases
 
 GUIDANCE = "system.guidance"
 PROMPTS = "system.prompt_processor"

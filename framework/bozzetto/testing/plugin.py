@@ -10,17 +10,17 @@ from pathlib import Path
 
 import pytest
 
-from bozzetto.inspection import findings
-from bozzetto.recipe_file import read_recipe, shipped_recipes
-from bozzetto.registry import HEAVY, Registry
-from bozzetto.sources import canonical, installed_sources
+from bozzetto.authoring.conformance import findings
+from bozzetto.config.recipe_file import read_recipe, shipped_recipes
+from bozzetto.registry.discovery import HEAVY, Registry
+from bozzetto.registry.sources import canonical, installed_sources
 from bozzetto.testing.fakes import tiny_stable_diffusion
 from bozzetto.testing.run import train_one_step
 
 LISTING = """
 import json, os, sys
-from bozzetto.registry import HEAVY, Registry
-from bozzetto.sources import installed_sources
+from bozzetto.registry.discovery import HEAVY, Registry
+from bozzetto.registry.sources import installed_sources
 registry = Registry.discover([source for source in installed_sources(os.environ) if source.dist == sys.argv[1]])
 for kind, name in registry.entries:
     registry.config_type(kind, f"{sys.argv[1]}/{name}")

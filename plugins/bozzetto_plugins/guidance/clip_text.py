@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from bozzetto.files import sha256_of
-from bozzetto.model_folder import read_settings
+from bozzetto.weights.folder import read_settings
 from bozzetto_plugins.guidance.weights import load_with_info, reading, require_size, require_whole, without_bars
 
 log = logging.getLogger(__name__)

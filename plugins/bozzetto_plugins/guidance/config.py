@@ -9,9 +9,9 @@ from typing import Annotated, ClassVar, Literal
 from bozzetto.errors import ModelError
 from bozzetto.fields import FilePath, Range, Share, Step, check_fields
 from bozzetto.math.schedules import Schedule
-from bozzetto.model_folder import PARTS, parts_in
 from bozzetto.recipe import Stage, Task
 from bozzetto.spec import installed
+from bozzetto.weights.folder import PARTS, parts_in
 
 Scale = Annotated[Schedule, Range(least=0.0, most=1e4)]
 Fraction = Annotated[Schedule, Range(least=0.0, most=1.0)]

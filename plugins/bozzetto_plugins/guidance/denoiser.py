@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from bozzetto.errors import ModelError
 from bozzetto.kinds.guidance import folder_of
 from bozzetto.math.score import epsilon_from_v, x0_from_epsilon, x0_from_v
-from bozzetto.model_folder import read_settings
+from bozzetto.weights.folder import read_settings
 from bozzetto_plugins.guidance.families import family_of, reads_cameras
 from bozzetto_plugins.guidance.gradient_scale import scaled_backward
 from bozzetto_plugins.guidance.offload import Offload, place

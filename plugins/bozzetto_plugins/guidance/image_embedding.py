@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from transformers import CLIPVisionModelWithProjection, PreTrainedModel, ResNetForImageClassification
 
 from bozzetto.errors import ModelError
-from bozzetto.model_folder import PROJECTIONS, read_settings
+from bozzetto.weights.folder import PROJECTIONS, read_settings
 from bozzetto_plugins.guidance.latents import resize
 from bozzetto_plugins.guidance.weights import load_with_info, reading, require_size, require_whole, without_bars
 

@@ -14,8 +14,8 @@ from torch import nn
 from transformers.utils import logging
 
 from bozzetto.errors import ModelError, UserError
-from bozzetto.model_faults import check_header
-from bozzetto.model_folder import variant_of, weights_in
+from bozzetto.weights.faults import check_header
+from bozzetto.weights.folder import variant_of, weights_in
 
 __all__ = ["load_with_info", "reading", "require_size", "require_whole", "variant_of", "without_bars"]
 

@@ -11,7 +11,7 @@ import pytest
 
 from bozzetto.bench import measure
 from bozzetto.cli import main
-from bozzetto.load import load_recipe
+from bozzetto.config.loading import load_recipe
 
 
 def test_help_imports_no_torch() -> None:

@@ -10,7 +10,7 @@ import torch
 from bozzetto.bench.measure import Thoroughness, recipe_step, sweep
 from bozzetto.bench.report import shaded_line, step_table, step_values
 from bozzetto.bench.steps import PRIOR, SCENE, StepTimes, system_without_prior, time_steps
-from bozzetto.system import Roots
+from bozzetto.engine.system import Roots
 
 CPU = torch.device("cpu")
 

@@ -11,11 +11,11 @@ import yaml
 
 from bozzetto.cli import main
 from bozzetto.cli.report import header
+from bozzetto.config.loading import load_recipe
 from bozzetto.convert.table import markdown
-from bozzetto.load import load_recipe
-from bozzetto.registry import Registry, installed_sources
-from bozzetto.run_folder import RunFolder
-from bozzetto.running import plans_for
+from bozzetto.engine.run_folder import RunFolder
+from bozzetto.registry.discovery import Registry, installed_sources
+from bozzetto.runs.start import plans_for
 
 ROOT = Path(__file__).parents[3]
 RECIPES = ROOT / "tests" / "framework" / "convert" / "threestudio"

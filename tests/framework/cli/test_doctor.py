@@ -6,8 +6,8 @@ import threading
 import pytest
 
 from bozzetto.cli import doctor
-from bozzetto.hardware import Accelerator
-from bozzetto.registry import Registry, Source, installed_sources
+from bozzetto.machine.accelerators import Accelerator
+from bozzetto.registry.discovery import Registry, Source, installed_sources
 
 
 @pytest.fixture

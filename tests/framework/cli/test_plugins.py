@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from bozzetto import ComponentSpec, hookimpl
+from bozzetto.authoring.scaffold import DECLARED, TEMPLATES, write_package
 from bozzetto.cli import main
 from bozzetto.cli.plugins import list_plugins
-from bozzetto.cli.scaffold import DECLARED, TEMPLATES, write_package
 from bozzetto.errors import ConfigError
-from bozzetto.registry import Registry, Source
+from bozzetto.registry.discovery import Registry, Source
 from bozzetto.spec import KINDS
 
 
@@ -113,7 +113,9 @@ def test_a_new_package_is_whole(tmp_path, kind):
 
 def test_templates_are_package_data():
     setup = Path(__file__).parents[3] / "setup.cfg"
-    assert "templates/**/*.template" in setup.read_text(), "package_data of bozzetto must list templates/**/*.template"
+    assert "authoring/templates/**/*.template" in setup.read_text(), (
+        "package_data of bozzetto must list authoring/templates/**/*.template"
+    )
 
 
 class Wrong:
@@ -130,7 +132,7 @@ def test_check_tells_what_a_component_lacks(capsys, monkeypatch):
     module.bozzetto_components.__name__ = "bozzetto_components"
     monkeypatch.setitem(sys.modules, "fake_wrong", module)
 
-    from bozzetto.inspection import report
+    from bozzetto.authoring.conformance import report
 
     registry = Registry.discover([Source("wrong", "1.0", "main", "fake_wrong"), Source("bad", "0", "x", "no_such")])
     assert report(registry, []) == 1
@@ -144,8 +146,8 @@ def test_check_tells_what_a_component_lacks(capsys, monkeypatch):
 
 
 def test_check_finds_nothing_wrong_with_the_built_in_plugins():
-    from bozzetto.inspection import CONTRACTS, findings
-    from bozzetto.registry import installed_sources
+    from bozzetto.authoring.conformance import CONTRACTS, findings
+    from bozzetto.registry.discovery import installed_sources
 
     assert set(CONTRACTS) == set(KINDS)
     registry = Registry.discover([source for source in installed_sources({}) if source.dist == "bozzetto"])

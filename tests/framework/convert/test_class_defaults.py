@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from bozzetto.config import REQUIRED
+from bozzetto.config.binding import REQUIRED
+from bozzetto.config.loading import load_recipe
 from bozzetto.convert.rules import UNSET
 from bozzetto.convert.run_parts import PARTS
 from bozzetto.convert.translate import translate
-from bozzetto.load import load_recipe
 
 FACTS = yaml.safe_load((Path(__file__).parent / "class_defaults.yaml").read_text(encoding="utf-8"))
 GUIDANCE = "system.tasks.random.guidance"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bozzetto.load import load_recipe
+from bozzetto.config.loading import load_recipe
 
 ROOT = Path(__file__).parents[3]
 TEXT = (ROOT / "docs" / "from-threestudio.md").read_text(encoding="utf-8")

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from bozzetto.config import REQUIRED
+from bozzetto.config.binding import REQUIRED
+from bozzetto.config.loading import load_recipe
 from bozzetto.convert.choose import field_of
 from bozzetto.convert.rules import UNSET
 from bozzetto.convert.run_parts import BLOCKS, PARTS, SLOTS
@@ -16,8 +17,7 @@ from bozzetto.convert.stages import as_stages
 from bozzetto.convert.translate import PLAIN, TOP, translate
 from bozzetto.convert.values import is_zero
 from bozzetto.convert.write import summary, to_yaml
-from bozzetto.load import load_recipe
-from bozzetto.registry import Entry, Registry
+from bozzetto.registry.discovery import Entry, Registry
 from bozzetto.spec import ComponentSpec
 
 RECIPES = sorted((Path(__file__).parent / "threestudio").glob("*.yaml"))

@@ -18,7 +18,7 @@ from pathlib import Path
 import filelock
 import pytest
 
-from bozzetto.cli.scaffold import write_package
+from bozzetto.authoring.scaffold import write_package
 from bozzetto.spec import KINDS
 from bozzetto.testing.fakes import tiny_stable_diffusion
 

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from bozzetto.registry import Registry, Source
+from bozzetto.registry.discovery import Registry, Source
 from bozzetto.spec import load
 
 FOLDERS = ("exporter", "view_source")

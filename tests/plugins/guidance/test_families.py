@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from diffusers import AutoencoderKL, UNet2DConditionModel
 
-from bozzetto.model_faults import CLASSES
+from bozzetto.weights.faults import CLASSES
 from bozzetto_plugins.guidance.camera_unet import CameraUNet
 from bozzetto_plugins.guidance.families import OURS, USUAL, family_of
 from bozzetto_plugins.guidance.patch_codec import PatchCodec
