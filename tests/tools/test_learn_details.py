@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import learn_details
-from bozzetto_plugins.guidance.camera_unet import CameraUNet
+from bozzetto_plugins.priors.camera_unet import CameraUNet
 from learn_details import Pairs
 
 

@@ -10,7 +10,7 @@ import learn_things
 from bozzetto.kernels.grid_spec import GridSpec
 from bozzetto.math.cameras import look_at_origin, spherical_position
 from bozzetto.types import Cameras
-from bozzetto_plugins.guidance.solid_memory import SolidMemory
+from bozzetto_plugins.priors.solid_memory import SolidMemory
 from views import Views, draw_cameras
 
 SIZE, COUNT, RADIUS = 16, 24, 0.6

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 import objects
-from bozzetto_plugins.guidance.photo_recall import SIDES
+from bozzetto_plugins.priors.photo_recall import SIDES
 from own_judge import OwnJudge, Seen
 
 

@@ -12,8 +12,8 @@ from safetensors.torch import load_file
 
 import export_photos
 import learn_photos
-from bozzetto_plugins.guidance.camera_unet import CameraUNet
-from bozzetto_plugins.guidance.photo_recall import SIDES
+from bozzetto_plugins.priors.camera_unet import CameraUNet
+from bozzetto_plugins.priors.photo_recall import SIDES
 
 SIZE = learn_photos.SIZE
 

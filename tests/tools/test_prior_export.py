@@ -15,9 +15,9 @@ import learn_things
 import objects
 import text
 from bozzetto.weights.faults import check_folder
-from bozzetto_plugins.guidance.camera_unet import CameraUNet, zero_snr_alpha_bars
 from bozzetto_plugins.guidance.clip_text import ClipText
 from bozzetto_plugins.guidance.denoiser import Denoiser
+from bozzetto_plugins.priors.camera_unet import CameraUNet, zero_snr_alpha_bars
 
 CPU = torch.device("cpu")
 BOX = torch.tensor([[-0.5] * 3, [0.5] * 3])

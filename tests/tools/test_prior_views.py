@@ -11,7 +11,7 @@ import torch
 import models
 import truth
 import views
-from bozzetto_plugins.guidance.solid_memory import MOST_TONE
+from bozzetto_plugins.priors.solid_memory import MOST_TONE
 from catalogue import Part
 from objects import Piece
 from raster import Shown

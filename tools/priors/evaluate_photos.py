@@ -32,8 +32,8 @@ from bozzetto.math.image_similarity import psnr_db
 from bozzetto.math.photos import over, resize_masked
 from bozzetto.types import Cameras, Reference
 from bozzetto_plugins.guidance.config import Zero123Config
-from bozzetto_plugins.guidance.solid_fit import draw
 from bozzetto_plugins.guidance.zero123 import Zero123
+from bozzetto_plugins.priors.solid_fit import draw
 from example_photos import AZIMUTH_DEG, DISTANCE, ELEVATION_DEG, Studio
 from finished_runs import installed, load_run, look
 from objects import PIECES

@@ -17,8 +17,8 @@ from diffusers import DDIMScheduler
 from safetensors.torch import load_file
 from transformers import CLIPTextModel, CLIPTokenizer
 
-from bozzetto_plugins.guidance.camera_unet import BETAS, CameraUNet
-from bozzetto_plugins.guidance.patch_codec import PatchCodec
+from bozzetto_plugins.priors.camera_unet import BETAS, CameraUNet
+from bozzetto_plugins.priors.patch_codec import PatchCodec
 from captions import COLORS
 from objects import PIECES, SYNONYMS
 
@@ -34,8 +34,8 @@ INDEX = {
     "scheduler": ["diffusers", "DDIMScheduler"],
     "text_encoder": ["transformers", "CLIPTextModel"],
     "tokenizer": ["transformers", "CLIPTokenizer"],
-    "unet": ["bozzetto_plugins.guidance.camera_unet", "CameraUNet"],
-    "vae": ["bozzetto_plugins.guidance.patch_codec", "PatchCodec"],
+    "unet": ["bozzetto_plugins.priors.camera_unet", "CameraUNet"],
+    "vae": ["bozzetto_plugins.priors.patch_codec", "PatchCodec"],
 }
 
 

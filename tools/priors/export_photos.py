@@ -3,7 +3,7 @@
 python export_photos.py --prior PRIOR --encoder RUN/photos --out PHOTO_PRIOR
 
 The folder has the layout of Zero123 for diffusers. The recognised thing is fitted to the photo
-(`bozzetto_plugins.guidance.photo_recall`), so the layer that projects embedding and pose is the identity.
+(`bozzetto_plugins.priors.photo_recall`), so the layer that projects embedding and pose is the identity.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ import torch
 from safetensors.torch import save_file
 from transformers import ResNetForImageClassification
 
-from bozzetto_plugins.guidance.camera_unet import RECALLED_NUMBERS, CameraUNet
 from bozzetto_plugins.guidance.image_embedding import POSE_WIDTH
-from bozzetto_plugins.guidance.patch_codec import PatchCodec
-from bozzetto_plugins.guidance.photo_recall import SIDES
+from bozzetto_plugins.priors.camera_unet import RECALLED_NUMBERS, CameraUNet
+from bozzetto_plugins.priors.patch_codec import PatchCodec
+from bozzetto_plugins.priors.photo_recall import SIDES
 from export import MOST_BYTES, noise_schedule, rewritten
 from objects import PIECES, THINGS
 
@@ -35,8 +35,8 @@ INDEX = {
     "requires_safety_checker": False,
     "safety_checker": [None, None],
     "scheduler": ["diffusers", "DDIMScheduler"],
-    "unet": ["bozzetto_plugins.guidance.camera_unet", "CameraUNet"],
-    "vae": ["bozzetto_plugins.guidance.patch_codec", "PatchCodec"],
+    "unet": ["bozzetto_plugins.priors.camera_unet", "CameraUNet"],
+    "vae": ["bozzetto_plugins.priors.patch_codec", "PatchCodec"],
 }
 PREPROCESSOR = {"image_processor_type": "CLIPImageProcessor", "image_mean": [0.5] * 3, "image_std": [0.5] * 3}
 

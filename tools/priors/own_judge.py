@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from transformers import ResNetForImageClassification
 
-from bozzetto_plugins.guidance.photo_recall import SIDES, crop_to_object
+from bozzetto_plugins.priors.photo_recall import SIDES, crop_to_object
 from objects import THINGS
 
 PHOTO_PRIOR = Path(__file__).parents[2] / "plugins" / "bozzetto_plugins" / "priors" / "bozzetto-mini-zero123"

@@ -23,7 +23,7 @@ import cameras
 import catalogue
 import models
 from bozzetto.math.cameras import look_at_origin, spherical_position
-from bozzetto_plugins.guidance.solid_memory import MOST_TONE
+from bozzetto_plugins.priors.solid_memory import MOST_TONE
 from objects import OWN, PIECES, Piece
 from packed import unpacked
 from raster import Rasteriser

@@ -158,7 +158,7 @@ class Denoiser:
         """Return the network's output: noise or velocity, by `prediction`. Image latents follow the noisy channels.
 
         Args:
-            cameras: `bozzetto_plugins.guidance.camera_unet.camera_numbers`, for a network that `reads_cameras`; another
+            cameras: `bozzetto_plugins.priors.camera_unet.camera_numbers`, for a network that `reads_cameras`; another
                 one with a class embedding of type `projection` receives the first token instead.
         """
         attended = text.to(self.device) if self.reads_cameras else text.to(device=self.device, dtype=self.dtype)

@@ -10,9 +10,9 @@ import pytest
 from diffusers import AutoencoderKL, UNet2DConditionModel
 
 from bozzetto.weights.faults import CLASSES
-from bozzetto_plugins.guidance.camera_unet import CameraUNet
 from bozzetto_plugins.guidance.families import OURS, USUAL, family_of
-from bozzetto_plugins.guidance.patch_codec import PatchCodec
+from bozzetto_plugins.priors.camera_unet import CameraUNet
+from bozzetto_plugins.priors.patch_codec import PatchCodec
 
 
 @pytest.mark.parametrize(
