@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from bozzetto.errors import ModelError
-from bozzetto.weights.folder import parts_in, read_settings, weights_in
+from bozzetto.weights.folder import parts_in, weights_in
+from bozzetto.weights.settings import read_settings
+from bozzetto.weights.sharing import weight_files
 
 CLASSES = {
     "unet": ("UNet2DConditionModel", "CameraUNet"),
@@ -116,12 +118,12 @@ def _check_scheduler(path: Path, values: Mapping[str, Any]) -> None:
 
 
 def _check_index(path: Path) -> None:
-    """Check that every shard named by an index exists in the same folder."""
-    shards = read_settings(path).get("weight_map")
+    """Check that every shard named by an index exists, in the same folder or shared."""
+    held, shards = weight_files(path.parent), read_settings(path).get("weight_map")
     if not isinstance(shards, Mapping):
         raise ModelError(f"{path} has no weight_map.")
     for name in sorted({str(shard) for shard in shards.values()}):
-        if Path(name).name != name or not (path.parent / name).is_file():
+        if name not in held or not held[name].is_file():
             raise ModelError(f"{path} names {name!r:.80}, which is not beside it.")
 
 

@@ -21,6 +21,7 @@ from bozzetto.errors import ModelError, did_you_mean
 from bozzetto.files import sha256_of
 from bozzetto.weights.faults import check_folder
 from bozzetto.weights.folder import files_wanted, missing_parts, parts_in, pickled_parts
+from bozzetto.weights.sharing import weight_files
 
 Origin = Literal["bundled", "folder", "cached", "download"]
 
@@ -75,8 +76,9 @@ class ModelPlan:
         """Return the facts that identify the weights of a run: name, folder, and a digest of each file."""
         facts = {"name": self.name, "source": self.source, "folder": str(folder)}
         for part in parts_in(folder):
-            for path in sorted((folder / part).glob("*.safetensors")):
-                facts[f"{part}/{path.name}"] = _digest(path)
+            for name, path in weight_files(folder / part).items():
+                if name.endswith(".safetensors"):
+                    facts[f"{part}/{name}"] = _digest(path)
         return facts
 
 
