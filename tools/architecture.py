@@ -21,7 +21,9 @@ PRIVATE_FILL, PUBLIC_FILL = "#dbe4f0", "#d6ecd9"
 
 def layers() -> list[list[str]]:
     """Rooms by layer, from the top to the bottom."""
-    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"]["contracts"]
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"][
+        "contracts"
+    ]
     (rooms,) = (contract["layers"] for contract in contracts if contract["type"] == "layers")
     return [[room.strip() for room in layer.split("|")] for layer in rooms]
 
