@@ -6,25 +6,8 @@ import importlib
 import importlib.util
 import re
 import sys
-from dataclasses import dataclass
-from typing import Any, Literal, get_args
-
-Kind = Literal[
-    "geometry",
-    "material",
-    "background",
-    "renderer",
-    "prompt-processor",
-    "guidance",
-    "view-source",
-    "loss",
-    "exporter",
-]
-
-KINDS: tuple[str, ...] = get_args(Kind)
-
-API: dict[str, int] = dict.fromkeys(KINDS, 1)
-"""Major version of each kind's contract in this host; incremented when existing components would no longer work."""
+from dataclasses import dataclass, field
+from typing import Any
 
 _KEBAB = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _PATH = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
@@ -38,7 +21,8 @@ class ComponentSpec:
         ValueError: a field has the wrong type or form; the message starts with its name.
     """
 
-    kind: Kind
+    kind: str
+    """Name in `bozzetto.kinds.KINDS`."""
     name: str
     """Kebab-case, unique within its kind; module and class have the same name."""
     target: str
@@ -75,6 +59,22 @@ class ComponentSpec:
     def missing(self) -> list[str]:
         """Return the packages in `requires` that are not installed."""
         return [name for name in self.requires if not installed(name)]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Declared component and the distribution that ships it."""
+
+    dist: str
+    version: str
+    spec: ComponentSpec
+    slow: tuple[str, ...] = field(default=(), compare=False)
+    """Heavy packages imported by listing its plugin."""
+
+    @property
+    def title(self) -> str:
+        """Title such as `geometry 'hash-grid' from bozzetto 0.1.0`."""
+        return f"{self.spec.kind} {self.spec.name!r} from {self.dist} {self.version}"
 
 
 def installed(name: str) -> bool:

@@ -11,9 +11,9 @@ from bozzetto.config.loading import load_recipe
 from bozzetto.config.recipe_file import find_recipe
 from bozzetto.engine.pipeline import Pipeline
 from bozzetto.engine.run_folder import RunFolder
+from bozzetto.kinds import KINDS
 from bozzetto.registry.discovery import Registry, installed_sources
 from bozzetto.runs.start import plans_for
-from bozzetto.spec import KINDS
 from bozzetto.testing.fakes import cameras_around
 from bozzetto.weights.plans import fetch
 

@@ -66,13 +66,13 @@ def test_house_rules(path):
 
 HOST_AND_PLUGINS = [path for path in SOURCES if not {"tools", "testing", "kernels", "cli"} & set(path.parts)]
 MAY_NAME_DEVICES = {
-    "hardware.py": "finds out what the machine has",
+    "accelerators.py": "finds out what the machine has",
     "recipe.py": "the names a recipe may write",
-    "load.py": "falls back to the cpu profile",
+    "loading.py": "falls back to the cpu profile",
     "pipeline.py": "hands the device to Lightning",
     "checkpoints.py": "reads checkpoints into main memory",
     "profiles.py": "writes the profiles of converted recipes",
-    "pickled_weights.py": "reads weights into main memory",
+    "pickled.py": "reads weights into main memory",
     "precision.py": "which precision is fast where",
     "offload.py": "moves weights between devices",
     "turntable.py": "brings pictures to main memory to write them",

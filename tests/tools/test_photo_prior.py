@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 
 import export_photos
 import learn_photos
-from bozzetto.weights.sharing import shared_weights
+from bozzetto.model_files import shared_weights
 from bozzetto_plugins.guidance.denoiser import Denoiser
 from bozzetto_plugins.priors.camera_unet import CameraUNet
 from bozzetto_plugins.priors.patch_codec import PatchCodec

@@ -139,8 +139,8 @@ def import_everything() -> None:
     import bozzetto.cli.export
     import bozzetto.cli.run
     import bozzetto.engine.pipeline
+    from bozzetto.kinds import KINDS
     from bozzetto.registry.discovery import Registry, installed_sources
-    from bozzetto.spec import KINDS
 
     registry = Registry.discover(installed_sources({}))
     for kind in KINDS:

@@ -17,8 +17,8 @@ import torch
 from safetensors.torch import save_file
 from transformers import ResNetForImageClassification
 
+from bozzetto import model_files
 from bozzetto.files import sha256_of
-from bozzetto.weights import sharing
 from bozzetto_plugins.guidance.image_embedding import POSE_WIDTH
 from bozzetto_plugins.priors.camera_unet import RECALLED_NUMBERS, CameraUNet
 from bozzetto_plugins.priors.patch_codec import PatchCodec
@@ -113,7 +113,7 @@ def export(folder: Path, unet: CameraUNet, encoder: ResNetForImageClassification
         layer = {"proj.weight": torch.eye(width), "proj.bias": torch.zeros(width)}
         save_file(layer, fresh / PROJECTION / "diffusion_pytorch_model.safetensors")
         if prior is not None and prior.resolve().parent == folder.resolve().parent:
-            _write(fresh / sharing.FILE, {**card(), sharing.KEY: _shared(fresh, prior)})
+            _write(fresh / model_files.FILE, {**card(), model_files.KEY: _shared(fresh, prior)})
 
 
 def _shared(fresh: Path, prior: Path) -> dict[str, str]:
@@ -140,7 +140,7 @@ def _write_texts(folder: Path, labels: int) -> None:
     _write(folder / PROJECTION / "config.json", {"_class_name": "CLIPCameraProjection"})
     _write(folder / "feature_extractor" / "preprocessor_config.json", PREPROCESSOR)
     _write(folder / "model_index.json", INDEX)
-    _write(folder / sharing.FILE, card())
+    _write(folder / model_files.FILE, card())
 
 
 def _write(path: Path, values: dict[str, object]) -> None:

@@ -12,29 +12,14 @@ from bozzetto.config.binding import bind, describe, plain
 from bozzetto.config.loading import load_recipe
 from bozzetto.config.recipe_file import read_recipe, shipped_recipes
 from bozzetto.errors import PluginError, UserError, did_you_mean
+from bozzetto.kinds import KINDS
 from bozzetto.registry.containment import contained
-from bozzetto.registry.discovery import HEAVY, Entry, Registry
+from bozzetto.registry.discovery import HEAVY, Registry, status_of
 from bozzetto.registry.sources import canonical
-from bozzetto.spec import load
-
-CONTRACTS: dict[str, tuple[str, tuple[str, ...]]] = {
-    "geometry": ("bozzetto.kinds.geometry:Geometry", ()),
-    "material": ("bozzetto.kinds.material:Material", ("feature_count",)),
-    "background": ("bozzetto.kinds.background:Background", ()),
-    "renderer": ("bozzetto.kinds.renderer:Renderer", ("radius",)),
-    "prompt-processor": ("bozzetto.kinds.prompt_processor:PromptProcessor", ("prompt", "negative_prompt")),
-    "guidance": ("bozzetto.kinds.guidance:Guidance", ("model_folder", "device")),
-    "view-source": ("bozzetto.kinds.view_source:ViewSource", ()),
-    "loss": ("bozzetto.kinds.loss:Loss", ()),
-    "exporter": ("bozzetto.kinds.exporter:Exporter", ()),
-}
-"""Protocol of each kind, and constructor arguments after the config."""
+from bozzetto.spec import Entry, load
 
 PATIENCE = 12
 """Time limit for loading a component, in multiples of that for listing its plugin."""
-
-MODULES = ("geometry", "material", "background", "renderer")
-"""Kinds that are trained or saved, and must be `torch.nn.Module`s."""
 
 
 def report(registry: Registry, distributions: Iterable[str]) -> int:
@@ -92,7 +77,7 @@ def component_faults(registry: Registry, entry: Entry) -> list[str]:
         target = registry.implementation(entry.spec.kind, name)
     except PluginError as error:
         return [str(error)]
-    slow = [f"it is {entry.status}; move that import behind `target`"] if entry.slow else []
+    slow = [f"it is {status_of(entry)}; move that import behind `target`"] if entry.slow else []
     return slow + _config_faults(schema) + _target_faults(entry.spec.kind, target)
 
 
@@ -146,19 +131,19 @@ def _config_faults(schema: type) -> list[str]:
 
 
 def _target_faults(kind: str, target: type) -> list[str]:
-    path, arguments = CONTRACTS[kind]
-    protocol, found = load(path), []
+    row = KINDS[kind]
+    protocol, found = load(row.protocol), []
     for name in sorted(_methods(protocol)):
         offered = getattr(target, name, None)
         if not callable(offered) and not (name == "__call__" and hasattr(target, "forward")):
-            found.append(f"{target.__name__} has no method {name}, see {path.partition(':')[0]}")
+            found.append(f"{target.__name__} has no method {name}, see {row.protocol.partition(':')[0]}")
     signature = inspect.signature(target)
-    words = ", ".join(("config", *arguments))
+    words = ", ".join(("config", *row.arguments))
     found += _raised(
-        lambda: signature.bind(*(None for _ in ("config", *arguments))),
+        lambda: signature.bind(*(None for _ in ("config", *row.arguments))),
         f"{target.__name__} must be constructed as {target.__name__}({words})",
     )
-    if kind in MODULES:
+    if row.is_module:
         from torch import nn
 
         if not issubclass(target, nn.Module):

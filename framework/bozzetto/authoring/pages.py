@@ -14,10 +14,11 @@ from pathlib import Path
 from bozzetto import hookspecs
 from bozzetto.config.binding import FieldHelp, describe
 from bozzetto.files import write_text
+from bozzetto.kinds import KINDS
 from bozzetto.recipe import STAGE, SYSTEM, TASK, TOP, OptimizerConfig, TrainerConfig
-from bozzetto.registry.discovery import Entry, Registry
+from bozzetto.registry.discovery import Registry
 from bozzetto.registry.sources import canonical
-from bozzetto.spec import API, load
+from bozzetto.spec import Entry, load
 
 MARK = "<!-- Made by `bozzetto plugins docs`; change the docstrings instead. -->"
 WIDTH = 110
@@ -73,7 +74,7 @@ def pages(registry: Registry, dist: str | None = None) -> dict[str, str]:
         entry
         for _, found in sorted(registry.entries.items())
         for entry in found
-        if (dist is None or entry.dist == canonical(dist)) and entry.spec.kind in API
+        if (dist is None or entry.dist == canonical(dist)) and entry.spec.kind in KINDS
     ]
     twice = [key for key, found in registry.entries.items() if len([e for e in found if e in entries]) > 1]
     made = {}
@@ -125,14 +126,11 @@ def _example(entry: Entry, described: list[FieldHelp]) -> list[str]:
     spec = entry.spec
     needed = [f", {item.name}: ..." for item in described if item.default == "required" and "." not in item.name]
     block = f"{{type: {spec.name}{''.join(needed)}}}"
-    key = spec.kind.replace("-", "_")
-    if spec.kind == "loss":
-        return ["system:", "  tasks:", "    TASK:", "      losses:", f"        {spec.name}: 1.0"]
-    if spec.kind in ("guidance", "view-source"):
-        return ["system:", "  tasks:", "    TASK:", f"      {'views' if spec.kind == 'view-source' else key}: {block}"]
-    if spec.kind == "exporter":
-        return ["export:", f"  NAME: {block}"]
-    return ["system:", f"  {key}: {block}"]
+    *places, last = KINDS[spec.kind].place.split(".")
+    if spec.kind == "loss":  # its name is the key, a number its weight
+        last, block = spec.name, "1.0"
+    lines = [f"{'  ' * depth}{place}:" for depth, place in enumerate(places)]
+    return [*lines, f"{'  ' * len(places)}{last}: {block}"]
 
 
 def _item(head: str, text: str) -> list[str]:

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from bozzetto.cli.options import Options
 from bozzetto.errors import PluginError, did_you_mean
-from bozzetto.registry.discovery import Registry
-from bozzetto.spec import KINDS
+from bozzetto.kinds import KINDS
+from bozzetto.registry.discovery import Registry, status_of
 
 ENVIRONMENT = """\
 environment:
@@ -78,7 +78,7 @@ def rows(registry: Registry) -> list[dict[str, str | None]]:
     listed: list[dict[str, str | None]] = []
     for (kind, name), entries in sorted(registry.entries.items()):
         for entry in entries:
-            status = entry.status
+            status = status_of(entry)
             if len(entries) > 1:
                 status = "CONFLICT" if status == "ok" else f"CONFLICT, {status}"
             listed.append(_row(kind, name, entry.dist, entry.version, status, entry.spec.summary))
@@ -140,4 +140,4 @@ def show_component(registry: Registry, path: str) -> str:
 
     from bozzetto.authoring.pages import component_page
 
-    return f"{entry.dist} {entry.version}: {entry.status}\n\n{component_page(entry)}"
+    return f"{entry.dist} {entry.version}: {status_of(entry)}\n\n{component_page(entry)}"

@@ -7,8 +7,9 @@ from typing import Any
 
 from bozzetto.config.recipe_file import RecipeFile, says
 from bozzetto.errors import ConfigError
-from bozzetto.registry.discovery import Entry, Registry
-from bozzetto.spec import KINDS
+from bozzetto.kinds import KINDS
+from bozzetto.registry.discovery import Registry
+from bozzetto.spec import Entry
 
 
 class Names:

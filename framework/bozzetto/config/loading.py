@@ -21,6 +21,7 @@ from bozzetto.config.stage_checks import check_exporters, check_stage
 from bozzetto.config.stages import check_inheritance
 from bozzetto.errors import ConfigError, PluginError, UserError, did_you_mean, shown
 from bozzetto.fields import FilePath, marked
+from bozzetto.kinds import SYSTEM_KINDS
 from bozzetto.machine.accelerators import Accelerator
 from bozzetto.math.schedules import FIELDS as SCHEDULE_FIELDS
 from bozzetto.recipe import (
@@ -188,10 +189,7 @@ class _Reader:
         where, known = f"stages.{name}.", [item.name for item in fields(TrainerConfig)]
         system = layers.overlay(section(values, "system", SYSTEM), section(stage, "system", SYSTEM, where))
         _check_keys("system", system, SYSTEM)
-        parts = {
-            key: self.component(key.replace("_", "-"), system.get(key), f"system.{key}")
-            for key in ("geometry", "material", "background", "renderer", "prompt_processor")
-        }
+        parts = {kind.key: self.component(kind.name, system.get(kind.key), kind.place) for kind in SYSTEM_KINDS}
         tasks = section(system, "tasks", "tasks by name, e.g. {random: {views: orbit, ...}}", "system.")
         if not tasks:
             raise ConfigError("system.tasks: at least one task is needed, with views, guidance and losses.")

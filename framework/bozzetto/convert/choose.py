@@ -13,7 +13,8 @@ from bozzetto.convert.run_parts import SLOTS, bare, part_for
 from bozzetto.convert.source import Source
 from bozzetto.errors import ConfigError, PluginError
 from bozzetto.math.schedules import Schedule
-from bozzetto.registry.discovery import Entry, Registry
+from bozzetto.registry.discovery import Registry
+from bozzetto.spec import Entry
 
 BUILT_IN = "bozzetto"
 """Preferred distribution where several provide a component of the same name."""

@@ -15,47 +15,18 @@ import pluggy
 
 from bozzetto import hookspecs
 from bozzetto.errors import PluginError, UserError, did_you_mean
+from bozzetto.kinds import KINDS
 from bozzetto.registry.containment import LIMIT_S, Outcome, contained
 from bozzetto.registry.sources import Source, canonical, fault_of, import_source, installed_sources
-from bozzetto.spec import API, ComponentSpec, load
+from bozzetto.spec import ComponentSpec, Entry, load
 
-__all__ = ["HEAVY", "Entry", "Registry", "Source", "installed_sources"]
+__all__ = ["HEAVY", "Registry", "Source", "installed_sources", "status_of"]
 
 HEAVY = ("torch", "diffusers", "transformers", "tinycudann")
 PREFIX = "bozzetto_"
 """Prefix of every hook's name."""
 MOST = 1000
 """Maximum number of components, and of recipe folders, that a plugin declares."""
-
-
-@dataclass(frozen=True)
-class Entry:
-    """Declared component and the distribution that ships it."""
-
-    dist: str
-    version: str
-    spec: ComponentSpec
-    slow: tuple[str, ...] = field(default=(), compare=False)
-    """Heavy packages imported by listing its plugin."""
-
-    @property
-    def title(self) -> str:
-        """Title such as `geometry 'hash-grid' from bozzetto 0.1.0`."""
-        return f"{self.spec.kind} {self.spec.name!r} from {self.dist} {self.version}"
-
-    @property
-    def status(self) -> str:
-        """Status `ok`, `incompatible: ...`, `missing: ...`, `broken: ...` or `slow: ...`; slow ones can be used."""
-        spec = self.spec
-        if spec.kind not in API:
-            return f"incompatible: this host has no kind {spec.kind!r}"
-        if spec.api != API[spec.kind]:
-            return f"incompatible: {spec.kind} api {spec.api}, this host has {API[spec.kind]}"
-        if missing := spec.missing():
-            return f"missing: {', '.join(missing)}"
-        if fault := fault_of(spec.config, dataclass_wanted=True) or fault_of(spec.target):
-            return f"broken: {fault}"
-        return f"slow: imports {', '.join(self.slow)}" if self.slow else "ok"
 
 
 @dataclass
@@ -139,7 +110,8 @@ class Registry:
             for source, error in self.broken.items()
         ]
         for entries in self.entries.values():
-            lines += [f"{entry.title} is {entry.status}." for entry in entries if entry.status.startswith("broken")]
+            stated = [(entry, status_of(entry)) for entry in entries]
+            lines += [f"{entry.title} is {status}." for entry, status in stated if status.startswith("broken")]
         return lines
 
     def names(self, kind: str) -> list[str]:
@@ -167,7 +139,7 @@ class Registry:
             fix = " or ".join(f"'{entry.dist}/{bare}'" for entry in found)
             raise PluginError(f"{prefix}{kind} {bare!r} is provided by {who}. Write {fix}.")
         (entry,) = found
-        status = entry.status
+        status = status_of(entry)
         if status.startswith("missing"):
             packages = " ".join(entry.spec.missing())
             raise PluginError(
@@ -241,6 +213,20 @@ class Registry:
         raise PluginError(f"{prefix}{entry.title} is broken: {self.unimportable[path]}") from fault
 
 
+def status_of(entry: Entry) -> str:
+    """Return `ok`, `incompatible: ...`, `missing: ...`, `broken: ...` or `slow: ...`; slow ones can be used."""
+    spec, kind = entry.spec, KINDS.get(entry.spec.kind)
+    if kind is None:
+        return f"incompatible: this host has no kind {spec.kind!r}"
+    if spec.api != kind.api:
+        return f"incompatible: {spec.kind} api {spec.api}, this host has {kind.api}"
+    if missing := spec.missing():
+        return f"missing: {', '.join(missing)}"
+    if fault := fault_of(spec.config, dataclass_wanted=True) or fault_of(spec.target):
+        return f"broken: {fault}"
+    return f"slow: imports {', '.join(entry.slow)}" if entry.slow else "ok"
+
+
 def _quietly(work: Callable[[], Any], owner: str, limit_s: float | None) -> Outcome[Any]:
     """Run `contained` with standard output redirected, so that it does not corrupt `list --json`."""
     with contextlib.redirect_stdout(sys.stderr):
@@ -280,5 +266,5 @@ def _heavy_since(before: set[str]) -> tuple[str, ...]:
 def _cure(entry: Entry, status: str) -> str:
     if status.startswith("broken"):
         return f"Tell the authors of {entry.dist}."
-    newer = entry.spec.kind not in API or entry.spec.api > API[entry.spec.kind]
+    newer = entry.spec.kind not in KINDS or entry.spec.api > KINDS[entry.spec.kind].api
     return f"Install a {'newer bozzetto' if newer else f'newer {entry.dist}'}."

@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from bozzetto.errors import ModelError
+from bozzetto.model_files import read_settings, weight_files
 from bozzetto.weights.folder import parts_in, weights_in
-from bozzetto.weights.settings import read_settings
-from bozzetto.weights.sharing import weight_files
 
 CLASSES = {
     "unet": ("UNet2DConditionModel", "CameraUNet"),

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from bozzetto.errors import ModelError
-from bozzetto.weights.sharing import weight_files
+from bozzetto.model_files import weight_files
 
 PARTS = ("unet", "vae", "text_encoder")
 """Folders of a text-to-image model with weights."""

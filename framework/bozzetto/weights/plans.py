@@ -19,9 +19,9 @@ import yaml
 
 from bozzetto.errors import ModelError, did_you_mean
 from bozzetto.files import sha256_of
+from bozzetto.model_files import weight_files
 from bozzetto.weights.faults import check_folder
 from bozzetto.weights.folder import files_wanted, missing_parts, parts_in, pickled_parts
-from bozzetto.weights.sharing import weight_files
 
 Origin = Literal["bundled", "folder", "cached", "download"]
 

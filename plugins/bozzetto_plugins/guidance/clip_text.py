@@ -15,8 +15,7 @@ from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from bozzetto.files import sha256_of
-from bozzetto.weights.settings import read_settings
-from bozzetto.weights.sharing import weight_files
+from bozzetto.model_files import read_settings, weight_files
 from bozzetto_plugins.guidance.weights import load_with_info, reading, require_size, require_whole, without_bars
 
 log = logging.getLogger(__name__)

@@ -18,8 +18,7 @@ from torch import Tensor, nn
 from bozzetto.errors import ModelError
 from bozzetto.kinds.guidance import folder_of
 from bozzetto.math.score import epsilon_from_v, x0_from_epsilon, x0_from_v
-from bozzetto.weights.settings import read_settings
-from bozzetto.weights.sharing import whole_part
+from bozzetto.model_files import read_settings, whole_part
 from bozzetto_plugins.guidance.families import family_of, reads_cameras
 from bozzetto_plugins.guidance.gradient_scale import scaled_backward
 from bozzetto_plugins.guidance.offload import Offload, place

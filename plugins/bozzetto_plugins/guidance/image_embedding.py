@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from transformers import CLIPVisionModelWithProjection, PreTrainedModel, ResNetForImageClassification
 
 from bozzetto.errors import ModelError
+from bozzetto.model_files import read_settings
 from bozzetto.weights.folder import PROJECTIONS, weights_in
-from bozzetto.weights.settings import read_settings
 from bozzetto_plugins.guidance.latents import resize
 from bozzetto_plugins.guidance.weights import load_with_info, reading, require_size, require_whole, without_bars
 

@@ -14,9 +14,9 @@ from torch import nn
 from transformers.utils import logging
 
 from bozzetto.errors import ModelError, UserError
+from bozzetto.model_files import whole_part
 from bozzetto.weights.faults import check_header
 from bozzetto.weights.folder import variant_of, weights_in
-from bozzetto.weights.sharing import whole_part
 
 __all__ = ["load_with_info", "reading", "require_size", "require_whole", "variant_of", "without_bars"]
 

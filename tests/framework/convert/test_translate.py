@@ -17,7 +17,7 @@ from bozzetto.convert.stages import as_stages
 from bozzetto.convert.translate import PLAIN, TOP, translate
 from bozzetto.convert.values import is_zero
 from bozzetto.convert.write import summary, to_yaml
-from bozzetto.registry.discovery import Entry, Registry
+from bozzetto.registry.discovery import Registry
 from bozzetto.spec import ComponentSpec
 
 RECIPES = sorted((Path(__file__).parent / "threestudio").glob("*.yaml"))

@@ -19,7 +19,7 @@ import filelock
 import pytest
 
 from bozzetto.authoring.scaffold import write_package
-from bozzetto.spec import KINDS
+from bozzetto.kinds import KINDS
 from bozzetto.testing.fakes import tiny_stable_diffusion
 
 ROOT = Path(__file__).parents[3]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import bozzetto
-from bozzetto.spec import KINDS
+from bozzetto.kinds import KINDS
 
 pytestmark = pytest.mark.slow
 

@@ -10,7 +10,7 @@ import pytest
 from bozzetto import ComponentSpec, hookimpl
 from bozzetto.cli.plugins import list_plugins, rows, show_component
 from bozzetto.errors import ConfigError, PluginError
-from bozzetto.registry.discovery import Registry, Source, installed_sources
+from bozzetto.registry.discovery import Registry, Source, installed_sources, status_of
 from bozzetto.registry.sources import import_limit_s
 
 GOOD = "bozzetto_plugins.loss.config:SparsityConfig"
@@ -351,7 +351,7 @@ def test_every_built_in_is_found_usable_and_named_alike():
     registry = Registry.discover(installed_sources({}), strict=True)
     for (kind, name), entries in registry.entries.items():
         (entry,) = entries
-        assert entry.status == "ok", (kind, name, entry.status)
+        assert status_of(entry) == "ok", (kind, name, status_of(entry))
         module, _, class_name = entry.spec.target.partition(":")
         assert module.rpartition(".")[2] == name.replace("-", "_")
         assert class_name == "".join(part.capitalize() for part in name.split("-"))

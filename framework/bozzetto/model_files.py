@@ -1,26 +1,50 @@
-"""Weight files that a model folder shares with the folder of another model beside it. Imports no torch.
+"""Files of a model folder: settings, and weights, some of which may lie in the folder of another model. No torch.
 
-`shared_weights` in a folder's `bozzetto.json` names them: `{"unet/x.safetensors": "../OTHER/unet/x.safetensors"}`.
+`shared_weights` in a folder's `bozzetto.json` names those: `{"unet/x.safetensors": "../OTHER/unet/x.safetensors"}`.
 """
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from bozzetto.errors import ModelError
-from bozzetto.weights.settings import read_settings
 
 FILE, KEY = "bozzetto.json", "shared_weights"
 SUFFIXES = (".safetensors", ".bin")
+LARGEST_JSON = 1 << 26
+"""Maximum bytes of a JSON file; settings and vocabularies are far smaller."""
 
 _NAME = r"(?!\.)[\w.-]+"
 _OURS = re.compile(rf"(?P<part>{_NAME})/(?P<name>{_NAME}\.safetensors)")
 _THEIRS = re.compile(rf"\.\./(?P<model>{_NAME})/{_NAME}/{_NAME}\.safetensors")
+
+
+def read_settings(path: Path) -> Mapping[str, Any]:
+    """Read a JSON file of a model folder.
+
+    Raises:
+        ModelError: it cannot be read, or is not a mapping.
+    """
+    try:
+        if path.stat().st_size > LARGEST_JSON:
+            raise ModelError(f"{path} is {path.stat().st_size} bytes long, too large for a settings file.")
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read: {error.strerror or error}.") from error
+    except RecursionError as error:
+        raise ModelError(f"{path} is nested too deeply.") from error
+    except ValueError as error:  # wrong encoding, invalid JSON, or a number of more than 4300 digits
+        raise ModelError(f"{path} is not JSON: {error}.") from error
+    if not isinstance(values, Mapping):
+        raise ModelError(f"{path} holds {type(values).__name__}, not names and values.")
+    return values
 
 
 def shared_weights(folder: Path) -> dict[str, Path]:

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from bozzetto.errors import ModelError
+from bozzetto.model_files import shared_weights, weight_files, whole_part
 from bozzetto.testing.fakes import tiny_stable_diffusion
 from bozzetto.weights.faults import check_folder
 from bozzetto.weights.folder import missing_parts, pickled_parts, weights_in
 from bozzetto.weights.plans import ModelPlan
-from bozzetto.weights.sharing import shared_weights, weight_files, whole_part
 
 VAE = "vae/diffusion_pytorch_model.safetensors"
 
