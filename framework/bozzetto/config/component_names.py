@@ -66,9 +66,8 @@ class Names:
         """
         prefer = [] if default_of else self._shippers(place, is_value=True)
         try:
-            entry = Catalogue.of(self.registry).find(
-                name, [*prefer, self.provided_by.get(f"model/{name}", ""), default_of]
-            )
+            prefer += [self.provided_by.get(f"model/{name}", ""), default_of]
+            entry = Catalogue.of(self.registry).find(name, prefer)
         except ModelError as error:
             raise ModelError(f"{place}: {error}") from error
         if entry is None:
@@ -81,8 +80,8 @@ class Names:
     def _shippers(self, place: str, is_value: bool) -> list[str]:
         """Return the distributions that ship the file which gives the name.
 
-        A value, `type` or `model`, belongs to the file whose value is in effect. Where the key is the name, as for a loss, it belongs to
-        the first file that has the key, even if others have changed its weight.
+        A value, `type` or `model`, belongs to the file whose value is in effect. Where the key is the name, as for a
+        loss, it belongs to the first file that has the key, even if others have changed its weight.
         """
         overridden = says(self.overrides, place) or says(self.overrides, f"stages.{self.stage}.{place}")
         if is_value:
