@@ -17,13 +17,14 @@ from bozzetto.registry.containment import contained
 from bozzetto.registry.discovery import HEAVY, Registry, status_of
 from bozzetto.registry.sources import canonical
 from bozzetto.spec import Entry, load
+from bozzetto.weights.catalogue import Catalogue, faults_of
 
 PATIENCE = 12
 """Time limit for loading a component, in multiples of that for listing its plugin."""
 
 
 def report(registry: Registry, distributions: Iterable[str]) -> int:
-    """Print a line per component, recipe and fault.
+    """Print a line per component, model, recipe and fault.
 
     Returns:
         0 if there are no faults, else 1.
@@ -44,7 +45,7 @@ def report(registry: Registry, distributions: Iterable[str]) -> int:
 
 
 def findings(registry: Registry, distributions: Iterable[str]) -> list[tuple[str, list[str]]]:
-    """Return the faults of each plugin, component and recipe of some distributions, by title."""
+    """Return the faults of each plugin, component, model and recipe of some distributions, by title."""
     chosen = set(distributions)
     found = [
         (f"plugin {source.key}", [f"it failed to load: {type(error).__name__}: {error}"])
@@ -55,6 +56,9 @@ def findings(registry: Registry, distributions: Iterable[str]) -> list[tuple[str
     heavy = _heavy_configs(registry, entries)  # before any target is imported
     for entry in sorted(entries, key=lambda item: (item.dist, item.spec.kind, item.spec.name)):
         found.append((entry.title, [*heavy.get(id(entry), []), *_contained_faults(registry, entry)]))
+    for model in Catalogue.of(registry):
+        if model.dist in chosen:
+            found.append((model.title, faults_of(model, deep=True)))
     for name in shipped_recipes(registry):
         if name.partition("/")[0] in chosen:
             found.append((f"recipe {name}", recipe_faults(registry, name)))

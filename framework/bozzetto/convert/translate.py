@@ -177,11 +177,8 @@ class _Translator:
         try:
             made = key.how(value, self.read) if key.how else value
             # An alias where there is one, so that mirrors are tried if the repository has been withdrawn.
-            return (
-                self.catalogue.name_of_repository(made) or made
-                if key.how is weights and isinstance(made, str)
-                else made
-            )
+            alias = self.catalogue.name_of_repository(made) if key.how is weights and isinstance(made, str) else ""
+            return alias or made
         except (TypeError, ValueError, ArithmeticError, LookupError, AttributeError):
             return Lost(f"{value!r} is no value that threestudio takes here")
 

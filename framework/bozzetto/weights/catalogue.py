@@ -65,6 +65,12 @@ class Catalogue:
         return ""
 
 
+def status_of(entry: ModelEntry) -> str:
+    """Return `ok` or `broken: ...`; weights are not read."""
+    found = faults_of(entry)
+    return f"broken: {'; '.join(found)}" if found else "ok"
+
+
 def faults_of(entry: ModelEntry, deep: bool = False) -> list[str]:
     """Return what is missing or damaged in a model that its distribution ships; empty for one that is downloaded.
 
