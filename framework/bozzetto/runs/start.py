@@ -92,12 +92,16 @@ def offline() -> bool:
 def plans_for(recipe: Recipe, registry: Registry) -> dict[str, ModelPlan]:
     """Return the source of each model of a recipe, by the name used in the recipe."""
     found, catalogue = {}, Catalogue.of(registry)
-    for stage in recipe.stages:
-        for task in stage.tasks:
-            if task.guidance is not None and task.guidance.has_model:
-                found[task.guidance.model] = plan(task.guidance.model, catalogue, offline())
-                require_weights(task.guidance, found[task.guidance.model].folder)
+    for guidance in guidances(recipe):
+        found[guidance.model] = plan(guidance.model, catalogue, offline())
+        require_weights(guidance, found[guidance.model].folder)
     return found
+
+
+def guidances(recipe: Recipe) -> list[Component]:
+    """Return the guidances of a recipe that require weights."""
+    every = [task.guidance for stage in recipe.stages for task in stage.tasks]
+    return [guidance for guidance in every if guidance is not None and guidance.has_model]
 
 
 def require_weights(guidance: Component, folder: Path | None) -> None:
@@ -166,6 +170,8 @@ def opened(
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)  # it advertises; what matters it raises
     recipe, device = prepared.recipe, torch.device(open_device(prepared.recipe, hardware.detect()))
     weights = {name: fetch(item) for name, item in prepared.plans.items()}
+    for guidance in guidances(recipe):
+        require_weights(guidance, weights[guidance.model])
     with ExitStack() as held:
         if folder is not None:
             folder.record_resumed(recipe, command)
