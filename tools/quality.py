@@ -31,7 +31,7 @@ from bozzetto.types import Cameras
 from bozzetto_priors.judges.ground_truth import Truth
 from bozzetto_priors.judges.own_encoder_judge import OwnJudge
 from bozzetto_priors.judges.photograph_judge import SIZE, PhotoJudge
-from bozzetto_priors.judges.sample_phrases import Sampler
+from bozzetto_priors.judges.prior_sampler import Sampler
 from bozzetto_priors.objects.captions import COLORS, NAMES, caption
 from bozzetto_priors.objects.thing_table import PIECES, THINGS
 from bozzetto_priors.repository_paths import TEXT_PRIOR

@@ -1,20 +1,21 @@
 #!/usr/bin/env bash
-# train.sh VIEWS RUN PRIOR [DEVICE] [PROCESSES]: learn everything from rendered or packed views, and write the prior.
+# train_all.sh VIEWS RUN PRIOR [DEVICE] [PROCESSES]: learn everything from rendered or packed views, and write the prior.
 #
 # An interrupted run goes on where it stopped. With a GPU the processes share it; files of weights stay below 16 MB.
 set -euo pipefail
 views=$1 run=$2 prior=$3 device=${4:-cpu} processes=${5:-$(nproc)}
-cd "$(dirname "$0")"
+priors=$(dirname "$0")/../priors
 
 workers=()
 for ((part = 0; part < processes; part++)); do
-    python learn_things.py --views "$views" --out "$run/things" --device "$device" --part "$part/$processes" &
+    "$priors" train-radiance-fields --views "$views" --out "$run/things" --device "$device" --part "$part/$processes" &
     workers+=($!)
 done
 for worker in "${workers[@]}"; do wait "$worker"; done
 
 minutes=$([ "$device" = cpu ] && echo 5 || echo 2)
-[ -e "$run/words/heads.safetensors" ] || python learn_words.py --out "$run/words" --device "$device" --minutes "$minutes"
-python learn_details.py --views "$views" --things "$run/things" --words "$run/words" --out "$run/details" \
+[ -e "$run/words/heads.safetensors" ] ||
+    "$priors" train-text-encoder --out "$run/words" --device "$device" --minutes "$minutes"
+"$priors" train-refinement --views "$views" --things "$run/things" --words "$run/words" --out "$run/details" \
     --device "$device" --minutes "$((2 * minutes))"
-python export.py --things "$run/things" --words "$run/words" --details "$run/details" --out "$prior"
+"$priors" export-text-prior --things "$run/things" --words "$run/words" --details "$run/details" --out "$prior"

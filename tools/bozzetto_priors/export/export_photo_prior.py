@@ -21,7 +21,7 @@ from bozzetto_plugins.guidance.image_embedding import POSE_WIDTH
 from bozzetto_plugins.guidance.patch_codec import PatchCodec
 from bozzetto_plugins.guidance.photo_recall import SIDES
 from bozzetto_priors.command_line import step_parser
-from bozzetto_priors.export.export_text_prior import MOST_BYTES, noise_schedule, rewritten
+from bozzetto_priors.export.release_folder import MOST_BYTES, noise_schedule, rewritten
 from bozzetto_priors.objects.thing_table import PIECES, THINGS
 
 PROJECTION = "clip_camera_projection"

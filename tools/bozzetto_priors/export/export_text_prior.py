@@ -6,24 +6,19 @@ tools/priors export-text-prior --things RUN/things --words RUN/words --details R
 from __future__ import annotations
 
 import json
-import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
-import torch
-from diffusers import DDIMScheduler
-from safetensors.torch import load_file
 from transformers import CLIPTextModel, CLIPTokenizer
 
-from bozzetto_plugins.guidance.camera_unet import BETAS, CameraUNet
+from bozzetto_plugins.guidance.camera_unet import CameraUNet
 from bozzetto_plugins.guidance.patch_codec import PatchCodec
 from bozzetto_priors.command_line import step_parser
+from bozzetto_priors.export.assembled_denoiser import assemble
+from bozzetto_priors.export.release_folder import MOST_BYTES, noise_schedule, rewritten
 from bozzetto_priors.objects.captions import COLORS
 from bozzetto_priors.objects.thing_table import PIECES, SYNONYMS
 
-MOST_BYTES = "15MB"
-"""Maximum size of one weight file."""
 INDEX = {
     "_class_name": "StableDiffusionPipeline",
     "_diffusers_version": "0.30.0",
@@ -52,47 +47,6 @@ def card() -> dict[str, object]:
         "caption": "a [COLOR] NAME",
         "cfg_scale": 1.0,
     }
-
-
-def noise_schedule() -> DDIMScheduler:
-    """Return the noise schedule of `CameraUNet` for diffusers."""
-    return DDIMScheduler(
-        num_train_timesteps=1000, beta_start=BETAS[0], beta_end=BETAS[1], beta_schedule="scaled_linear",
-        prediction_type="v_prediction", rescale_betas_zero_snr=True, timestep_spacing="trailing", clip_sample=False,
-        set_alpha_to_one=False, steps_offset=1,
-    )  # fmt: skip
-
-
-def assemble(things: Path, words: Path, details: Path | None) -> CameraUNet:
-    """Assemble the denoiser: memory of all pieces, text heads and refinement network (None: it outputs zero)."""
-    unet = CameraUNet(things=len(PIECES) + 1)
-    memory = unet.memory.state_dict()
-    for row, piece in enumerate(PIECES.values(), start=1):
-        for name, value in load_file(things / f"{piece.key.replace('/', '__')}.safetensors").items():
-            memory[name][row] = value
-    unet.load_state_dict(load_file(words / "heads.safetensors"), strict=False)
-    if details is None:
-        torch.nn.init.zeros_(unet.refine.conv_out.weight)
-        torch.nn.init.zeros_(unet.refine.conv_out.bias)
-    else:
-        unet.refine.load_state_dict(load_file(details / "refine.safetensors"))
-    return unet
-
-
-@contextmanager
-def rewritten(folder: Path, *old: str) -> Iterator[Path]:
-    """Provide a new folder that replaces `folder` atomically; files that do not match the patterns `old` are kept."""
-    fresh, gone = (folder.with_name(f".{folder.name}-{word}") for word in ("new", "old"))
-    for each in (fresh, gone):
-        shutil.rmtree(each, ignore_errors=True)
-    fresh.mkdir(parents=True)
-    if folder.is_dir():
-        shutil.copytree(folder, fresh, ignore=shutil.ignore_patterns(*old), dirs_exist_ok=True)
-    yield fresh
-    if folder.is_dir():
-        folder.replace(gone)
-    fresh.replace(folder)
-    shutil.rmtree(gone, ignore_errors=True)
 
 
 def export(folder: Path, unet: CameraUNet, words: Path) -> None:

@@ -19,8 +19,9 @@ HEAD = """# Models the prior was trained on
 
 Those with an author come from the furniture catalogues of [Sweet Home 3D](https://www.sweethome3d.com), converted to
 OBJ by Emmanuel Puybaret / eTeks (Blend Swap models: https://www.blendswap.com); the others were made in code for this
-project (`tools/priors/models_*.py`). They were changed: turned, scaled, rendered to views of 128 pixels, and in part
-recoloured; the weights hold a small radiance field of each, fitted to those views. No mesh or texture file is here.
+project (`tools/bozzetto_priors/objects/modelled_in_code`). They were changed: turned, scaled, rendered to views of 128
+pixels, and in part recoloured; the weights hold a small radiance field of each, fitted to those views. No mesh or
+texture file is here.
 
 CC-BY 3.0: https://creativecommons.org/licenses/by/3.0/ (Kator Legaz, Reallusion: the United States version,
 /by/3.0/us/).

@@ -35,7 +35,7 @@ from bozzetto_priors.command_line import step_parser
 from bozzetto_priors.judges.ground_truth import cameras_at
 from bozzetto_priors.objects.thing_table import PIECES
 from bozzetto_priors.repository_paths import ROOT
-from bozzetto_priors.views.render_example_photos import AZIMUTH_DEG, DISTANCE, ELEVATION_DEG, Studio
+from bozzetto_priors.views.photo_studio import AZIMUTH_DEG, DISTANCE, ELEVATION_DEG, Studio
 from finished_runs import installed, load_run, look
 
 KNOWN = (

@@ -15,10 +15,12 @@ from bozzetto.math.image_similarity import psnr_db
 from bozzetto.types import Cameras
 from bozzetto_priors.objects import furniture_catalogue
 from bozzetto_priors.objects.captions import COLORS
+from bozzetto_priors.objects.piece_meshes import load_piece
 from bozzetto_priors.objects.thing_table import Piece
 from bozzetto_priors.views.camera_matrices import FOV_Y_DEG
-from bozzetto_priors.views.rasteriser import Rasteriser
-from bozzetto_priors.views.render_views import draw_views, load_piece, painted, targets_of, what_to_paint
+from bozzetto_priors.views.paintable_parts import what_to_paint
+from bozzetto_priors.views.rasteriser import Rasteriser, draw_views
+from bozzetto_priors.views.training_views import painted, targets_of
 
 RING_ELEVATION_DEG, RING_DISTANCE = 15.0, 3.2
 

@@ -25,7 +25,7 @@ from bozzetto_priors.command_line import step_parser
 from bozzetto_priors.objects.captions import COLORS
 from bozzetto_priors.objects.thing_table import PIECES
 from bozzetto_priors.training.memory_and_precision import keep_memory_mapped, mixed_precision
-from bozzetto_priors.views.render_views import HELD_OUT_EVERY, LUMA, TONES
+from bozzetto_priors.views.training_views import HELD_OUT_EVERY, LUMA, TONES
 
 SIZE = 64
 """Input side of the encoder, pixels."""

@@ -28,7 +28,7 @@ from bozzetto.types import Cameras
 from bozzetto_plugins.guidance.solid_memory import BITS, CHANNELS, LARGEST, MOST_STEPS, split_field
 from bozzetto_priors.command_line import step_parser
 from bozzetto_priors.training.memory_and_precision import keep_memory_mapped
-from bozzetto_priors.views.render_views import Views, load_views
+from bozzetto_priors.views.training_views import Views, load_views
 
 SPEC = GridSpec.up_to(80, levels=5, features=2, log2_table_size=13, base_resolution=10)
 WIDTH, CELLS, STEP_SIZE = 32, 32, 0.02

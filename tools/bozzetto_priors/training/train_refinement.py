@@ -26,11 +26,11 @@ from bozzetto.types import Cameras
 from bozzetto_plugins.guidance.camera_unet import EMPTY, NOTHING, PAGE_DEVIATION, CameraUNet, Recalled, camera_numbers
 from bozzetto_plugins.guidance.solid_memory import Drawing
 from bozzetto_priors.command_line import step_parser
-from bozzetto_priors.export.export_text_prior import assemble
+from bozzetto_priors.export.assembled_denoiser import assemble
 from bozzetto_priors.objects.captions import COLORS
 from bozzetto_priors.objects.thing_table import PIECES
 from bozzetto_priors.training.memory_and_precision import keep_memory_mapped
-from bozzetto_priors.views.render_views import load_views, painted
+from bozzetto_priors.views.training_views import load_views, painted
 
 VIEWS_OF_EACH = 20
 BATCH, RATE, AVERAGE = 8, 4e-4, 0.999

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from bozzetto_priors.command_line import step_parser
-from bozzetto_priors.views.render_views import load_views
+from bozzetto_priors.views.training_views import load_views
 from bozzetto_priors.views.view_compression import ACROSS, packed
 
 ROWS = 8

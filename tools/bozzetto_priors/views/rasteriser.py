@@ -1,4 +1,4 @@
-"""Offscreen (EGL) rasterisation of `furniture_catalogue.Part`s to albedo, world-space normals and coverage."""
+"""Offscreen (EGL) rasterisation of `mesh_part.Part`s to albedo, world-space normals and coverage."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bozzetto_priors.objects.furniture_catalogue import Part
+from bozzetto_priors.objects.mesh_part import Part
 from bozzetto_priors.views import camera_matrices
 
 VERTEX = """#version 330
@@ -134,3 +134,21 @@ class Rasteriser:
         direction = normal[..., :3] / full * 2 - alpha
         direction /= np.maximum(np.linalg.norm(direction, axis=-1, keepdims=True), 1e-6)
         return Shown(albedo[..., :3] / full / covered, direction, normal[..., 3:] / full / covered, alpha)
+
+
+def draw_views(
+    rasteriser: Rasteriser,
+    paint: Sequence[float],
+    eyes: Sequence[np.ndarray],
+    fov_y_deg: float = camera_matrices.FOV_Y_DEG,
+) -> dict[str, np.ndarray]:
+    """Render the loaded model from `eyes`: albedo and coverage, normals and paint, "V S S 4" uint8."""
+    drawn = [rasteriser.draw(eye, paint, fov_y_deg) for eye in eyes]
+    colour = [np.concatenate([shown.albedo, shown.alpha], axis=-1) for shown in drawn]
+    surface = [np.concatenate([0.5 * shown.normal + 0.5, shown.paint], axis=-1) for shown in drawn]
+    return {"albedo": in_bytes(colour), "normal": in_bytes(surface)}
+
+
+def in_bytes(pictures: Sequence[np.ndarray]) -> np.ndarray:
+    """Convert numbers in [0, 1] to uint8."""
+    return np.round(np.clip(np.stack(pictures), 0.0, 1.0) * 255.0).astype(np.uint8)

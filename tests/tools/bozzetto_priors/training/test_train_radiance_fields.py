@@ -11,7 +11,8 @@ from bozzetto.math.cameras import look_at_origin, spherical_position
 from bozzetto.types import Cameras
 from bozzetto_plugins.guidance.solid_memory import SolidMemory
 from bozzetto_priors.training import train_radiance_fields
-from bozzetto_priors.views.render_views import Views, draw_cameras
+from bozzetto_priors.views.render_views import draw_cameras
+from bozzetto_priors.views.training_views import Views
 
 SIZE, COUNT, RADIUS = 16, 24, 0.6
 RED = torch.tensor([0.8, 0.2, 0.1])

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from bozzetto_priors.views import view_compression
-from bozzetto_priors.views.render_views import load_views
+from bozzetto_priors.views.training_views import load_views
 
 
 def targets() -> torch.Tensor:

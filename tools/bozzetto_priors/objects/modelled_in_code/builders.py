@@ -6,7 +6,7 @@ import zlib
 
 import numpy as np
 
-from bozzetto_priors.objects.furniture_catalogue import Part
+from bozzetto_priors.objects.mesh_part import Part
 from bozzetto_priors.objects.modelled_in_code import (
     animals_and_figures,
     buildings_and_outdoors,

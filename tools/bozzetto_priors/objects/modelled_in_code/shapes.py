@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import trimesh
 
-from bozzetto_priors.objects.furniture_catalogue import Part, normalise
+from bozzetto_priors.objects.mesh_part import Part, normalise
 
 Point = tuple[float, float, float]
 RGB = tuple[float, float, float]
