@@ -9,7 +9,7 @@ The folder has the layout of Zero123 for diffusers. The recognised thing is fitt
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -60,7 +60,7 @@ def card() -> dict[str, object]:
 def told_of_photos(text: CameraUNet) -> CameraUNet:
     """Return a denoiser with the same memory, conditioned on photos."""
     width = RECALLED_NUMBERS + POSE_WIDTH
-    changed = {"told": "photo", "in_channels": 2 * text.config.out_channels, "cross_attention_dim": width}
+    changed = {"told": "photo", "in_channels": 2 * text.config["out_channels"], "cross_attention_dim": width}
     settings = {name: value for name, value in text.config.items() if not name.startswith("_")}
     unet = CameraUNet(**{**settings, **changed})
     kept = {name: value for name, value in text.state_dict().items() if not name.startswith("recall_")}
@@ -79,7 +79,10 @@ def in_order_of_memory(
         rows: pieces of the memory, from its second row on.
         remembered: for each row of the memory, whether it is filled.
     """
-    last = encoder.classifier[1]
+    layers = encoder.classifier
+    assert isinstance(layers, torch.nn.Sequential)
+    last = layers[1]
+    assert isinstance(last, torch.nn.Linear)
     weight, bias = (each.unflatten(0, (-1, SIDES)) for each in (last.weight, last.bias))
     size = (len(rows) + 1, SIDES)
     layer = torch.nn.Linear(last.in_features, len(remembered) * SIDES)
@@ -89,7 +92,7 @@ def in_order_of_memory(
             new_weight[row], new_bias[row] = weight[learned.index(piece)], bias[learned.index(piece)]
     layer.weight.copy_(new_weight.flatten(0, 1))
     layer.bias.copy_(new_bias.flatten())
-    encoder.classifier[1] = layer
+    layers[1] = layer
     encoder.config.num_labels = encoder.config.projection_dim = layer.out_features
     return encoder
 
@@ -108,7 +111,7 @@ def export(folder: Path, unet: CameraUNet, encoder: ResNetForImageClassification
         save_file(layer, fresh / PROJECTION / "diffusion_pytorch_model.safetensors")
 
 
-def _write_texts(folder: Path, labels: int) -> None:
+def _write_texts(folder: Path, labels: int | None) -> None:
     """Write index, card and configs in the form that both libraries load: transformers uses the stated dtype."""
     for name in ("unet", "vae", "image_encoder"):
         config = folder / name / "config.json"
@@ -124,7 +127,7 @@ def _write_texts(folder: Path, labels: int) -> None:
     _write(folder / "bozzetto.json", card())
 
 
-def _write(path: Path, values: dict[str, object]) -> None:
+def _write(path: Path, values: Mapping[str, object]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from bozzetto_priors.command_line import step_parser
 from bozzetto_priors.judges.ground_truth import Truth, over_white, ring
@@ -24,7 +25,7 @@ def judged_pieces() -> list[tuple[str, Piece]]:
     return [(thing.name, piece) for thing in THINGS if thing.name in KNOWN for piece in thing.pieces]
 
 
-def means(rows: Sequence[dict], names: Sequence[str]) -> dict[str, float]:
+def means(rows: Sequence[dict[str, Any]], names: Sequence[str]) -> dict[str, float]:
     """Return means of every share over the rows of the plain `names`, and their number."""
     plain = [row for row in rows if row["words"] in names]
     shares = [key for key in plain[0] if key.startswith("top")]
@@ -37,7 +38,7 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--out", type=Path, required=True, help="the JSON file")
     args = parser.parse_args(arguments)
     judge, truth = PhotoJudge.load(), Truth(args.data, SIZE)
-    rows: list[dict] = []
+    rows: list[dict[str, Any]] = []
     for name, piece in judged_pieces():
         first, five = judge.look(over_white(truth.pictures(piece, ring(SIZE))), name)
         row = {"name": name, "words": piece.words, "key": piece.key}

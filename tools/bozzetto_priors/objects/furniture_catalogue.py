@@ -13,10 +13,14 @@ import tempfile
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bozzetto_priors.objects.mesh_part import Part, normalise
+
+if TYPE_CHECKING:
+    import trimesh
 
 PACKAGE = "sweethome3d-furniture"
 FURNITURE = Path("usr/share/sweethome3d/furniture")
@@ -101,7 +105,7 @@ def to_world(vectors: np.ndarray) -> np.ndarray:
     return vectors[:, [2, 0, 1]]
 
 
-def _material(mesh) -> tuple[tuple[float, float, float, float], np.ndarray | None]:
+def _material(mesh: trimesh.Trimesh) -> tuple[tuple[float, float, float, float], np.ndarray | None]:
     """Return diffuse RGBA in [0, 1] and texture uint8 [H, W, 4] or None of a trimesh mesh."""
     material = getattr(mesh.visual, "material", None)
     if material is None:
@@ -128,6 +132,7 @@ def load_model(path: Path, rotation: tuple[float, ...] | None = None, min_alpha:
     import trimesh
 
     scene = trimesh.load(path, process=False, force="scene")
+    assert isinstance(scene, trimesh.Scene)
     turn = np.eye(3) if rotation is None else np.asarray(rotation).reshape(3, 3)
     parts: list[Part] = []
     for mesh in scene.dump():

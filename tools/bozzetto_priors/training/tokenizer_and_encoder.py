@@ -67,5 +67,7 @@ def build_text_encoder(tokenizer: CLIPTokenizer) -> CLIPTextModel:
             pad_token_id=ids[END],
         )
     )
-    torch.nn.init.normal_(encoder.get_input_embeddings().weight)
+    embeddings = encoder.get_input_embeddings()
+    assert isinstance(embeddings, torch.nn.Embedding)
+    torch.nn.init.normal_(embeddings.weight)
     return encoder

@@ -61,8 +61,8 @@ def read_crops(paths: list[Path], kept: Path) -> Crops:
         surface.flush()
         np.savez(facts, azimuth=azimuth, luma=luma)
     with np.load(facts) as arrays:
-        azimuth, luma = torch.from_numpy(arrays["azimuth"]), torch.from_numpy(arrays["luma"])
-    return Crops(np.load(file, mmap_mode="r"), azimuth, luma)
+        azimuth_and_luma = [torch.from_numpy(arrays[name]) for name in ("azimuth", "luma")]
+    return Crops(np.load(file, mmap_mode="r"), *azimuth_and_luma)
 
 
 def crops_of(albedo: UInt8[np.ndarray, "V H W 4"], normal: UInt8[np.ndarray, "V H W 4"]) -> np.ndarray:
@@ -106,7 +106,7 @@ def draw_pictures(
 
 def build_encoder(things: int) -> ResNetForImageClassification:
     """Build an untrained network with a score for every side of every thing."""
-    config = ResNetConfig(
+    config = ResNetConfig(  # type: ignore[call-arg]  # the base class keeps the last three
         embedding_size=32, hidden_sizes=[32, 64, 128, 256], depths=[1, 1, 1, 1], layer_type="basic",
         num_labels=things * SIDES, image_size=SIZE, projection_dim=things * SIDES,
     )  # fmt: skip

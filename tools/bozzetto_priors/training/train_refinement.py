@@ -96,7 +96,7 @@ def loss_of(unet: CameraUNet, pairs: Pairs, chosen: Int[Tensor, "B"], generator:
     flat = latents.new_zeros(count, 3)
     recalled = Recalled(thing, flat, flat[:, 0])
     clean = unet.clean(noisy, times, recalled, Drawing(draft[..., :3], draft[..., 3:]))
-    deviation = torch.where(thing == NOTHING, PAGE_DEVIATION, unet.config.draft_deviation)
+    deviation = torch.where(thing == NOTHING, PAGE_DEVIATION, unet.config["draft_deviation"])
     opacity = draft[..., 3:].permute(0, 3, 1, 2)
     page_unit = plain_deviation((opacity < EMPTY).float(), alpha_bar, PAGE_DEVIATION)[:, None, None, None]
     pixel_unit = torch.hypot(clean_deviation(alpha_bar, deviation)[:, None, None, None], (1.0 - opacity) * page_unit)

@@ -42,7 +42,8 @@ def what_to_paint(rasteriser: Rasteriser, parts: int) -> Paint:
     first = np.argsort(-area)[:6]
     groups = [visible & (np.linalg.norm(place - place[i], axis=1) < LIKE) for i in first]
     likely = (0.5 if light[i] < BLACK else 1.0 for i in first)
-    strength = [s * (1.0 + 0.6 * min(4.0 * np.linalg.norm(hue[i]), 1.0)) for s, i in zip(likely, first, strict=True)]
+    chroma = [min(4.0 * float(np.linalg.norm(hue[i])), 1.0) for i in first]
+    strength = [s * (1.0 + 0.6 * c) for s, c in zip(likely, chroma, strict=True)]
     chosen = groups[max(range(len(groups)), key=lambda k: area[groups[k]].sum() * strength[k])]
     luma = float((light * area)[chosen].sum() / max(area[chosen].sum(), 1e-6))
     return Paint(tuple(chosen.astype(float)), luma)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -68,7 +69,7 @@ class Rasteriser:
         full = (size * supersample,) * 2
         targets = [self.gl.renderbuffer(full, 4) for _ in range(2)]
         self.frame = self.gl.framebuffer(targets, self.gl.depth_renderbuffer(full))
-        self.drawables: list[tuple] = []
+        self.drawables: list[tuple[Any, ...]] = []
 
     def load(self, parts: list[Part]) -> None:
         """Replace the model that `draw` renders."""

@@ -60,7 +60,10 @@ def main(arguments: Sequence[str]) -> None:
         shown = draw_views(rasteriser, paint.of_part, [camera_matrices.position(*map(float, row)) for row in rows])
         corners = [np.min([p.points.min(0) for p in parts], 0), np.max([p.points.max(0) for p in parts], 0)]
         fresh = path.with_suffix(".tmp.npz")
-        np.savez_compressed(fresh, **shown, camera=rows, main_luma=paint.luma, box=np.asarray(corners, "f4"))
+        np.savez_compressed(
+            fresh, albedo=shown["albedo"], normal=shown["normal"], camera=rows, main_luma=paint.luma,
+            box=np.asarray(corners, "f4"),
+        )  # fmt: skip
         fresh.replace(path)
         told = {"piece": piece.key, "words": words, "triangles": sum(len(part.points) for part in parts) // 3}
         print(json.dumps(told), flush=True)

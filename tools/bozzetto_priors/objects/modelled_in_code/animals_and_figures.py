@@ -15,6 +15,7 @@ from bozzetto_priors.objects.modelled_in_code.shapes import (
     lathe,
     plate,
     ring,
+    shaded,
     tube,
     turned,
 )
@@ -43,8 +44,8 @@ def cat(pick: Pick) -> Model:
         model.add(WHITE, ball(0.22, 0.16, 0.12), (0.52, side * 0.24, 0.1))
         model.add(fur, ball(0.42, 0.24, 0.36), (-0.15, side * 0.45, 0.36))
         model.add(WHITE, ball(0.15, 0.14, 0.12), (0.64, side * 0.1, 1.54))
-        for z in (-6, 8):
-            model.add(WHITE, box(0.02, 0.5, 0.025), (0.6, side * 0.42, 1.55), (z * side, 0, 0))
+        for roll in (-6, 8):
+            model.add(WHITE, box(0.02, 0.5, 0.025), (0.6, side * 0.42, 1.55), (roll * side, 0, 0))
     for z, r in ((0.75, 0.5), (1.0, 0.46), (0.5, 0.5)):
         model.add(stripe, ball(0.3, r, 0.06), (-0.4 - 0.1 * (0.8 - z), 0, z), (0, -20, 0))
     model.add(stripe, ball(0.3, 0.07, 0.05), (0.3, 0, 2.05))
@@ -88,7 +89,7 @@ def duck(pick: Pick) -> Model:
     model.add((0.9, 0.42, 0.05), ball(0.26, 0.22, 0.06), (0.96, 0, 1.17))
     eyes(model, 0.87, 0.22, 1.46, 0.13)
     for side in (-1, 1):
-        wing = tuple(0.88 * c for c in down)
+        wing = shaded(down, 0.88)
         model.add(wing, ball(0.55, 0.12, 0.3), (-0.12, side * 0.64, 0.68), (side * 12, 14, side * 6))
         model.add(wing, ball(0.25, 0.08, 0.12), (-0.58, side * 0.62, 0.86), (0, 32, side * 8))
     return model
@@ -126,11 +127,11 @@ def owl(pick: Pick) -> Model:
         model.add(belly, ball(0.1, 0.27, 0.27), (0.5, side * 0.25, 1.58), (0, 0, side * 18))
         model.add((0.98, 0.75, 0.1), ball(0.1, 0.18, 0.18), (0.54, side * 0.25, 1.58), (0, 0, side * 18))
         model.add(BLACK, ball(0.08, 0.1, 0.1), (0.61, side * 0.26, 1.58))
-        wing = tuple(0.75 * c for c in feather)
+        wing = shaded(feather, 0.75)
         model.add(wing, ball(0.36, 0.12, 0.55), (-0.04, side * 0.62, 0.85), (side * 6, 10, 0))
         model.add(ORANGE, ball(0.18, 0.14, 0.08), (0.4, side * 0.22, 0.1))
     model.add(ORANGE, cylinder(0.1, 0.25, 0.01), (0.56, 0, 1.46), (0, 130, 0))
-    model.add(tuple(0.75 * c for c in feather), ball(0.1, 0.25, 0.4), (-0.6, 0, 0.3), (0, 25, 0))
+    model.add(shaded(feather, 0.75), ball(0.1, 0.25, 0.4), (-0.6, 0, 0.3), (0, 25, 0))
     return model
 
 
@@ -152,7 +153,7 @@ def fish(pick: Pick) -> Model:
     for side in (-1, 1):
         model.add(fin, ball(0.26, 0.06, 0.15), (0.05, side * 0.46, -0.12), (side * -20, 15, side * -35))
     eyes(model, 0.72, 0.28, 0.18, 0.14)
-    model.add(tuple(0.6 * c for c in skin), ball(0.08, 0.12, 0.06), (0.97, 0, -0.12))
+    model.add(shaded(skin, 0.6), ball(0.08, 0.12, 0.06), (0.97, 0, -0.12))
     return model
 
 
@@ -160,12 +161,12 @@ def turtle(pick: Pick) -> Model:
     model = Model()
     skin, shell = pick.of(((0.5, 0.72, 0.28), (0.3, 0.45, 0.18)), ((0.72, 0.68, 0.35), (0.5, 0.32, 0.16)))
     model.add(shell, turned([(0.85, 0.2), (0.88, 0.35), (0.72, 0.66), (0.42, 0.88), (0.0, 0.96)]), scale=(1.1, 0.95, 1))
-    model.add(tuple(1.25 * c for c in skin), ring(0.85, 0.12), (0, 0, 0.24), scale=(1.1, 0.95, 1))
+    model.add(shaded(skin, 1.25), ring(0.85, 0.12), (0, 0, 0.24), scale=(1.1, 0.95, 1))
     spots = [(0.0, 0.0, 0.24), *[(38.0, a, 0.22) for a in range(0, 360, 60)]]
     for lean, a, size in spots:
         t, b = np.radians(lean), np.radians(a)
         where = (0.95 * np.sin(t) * np.cos(b), 0.82 * np.sin(t) * np.sin(b), 0.2 + 0.745 * np.cos(t * 0.92))
-        model.add(tuple(min(1, 1.5 * c) for c in shell), ball(size, size, 0.06), where, (0, lean * 0.85, a))
+        model.add(shaded(shell, 1.5), ball(size, size, 0.06), where, (0, lean * 0.85, a))
     model.add(skin, ball(0.36, 0.3, 0.28), (1.2, 0, 0.5))
     model.add(skin, tube(curve([(0.75, 0, 0.32), (1.15, 0, 0.42)]), 0.18))
     eyes(model, 1.43, 0.17, 0.6, 0.09)
@@ -177,7 +178,7 @@ def turtle(pick: Pick) -> Model:
 
 def pig(pick: Pick) -> Model:
     model, skin = Model(), pick.of((0.96, 0.66, 0.7), (0.9, 0.72, 0.62))
-    dark = tuple(0.82 * c for c in skin)
+    dark = shaded(skin, 0.82)
     model.add(skin, ball(0.95, 0.66, 0.62), (0, 0, 0.85))
     model.add(skin, ball(0.48, 0.5, 0.48), (0.9, 0, 1.1))
     model.add(dark, cylinder(0.24, 0.24), (1.24, 0, 1.02), (0, 90, 0), (1, 1, 0.85))

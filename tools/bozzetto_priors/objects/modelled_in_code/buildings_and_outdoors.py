@@ -8,6 +8,7 @@ from bozzetto_priors.objects.modelled_in_code.shapes import (
     RGB,
     Model,
     Pick,
+    Point,
     around,
     ball,
     box,
@@ -16,6 +17,7 @@ from bozzetto_priors.objects.modelled_in_code.shapes import (
     lathe,
     plate,
     ring,
+    shaded,
     tube,
     turned,
 )
@@ -35,7 +37,7 @@ def cactus(pick: Pick) -> Model:
     model.add((0.78, 0.4, 0.2), lathe([(0.45, 0.0), (0.6, 0.6), (0.68, 0.6), (0.68, 0.78), (0.55, 0.78)]))
     model.add((0.3, 0.2, 0.12), cylinder(0.58, 0.02), (0, 0, 0.74))
 
-    def limb(path: list, radius: float) -> None:
+    def limb(path: list[Point], radius: float) -> None:
         line = curve(path, 30)
         model.add(green, tube(line, radius, 12))
         model.add(green, ball(radius * 1.02), tuple(line[-1]))
@@ -76,7 +78,8 @@ def tree(pick: Pick) -> Model:
         for r, z, h in ((0.95, 0.55, 1.0), (0.78, 1.15, 0.95), (0.56, 1.75, 0.95)):
             model.add((0.13, 0.42, 0.2), cylinder(r, h, 0.02, 24), (0, 0, z))
         return model
-    leaf = pick.of((0.28, 0.6, 0.2), None, (0.9, 0.5, 0.12))
+    summer, autumn = (0.28, 0.6, 0.2), (0.9, 0.5, 0.12)
+    leaf = pick.of(summer, summer, autumn)
     model.add(WOOD, tube(curve([(0, 0, 0), (0.03, 0, 0.5), (0, 0.02, 1.3)]), np.linspace(0.22, 0.12, 24)))
     for side in (-1, 1):
         model.add(WOOD, tube(curve([(0, 0, 0.8), (0.1, side * 0.35, 1.2), (0.1, side * 0.5, 1.5)]), 0.08))
@@ -89,7 +92,7 @@ def tree(pick: Pick) -> Model:
         (0, 0, 1.65, 0.6),
     ):
         shade = pick.between(0.85, 1.1)
-        model.add(tuple(min(1.0, shade * c) for c in leaf), ball(r, r, r * 0.92), (x, y, z))
+        model.add(shaded(leaf, shade), ball(r, r, r * 0.92), (x, y, z))
     if pick.number == 0:
         for _ in range(16):
             a, h = pick.between(0, 360), pick.between(-0.35, 0.7)
@@ -135,7 +138,7 @@ def house(pick: Pick) -> Model:
 
 def castle(pick: Pick) -> Model:
     model, stone = Model(), pick.of(STONE, (0.85, 0.74, 0.55))
-    dark, roof = tuple(0.72 * c for c in stone), pick.of((0.2, 0.35, 0.7), (0.8, 0.2, 0.18))
+    dark, roof = shaded(stone, 0.72), pick.of((0.2, 0.35, 0.7), (0.8, 0.2, 0.18))
     model.add(stone, box(1.7, 1.7, 0.95), (0, 0, 0.48))
     for side in (-1, 1):
         for t in np.linspace(-0.6, 0.6, 5):

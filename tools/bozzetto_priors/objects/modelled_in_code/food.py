@@ -15,6 +15,7 @@ from bozzetto_priors.objects.modelled_in_code.shapes import (
     lathe,
     plate,
     ring,
+    shaded,
     tube,
     turned,
 )
@@ -28,7 +29,7 @@ def cupcake(pick: Pick) -> Model:
     paper, cream = pick.of(((0.75, 0.2, 0.2), (1.0, 0.85, 0.88)), ((0.25, 0.65, 0.6), (0.55, 0.3, 0.16)))
     model.add(paper, cylinder(0.62, 0.75, 0.82))
     for x, y, a in around(18, 0.74):
-        model.add(tuple(0.75 * c for c in paper), box(0.05, 0.07, 0.76), (x, y, 0.38), (0, 8, a))
+        model.add(shaded(paper, 0.75), box(0.05, 0.07, 0.76), (x, y, 0.38), (0, 8, a))
     for radius, z in ((0.72, 0.86), (0.56, 1.1), (0.36, 1.32)):
         model.add(cream, ring(radius * 0.68, 0.24), (0, 0, z))
         model.add(cream, ball(radius * 0.8, radius * 0.8, 0.2), (0, 0, z))
@@ -163,7 +164,7 @@ def strawberry(pick: Pick) -> Model:
 
 def pineapple(pick: Pick) -> Model:
     model, skin = Model(), pick.of((0.85, 0.6, 0.15), (0.72, 0.5, 0.14))
-    model.add(tuple(0.7 * c for c in skin), ball(0.6, 0.6, 0.9), (0, 0, 0.9))
+    model.add(shaded(skin, 0.7), ball(0.6, 0.6, 0.9), (0, 0, 0.9))
     for row, z in enumerate(np.linspace(-0.72, 0.72, 7)):
         r = 0.6 * np.sqrt(1 - (z / 0.9) ** 2)
         for x, y, a in around(max(6, round(r * 20)), r, 15.0 * (row % 2)):
@@ -200,7 +201,7 @@ def carrot(pick: Pick) -> Model:
     model, skin = Model(), pick.of((0.95, 0.48, 0.1), (0.9, 0.4, 0.12))
     model.add(skin, turned([(0.02, 0.0), (0.22, 0.7), (0.42, 1.6), (0.46, 2.0), (0.3, 2.18), (0.0, 2.2)]))
     for z in (0.5, 0.95, 1.3, 1.7):
-        model.add(tuple(0.8 * c for c in skin), ring(0.08 + 0.2 * z, 0.025), (0, 0, z))
+        model.add(shaded(skin, 0.8), ring(0.08 + 0.2 * z, 0.025), (0, 0, z))
     for x, y, a in around(7, 0.1):
         tip = (x * 4.5, y * 4.5, 3.0 + pick.between(-0.15, 0.1))
         model.add(LEAF, tube(curve([(x, y, 2.1), (x * 2, y * 2, 2.6), tip]), [0.06] * 12 + [0.13] * 10 + [0.05] * 2))

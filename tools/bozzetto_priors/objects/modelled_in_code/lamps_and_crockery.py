@@ -14,6 +14,7 @@ from bozzetto_priors.objects.modelled_in_code.shapes import (
     lathe,
     plate,
     ring,
+    shaded,
     tube,
     turned,
 )
@@ -111,7 +112,7 @@ def candle(pick: Pick) -> Model:
 
 def watering_can(pick: Pick) -> Model:
     model, paint = Model(), pick.of((0.25, 0.6, 0.3), (0.3, 0.5, 0.8))
-    dark = tuple(0.75 * c for c in paint)
+    dark = shaded(paint, 0.75)
     model.add(paint, lathe([(0.62, 0.0), (0.62, 0.05), (0.56, 1.0), (0.5, 1.0), (0.5, 0.6)]))
     for z in (0.12, 0.92):
         model.add(dark, ring(0.615 - 0.06 * z, 0.035), (0, 0, z))

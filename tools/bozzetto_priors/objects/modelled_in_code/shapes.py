@@ -8,22 +8,28 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
 import trimesh
+from numpy.typing import ArrayLike
 
 from bozzetto_priors.objects.mesh_part import Part, normalise
 
 Point = tuple[float, float, float]
 RGB = tuple[float, float, float]
 CREASE_DEG = 35.0
+Option = TypeVar("Option")
 
 
-def place(mesh: trimesh.Trimesh, at: Point = (0, 0, 0), turn: Point = (0, 0, 0), scale: Point | float = 1.0):
+def place(
+    mesh: trimesh.Trimesh, at: Point = (0, 0, 0), turn: Point = (0, 0, 0), scale: Point | float = 1.0
+) -> trimesh.Trimesh:
     """Return `mesh` scaled, then rotated about the world's x, y and z (in that order), then moved to `at`."""
-    moved = mesh.copy()
+    moved: trimesh.Trimesh = mesh.copy()
+    x, y, z = np.radians(turn)
     moved.apply_transform(np.diag([*(np.ones(3) * scale), 1.0]))
-    moved.apply_transform(trimesh.transformations.euler_matrix(*np.radians(turn), axes="sxyz"))
+    moved.apply_transform(trimesh.transformations.euler_matrix(x, y, z, axes="sxyz"))
     moved.apply_translation(at)
     return moved
 
@@ -75,7 +81,7 @@ def turned(points: Sequence[tuple[float, float]], sides: int = 40) -> trimesh.Tr
     return lathe([tuple(p) for p in curve(points)], sides)
 
 
-def tube(path: Sequence[Sequence[float]], radius: float | Sequence[float], sides: int = 14) -> trimesh.Trimesh:
+def tube(path: ArrayLike, radius: ArrayLike, sides: int = 14) -> trimesh.Trimesh:
     """Return a pipe along `path` [N, 3] with closed ends; `radius` is one number or one per point."""
     line = np.asarray(path, float)
     radii = np.broadcast_to(np.asarray(radius, float), len(line))
@@ -113,7 +119,7 @@ def ring(radius: float, thickness: float) -> trimesh.Trimesh:
 
 
 def _cross(o: np.ndarray, a: np.ndarray, b: np.ndarray) -> float:
-    return (a[0] - o[0]) * (b[1] - o[1]) - (a[1] - o[1]) * (b[0] - o[0])
+    return float((a[0] - o[0]) * (b[1] - o[1]) - (a[1] - o[1]) * (b[0] - o[0]))
 
 
 def triangulate(outline: np.ndarray) -> list[tuple[int, int, int]]:
@@ -133,7 +139,7 @@ def triangulate(outline: np.ndarray) -> list[tuple[int, int, int]]:
                 break
         else:
             raise ValueError("outline: crosses itself or runs clockwise")
-    return [*triangles, tuple(left)]
+    return [*triangles, (left[0], left[1], left[2])]
 
 
 def plate(outline: Sequence[tuple[float, float]], thickness: float) -> trimesh.Trimesh:
@@ -151,6 +157,19 @@ def plate(outline: Sequence[tuple[float, float]], thickness: float) -> trimesh.T
     return trimesh.Trimesh(np.concatenate([front, back]), np.concatenate([caps, caps[:, ::-1] + count, sides]))
 
 
+def shaded(colour: RGB, factor: float) -> RGB:
+    """Return a colour that is darker, or lighter up to white."""
+    red, green, blue = (min(1.0, factor * channel) for channel in colour)
+    return red, green, blue
+
+
+def faces_of(mesh: trimesh.Trimesh, chosen: np.ndarray) -> trimesh.Trimesh:
+    """Return the part of a mesh with the faces for which `chosen` is true."""
+    part = mesh.submesh([np.flatnonzero(chosen)], append=True)
+    assert isinstance(part, trimesh.Trimesh)
+    return part
+
+
 def around(count: int, radius: float, start_deg: float = 0.0) -> list[tuple[float, float, float]]:
     """Return (x, y, angle in degrees) of `count` points on a circle about the z axis."""
     angles = start_deg + np.arange(count) * 360.0 / count
@@ -164,7 +183,7 @@ class Pick:
     number: int
     rng: np.random.Generator
 
-    def of(self, *options):
+    def of(self, *options: Option) -> Option:
         """Return one of `options`, by the instance's number."""
         return options[self.number % len(options)]
 

@@ -14,9 +14,11 @@ from bozzetto_priors.objects.modelled_in_code.shapes import (
     box,
     curve,
     cylinder,
+    faces_of,
     lathe,
     plate,
     ring,
+    shaded,
     tube,
     turned,
 )
@@ -146,8 +148,8 @@ def bell(pick: Pick) -> Model:
     model, metal = Model(), pick.of(GOLD, (0.72, 0.45, 0.25))
     outside = curve([(0.85, 0.0), (0.78, 0.15), (0.58, 0.5), (0.52, 1.0), (0.4, 1.3), (0.0, 1.42)], 30)
     model.add(metal, lathe([(0.75, 0.0), *map(tuple, outside)]))
-    model.add(tuple(0.75 * c for c in metal), ring(0.82, 0.05), (0, 0, 0.06))
-    model.add(tuple(0.75 * c for c in metal), ring(0.53, 0.03), (0, 0, 0.95))
+    model.add(shaded(metal, 0.75), ring(0.82, 0.05), (0, 0, 0.06))
+    model.add(shaded(metal, 0.75), ring(0.53, 0.03), (0, 0, 0.95))
     model.add((0.3, 0.25, 0.2), ball(0.2), (0, 0, -0.08))
     bow = pick.of((0.85, 0.1, 0.12), (0.2, 0.45, 0.3))
     model.add(metal, ring(0.16, 0.05), (0, 0, 1.55), (0, 90, 0))
@@ -213,9 +215,7 @@ def umbrella(pick: Pick) -> Model:
     middles = whole.triangles_center
     stripe = np.floor((np.degrees(np.arctan2(middles[:, 1], middles[:, 0])) + 22.5) % 360 / 45).astype(int) % 2
     for k, colour in enumerate(colours):
-        model.add(
-            tuple((0.93 + 0.07 * k) * c for c in colour), whole.submesh([np.flatnonzero(stripe == k)], append=True)
-        )
+        model.add(shaded(colour, 0.93 + 0.07 * k), faces_of(whole, stripe == k))
     model.add(STEEL, cylinder(0.05, 2.1), (0, 0, 0.25))
     model.add(
         (0.25, 0.16, 0.1),
@@ -250,7 +250,7 @@ def gift(pick: Pick) -> Model:
     paper, bow = pick.of(((0.85, 0.12, 0.15), GOLD), ((0.55, 0.3, 0.7), WHITE))
     high = pick.of(1.3, 0.9)
     model.add(paper, box(1.3, 1.3, high), (0, 0, high / 2))
-    model.add(tuple(0.9 * c for c in paper), box(1.4, 1.4, 0.28), (0, 0, high))
+    model.add(shaded(paper, 0.9), box(1.4, 1.4, 0.28), (0, 0, high))
     for turn in (0, 90):
         model.add(bow, box(1.43, 0.22, 0.3), (0, 0, high + 0.01), (0, 0, turn))
         model.add(bow, box(1.33, 0.22, high), (0, 0, high / 2 + 0.005), (0, 0, turn))
@@ -273,9 +273,9 @@ def dice(pick: Pick) -> Model:
     block.vertices = np.clip(block.vertices * 1.32, -0.78, 0.78)
     model.add(body, block)
     s = 0.36
-    spots = {1: [(0, 0)], 2: [(-s, -s), (s, s)], 3: [(-s, -s), (0, 0), (s, s)], 4: [(-s, -s), (-s, s), (s, -s), (s, s)]}
-    spots[5] = [*spots[4], (0, 0)]
-    spots[6] = [*spots[4], (-s, 0), (s, 0)]
+    middle, line, corners = [(0.0, 0.0)], [(-s, -s), (s, s)], [(-s, -s), (-s, s), (s, -s), (s, s)]
+    spots = {1: middle, 2: line, 3: [*line[:1], *middle, *line[1:]], 4: corners}
+    spots |= {5: [*corners, *middle], 6: [*corners, (-s, 0.0), (s, 0.0)]}
     for number, axis, side in ((1, 0, 1), (6, 0, -1), (2, 1, 1), (5, 1, -1), (3, 2, 1), (4, 2, -1)):
         r = 0.24 if number == 1 else 0.16
         for u, v in spots[number]:

@@ -13,9 +13,11 @@ from bozzetto_priors.objects.modelled_in_code.shapes import (
     box,
     curve,
     cylinder,
+    faces_of,
     lathe,
     plate,
     ring,
+    shaded,
     tube,
     turned,
 )
@@ -181,7 +183,7 @@ def hot_air_balloon(pick: Pick) -> Model:
     middles = whole.triangles_center
     stripe = np.floor((np.degrees(np.arctan2(middles[:, 1], middles[:, 0])) + 22.5) % 360 / 45).astype(int) % 2
     for k, colour in enumerate(colours):
-        model.add(colour, whole.submesh([np.flatnonzero(stripe == k)], append=True))
+        model.add(colour, faces_of(whole, stripe == k))
     model.add(colours[0], lathe([(0.24, 0.93), (0.32, 1.05)]))
     model.add((0.6, 0.4, 0.2), lathe([(0.22, 0.0), (0.28, 0.36), (0.24, 0.36), (0.22, 0.2)], 8))
     model.add((0.4, 0.25, 0.12), ring(0.27, 0.04), (0, 0, 0.36))
@@ -215,9 +217,9 @@ def flying_saucer(pick: Pick) -> Model:
     model = Model()
     metal, lights = pick.of(((0.7, 0.72, 0.76), (0.95, 0.2, 0.2)), ((0.35, 0.65, 0.4), (0.98, 0.85, 0.2)))
     model.add(metal, turned([(0.35, -0.32), (0.9, -0.18), (1.5, 0.0), (1.5, 0.08), (0.95, 0.28), (0.55, 0.4)]))
-    model.add(tuple(0.65 * c for c in metal), ring(1.48, 0.06), (0, 0, 0.04))
+    model.add(shaded(metal, 0.65), ring(1.48, 0.06), (0, 0, 0.04))
     model.add(GLASS, ball(0.6, 0.6, 0.55), (0, 0, 0.38))
-    model.add(tuple(0.65 * c for c in metal), ring(0.6, 0.06), (0, 0, 0.4))
+    model.add(shaded(metal, 0.65), ring(0.6, 0.06), (0, 0, 0.4))
     for x, y, _ in around(10, 1.18):
         model.add(lights, ball(0.13, 0.13, 0.08), (x, y, 0.2))
     for x, y, _ in around(3, 0.7, 60.0):
