@@ -9,8 +9,7 @@ from typing import Any
 
 import yaml
 
-from bozzetto.config import layers
-from bozzetto.config.binding import REQUIRED
+from bozzetto.config.binding import REQUIRED, layers
 from bozzetto.convert.rules import UNSET
 from bozzetto.convert.values import largest
 from bozzetto.errors import ConfigError
