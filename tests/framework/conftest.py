@@ -7,7 +7,7 @@ import pytest
 import torch
 import yaml
 
-from bozzetto.config.binding import layers
+from bozzetto.config import layers
 from bozzetto.config.loading import load_recipe
 from bozzetto.engine.build import build_system
 from bozzetto.engine.pipeline import Pipeline

@@ -10,7 +10,7 @@ import yaml
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from bozzetto.config.binding import yaml_text
+from bozzetto.config import yaml_text
 from bozzetto.config.expansion import check_expansion
 from bozzetto.errors import ConfigError, shown
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from bozzetto.config.binding import REQUIRED, bind, convert, layers
+from bozzetto.config import layers
+from bozzetto.config.binding import REQUIRED, bind, convert
 from bozzetto.config.component_names import Names
 from bozzetto.config.file_names import check_names
 from bozzetto.config.layers import value_at, with_value

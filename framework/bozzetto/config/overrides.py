@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from bozzetto.config.binding import layers
+from bozzetto.config import layers
 from bozzetto.errors import ConfigError, did_you_mean
 
 LAYERED = ("system", "trainer")

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bozzetto.config.binding import convert, layers
+from bozzetto.config import layers
+from bozzetto.config.binding import convert
 from bozzetto.config.requirements import check_requirements
 from bozzetto.errors import ConfigError, UserError, did_you_mean, shown
 from bozzetto.registry.discovery import Registry

@@ -9,7 +9,8 @@ from typing import Any
 
 import yaml
 
-from bozzetto.config.binding import REQUIRED, layers
+from bozzetto.config import layers
+from bozzetto.config.binding import REQUIRED
 from bozzetto.convert.rules import UNSET
 from bozzetto.convert.values import largest
 from bozzetto.errors import ConfigError

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from bozzetto.config.binding import layers
+from bozzetto.config import layers
 from bozzetto.config.loading import load_recipe
 from bozzetto.config.overrides import effective
 from bozzetto.config.stages import stages_from

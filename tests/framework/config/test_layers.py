@@ -2,7 +2,7 @@
 
 import pytest
 
-from bozzetto.config.binding import layers
+from bozzetto.config import layers
 from bozzetto.errors import ConfigError
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from bozzetto.config.binding import layers
+from bozzetto.config import layers
 from bozzetto.config.loading import find_recipe, load_recipe
 from bozzetto.errors import ConfigError, PluginError, UserError
 from bozzetto.machine.accelerators import Accelerator

@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from bozzetto.config.binding import layers
+from bozzetto.config import layers
 from bozzetto.config.loading import load_recipe
 from bozzetto.engine.build import build_system
 from bozzetto.engine.reference_photos import WithReferences

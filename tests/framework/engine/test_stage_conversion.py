@@ -7,7 +7,7 @@ import shutil
 import pytest
 import torch
 
-from bozzetto.config.binding import layers
+from bozzetto.config import layers
 from bozzetto.engine.pipeline import load_scene, load_state
 from bozzetto.engine.run_folder import RunFolder
 from bozzetto.errors import ConfigError
