@@ -31,6 +31,14 @@ def test_every_package_folder_is_listed(setup):
     assert listed == found
 
 
+def test_weights_configs_and_texts_of_the_priors_are_installed_and_nothing_else(setup):
+    home = ROOT / "plugins" / "bozzetto_plugins"
+    globs = setup["options.package_data"]["bozzetto_plugins"].split(", ")
+    installed = {path for glob in globs if glob.startswith("priors/") for path in home.glob(glob)}
+    assert {path.suffix for path in installed} == {".json", ".md", ".safetensors"}
+    assert installed == {path for path in (home / "priors").rglob("*") if path.is_file()}
+
+
 def test_every_manifest_is_an_entry_point(setup):
     declared = setup["options.entry_points"]["bozzetto.plugins"]
     for manifest in (ROOT / "plugins" / "bozzetto_plugins").glob("*/manifest.py"):

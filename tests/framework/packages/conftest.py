@@ -160,16 +160,25 @@ def fill(place: Place) -> None:
 
 
 @pytest.fixture(scope="session")
-def place(tmp_path_factory) -> Place:
-    """Return the environment, created by the first worker that needs it."""
+def made_once(tmp_path_factory):
+    """Return a function that gives a folder shared by all workers; the first one that needs it fills it with `fill`."""
     base = tmp_path_factory.getbasetemp()
     shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
-    place = Place(shared / "packages")
-    with filelock.FileLock(shared / "packages.lock"):
-        if not (place.folder / "filled").exists():
-            fill(place)
-            (place.folder / "filled").touch()
-    return place
+
+    def folder(name, fill):
+        with filelock.FileLock(shared / f"{name}.lock"):
+            if not (shared / f"{name}.filled").exists():
+                fill(shared / name)
+                (shared / f"{name}.filled").touch()
+        return shared / name
+
+    return folder
+
+
+@pytest.fixture(scope="session")
+def place(made_once) -> Place:
+    """Return the environment, created by the first worker that needs it."""
+    return Place(made_once("packages", lambda folder: fill(Place(folder))))
 
 
 @pytest.fixture
