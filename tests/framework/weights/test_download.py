@@ -25,11 +25,11 @@ def test_mirrors_are_tried_in_order(monkeypatch: pytest.MonkeyPatch, tmp_path: P
 
 def test_when_no_mirror_answers_all_reasons_are_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     lacking = [name for name in MODEL_FILES if "unet/diff" not in name] + ["unet/diffusion_pytorch_model.onnx"]
-    FakeHub(monkeypatch, tmp_path / "got", {"second/mirror": lacking})
     spec = ModelSpec("sd-1.6", repositories=("first/mirror@v1", "second/mirror"))
-    mirrored = Catalogue({"sd-1.6": [ModelEntry("any", "1", spec)]})
+    found = plan("sd-1.6", Catalogue({"sd-1.6": [ModelEntry("any", "1", spec)]}))
+    FakeHub(monkeypatch, tmp_path / "got", {"second/mirror": lacking})
     with pytest.raises(ModelError) as caught:
-        fetch(plan("sd-1.6", mirrored))
+        fetch(found)
     text = str(caught.value)
     assert "first/mirror@v1: ConnectionError: no route to first/mirror\n" in text
     assert "second/mirror: ModelError: unet has no .safetensors or .bin weights" in text
@@ -58,8 +58,9 @@ def test_a_mirror_of_pickles_is_converted(monkeypatch: pytest.MonkeyPatch, tmp_p
 def test_a_repository_that_resembles_an_alias_suggests_it(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, catalogue: Catalogue
 ) -> None:
+    found = plan("x/sd-1.5", catalogue)
     FakeHub(monkeypatch, tmp_path / "got", {})
     with pytest.raises(
         ModelError, match=r"Did you mean 'sd-1.5'\?\nEither choose a bundled model: .*=bozzetto-mini or "
     ):
-        fetch(plan("x/sd-1.5", catalogue))
+        fetch(found)

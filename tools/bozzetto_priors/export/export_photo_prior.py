@@ -3,7 +3,8 @@
 tools/priors export-photo-prior --prior PRIOR --encoder RUN/photos --out PHOTO_PRIOR
 
 The folder has the layout of Zero123 for diffusers, and shares equal weight files with PRIOR if it lies beside it (key
-`shared_weights` of `bozzetto.json`). The recognised thing is fitted to the photo (`bozzetto_plugins.priors.photo_recall`), so the layer that projects embedding and pose is the identity.
+`shared_weights` of `bozzetto.json`). The recognised thing is fitted to the photo
+(`bozzetto_plugins.priors.photo_recall`), so the layer that projects embedding and pose is the identity.
 """
 
 from __future__ import annotations
