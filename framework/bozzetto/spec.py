@@ -58,7 +58,7 @@ class ComponentSpec:
 
     def __post_init__(self) -> None:
         for name in ("kind", "name"):
-            if not isinstance(getattr(self, name), str) or not _KEBAB.fullmatch(getattr(self, name)):
+            if not isinstance(getattr(self, name), str) or not is_kebab(getattr(self, name)):
                 raise ValueError(f"{name}: must be text in kebab-case such as 'hash-grid', got {getattr(self, name)!r}")
         for name in ("target", "config"):
             if not isinstance(getattr(self, name), str) or not _PATH.fullmatch(getattr(self, name)):
@@ -75,6 +75,11 @@ class ComponentSpec:
     def missing(self) -> list[str]:
         """Return the packages in `requires` that are not installed."""
         return [name for name in self.requires if not installed(name)]
+
+
+def is_kebab(text: str) -> bool:
+    """Return whether a text is in kebab-case: `hash-grid`."""
+    return _KEBAB.fullmatch(text) is not None
 
 
 def installed(name: str) -> bool:

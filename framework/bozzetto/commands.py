@@ -1,0 +1,74 @@
+"""Commands that packages add to the command line: their declaration, and the functions that the host calls. No torch.
+
+A package declares a command by an entry point, whose name is the command's:
+
+    [project.entry-points."bozzetto.commands"]
+    faces = "bozzetto_faces.manifest:FACES"
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from bozzetto.registry.discovery import Registry
+
+__all__ = ["Command", "CommandSpec", "Host"]
+
+_DOTTED = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
+
+
+@dataclass(frozen=True, slots=True)
+class CommandSpec:
+    """Declaration of a command, in a module that imports no torch: `bozzetto --help` imports it.
+
+    Raises:
+        ValueError: a field has the wrong type or form; the message starts with its name.
+    """
+
+    module: str
+    """`package.module` with the functions of `Command`, imported when the command is used."""
+    summary: str
+    """One line for `bozzetto --help`, e.g. `convert a threestudio recipe`."""
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.module, str) or not _DOTTED.fullmatch(self.module):
+            raise ValueError(f"module: must be 'package.module', got {self.module!r}")
+        if not isinstance(self.summary, str) or not self.summary.strip() or not self.summary.isprintable():
+            raise ValueError(f"summary: must be one line of text, got {self.summary!r}")
+
+
+@dataclass(frozen=True)
+class Host:
+    """What the host lends to a command. Later versions may add fields."""
+
+    registry: Callable[[], Registry]
+    """Finds the installed components, in about 0.1 s.
+
+    Raises:
+        PluginError: `BOZZETTO_STRICT_PLUGINS` is set, and a plugin is broken.
+    """
+
+
+class Command(Protocol):
+    """Module of a command: two functions.
+
+    What it imports at its top is imported for `bozzetto NAME --help`, too: heavy imports belong into `run`.
+    """
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Add the arguments. Positional ones and options may be interspersed; the host adds `--traceback`.
+
+        `parser.description` is the summary unless it is set here.
+        """
+
+    def run(self, options: argparse.Namespace, host: Host) -> int:
+        """Run the command; return the exit code: 0 for success, 1 for a failure that is no error of the user.
+
+        Raises:
+            UserError: an error that the user can fix; the host prints its message and exits with 2, as for errors of
+                the system (`OSError`, `MemoryError`). Any other exception is reported as a bug of the package.
+        """
