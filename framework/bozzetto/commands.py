@@ -12,7 +12,7 @@ import argparse
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from bozzetto.registry.discovery import Registry
 
@@ -43,7 +43,7 @@ class CommandSpec:
 
 @dataclass(frozen=True)
 class Host:
-    """What the host lends to a command. Later versions may add fields."""
+    """What the host lends to a command. Later versions may add fields, with defaults."""
 
     registry: Callable[[], Registry]
     """Finds the installed components, in about 0.1 s.
@@ -53,6 +53,7 @@ class Host:
     """
 
 
+@runtime_checkable
 class Command(Protocol):
     """Module of a command: two functions.
 

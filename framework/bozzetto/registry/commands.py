@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import cast
 
 from bozzetto.commands import Command, CommandSpec
 from bozzetto.errors import PluginError, did_you_mean, shown
@@ -77,7 +77,8 @@ class PackageCommands:
             PluginError: unknown (with the nearest name), declared twice, or named like a command of the host.
         """
         dist, _, bare = name.rpartition("/")
-        found = [source for source in self.sources if source.name == bare and dist in ("", source.dist)]
+        chosen = self.of([dist]) if dist else self
+        found = [source for source in chosen.sources if source.name == bare]
         if not found:
             known = [*HOST, *(self.called(source) for source in self.sources if not _refusal(source))]
             near = did_you_mean(name, known)
@@ -98,10 +99,19 @@ class PackageCommands:
         Raises:
             PluginError: it cannot be imported in time, or is no `CommandSpec`.
         """
-        spec = _contained(lambda: import_source(source), source, source.module, self.limit_s)
-        if not isinstance(spec, CommandSpec):
-            raise PluginError(f"{title(source)} is broken: {source.module} is not a CommandSpec. {_cure(source)}")
+        spec, why, fault = self._read(source)
+        if spec is None:
+            raise _broken(source, why) from fault
         return spec
+
+    def _read(self, source: Source) -> tuple[CommandSpec | None, str, BaseException | None]:
+        """Return the declaration; or None, why there is none, and the exception that it raised, if any."""
+        outcome = quietly(lambda: import_source(source), source.key, self.limit_s)
+        if outcome.fault is not None:
+            return None, _not_imported(source.module, outcome.fault), outcome.fault
+        if not isinstance(outcome.value, CommandSpec):
+            return None, f"{source.module} is not a CommandSpec", None
+        return outcome.value, "", None
 
     def load(self, source: Source) -> Command:
         """Import the module of a command; without a time limit, since it was asked for.
@@ -110,11 +120,13 @@ class PackageCommands:
             PluginError: it cannot be imported, or lacks a function.
         """
         name = self.declaration(source).module
-        module = _contained(lambda: importlib.import_module(name), source, name, None)
+        outcome = quietly(lambda: importlib.import_module(name), source.key)
+        if outcome.fault is not None:
+            raise _broken(source, _not_imported(name, outcome.fault)) from outcome.fault
         for function in FUNCTIONS:
-            if not callable(getattr(module, function, None)):
-                raise PluginError(f"{title(source)} is broken: {name} has no function {function}. {_cure(source)}")
-        return cast(Command, module)
+            if not callable(getattr(outcome.value, function, None)):
+                raise _broken(source, f"{name} has no function {function}")
+        return cast(Command, outcome.value)
 
     def listed(self) -> list[ListedCommand]:
         """Return every command with its summary and status; imports the declarations, and no module of a command."""
@@ -124,11 +136,8 @@ class PackageCommands:
         if refused := _refusal(source):
             return ListedCommand(source, self.called(source), "", refused)
         before = set(sys.modules)
-        try:
-            spec = self.declaration(source)
-        except PluginError as error:
-            cause = error.__cause__
-            why = str(error) if cause is None else f"{type(cause).__name__}: {cause}"
+        spec, why, _ = self._read(source)
+        if spec is None:
             return ListedCommand(source, self.called(source), "", f"broken: {' '.join(why.split())}")
         heavy = heavy_since(before)
         faults = [fault for function in FUNCTIONS if (fault := fault_of(f"{spec.module}:{function}"))]
@@ -152,13 +161,9 @@ def _refusal(source: Source) -> str:
     return "" if is_kebab(source.name) else "refused: the name of a command is in kebab-case"
 
 
-def _contained(work: Callable[[], Any], source: Source, path: str, limit_s: float | None) -> Any:
-    fault = (outcome := quietly(work, source.key, limit_s)).fault
-    if fault is None:
-        return outcome.value
-    why = f"{path} cannot be imported: {type(fault).__name__}: {fault}"
-    raise PluginError(f"{title(source)} is broken: {why}. {_cure(source)}") from fault
+def _not_imported(path: str, fault: BaseException) -> str:
+    return f"{path} cannot be imported: {type(fault).__name__}: {fault}"
 
 
-def _cure(source: Source) -> str:
-    return f"Tell the authors of {source.dist}."
+def _broken(source: Source, why: str) -> PluginError:
+    return PluginError(f"{title(source)} is broken: {why}. Tell the authors of {source.dist}.")
