@@ -32,7 +32,7 @@ class CommandSpec:
     module: str
     """`package.module` with the functions of `Command`, imported when the command is used."""
     summary: str
-    """One line for `bozzetto --help`, e.g. `convert a threestudio recipe`."""
+    """One line for `bozzetto --help`, e.g. `list the installed recipes`."""
 
     def __post_init__(self) -> None:
         if not isinstance(self.module, str) or not _DOTTED.fullmatch(self.module):

@@ -9,12 +9,9 @@ from dataclasses import dataclass
 from bozzetto.cli.options import Options
 from bozzetto.commands import Command, Host
 from bozzetto.errors import PluginError, UserError
-from bozzetto.registry.commands import ListedCommand, PackageCommands, title
+from bozzetto.registry.commands import OWN, ListedCommand, PackageCommands, title
 from bozzetto.registry.containment import quietly
 from bozzetto.registry.sources import Source
-
-OWN = "bozzetto"
-"""Distribution whose commands are listed without its name."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +82,7 @@ def help_lines(commands: PackageCommands) -> list[str]:
 
 
 def sentence(summary: str) -> str:
-    """Return a summary as a sentence: `Convert a threestudio recipe.`"""
+    """Return a summary as a sentence: `List the installed recipes.`"""
     return f"{summary[:1].upper()}{summary[1:]}{'' if summary.endswith('.') else '.'}"
 
 

@@ -21,6 +21,8 @@ VARIABLE = "BOZZETTO_COMMANDS"
 """Environment variable with further commands: `name=module:SPEC`, comma-separated."""
 HOST = ("run", "check", "export", "plugins", "schema", "doctor")
 """Names of the host's own commands, which no package can take."""
+OWN = "bozzetto"
+"""Distribution of the host, which has commands of packages, too."""
 FUNCTIONS = ("add_arguments", "run")
 """Functions of a command's module."""
 
@@ -82,7 +84,11 @@ class PackageCommands:
         if not found:
             known = [*HOST, *(self.called(source) for source in self.sources if not _refusal(source))]
             near = did_you_mean(name, known)
-            raise PluginError(f"There is no command {shown(name)}.{near} Commands: {', '.join(known)}.")
+            whole = any(source.dist == OWN for source in self.sources)
+            cure = (
+                "" if whole else " Those of bozzetto itself are missing: run 'pip install -e .' in the project folder."
+            )
+            raise PluginError(f"There is no command {shown(name)}.{near} Commands: {', '.join(known)}.{cure}")
         if len(found) == 1:
             if refused := _refusal(found[0]):
                 raise PluginError(f"{title(found[0])} is {refused}. Tell the authors of {found[0].dist}.")

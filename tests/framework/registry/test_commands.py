@@ -61,7 +61,7 @@ def test_a_command_is_found_by_bare_and_by_full_name(command):
 
 
 def test_an_unknown_name_gives_the_nearest_and_all():
-    commands = PackageCommands((Source("one", "1", "say", "a:B"), Source("one", "1", "run", "a:B")))
+    commands = PackageCommands((Source("bozzetto", "1", "say", "a:B"), Source("one", "1", "run", "a:B")))
     with pytest.raises(PluginError) as error:
         commands.find("sya")
     assert str(error.value) == (
@@ -69,6 +69,11 @@ def test_an_unknown_name_gives_the_nearest_and_all():
     )
     with pytest.raises(PluginError, match="There is no command 'two/say'"):
         commands.find("two/say")
+
+
+def test_an_installation_from_before_the_commands_is_told():
+    with pytest.raises(PluginError, match=r"no command 'convert'.* run 'pip install -e \.' in the project folder"):
+        PackageCommands(()).find("convert")
 
 
 def test_two_packages_with_one_name_need_the_full_name(command):
