@@ -32,7 +32,7 @@ TOP = {
     "extends": "Recipe that this one modifies: the name of a shipped one, or a path.",
     "stand_ins": "Notices on substitutes for missing parts, one line each; repeated by every check and run.",
     "provided_by": "Distribution of a component name that several provide, by `KIND/NAME`, e.g. "
-    "`{loss/sparsity: bozzetto}`; a run folder's recipe lists all of them.",
+    "`{loss/sparsity: bozzetto}`, and of a model by `model/ALIAS`; a run folder's recipe lists all of them.",
     "plugins": 'Required distributions, e.g. `["bozzetto-blocky>=1.2,<2"]`; checked first.',
     "prompt": "Text prompt; a literal string without interpolation.",
     "negative_prompt": "Negative prompt.",
@@ -253,6 +253,8 @@ class Recipe:
     """Notices for the user: overrides that do not affect every stage."""
     stand_ins: tuple[str, ...] = ()
     """Descriptions of parts that are only substitutes."""
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    """Distribution of each model that the recipe gives by a bare alias."""
 
     @property
     def subject(self) -> str:
@@ -272,5 +274,6 @@ class Recipe:
 
     @property
     def provided_by(self) -> dict[str, str]:
-        """Distribution of every component, by `kind/name`."""
-        return dict(sorted({f"{item.kind}/{item.name}": item.entry.dist for item in self.components}.items()))
+        """Distribution of every component, by `kind/name`, and of every model alias, by `model/alias`."""
+        components = {f"{item.kind}/{item.name}": item.entry.dist for item in self.components}
+        return dict(sorted({**components, **{f"model/{alias}": dist for alias, dist in self.aliases.items()}}.items()))

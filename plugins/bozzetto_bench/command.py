@@ -113,14 +113,14 @@ def _steps(options: argparse.Namespace, registry: Registry, how: Any) -> dict[st
     import torch
 
     from bozzetto.runs.start import open_device, plans_for
-    from bozzetto.weights.plans import fetch
+    from bozzetto.weights.download import fetch
     from bozzetto_bench.measure import LARGE_GRID, RECIPE, SHADED, recipe_step
     from bozzetto_bench.report import shaded_line, step_table, step_values
     from bozzetto_bench.steps import system_without_prior, time_steps
 
     recipe = load(options, registry, options.config)
     device = torch.device(open_device(recipe, hardware.detect()))
-    weights = {name: fetch(item) for name, item in plans_for(recipe).items()}
+    weights = {name: fetch(item) for name, item in plans_for(recipe, registry).items()}
     whole, bare = recipe_step(recipe, registry, weights, device, how)
     say(f"{recipe.name}, profile {recipe.profile}:", "", step_table(whole, bare))
     named = {"whole": whole, "without_prior": bare}

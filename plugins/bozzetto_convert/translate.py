@@ -11,6 +11,7 @@ from bozzetto.errors import ConfigError
 from bozzetto.math.schedules import Schedule
 from bozzetto.recipe import OptimizerConfig, TrainerConfig
 from bozzetto.registry.discovery import Registry
+from bozzetto.weights.catalogue import Catalogue
 from bozzetto_convert.component_choice import BUILT_IN, Chosen, choose, field_of
 from bozzetto_convert.draft import Draft, Line, nested
 from bozzetto_convert.losses import GUIDED, Weight, stilled, translate_losses
@@ -19,6 +20,7 @@ from bozzetto_convert.profiles import profile_lines
 from bozzetto_convert.rules import UNSET, Changed, Key, Lost, Note, Part, Severity
 from bozzetto_convert.run_parts import BLOCKS, SLOTS, part_for
 from bozzetto_convert.threestudio_recipe import Source
+from bozzetto_convert.values import model as weights
 from bozzetto_convert.values import schedule
 
 TOP = dict.fromkeys(("name", "summary", "prompt", "negative_prompt", "image", "output"), str) | {"seed": int}
@@ -42,7 +44,7 @@ class _Translator:
     """State of one conversion."""
 
     def __init__(self, source: Source, registry: Registry) -> None:
-        self.source, self.registry = source, registry
+        self.source, self.registry, self.catalogue = source, registry, Catalogue.of(registry)
         system = source.get("system_type")
         name = "" if system is UNSET else str(system)
         self.draft = Draft(f"{source.name} (threestudio, {name or 'no system_type'})", name)
@@ -173,7 +175,10 @@ class _Translator:
 
     def _applied(self, key: Key, value: Any) -> Any:
         try:
-            return key.how(value, self.read) if key.how else value
+            made = key.how(value, self.read) if key.how else value
+            # An alias where there is one, so that mirrors are tried if the repository has been withdrawn.
+            alias = self.catalogue.name_of_repository(made) if key.how is weights and isinstance(made, str) else ""
+            return alias or made
         except (TypeError, ValueError, ArithmeticError, LookupError, AttributeError):
             return Lost(f"{value!r} is no value that threestudio takes here")
 

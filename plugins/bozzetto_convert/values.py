@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any, TypeGuard
 
 from bozzetto.config.binding import REQUIRED
-from bozzetto.weights.plans import aliases
 from bozzetto_convert.rules import UNSET, Changed, How, Lost, Read
 
 GUIDANCE = "system.guidance"
@@ -118,11 +117,7 @@ def cfg_scale(value: Any, read: Read) -> Any:
 
 
 def model(value: Any, read: Read) -> Any:
-    """Convert a repository to the alias that lists it, so that mirrors are tried if it has been withdrawn."""
-    for alias, entry in aliases().items():
-        listed = [item.partition("@")[0] for key in ("repositories", "withdrawn") for item in entry.get(key, ())]
-        if value in listed:
-            return alias
+    """Return a repository, which the translator replaces by its alias, or the alias of a single file's weights."""
     if (name := str(value).rpartition("/")[2]) in CHECKPOINTS:
         return CHECKPOINTS[name]
     if str(value).endswith(FILES):

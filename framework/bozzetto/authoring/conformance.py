@@ -19,18 +19,16 @@ from bozzetto.registry.containment import contained
 from bozzetto.registry.discovery import HEAVY, Registry, status_of
 from bozzetto.registry.sources import canonical
 from bozzetto.spec import Entry, load
+from bozzetto.weights.catalogue import Catalogue, faults_of
 
 PATIENCE = 12
 """Time limit for loading a component, in multiples of that for listing its plugin."""
 
 NO_COMMANDS = PackageCommands(())
 
-MODULES = ("geometry", "material", "background", "renderer")
-"""Kinds that are trained or saved, and must be `torch.nn.Module`s."""
-
 
 def report(registry: Registry, distributions: Iterable[str], commands: PackageCommands = NO_COMMANDS) -> int:
-    """Print a line per command, component, recipe and fault.
+    """Print a line per command, component, model, recipe and fault.
 
     Returns:
         0 if there are no faults, else 1.
@@ -53,7 +51,7 @@ def report(registry: Registry, distributions: Iterable[str], commands: PackageCo
 def findings(
     registry: Registry, distributions: Iterable[str], commands: PackageCommands = NO_COMMANDS
 ) -> list[tuple[str, list[str]]]:
-    """Return the faults of each command, plugin, component and recipe of some distributions, by title."""
+    """Return the faults of each command, plugin, component, model and recipe of some distributions, by title."""
     chosen = set(distributions)
     found = command_findings(commands.of(chosen))  # before any target is imported
     found += [
@@ -65,6 +63,9 @@ def findings(
     heavy = _heavy_configs(registry, entries)  # before any target is imported
     for entry in sorted(entries, key=lambda item: (item.dist, item.spec.kind, item.spec.name)):
         found.append((entry.title, [*heavy.get(id(entry), []), *_contained_faults(registry, entry)]))
+    for model in Catalogue.of(registry):
+        if model.dist in chosen:
+            found.append((model.title, faults_of(model, deep=True)))
     for name in shipped_recipes(registry):
         if name.partition("/")[0] in chosen:
             found.append((f"recipe {name}", recipe_faults(registry, name)))

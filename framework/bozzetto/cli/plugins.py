@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from bozzetto.cli.options import Options
@@ -15,6 +15,8 @@ from bozzetto.errors import PluginError, did_you_mean
 from bozzetto.kinds import KINDS
 from bozzetto.registry.commands import ListedCommand, PackageCommands
 from bozzetto.registry.discovery import Registry, status_of
+from bozzetto.weights import catalogue
+from bozzetto.weights.catalogue import Catalogue
 
 ENVIRONMENT = """\
 environment:
@@ -39,11 +41,15 @@ def parser() -> Options:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     actions = top.add_subparsers(dest="action", metavar="ACTION", required=True)
-    one = actions.add_parser("list", help="every component and command: kind, name, distribution, version, status")
+    one = actions.add_parser("list", help="every component, model and command, with its distribution and status")
     one.add_argument("--json", action="store_true", help="the same for programs")
-    one = actions.add_parser("show", help="every field of one component, with type, default and meaning")
-    one.add_argument("component", metavar="KIND/NAME", help="e.g. geometry/hash-grid, or geometry/DISTRIBUTION/NAME")
-    one = actions.add_parser("check", help="load every component and command and compare it with its contract")
+    one = actions.add_parser("show", help="every field of one component, with type, default and meaning; or one model")
+    one.add_argument(
+        "component", metavar="KIND/NAME", help="e.g. geometry/hash-grid, geometry/DISTRIBUTION/NAME, model/ALIAS"
+    )
+    one = actions.add_parser(
+        "check", help="compare every component and command with its contract, and read each shipped model"
+    )
     one.add_argument("distributions", nargs="*", metavar="DISTRIBUTION", help="only these; default: all")
     one = actions.add_parser("new", help="write a package with one component, tests and a recipe")
     one.add_argument("name", metavar="NAME", help="kebab-case, e.g. voxel-box; the package is bozzetto-NAME")
@@ -96,14 +102,15 @@ def _commands() -> list[ListedCommand]:
 
 
 def rows(registry: Registry) -> list[dict[str, str | None]]:
-    """Return one row per component, and one with kind null per plugin that failed to load."""
+    """Return one row per component, one per model, and one with kind null per plugin that failed to load."""
     listed: list[dict[str, str | None]] = []
     for (kind, name), entries in sorted(registry.entries.items()):
         for entry in entries:
-            status = status_of(entry)
-            if len(entries) > 1:
-                status = "CONFLICT" if status == "ok" else f"CONFLICT, {status}"
+            status = _or_conflict(status_of(entry), entries)
             listed.append(_row(kind, name, entry.dist, entry.version, status, entry.spec.summary))
+    for model in Catalogue.of(registry):
+        status = _or_conflict(catalogue.status_of(model), registry.models[model.spec.alias])
+        listed.append(_row("model", model.spec.alias, model.dist, model.version, status, model.spec.note))
     for source, error in registry.broken.items():
         why = " ".join(str(error).split())
         status = f"broken: {type(error).__name__}: {why}"
@@ -120,6 +127,13 @@ def command_rows(commands: Iterable[ListedCommand]) -> list[dict[str, str | None
         status = one.status if not twins else "CONFLICT" if one.status == "ok" else f"CONFLICT, {one.status}"
         listed.append(_row(COMMAND, source.name, source.dist, source.version, status, one.summary))
     return listed
+
+
+def _or_conflict(status: str, same_name: Sequence[object]) -> str:
+    """Return the status of one of the entries with the same name."""
+    if len(same_name) < 2:
+        return status
+    return "CONFLICT" if status == "ok" else f"CONFLICT, {status}"
 
 
 def _row(kind: str | None, name: str, dist: str, version: str, status: str, summary: str) -> dict[str, str | None]:
@@ -162,8 +176,13 @@ def hints(listed: list[dict[str, str | None]]) -> list[str]:
 
 
 def show_component(registry: Registry, path: str) -> str:
-    """Return the reference page of a component: its purpose and each config field with type, default and meaning."""
+    """Return the reference page of a component: its purpose and each config field with type, default and meaning.
+
+    `model/NAME` is a model: what is known of it.
+    """
     kind, _, name = path.partition("/")
+    if kind == "model" and name:
+        return _show_model(Catalogue.of(registry), name)
     kinds = sorted({*KINDS, *(kind for kind, _ in registry.entries)})
     if kind == COMMAND and name:
         raise PluginError(f"A command documents itself: bozzetto {name} --help")
@@ -176,3 +195,15 @@ def show_component(registry: Registry, path: str) -> str:
     from bozzetto.authoring.pages import component_page
 
     return f"{entry.dist} {entry.version}: {status_of(entry)}\n\n{component_page(entry)}"
+
+
+def _show_model(models: Catalogue, name: str) -> str:
+    entry = models.find(name)
+    if entry is None:
+        known = ", ".join(models.names) or "none"
+        raise PluginError(f"there is no model named {name!r}.{did_you_mean(name, models.names)} Known: {known}.")
+
+    from bozzetto.authoring.pages import model_page
+
+    place = f" in {entry.spec.folder}" if entry.spec.folder else ""
+    return f"{entry.dist} {entry.version}: {catalogue.status_of(entry)}{place}\n\n{model_page(entry)}"

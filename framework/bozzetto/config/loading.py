@@ -156,6 +156,7 @@ class _Reader:
             notices=shadowed(self.origins.overrides, values),
             image=image,
             stand_ins=convert(tuple[str, ...], values.get("stand_ins") or [], "stand_ins"),
+            aliases=dict(self.names.aliases),
         )
 
     def _values(self, values: Mapping[str, Any], output: str) -> Mapping[str, Any]:
@@ -260,16 +261,26 @@ class _Reader:
         entry = self.names.find(kind, name, place)
         schema = self.registry.config_type(kind, f"{entry.dist}/{entry.spec.name}", place)
         given = {key: value for key, value in values.items() if key != "type"}
-        placed = self._placed(schema, given, where)
+        placed = self._placed(schema, given, where, entry.dist)
         return Component(entry, self.registry.configured(entry, lambda: bind(schema, placed, where), where), where)
 
-    def _placed(self, schema: type, values: Mapping[str, Any], where: str) -> Mapping[str, Any]:
-        """Return the values with absolute paths in fields that name files."""
+    def _placed(self, schema: type, values: Mapping[str, Any], where: str, dist: str) -> Mapping[str, Any]:
+        """Return the values with absolute paths in fields that name files, and exact names in those that name models.
+
+        Args:
+            dist: distribution of the component.
+        """
         for name, marker in marked(schema, FilePath):
-            text = value_at(values, name)
-            if isinstance(text, str) and text and text != REQUIRED:
-                path = self.origins.path(text, f"{where}.{name}", self.stage_name, marker.or_name)
-                self.paths[self.stage_name, f"{where}.{name}"] = path
+            text, place, path = value_at(values, name), f"{where}.{name}", None
+            default = getattr(schema, name, None) if marker.or_name and name not in values else None
+            if isinstance(default, str):
+                path = self.names.find_model(default, place, default_of=dist)
+                path = None if path == default else path
+            elif isinstance(text, str) and text and text != REQUIRED:
+                path = self.names.find_model(text, place) if marker.or_name else None
+                path = path or self.origins.path(text, place, self.stage_name, marker.or_name)
+            if path is not None:
+                self.paths[self.stage_name, place] = path
                 values = with_value(values, name, path)
         return values
 

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pluggy
 
@@ -17,15 +17,18 @@ from bozzetto.errors import PluginError, UserError, did_you_mean
 from bozzetto.kinds import KINDS
 from bozzetto.registry.containment import LIMIT_S, quietly
 from bozzetto.registry.sources import Source, canonical, fault_of, import_source, installed_sources
-from bozzetto.spec import ComponentSpec, Entry, load
+from bozzetto.spec import ComponentSpec, Entry, ModelEntry, ModelSpec, load
 
 __all__ = ["HEAVY", "Registry", "Source", "installed_sources", "status_of"]
 
 HEAVY = ("torch", "diffusers", "transformers", "tinycudann")
+Key = TypeVar("Key")
+Declared = TypeVar("Declared", bound=Entry | ModelEntry)
+
 PREFIX = "bozzetto_"
 """Prefix of every hook's name."""
 MOST = 1000
-"""Maximum number of components, and of recipe folders, that a plugin declares."""
+"""Maximum number of components, of recipe folders and of models that a plugin declares."""
 
 
 @dataclass
@@ -40,6 +43,8 @@ class Registry:
     """Heavy packages imported by listing each plugin."""
     recipe_folders: list[tuple[str, Path]] = field(default_factory=list)
     """`(distribution, folder)` of every recipe folder shipped by a plugin."""
+    models: dict[str, list[ModelEntry]] = field(default_factory=dict)
+    """Models declared by plugins, by alias."""
     limit_s: float = LIMIT_S
     """Time limit in seconds for listing a plugin, or importing a config of it."""
     unimportable: dict[str, str] = field(default_factory=dict)
@@ -59,8 +64,8 @@ class Registry:
             before = set(sys.modules)
             outcome = quietly(functools.partial(registry._declared, source), source.key, limit_s)
             try:
-                specs, folders = outcome.unwrap()
-                registry._index(source, specs, folders, slow=heavy_since(before))
+                specs, folders, models = outcome.unwrap()
+                registry._index(source, specs, folders, models, slow=heavy_since(before))
             except BaseException as error:
                 if outcome.fault is None and not isinstance(error, PluginError):
                     raise
@@ -72,34 +77,33 @@ class Registry:
             raise PluginError("\n".join(faults))
         return registry
 
-    def _declared(self, source: Source) -> tuple[list[ComponentSpec], list[Path]]:
-        """Return components and recipe folders of a plugin. Runs all of its code; only the registration persists."""
+    def _declared(self, source: Source) -> tuple[list[ComponentSpec], list[Path], list[ModelSpec]]:
+        """Return what a plugin declares. Runs all of its code; only the registration persists."""
         plugin = import_source(source)
         self.manager.register(plugin, name=source.key)
         self.manager.check_pending()  # a misspelt hook name is an error, not a no-op
         _check_hooks(plugin, len(self.manager.get_hookcallers(plugin) or ()))
         others = [other for other in self.manager.get_plugins() if other is not plugin]
         offers = []
-        for hook in ("bozzetto_components", "bozzetto_recipes"):
+        for hook in ("bozzetto_components", "bozzetto_recipes", "bozzetto_models"):
             given = self.manager.subset_hook_caller(hook, remove_plugins=others)()
             offers.append(list(itertools.islice((item for batch in given for item in batch), MOST + 1)))
             if len(offers[-1]) > MOST:
                 raise PluginError(f"{hook} gives more than {MOST} things; does it ever end?")
-        specs, folders = offers
-        return [_checked(spec) for spec in specs], [_checked_folder(folder) for folder in folders]
+        specs, folders, models = offers
+        return list(map(_checked, specs)), list(map(_checked_folder, folders)), list(map(_checked_model, models))
 
     def _index(
-        self, source: Source, specs: Sequence[ComponentSpec], folders: Sequence[Path], slow: tuple[str, ...]
+        self,
+        source: Source,
+        specs: Sequence[ComponentSpec],
+        folders: Sequence[Path],
+        models: Sequence[ModelSpec],
+        slow: tuple[str, ...],
     ) -> None:
         entries = [Entry(source.dist, source.version, spec, slow) for spec in specs]
-        for entry in entries:
-            twins = [*self.entries.get((entry.spec.kind, entry.spec.name), []), *entries]
-            if any(_same_name(entry, twin) and entry != twin for twin in twins):
-                raise PluginError(f"{entry.dist} declares {entry.spec.kind} {entry.spec.name!r} twice.")
-        for entry in entries:
-            slot = self.entries.setdefault((entry.spec.kind, entry.spec.name), [])
-            if entry not in slot:
-                slot.append(entry)
+        _add(self.entries, entries, lambda entry: (entry.spec.kind, entry.spec.name))
+        _add(self.models, [ModelEntry(source.dist, source.version, spec) for spec in models], lambda m: m.spec.alias)
         self.recipe_folders += [(source.dist, folder) for folder in folders]
 
     def faults(self) -> list[str]:
@@ -232,6 +236,12 @@ def _checked(spec: object) -> ComponentSpec:
     return spec
 
 
+def _checked_model(spec: object) -> ModelSpec:
+    if not isinstance(spec, ModelSpec):
+        raise PluginError(f"bozzetto_models must give ModelSpecs, not {spec!r}.")
+    return spec
+
+
 def _checked_folder(folder: object) -> Path:
     if not isinstance(folder, Path) or not folder.is_dir():
         raise PluginError(f"bozzetto_recipes must give folders that exist, as pathlib.Path, not {folder!r}.")
@@ -239,8 +249,19 @@ def _checked_folder(folder: object) -> Path:
     return Path(folder)
 
 
-def _same_name(one: Entry, two: Entry) -> bool:
-    return (one.dist, one.spec.kind, one.spec.name) == (two.dist, two.spec.kind, two.spec.name)
+def _add(found: dict[Key, list[Declared]], offered: Sequence[Declared], key: Callable[[Declared], Key]) -> None:
+    """Add what a distribution declares to all that is declared under the same names; repetitions are dropped.
+
+    Raises:
+        PluginError: it declares a name twice, differently.
+    """
+    for entry in offered:
+        twins = [*found.get(key(entry), []), *(other for other in offered if key(other) == key(entry))]
+        if any(twin.dist == entry.dist and twin != entry for twin in twins):
+            raise PluginError(f"{entry.dist} declares {entry.title.rpartition(' from ')[0]} twice.")
+    for entry in offered:
+        if entry not in found.setdefault(key(entry), []):
+            found[key(entry)].append(entry)
 
 
 def _check_hooks(plugin: object, implemented: int) -> None:

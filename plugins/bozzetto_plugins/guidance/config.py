@@ -9,6 +9,7 @@ from typing import Annotated, ClassVar, Literal
 from bozzetto.errors import ModelError
 from bozzetto.fields import FilePath, Range, Share, Step, check_fields
 from bozzetto.math.schedules import Schedule
+from bozzetto.model_files import read_settings
 from bozzetto.recipe import Stage, Task
 from bozzetto.spec import installed
 from bozzetto.weights.folder import PARTS, parts_in
@@ -18,6 +19,12 @@ Fraction = Annotated[Schedule, Range(least=0.0, most=1.0)]
 Clip = Annotated[Schedule, Range(least=1e-8, most=1e8)]
 Count = Annotated[int, Range(least=0, most=1000)]
 
+NETWORKS = {
+    "unet": ("UNet2DConditionModel", "CameraUNet"),
+    "vae": ("AutoencoderKL", "PatchCodec"),
+    "text_encoder": ("CLIPTextModel", "CLIPTextModelWithProjection"),
+}
+"""Class names that the settings of each part may give."""
 CHECKED_RATIOS = 64
 """Number of steps at which two schedules are compared before a run."""
 
@@ -144,11 +151,26 @@ def _check_weights(config: StableDiffusionConfig | Zero123Config, folder: Path, 
             f"model: {config.model} is a model for the guidance {kinds[not posed]}; this is {kinds[posed]}. Choose "
             f"another model, e.g. {'bozzetto-mini-zero123' if posed else 'bozzetto-mini'}."
         )
+    _check_classes(folder)
     if config.cpu_offload != "none" and not installed("accelerate"):
         raise ModelError(
             f"cpu_offload: {config.cpu_offload!r} needs the package accelerate. Run: pip install accelerate, or set "
             "cpu_offload=none."
         )
+
+
+def _check_classes(folder: Path) -> None:
+    """Raise `ModelError` if a network in a model folder is of a class that the guidances do not load."""
+    for part, known in NETWORKS.items():
+        path = folder / part / "config.json"
+        if path.is_file():
+            values = read_settings(path)
+            listed = values.get("architectures")
+            named = values.get("_class_name") or (listed[0] if isinstance(listed, list) and listed else None)
+            if named is not None and named not in known:
+                raise ModelError(
+                    f"model: {path} is of class {named!r:.80}, not {' or '.join(known)}: another kind of model."
+                )
 
 
 def _check_order(low: Schedule, high: Schedule) -> None:

@@ -84,8 +84,11 @@ def test_a_stand_in_is_said_again_by_check_and_by_run(capsys, tmp_path):
     code, out, _ = run(capsys, "check", target)
     assert code == 0 and all(f"notice    {line}" in out for line in said)
     assert out.rstrip().endswith(f"ok: the recipe is valid; {len(said)} of its parts only stand in, see the notices")
-    recipe = load_recipe(target, Registry.discover(installed_sources({})))
-    assert [f"notice    {line}" for line in said] == header(recipe, plans_for(recipe), "ours.yaml")[-len(said) :]
+    registry = Registry.discover(installed_sources({}))
+    recipe = load_recipe(target, registry)
+    assert [f"notice    {line}" for line in said] == header(recipe, plans_for(recipe, registry), "ours.yaml")[
+        -len(said) :
+    ]
     folder = RunFolder.create(replace(recipe, output=str(kept)), ["test"], {})
     assert yaml.safe_load(folder.recipe_file.read_text(encoding="utf-8"))["stand_ins"] == said
 

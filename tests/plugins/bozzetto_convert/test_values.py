@@ -106,8 +106,7 @@ def test_view_thresholds():
     assert isinstance(result, Changed) and result.value == 90.0 and "back_threshold 30.0" in result.why
 
 
-def test_models_by_alias():
-    assert model("stabilityai/stable-diffusion-2-1-base", reading()) == "sd-2.1-base"
-    assert model("runwayml/stable-diffusion-v1-5", reading()) == "sd-1.5"
+def test_models():
+    assert model("weights/zero123-xl.ckpt", reading()) == "zero123-xl"
     assert model("owner/some-model", reading()) == "owner/some-model"
     assert isinstance(model("weights/zero123.ckpt", reading()), Lost)

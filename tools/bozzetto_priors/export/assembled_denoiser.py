@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file
 
-from bozzetto_plugins.guidance.camera_unet import CameraUNet
+from bozzetto_plugins.priors.camera_unet import CameraUNet
 from bozzetto_priors.objects.thing_table import PIECES
 
 

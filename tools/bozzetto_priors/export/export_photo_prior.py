@@ -2,8 +2,9 @@
 
 tools/priors export-photo-prior --prior PRIOR --encoder RUN/photos --out PHOTO_PRIOR
 
-The folder has the layout of Zero123 for diffusers. The recognised thing is fitted to the photo
-(`bozzetto_plugins.guidance.photo_recall`), so the layer that projects embedding and pose is the identity.
+The folder has the layout of Zero123 for diffusers, and shares equal weight files with PRIOR if it lies beside it (key
+`shared_weights` of `bozzetto.json`). The recognised thing is fitted to the photo
+(`bozzetto_plugins.priors.photo_recall`), so the layer that projects embedding and pose is the identity.
 """
 
 from __future__ import annotations
@@ -16,10 +17,12 @@ import torch
 from safetensors.torch import save_file
 from transformers import ResNetForImageClassification
 
-from bozzetto_plugins.guidance.camera_unet import RECALLED_NUMBERS, CameraUNet
+from bozzetto import model_files
+from bozzetto.files import sha256_of
 from bozzetto_plugins.guidance.image_embedding import POSE_WIDTH
-from bozzetto_plugins.guidance.patch_codec import PatchCodec
-from bozzetto_plugins.guidance.photo_recall import SIDES
+from bozzetto_plugins.priors.camera_unet import RECALLED_NUMBERS, CameraUNet
+from bozzetto_plugins.priors.patch_codec import PatchCodec
+from bozzetto_plugins.priors.photo_recall import SIDES
 from bozzetto_priors.command_line import step_parser
 from bozzetto_priors.export.release_folder import MOST_BYTES, noise_schedule, rewritten
 from bozzetto_priors.objects.thing_table import PIECES, THINGS
@@ -36,8 +39,8 @@ INDEX = {
     "requires_safety_checker": False,
     "safety_checker": [None, None],
     "scheduler": ["diffusers", "DDIMScheduler"],
-    "unet": ["bozzetto_plugins.guidance.camera_unet", "CameraUNet"],
-    "vae": ["bozzetto_plugins.guidance.patch_codec", "PatchCodec"],
+    "unet": ["bozzetto_plugins.priors.camera_unet", "CameraUNet"],
+    "vae": ["bozzetto_plugins.priors.patch_codec", "PatchCodec"],
 }
 PREPROCESSOR = {"image_processor_type": "CLIPImageProcessor", "image_mean": [0.5] * 3, "image_std": [0.5] * 3}
 
@@ -97,8 +100,12 @@ def in_order_of_memory(
     return encoder
 
 
-def export(folder: Path, unet: CameraUNet, encoder: ResNetForImageClassification) -> None:
-    """Write half-precision weights and settings into `folder`, atomically; its other files are kept."""
+def export(folder: Path, unet: CameraUNet, encoder: ResNetForImageClassification, prior: Path | None = None) -> None:
+    """Write half-precision weights and settings into `folder`, atomically; its other files are kept.
+
+    Args:
+        prior: folder of the text prior; if it lies beside `folder`, equal weight files are not written again.
+    """
     parts = ("unet", "vae", "image_encoder", "feature_extractor", "scheduler", PROJECTION)
     with rewritten(folder, *parts) as fresh:
         unet.half().save_pretrained(fresh / "unet", max_shard_size=MOST_BYTES)
@@ -109,6 +116,19 @@ def export(folder: Path, unet: CameraUNet, encoder: ResNetForImageClassification
         width = RECALLED_NUMBERS + POSE_WIDTH
         layer = {"proj.weight": torch.eye(width), "proj.bias": torch.zeros(width)}
         save_file(layer, fresh / PROJECTION / "diffusion_pytorch_model.safetensors")
+        if prior is not None and prior.resolve().parent == folder.resolve().parent:
+            _write(fresh / model_files.FILE, {**card(), model_files.KEY: _shared(fresh, prior)})
+
+
+def _shared(fresh: Path, prior: Path) -> dict[str, str]:
+    """Delete the weight files that `prior` has, too, and return where it has them, by their place."""
+    found = {}
+    for path in sorted(fresh.glob("*/*.safetensors")):
+        place = path.relative_to(fresh).as_posix()
+        if (prior / place).is_file() and sha256_of(prior / place) == sha256_of(path):
+            path.unlink()
+            found[place] = f"../{prior.resolve().name}/{place}"
+    return found
 
 
 def _write_texts(folder: Path, labels: int | None) -> None:
@@ -124,7 +144,7 @@ def _write_texts(folder: Path, labels: int | None) -> None:
     _write(folder / PROJECTION / "config.json", {"_class_name": "CLIPCameraProjection"})
     _write(folder / "feature_extractor" / "preprocessor_config.json", PREPROCESSOR)
     _write(folder / "model_index.json", INDEX)
-    _write(folder / "bozzetto.json", card())
+    _write(folder / model_files.FILE, card())
 
 
 def _write(path: Path, values: Mapping[str, object]) -> None:
@@ -142,4 +162,4 @@ def main(arguments: Sequence[str]) -> None:
     encoder = ResNetForImageClassification.from_pretrained(args.encoder / "encoder")
     learned = json.loads((args.encoder / "pieces.json").read_text(encoding="utf-8"))
     rows = [piece.key.replace("/", "__") for piece in PIECES.values()]
-    export(args.out, unet, in_order_of_memory(encoder, learned, rows, unet.memory.occupied.any(dim=1)))
+    export(args.out, unet, in_order_of_memory(encoder, learned, rows, unet.memory.occupied.any(dim=1)), args.prior)

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from transformers import CLIPTextModel, CLIPTokenizer
 
-from bozzetto_plugins.guidance.camera_unet import CameraUNet
-from bozzetto_plugins.guidance.patch_codec import PatchCodec
+from bozzetto_plugins.priors.camera_unet import CameraUNet
+from bozzetto_plugins.priors.patch_codec import PatchCodec
 from bozzetto_priors.command_line import step_parser
 from bozzetto_priors.export.assembled_denoiser import assemble
 from bozzetto_priors.export.release_folder import MOST_BYTES, noise_schedule, rewritten
@@ -29,8 +29,8 @@ INDEX = {
     "scheduler": ["diffusers", "DDIMScheduler"],
     "text_encoder": ["transformers", "CLIPTextModel"],
     "tokenizer": ["transformers", "CLIPTokenizer"],
-    "unet": ["bozzetto_plugins.guidance.camera_unet", "CameraUNet"],
-    "vae": ["bozzetto_plugins.guidance.patch_codec", "PatchCodec"],
+    "unet": ["bozzetto_plugins.priors.camera_unet", "CameraUNet"],
+    "vae": ["bozzetto_plugins.priors.patch_codec", "PatchCodec"],
 }
 
 

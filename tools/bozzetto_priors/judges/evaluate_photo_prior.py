@@ -29,8 +29,8 @@ from bozzetto.math.image_similarity import psnr_db
 from bozzetto.math.photos import over, resize_masked
 from bozzetto.types import Cameras, Reference
 from bozzetto_plugins.guidance.config import Zero123Config
-from bozzetto_plugins.guidance.solid_fit import draw
 from bozzetto_plugins.guidance.zero123 import Zero123
+from bozzetto_plugins.priors.solid_fit import draw
 from bozzetto_priors.command_line import step_parser
 from bozzetto_priors.judges.ground_truth import cameras_at
 from bozzetto_priors.objects.thing_table import PIECES

@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from transformers import ResNetForImageClassification
 
-from bozzetto_plugins.guidance.photo_recall import SIDES, crop_to_object
+from bozzetto_plugins.priors.photo_recall import SIDES, crop_to_object
 from bozzetto_priors.objects.thing_table import THINGS
 from bozzetto_priors.repository_paths import PHOTO_PRIOR
 

@@ -20,7 +20,7 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor, nn
 from transformers import ResNetConfig, ResNetForImageClassification
 
-from bozzetto_plugins.guidance.photo_recall import SIDES, crop_to_object
+from bozzetto_plugins.priors.photo_recall import SIDES, crop_to_object
 from bozzetto_priors.command_line import step_parser
 from bozzetto_priors.objects.captions import COLORS
 from bozzetto_priors.objects.thing_table import PIECES

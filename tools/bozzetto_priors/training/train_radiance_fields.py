@@ -25,7 +25,7 @@ from bozzetto.kernels.api import composite, hash_encode, march, mlp
 from bozzetto.kernels.grid_spec import GridSpec
 from bozzetto.kernels.ref.march import cube_span
 from bozzetto.types import Cameras
-from bozzetto_plugins.guidance.solid_memory import BITS, CHANNELS, LARGEST, MOST_STEPS, split_field
+from bozzetto_plugins.priors.solid_memory import BITS, CHANNELS, LARGEST, MOST_STEPS, split_field
 from bozzetto_priors.command_line import step_parser
 from bozzetto_priors.training.memory_and_precision import keep_memory_mapped
 from bozzetto_priors.views.training_views import Views, load_views
@@ -47,7 +47,7 @@ WEIGHTS = (1.0, 1.0, 1.0, 1.0, 0.3, 0.5, 0.5, 0.5, 0.3)
 
 @dataclass
 class Solid:
-    """Radiance field during training; `bozzetto_plugins.guidance.solid_memory` stores the finished ones."""
+    """Radiance field during training; `bozzetto_plugins.priors.solid_memory` stores the finished ones."""
 
     centre: Float[Tensor, "3"]
     half_side: Float[Tensor, "3"]

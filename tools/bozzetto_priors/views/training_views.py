@@ -11,7 +11,7 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 from bozzetto.math.cameras import look_at_origin, spherical_position
-from bozzetto_plugins.guidance.solid_memory import MOST_TONE
+from bozzetto_plugins.priors.solid_memory import MOST_TONE
 from bozzetto_priors.views import camera_matrices
 from bozzetto_priors.views.view_compression import unpacked
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from bozzetto_plugins.guidance.camera_unet import CameraUNet
+from bozzetto_plugins.priors.camera_unet import CameraUNet
 from bozzetto_priors.export import assembled_denoiser
 from bozzetto_priors.training import tokenizer_and_encoder, train_radiance_fields
 

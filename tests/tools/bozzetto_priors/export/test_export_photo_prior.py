@@ -9,8 +9,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from bozzetto_plugins.guidance.camera_unet import CameraUNet
-from bozzetto_plugins.guidance.photo_recall import SIDES
+from bozzetto.model_files import shared_weights
+from bozzetto_plugins.guidance.denoiser import Denoiser
+from bozzetto_plugins.priors.camera_unet import CameraUNet
+from bozzetto_plugins.priors.patch_codec import PatchCodec
+from bozzetto_plugins.priors.photo_recall import SIDES
 from bozzetto_priors.export import export_photo_prior
 from bozzetto_priors.training import train_image_encoder
 
@@ -63,3 +66,13 @@ def test_the_folder_is_a_zero123_that_the_guidance_loads(text_unet: CameraUNet, 
     guidance = Zero123(Zero123Config(model=str(folder), dtype="float32"), folder, torch.device("cpu"))
     assert guidance.recall is not None
     assert guidance.embedding.encode(torch.rand(1, 3, 64, 64)).shape == (1, 3 * SIDES)
+
+
+def test_equal_weights_are_shared_with_the_text_prior_beside_it(text_unet: CameraUNet, tmp_path: Path) -> None:
+    prior, folder = tmp_path / "text", tmp_path / "photo"
+    PatchCodec().save_pretrained(prior / "vae")
+    encoder = train_image_encoder.build_encoder(2)
+    export_photo_prior.export(folder, export_photo_prior.told_of_photos(text_unet), encoder, prior)
+    place = "vae/diffusion_pytorch_model.safetensors"
+    assert shared_weights(folder) == {place: folder / f"../text/{place}"} and not (folder / place).exists()
+    Denoiser(folder, torch.device("cpu"), torch.float32, image_conditioned=True)

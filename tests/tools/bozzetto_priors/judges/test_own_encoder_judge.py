@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import torch
 from torch import nn
 
-from bozzetto_plugins.guidance.photo_recall import SIDES
+from bozzetto_plugins.priors.photo_recall import SIDES
 from bozzetto_priors.judges.own_encoder_judge import OwnJudge, Seen
 from bozzetto_priors.objects import thing_table
 

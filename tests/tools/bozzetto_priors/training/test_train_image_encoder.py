@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from bozzetto_plugins.guidance.photo_recall import SIDES
+from bozzetto_plugins.priors.photo_recall import SIDES
 from bozzetto_priors.training import train_image_encoder
 
 SIZE = train_image_encoder.SIZE

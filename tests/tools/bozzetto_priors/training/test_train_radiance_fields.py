@@ -9,7 +9,7 @@ from torch import Tensor
 from bozzetto.kernels.grid_spec import GridSpec
 from bozzetto.math.cameras import look_at_origin, spherical_position
 from bozzetto.types import Cameras
-from bozzetto_plugins.guidance.solid_memory import SolidMemory
+from bozzetto_plugins.priors.solid_memory import SolidMemory
 from bozzetto_priors.training import train_radiance_fields
 from bozzetto_priors.views.render_views import draw_cameras
 from bozzetto_priors.views.training_views import Views

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from bozzetto_plugins.guidance.camera_unet import CameraUNet
+from bozzetto_plugins.priors.camera_unet import CameraUNet
 from bozzetto_priors.training import train_refinement
 from bozzetto_priors.training.train_refinement import Pairs
 

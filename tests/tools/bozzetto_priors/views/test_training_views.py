@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from bozzetto_plugins.guidance.solid_memory import MOST_TONE
+from bozzetto_plugins.priors.solid_memory import MOST_TONE
 from bozzetto_priors.views import training_views
 from bozzetto_priors.views.rasteriser import in_bytes
 from bozzetto_priors.views.render_views import draw_cameras

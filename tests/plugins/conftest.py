@@ -17,11 +17,11 @@ from transformers import ResNetConfig, ResNetForImageClassification
 
 from bozzetto.testing.fakes import TEXT_WIDTH, tiny_stable_diffusion, tiny_zero123
 from bozzetto.types import Cameras, Reference
-from bozzetto_plugins.guidance.camera_unet import CameraUNet, Recalled
-from bozzetto_plugins.guidance.patch_codec import PatchCodec
-from bozzetto_plugins.guidance.photo_recall import SIDES
-from bozzetto_plugins.guidance.solid_fit import draw
-from bozzetto_plugins.guidance.solid_memory import BITS, LARGEST, Placement, SolidMemory
+from bozzetto_plugins.priors.camera_unet import CameraUNet, Recalled
+from bozzetto_plugins.priors.patch_codec import PatchCodec
+from bozzetto_plugins.priors.photo_recall import SIDES
+from bozzetto_plugins.priors.solid_fit import draw
+from bozzetto_plugins.priors.solid_memory import BITS, LARGEST, Placement, SolidMemory
 
 BALLS = (((0.5, 0.1, -0.4), (0.9, 0.1, 0.1)), ((-0.3, -0.5, 0.0), (0.1, 0.7, 0.2)), ((-0.2, 0.4, 0.5), (0.1, 0.2, 0.9)))
 """Centre and colour of each; one is behind another from most sides."""
@@ -87,8 +87,8 @@ def camera_folder(camera_unet: CameraUNet, tiny_folder: Callable[..., Path], tmp
         network.half().save_pretrained(folder / part)
     camera_unet.float()
     index = json.loads((folder / "model_index.json").read_text())
-    index["unet"] = ["bozzetto_plugins.guidance.camera_unet", "CameraUNet"]
-    index["vae"] = ["bozzetto_plugins.guidance.patch_codec", "PatchCodec"]
+    index["unet"] = ["bozzetto_plugins.priors.camera_unet", "CameraUNet"]
+    index["vae"] = ["bozzetto_plugins.priors.patch_codec", "PatchCodec"]
     (folder / "model_index.json").write_text(json.dumps(index))
     settings = folder / "scheduler" / "scheduler_config.json"
     zero_snr = {"rescale_betas_zero_snr": True, "beta_schedule": "scaled_linear", "timestep_spacing": "trailing"}

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from bozzetto.math.photos import resize_masked
 from bozzetto.types import Cameras, Rays, Reference
-from bozzetto_plugins.guidance.camera_unet import Recalled
-from bozzetto_plugins.guidance.solid_memory import Placement, SolidMemory
+from bozzetto_plugins.priors.camera_unet import Recalled
+from bozzetto_plugins.priors.solid_memory import Placement, SolidMemory
 
 SIDE = 40
 """Side of the compared images, pixels."""

@@ -11,9 +11,9 @@ from torch import Tensor
 from bozzetto.math.cameras import look_at_origin, spherical_position
 from bozzetto.math.photos import resize_masked
 from bozzetto.types import Cameras, Reference
-from bozzetto_plugins.guidance.camera_unet import Recalled
-from bozzetto_plugins.guidance.solid_fit import FINE, ROUGH, Fit, Seen, draw, fit, with_paint
-from bozzetto_plugins.guidance.solid_memory import Placement, SolidMemory
+from bozzetto_plugins.priors.camera_unet import Recalled
+from bozzetto_plugins.priors.solid_fit import FINE, ROUGH, Fit, Seen, draw, fit, with_paint
+from bozzetto_plugins.priors.solid_memory import Placement, SolidMemory
 
 SIDES = 24
 """Number of distinguished azimuths: the first is a thing's front, the next is 15 degrees toward its left."""

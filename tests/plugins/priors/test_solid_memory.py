@@ -10,7 +10,7 @@ from torch import Tensor
 
 from bozzetto.kernels.grid_spec import GridSpec
 from bozzetto.testing.fakes import cameras_around
-from bozzetto_plugins.guidance.solid_memory import CHANNELS, MOST_TONE, Drawing, SolidMemory, split_field
+from bozzetto_plugins.priors.solid_memory import CHANNELS, MOST_TONE, Drawing, SolidMemory, split_field
 
 SPEC = GridSpec.up_to(4, levels=2, features=2, log2_table_size=8, base_resolution=2)
 COLOUR, GREEN = (0.9, 0.6, 0.1), torch.tensor([[0.0, 1.0, 0.0]])

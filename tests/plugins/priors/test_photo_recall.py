@@ -8,14 +8,14 @@ from dataclasses import replace
 
 import pytest
 import torch
-from tests.plugins.guidance.conftest import placed
+from tests.plugins.conftest import placed
 from torch import Tensor
 
 from bozzetto.testing.fakes import cameras_around
 from bozzetto.types import Reference
-from bozzetto_plugins.guidance.camera_unet import CameraUNet
-from bozzetto_plugins.guidance.photo_recall import FILL, SIDES, PhotoRecall, box_of, crop, crop_to_object
-from bozzetto_plugins.guidance.solid_fit import draw
+from bozzetto_plugins.priors.camera_unet import CameraUNet
+from bozzetto_plugins.priors.photo_recall import FILL, SIDES, PhotoRecall, box_of, crop, crop_to_object
+from bozzetto_plugins.priors.solid_fit import draw
 
 Photograph = Callable[..., Reference]
 

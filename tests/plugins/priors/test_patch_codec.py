@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from bozzetto_plugins.guidance.families import family_of
-from bozzetto_plugins.guidance.patch_codec import Certain, PatchCodec
+from bozzetto_plugins.priors.patch_codec import Certain, PatchCodec
 
 
 def picture(size: int = 8) -> torch.Tensor:

@@ -20,7 +20,7 @@ from bozzetto.math.cameras import look_at_origin, spherical_position
 from bozzetto.math.posterior import clean_deviation, gaussian_posterior_mean, plain_colour
 from bozzetto.math.score import signal_and_noise, v_from_epsilon
 from bozzetto.types import Cameras
-from bozzetto_plugins.guidance.solid_memory import Drawing, Placement, SolidMemory
+from bozzetto_plugins.priors.solid_memory import Drawing, Placement, SolidMemory
 
 CAMERA_NUMBERS = 17
 """Length of a camera vector: row-major camera-to-world matrix (MVDream, sec. 3.1) and tan(fov_y / 2)."""

@@ -11,10 +11,10 @@ from torch import Tensor
 
 from bozzetto.math.score import add_noise, x0_from_v
 from bozzetto.testing.fakes import TEXT_LENGTH, TEXT_WIDTH, cameras_around
-from bozzetto_plugins.guidance import camera_unet as module
-from bozzetto_plugins.guidance.camera_unet import BETAS, CameraUNet, Recalled, camera_numbers, cameras_of
 from bozzetto_plugins.guidance.denoiser import Denoiser
 from bozzetto_plugins.guidance.families import family_of
+from bozzetto_plugins.priors import camera_unet as module
+from bozzetto_plugins.priors.camera_unet import BETAS, CameraUNet, Recalled, camera_numbers, cameras_of
 
 CPU = torch.device("cpu")
 COLOUR = torch.tensor([0.9, 0.6, 0.1])

@@ -6,12 +6,12 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from tests.plugins.guidance.conftest import placed
+from tests.plugins.conftest import placed
 
 from bozzetto.testing.fakes import cameras_around
 from bozzetto.types import Reference
-from bozzetto_plugins.guidance.camera_unet import CameraUNet
-from bozzetto_plugins.guidance.solid_fit import Seen, at, draw, fit, numbers_of, with_paint
+from bozzetto_plugins.priors.camera_unet import CameraUNet
+from bozzetto_plugins.priors.solid_fit import Seen, at, draw, fit, numbers_of, with_paint
 
 CPU = torch.device("cpu")
 Photograph = Callable[..., Reference]
