@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 _KEBAB = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+_DOTTED = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
 _ALIAS = re.compile(r"[a-z0-9]+([.-][a-z0-9]+)*")
 _PATH = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
 
@@ -44,7 +45,7 @@ class ComponentSpec:
 
     def __post_init__(self) -> None:
         for name in ("kind", "name"):
-            if not isinstance(getattr(self, name), str) or not _KEBAB.fullmatch(getattr(self, name)):
+            if not isinstance(getattr(self, name), str) or not is_kebab(getattr(self, name)):
                 raise ValueError(f"{name}: must be text in kebab-case such as 'hash-grid', got {getattr(self, name)!r}")
         for name in ("target", "config"):
             if not isinstance(getattr(self, name), str) or not _PATH.fullmatch(getattr(self, name)):
@@ -63,6 +64,26 @@ class ComponentSpec:
         return [name for name in self.requires if not installed(name)]
 
 
+@dataclass(frozen=True, slots=True)
+class CommandSpec:
+    """Declaration of a command, in a module that imports no torch: `bozzetto --help` imports it.
+
+    Raises:
+        ValueError: a field has the wrong type or form; the message starts with its name.
+    """
+
+    module: str
+    """`package.module` with the functions of `Command`, imported when the command is used."""
+    summary: str
+    """One line for `bozzetto --help`, e.g. `list the installed recipes`."""
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.module, str) or not _DOTTED.fullmatch(self.module):
+            raise ValueError(f"module: must be 'package.module', got {self.module!r}")
+        if not isinstance(self.summary, str) or not self.summary.strip() or not self.summary.isprintable():
+            raise ValueError(f"summary: must be one line of text, got {self.summary!r}")
+
+
 @dataclass(frozen=True)
 class Entry:
     """Declared component and the distribution that ships it."""
@@ -77,6 +98,11 @@ class Entry:
     def title(self) -> str:
         """Title such as `geometry 'hash-grid' from bozzetto 0.1.0`."""
         return f"{self.spec.kind} {self.spec.name!r} from {self.dist} {self.version}"
+
+
+def is_kebab(text: str) -> bool:
+    """Return whether a text is in kebab-case: `hash-grid`."""
+    return _KEBAB.fullmatch(text) is not None
 
 
 REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")

@@ -26,8 +26,8 @@ def setup():
 def test_every_package_folder_is_listed(setup):
     listed = set(setup["options"]["packages"].split())
     found = {"bozzetto_recipes"}
-    for root, name in ((ROOT / "framework", "bozzetto"), (ROOT / "plugins", "bozzetto_plugins")):
-        found |= {".".join(init.parent.relative_to(root).parts) for init in (root / name).rglob("__init__.py")}
+    for root in (ROOT / "framework", ROOT / "plugins"):
+        found |= {".".join(init.parent.relative_to(root).parts) for init in root.rglob("__init__.py")}
     assert listed == found
 
 
@@ -43,6 +43,17 @@ def test_every_manifest_is_an_entry_point(setup):
     declared = setup["options.entry_points"]["bozzetto.plugins"]
     for manifest in (ROOT / "plugins" / "bozzetto_plugins").glob("*/manifest.py"):
         assert f"bozzetto_plugins.{manifest.parent.name}.manifest" in declared
+    commands = setup["options.entry_points"]["bozzetto.commands"]
+    for manifest in (ROOT / "plugins").glob("*/manifest.py"):
+        assert f"{manifest.parent.name}.manifest:" in commands
+
+
+def test_every_package_is_checked_for_types_and_shapes(setup):
+    packages = sorted(path.parent.name for path in (ROOT / "plugins").glob("*/__init__.py"))
+    (option,) = (word for word in setup["tool:pytest"]["addopts"].split() if word.startswith("--jaxtyping-packages="))
+    assert {"bozzetto", *packages} < set(option.partition("=")[2].split(","))
+    types = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    assert all(f'"plugins/{name}"' in types and (ROOT / "plugins" / name / "py.typed").is_file() for name in packages)
 
 
 def test_every_requirement_is_pinned_in_the_constraints(setup):
@@ -80,6 +91,7 @@ MAY_NAME_DEVICES = {
     "pipeline.py": "hands the device to Lightning",
     "checkpoints.py": "reads checkpoints into main memory",
     "profiles.py": "writes the profiles of converted recipes",
+    "command.py": "measures with the cpu profile unless told otherwise",
     "pickled.py": "reads weights into main memory",
     "precision.py": "which precision is fast where",
     "offload.py": "moves weights between devices",

@@ -135,7 +135,6 @@ def import_everything() -> None:
     import diffusers
     import transformers
 
-    import bozzetto.cli.convert
     import bozzetto.cli.export
     import bozzetto.cli.run
     import bozzetto.engine.pipeline

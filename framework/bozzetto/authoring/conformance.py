@@ -1,4 +1,4 @@
-"""`bozzetto plugins check`: loads every component and compares it with its manifest and the protocol of its kind."""
+"""`bozzetto plugins check`: loads every component and command and compares it with its declaration and contract."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import MISSING, fields
 from typing import Any
 
+from bozzetto.authoring.command_conformance import command_findings
 from bozzetto.config.binding import bind, describe, plain
 from bozzetto.config.loading import load_recipe
 from bozzetto.config.recipe_file import read_recipe, shipped_recipes
 from bozzetto.errors import PluginError, UserError, did_you_mean
 from bozzetto.kinds import KINDS
+from bozzetto.registry.commands import PackageCommands
 from bozzetto.registry.containment import contained
 from bozzetto.registry.discovery import HEAVY, Registry, status_of
 from bozzetto.registry.sources import canonical
@@ -22,32 +24,37 @@ from bozzetto.weights.catalogue import Catalogue, faults_of
 PATIENCE = 12
 """Time limit for loading a component, in multiples of that for listing its plugin."""
 
+NO_COMMANDS = PackageCommands(())
 
-def report(registry: Registry, distributions: Iterable[str]) -> int:
-    """Print a line per component, model, recipe and fault.
+
+def report(registry: Registry, distributions: Iterable[str], commands: PackageCommands = NO_COMMANDS) -> int:
+    """Print a line per command, component, model, recipe and fault.
 
     Returns:
         0 if there are no faults, else 1.
 
     Raises:
-        PluginError: a distribution has no plugin here.
+        PluginError: a distribution has no plugin and no command here.
     """
     chosen = {canonical(name) for name in distributions}
-    here = {source.dist for source in registry.heavy}
+    here = {source.dist for source in (*registry.heavy, *commands.sources)}
     for name in sorted(chosen - here):
         raise PluginError(f"no plugin of {name!r} is installed.{did_you_mean(name, here)} Here: {', '.join(here)}.")
     faults = 0
-    for title, found in findings(registry, chosen or here):
+    for title, found in findings(registry, chosen or here, commands):
         print("\n".join([f"{'WRONG' if found else 'ok   '}  {title}", *(f"         {fault}" for fault in found)]))
         faults += bool(found)
-    print(f"{faults} of them cannot be used as they are" if faults else "all components conform")
+    print(f"{faults} of them cannot be used as they are" if faults else "all of them conform")
     return 1 if faults else 0
 
 
-def findings(registry: Registry, distributions: Iterable[str]) -> list[tuple[str, list[str]]]:
-    """Return the faults of each plugin, component, model and recipe of some distributions, by title."""
+def findings(
+    registry: Registry, distributions: Iterable[str], commands: PackageCommands = NO_COMMANDS
+) -> list[tuple[str, list[str]]]:
+    """Return the faults of each command, plugin, component, model and recipe of some distributions, by title."""
     chosen = set(distributions)
-    found = [
+    found = command_findings(commands.of(chosen))  # before any target is imported
+    found += [
         (f"plugin {source.key}", [f"it failed to load: {type(error).__name__}: {error}"])
         for source, error in registry.broken.items()
         if source.dist in chosen

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import itertools
 import sys
@@ -16,7 +15,7 @@ import pluggy
 from bozzetto import hookspecs
 from bozzetto.errors import PluginError, UserError, did_you_mean
 from bozzetto.kinds import KINDS
-from bozzetto.registry.containment import LIMIT_S, Outcome, contained
+from bozzetto.registry.containment import LIMIT_S, quietly
 from bozzetto.registry.sources import Source, canonical, fault_of, import_source, installed_sources
 from bozzetto.spec import ComponentSpec, Entry, ModelEntry, ModelSpec, load
 
@@ -63,17 +62,17 @@ class Registry:
         registry = cls(manager, limit_s=limit_s)
         for source in sources:
             before = set(sys.modules)
-            outcome = _quietly(functools.partial(registry._declared, source), source.key, limit_s)
+            outcome = quietly(functools.partial(registry._declared, source), source.key, limit_s)
             try:
                 specs, folders, models = outcome.unwrap()
-                registry._index(source, specs, folders, models, slow=_heavy_since(before))
+                registry._index(source, specs, folders, models, slow=heavy_since(before))
             except BaseException as error:
                 if outcome.fault is None and not isinstance(error, PluginError):
                     raise
                 registry.broken[source] = error
                 if manager.has_plugin(source.key):
                     manager.unregister(name=source.key)
-            registry.heavy[source] = _heavy_since(before)
+            registry.heavy[source] = heavy_since(before)
         if strict and (faults := registry.faults()):
             raise PluginError("\n".join(faults))
         return registry
@@ -185,7 +184,7 @@ class Registry:
             UserError: raised by `bind`.
             PluginError: the config raised another exception, or takes too long.
         """
-        outcome = _quietly(bind, f"{entry.dist}:{entry.spec.config}", self.limit_s)
+        outcome = quietly(bind, f"{entry.dist}:{entry.spec.config}", self.limit_s)
         if outcome.fault is None or isinstance(outcome.fault, UserError):
             return outcome.unwrap()
         why = f"{type(outcome.fault).__name__}: {outcome.fault}"
@@ -209,7 +208,7 @@ class Registry:
             return vars(sys.modules[module])[name]
         fault = None
         if path not in self.unimportable:
-            outcome = _quietly(lambda: load(path), f"{entry.dist}:{module}", limit_s)
+            outcome = quietly(lambda: load(path), f"{entry.dist}:{module}", limit_s)
             if (fault := outcome.fault) is None:
                 return outcome.value
             self.unimportable[path] = f"{path} cannot be imported: {type(fault).__name__}: {fault}"
@@ -229,12 +228,6 @@ def status_of(entry: Entry) -> str:
     if fault := fault_of(spec.config, dataclass_wanted=True) or fault_of(spec.target):
         return f"broken: {fault}"
     return f"slow: imports {', '.join(entry.slow)}" if entry.slow else "ok"
-
-
-def _quietly(work: Callable[[], Any], owner: str, limit_s: float | None) -> Outcome[Any]:
-    """Run `contained` with standard output redirected, so that it does not corrupt `list --json`."""
-    with contextlib.redirect_stdout(sys.stderr):
-        return contained(work, owner, limit_s)
 
 
 def _checked(spec: object) -> ComponentSpec:
@@ -280,7 +273,8 @@ def _check_hooks(plugin: object, implemented: int) -> None:
         raise PluginError(f"it implements no hook; a plugin defines {PREFIX}components or another, with @hookimpl.")
 
 
-def _heavy_since(before: set[str]) -> tuple[str, ...]:
+def heavy_since(before: set[str]) -> tuple[str, ...]:
+    """Return the heavy packages that have been imported since `sys.modules` had the names `before`."""
     return tuple(name for name in HEAVY if name in sys.modules and name not in before)
 
 

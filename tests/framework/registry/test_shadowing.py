@@ -12,15 +12,16 @@ import yaml
 from bozzetto import hookimpl
 from bozzetto.config.loading import load_recipe
 from bozzetto.config.recipe_file import find_recipe, read_recipe, shipped_recipes
-from bozzetto.convert.source import read
-from bozzetto.convert.translate import translate
-from bozzetto.convert.write import to_yaml
 from bozzetto.engine.run_folder import RunFolder
 from bozzetto.errors import ConfigError, ModelError, PluginError
 from bozzetto.registry.discovery import Registry, Source, installed_sources
 from bozzetto.runs.start import plans_for
+from bozzetto_convert.recipe_yaml import to_yaml
+from bozzetto_convert.threestudio_recipe import read
+from bozzetto_convert.translate import translate
 
-RECIPES = sorted((Path(__file__).parents[3] / "configs").glob("*.yaml"))
+ROOT = Path(__file__).parents[3]
+RECIPES = sorted((ROOT / "configs").glob("*.yaml"))
 
 
 @pytest.fixture(scope="module")
@@ -176,7 +177,7 @@ def test_a_run_goes_on_with_what_it_began_with(shadowed, tmp_path, registry):
 
 
 def test_a_converted_recipe_means_the_built_in_components(shadowed, tmp_path):
-    theirs = Path(__file__).parents[1] / "convert" / "threestudio" / "dreamfusion.yaml"
+    theirs = ROOT / "tests" / "plugins" / "bozzetto_convert" / "threestudio" / "dreamfusion.yaml"
     path = tmp_path / "ours.yaml"
     path.write_text(to_yaml(translate(read(theirs), shadowed)), encoding="utf-8")
     assert set(load_recipe(path, shadowed).distributions) == {"bozzetto"}
