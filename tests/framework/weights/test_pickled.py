@@ -20,7 +20,6 @@ from bozzetto.errors import ModelError
 from bozzetto.testing.fakes import tiny_zero123
 from bozzetto.weights.catalogue import Catalogue
 from bozzetto.weights.download import fetch
-from bozzetto.weights.catalogue import Catalogue
 from bozzetto.weights.pickled import read_pickle, with_safetensors
 from bozzetto.weights.plans import plan
 
