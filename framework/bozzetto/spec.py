@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+__all__ = ["ComponentSpec", "Entry", "installed", "load"]
+
 _KEBAB = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _DOTTED = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
 _ALIAS = re.compile(r"[a-z0-9]+([.-][a-z0-9]+)*")
