@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "bozzetto_components",
+    "bozzetto_models",
     "bozzetto_recipes",
     "bozzetto_run_failed",
     "bozzetto_run_started",
