@@ -14,6 +14,12 @@ from bozzetto.kinds import KINDS, SYSTEM_KINDS, TASK_KINDS
 from bozzetto.math.schedules import LAST_STEP, Schedule
 from bozzetto.spec import Entry
 
+__all__ = [
+    "DEVICES", "DEVICE_PATTERN", "INHERITABLE", "STAGE", "SYSTEM", "TASK", "TOP", "Component", "Decay", "Every",
+    "LearningRate", "LossTerm", "OptimizerConfig", "Recipe", "Seed", "Stage", "Task", "TaskTimes", "TrainerConfig",
+    "Weight", "device_of",
+]  # fmt: skip
+
 DEVICES = ("auto", "cpu", "cuda", "mps")
 """Devices that a recipe may train on; `cuda:1` is the second GPU."""
 DEVICE_PATTERN = r"auto|cpu|mps|cuda(:[0-9]{1,2})?"
@@ -81,10 +87,12 @@ class Component:
 
     @property
     def kind(self) -> str:
+        """Kind of the component, e.g. `geometry`."""
         return self.entry.spec.kind
 
     @property
     def name(self) -> str:
+        """Name from the manifest, without the distribution, e.g. `hash-grid`."""
         return self.entry.spec.name
 
     @property
