@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import huggingface_hub
 import pytest
 
-from bozzetto import models
+import bozzetto_plugins
 from bozzetto.errors import ModelError
 from bozzetto.models import ModelPlan, aliases, fetch, files_wanted, missing_parts, plan
 
@@ -180,15 +180,19 @@ def test_a_folder_that_lacks_something_says_what(tmp_path: Path, without: str) -
         plan(str(folder))
 
 
-def test_the_bundled_model_lies_beside_the_plugins(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    spec = SimpleNamespace(submodule_search_locations=[str(tmp_path)])
-    monkeypatch.setattr(models.importlib.util, "find_spec", lambda name: spec)
-    with pytest.raises(ModelError, match="installation is incomplete"):
+@pytest.mark.parametrize("name", [name for name, entry in aliases().items() if "bundled" in entry])
+def test_the_bundled_model_lies_beside_the_plugins(name: str) -> None:
+    found = plan(name, offline=True)
+    (plugins,) = bozzetto_plugins.__path__
+    assert (found.source, found.folder) == ("bundled", Path(plugins) / "priors" / name)
+    assert found.size_bytes == sum(path.stat().st_size for path in found.folder.rglob("*") if path.is_file()) > 1e6
+    assert fetch(found) == found.folder
+
+
+def test_an_installation_without_the_bundled_model_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(bozzetto_plugins.__spec__, "submodule_search_locations", [str(tmp_path)])
+    with pytest.raises(ModelError, match=f"is not in {tmp_path}/priors/bozzetto-mini: this installation is incomplete"):
         plan("bozzetto-mini")
-    folder = write_model(tmp_path / "priors" / "bozzetto-mini")
-    found = plan("bozzetto-mini", offline=True)
-    assert (found.source, found.folder) == ("bundled", folder)
-    assert found.size_bytes == sum((folder / name).stat().st_size for name in MODEL_FILES)
 
 
 def test_mirrors_are_tried_in_order(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -212,7 +216,8 @@ def test_when_no_mirror_answers_all_reasons_are_told(monkeypatch: pytest.MonkeyP
 
 
 def test_a_mirror_of_pickles_is_converted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    from bozzetto import pickled_weights
+    import torch
+    from safetensors.torch import load_file
 
     files = [name.replace(".safetensors", ".bin") for name in MODEL_FILES]
     FakeHub(monkeypatch, tmp_path / "got", {"kxic/zero": files})
@@ -222,12 +227,14 @@ def test_a_mirror_of_pickles_is_converted(monkeypatch: pytest.MonkeyPatch, tmp_p
         assert "unet/diffusion_pytorch_model.bin" in allow_patterns
         write_model(got)
         for path in got.glob("*/*.safetensors"):
-            path.rename(path.with_suffix(".bin"))
+            torch.save({"weight": torch.ones(2)}, path.with_suffix(".bin"))
+            path.unlink()
         return str(got)
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
-    monkeypatch.setattr(pickled_weights, "with_safetensors", lambda folder: folder / "converted")
-    assert fetch(ModelPlan("x", "download", None, ("kxic/zero",))) == got / "converted"
+    found = fetch(ModelPlan("x", "download", None, ("kxic/zero",)))
+    assert torch.equal(load_file(found / "unet" / "diffusion_pytorch_model.safetensors")["weight"], torch.ones(2))
+    assert missing_parts(found) == [] and not list(found.rglob("*.bin"))
 
 
 def test_half_precision_is_downloaded_where_there_is_a_choice() -> None:
