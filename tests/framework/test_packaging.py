@@ -32,9 +32,11 @@ def test_every_package_folder_is_listed(setup):
 
 
 def test_every_manifest_is_an_entry_point(setup):
-    declared = setup["options.entry_points"]["bozzetto.plugins"]
-    for manifest in (ROOT / "plugins" / "bozzetto_plugins").glob("*/manifest.py"):
-        assert f"bozzetto_plugins.{manifest.parent.name}.manifest" in declared
+    declared = re.findall(
+        r"= bozzetto_plugins\.(\w+)\.manifest$", setup["options.entry_points"]["bozzetto.plugins"], re.M
+    )
+    there = [path.parent.name for path in (ROOT / "plugins" / "bozzetto_plugins").glob("*/manifest.py")]
+    assert sorted(declared) == sorted(there)
 
 
 def test_every_requirement_is_pinned_in_the_constraints(setup):

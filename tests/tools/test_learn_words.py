@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 import torch
 
 import learn_words
 import text
+from bozzetto_plugins.guidance.camera_unet import CameraUNet
 from captions import COLORS, NAMES, Caption
 from learn_words import Words
+from objects import PIECES
 
 CAPTIONS = [
     Caption("", 0),
@@ -48,7 +48,9 @@ def test_a_few_captions_are_learned(words: tuple[Words, object]) -> None:
     assert (found["thing"], found["painted"]) == (1.0, 1.0) and found["worst_colour"] < 0.2
 
 
-def test_the_two_layers_are_those_of_the_denoiser(words: tuple[Words, object], tmp_path: Path) -> None:
+def test_the_two_layers_are_those_of_the_denoiser(words: tuple[Words, object]) -> None:
     network, _ = words
-    assert network.thing.weight.shape == (len(set(NAMES.values())) + 1, text.WIDTH)
-    assert network.paint.weight.shape == (4, text.WIDTH)
+    with torch.device("meta"):
+        denoiser = CameraUNet(things=len(PIECES) + 1)
+    assert network.thing.weight.shape == denoiser.recall_thing.weight.shape
+    assert network.paint.weight.shape == denoiser.recall_paint.weight.shape
