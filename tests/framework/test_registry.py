@@ -12,6 +12,7 @@ from bozzetto.cli.plugins import list_plugins, rows, show_component
 from bozzetto.errors import ConfigError, PluginError
 from bozzetto.registry import Registry, Source, installed_sources
 from bozzetto.sources import import_limit_s
+from bozzetto.spec import KINDS
 
 GOOD = "bozzetto_plugins.loss.config:SparsityConfig"
 
@@ -349,6 +350,7 @@ def test_strict_names_every_fault(plugin):
 
 def test_every_built_in_is_found_usable_and_named_alike():
     registry = Registry.discover(installed_sources({}), strict=True)
+    assert {kind for kind, _ in registry.entries} == set(KINDS)
     for (kind, name), entries in registry.entries.items():
         (entry,) = entries
         assert entry.status == "ok", (kind, name, entry.status)
