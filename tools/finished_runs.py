@@ -9,13 +9,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from bozzetto import hardware
-from bozzetto.kinds.exporter import Scene
-from bozzetto.load import load_recipe
-from bozzetto.pipeline import load_scene
+from bozzetto.config.loading import load_recipe
+from bozzetto.engine.pipeline import load_scene
+from bozzetto.engine.run_folder import RunFolder
+from bozzetto.kinds.scene import Scene
+from bozzetto.machine import accelerators as hardware
 from bozzetto.recipe import Recipe
-from bozzetto.registry import Registry, installed_sources
-from bozzetto.run_folder import RunFolder
+from bozzetto.registry.discovery import Registry, installed_sources
 from bozzetto.types import Cameras, Rendered
 from bozzetto_plugins.exporter.read_back import read_mesh
 from bozzetto_plugins.exporter.verify import draw
@@ -40,8 +40,7 @@ def evaluation_cameras(scene: Scene, count: int, size: int) -> Cameras:
 @torch.no_grad()
 def look(scene: Scene, cameras: Cameras) -> Rendered:
     """Render a scene with its evaluation shading and its own background."""
-    shading = scene.material.eval_shading(cameras)
-    return scene.renderer(cameras, scene.geometry, scene.material, scene.background, shading)
+    return scene.render(cameras)
 
 
 def look_at_mesh(folder: RunFolder, cameras: Cameras) -> Float[Tensor, "V 4 S S"] | None:

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import torch
 
-from bozzetto.callbacks import save_picture
-from bozzetto.registry import Registry
-from bozzetto.run_folder import RunFolder
+from bozzetto.engine.callbacks import save_picture
+from bozzetto.engine.run_folder import RunFolder
+from bozzetto.registry.discovery import Registry
 from finished_runs import evaluation_cameras, installed, load_run, look
 
 SIDES = 4

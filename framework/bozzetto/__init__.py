@@ -9,12 +9,12 @@ Importing this package imports no torch, so that listing and checking stay insta
 from typing import TYPE_CHECKING, Any
 
 from bozzetto.hookspecs import hookimpl
-from bozzetto.spec import ComponentSpec
+from bozzetto.spec import ComponentSpec, ModelSpec
 
 if TYPE_CHECKING:
-    from bozzetto.interface import Run, check, generate, open_run, recipes, resume
+    from bozzetto.runs.interface import Run, check, generate, open_run, recipes, resume
 
-__all__ = ["ComponentSpec", "Run", "check", "generate", "hookimpl", "open_run", "recipes", "resume"]
+__all__ = ["ComponentSpec", "ModelSpec", "Run", "check", "generate", "hookimpl", "open_run", "recipes", "resume"]
 __version__ = "0.1.0"
 
 
@@ -22,7 +22,7 @@ def __getattr__(name: str) -> Any:
     """Import the Python interface when it is first used: plugins import this package for `hookimpl` alone."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from bozzetto import interface
+    from bozzetto.runs import interface
 
     return getattr(interface, name)
 

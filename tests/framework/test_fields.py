@@ -6,12 +6,12 @@ from typing import Annotated, get_args, get_origin
 
 import pytest
 
-from bozzetto.config import bind, describe
+from bozzetto.config.binding import bind, describe
 from bozzetto.errors import ConfigError
 from bozzetto.fields import FilePath, Range, bare, check_fields, choices, hints_of, marked, markers
 from bozzetto.math.schedules import Schedule
 from bozzetto.recipe import OptimizerConfig, TaskTimes, TrainerConfig
-from bozzetto.registry import Registry, installed_sources
+from bozzetto.registry.discovery import Registry, installed_sources
 
 REGISTRY = Registry.discover(installed_sources({}), strict=True)
 CONFIGS = {

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from bozzetto.recipe_file import read_recipe
-from bozzetto.registry import Registry, installed_sources
+from bozzetto.config.recipe_file import read_recipe
+from bozzetto.registry.discovery import Registry, installed_sources
 from bozzetto.testing.run import train_one_step
 
 RECIPES = sorted(Path(__file__).parents[2].glob("configs/*.yaml"))

@@ -8,7 +8,7 @@ from pathlib import Path
 import trimesh
 
 import finished_runs
-from bozzetto.run_folder import RunFolder
+from bozzetto.engine.run_folder import RunFolder
 from bozzetto.testing.fakes import cameras_around
 
 

@@ -150,7 +150,7 @@ def _limit_memory() -> None:
 
 def _limit_steps(most: int) -> None:
     """Limit every stage to `most` steps: a damaged recipe may ask for any number."""
-    from bozzetto.pipeline import Pipeline
+    from bozzetto.engine.pipeline import Pipeline
 
     made = Pipeline._trainer
 
@@ -163,6 +163,6 @@ def _limit_steps(most: int) -> None:
 
 def _leave_out_the_clock() -> None:
     """Disable the time-based first image of a run, so that runs write the same images at any speed."""
-    from bozzetto import callbacks
+    from bozzetto.engine import callbacks
 
     callbacks.FIRST_PICTURE_S = math.inf

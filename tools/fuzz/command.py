@@ -135,12 +135,11 @@ def import_everything() -> None:
     import diffusers
     import transformers
 
-    import bozzetto.cli.convert
     import bozzetto.cli.export
     import bozzetto.cli.run
-    import bozzetto.pipeline
-    from bozzetto.registry import Registry, installed_sources
-    from bozzetto.spec import KINDS
+    import bozzetto.engine.pipeline
+    from bozzetto.kinds import KINDS
+    from bozzetto.registry.discovery import Registry, installed_sources
 
     registry = Registry.discover(installed_sources({}))
     for kind in KINDS:

@@ -103,7 +103,7 @@ def error_of(result: Result) -> str:
 
 
 def raised_in(traceback: str) -> str:
-    """Return `ValueError at framework/bozzetto/load.py:120 in recipe (np/core.py:7)`, equal for equal causes."""
+    """Return `ValueError at framework/bozzetto/config/loading.py:120 in recipe (np/core.py:7)`, equal for equal causes."""
     lines = [line for line in traceback.splitlines() if line and not line.startswith((" ", "\t"))]
     raised = next((found[1] for line in lines if (found := _RAISED.match(line))), "unknown error")
     return f"{raised} at {place_of(traceback)}"

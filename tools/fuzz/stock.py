@@ -105,8 +105,8 @@ class Stock:
     def _write_models_and_recipes(self) -> None:
         import torch
 
-        from bozzetto.load import load_recipe
-        from bozzetto.registry import Registry, installed_sources
+        from bozzetto.config.loading import load_recipe
+        from bozzetto.registry.discovery import Registry, installed_sources
         from bozzetto.testing.fakes import tiny_stable_diffusion, tiny_zero123
         from bozzetto.testing.run import small
 
@@ -128,7 +128,7 @@ class Stock:
 
 def written_out(recipe: Any) -> dict[str, Any]:
     """Return the plain values of a recipe, with every field of every component, for a run of `STEPS` steps."""
-    from bozzetto.config import plain
+    from bozzetto.config.binding import plain
 
     values: dict[str, Any] = {"summary": recipe.summary, "seed": recipe.seed, "device": "cpu", "output": "outputs"}
     values |= {"prompt": recipe.prompt} if recipe.prompt else {}
@@ -143,7 +143,7 @@ def written_out(recipe: Any) -> dict[str, Any]:
 
 
 def _stage(stage: Any) -> dict[str, Any]:
-    from bozzetto.config import plain
+    from bozzetto.config.binding import plain
 
     parts = ("geometry", "material", "background", "renderer", "prompt_processor")
     system = {part: _component(getattr(stage, part), plain) for part in parts}
@@ -154,7 +154,7 @@ def _stage(stage: Any) -> dict[str, Any]:
 
 
 def _task(task: Any) -> dict[str, Any]:
-    from bozzetto.config import plain
+    from bozzetto.config.binding import plain
 
     values: dict[str, Any] = {"views": _component(task.views, plain), **plain(task.times)}
     if task.guidance is not None:
@@ -173,8 +173,8 @@ def _component(component: Any, plain: Any) -> dict[str, Any]:
 
 
 def _fields(registry: Any) -> dict[str, dict[str, dict[str, Any]]]:
-    from bozzetto.config import plain
-    from bozzetto.spec import KINDS
+    from bozzetto.config.binding import plain
+    from bozzetto.kinds import KINDS
 
     found: dict[str, dict[str, dict[str, Any]]] = {}
     for kind in KINDS:

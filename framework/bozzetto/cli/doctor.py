@@ -18,14 +18,15 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
-from bozzetto import __version__, hardware
+from bozzetto import __version__
+from bozzetto.config.loading import load_recipe
+from bozzetto.config.recipe_file import shipped_recipes
 from bozzetto.errors import UserError
-from bozzetto.load import load_recipe
-from bozzetto.models import ModelPlan
-from bozzetto.recipe_file import shipped_recipes
-from bozzetto.registry import Registry
-from bozzetto.running import cache_folder, offline, plans_for
+from bozzetto.machine import accelerators as hardware
+from bozzetto.registry.discovery import Registry
+from bozzetto.runs.start import cache_folder, offline, plans_for
 from bozzetto.spec import installed
+from bozzetto.weights.plans import ModelPlan
 
 REACH_S = 1.0
 """Timeout of the hub check in seconds."""
@@ -210,7 +211,7 @@ def weights(registry: Registry, found: hardware.Accelerator) -> Iterator[Finding
     for name, path in shipped_recipes(registry).items():
         try:
             recipe = load_recipe(path, registry, hardware=found)
-            plans = plans_for(recipe)
+            plans = plans_for(recipe, registry)
         except UserError as error:
             yield Finding("note", "recipe", f"{name}: {error}")
             continue

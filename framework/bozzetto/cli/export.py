@@ -6,19 +6,19 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
-from bozzetto import hardware
-from bozzetto.amendments import load_amended
 from bozzetto.cli.options import Options
 from bozzetto.cli.run import say
+from bozzetto.config.loading import load_recipe
+from bozzetto.engine.run_folder import RunFolder
+from bozzetto.engine.run_lock import locked
+from bozzetto.engine.stopping import StopSignals
 from bozzetto.errors import ConfigError
-from bozzetto.load import load_recipe
-from bozzetto.machine_checks import check_machine
+from bozzetto.machine import accelerators as hardware
+from bozzetto.machine.capacity import check_machine
 from bozzetto.recipe import Recipe
-from bozzetto.registry import Registry
-from bozzetto.run_folder import RunFolder
-from bozzetto.run_lock import locked
-from bozzetto.running import import_heavy, open_device
-from bozzetto.stopping import StopSignals
+from bozzetto.registry.discovery import Registry
+from bozzetto.runs.amendments import load_amended
+from bozzetto.runs.start import import_heavy, open_device
 
 
 def parser() -> Options:
@@ -55,8 +55,8 @@ def export_scene(
     import_heavy(stop)
     import torch
 
-    from bozzetto.kernels.startup import tune_allocator
-    from bozzetto.pipeline import Pipeline
+    from bozzetto.engine.pipeline import Pipeline
+    from bozzetto.machine.tuning import tune_allocator
 
     tune_allocator()
     last = recipe.stages[-1]

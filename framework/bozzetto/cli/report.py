@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
 
-from bozzetto.config import plain
-from bozzetto.models import ModelPlan
+from bozzetto.config.binding import plain
 from bozzetto.recipe import Component, Recipe, Stage
 from bozzetto.vocabulary import Vocabulary
+from bozzetto.weights.plans import ModelPlan
 
 
 def header(recipe: Recipe, plans: Mapping[str, ModelPlan], source: str) -> list[str]:
@@ -69,7 +69,7 @@ def stage_report(stage: Stage) -> list[str]:
     lines = [
         f"\nstage     {stage.name}: {stage.trainer.steps} steps, {stage.optimizer.type}, lr {plain(stage.optimizer.lr)}"
     ]
-    for part in (stage.geometry, stage.material, stage.background, stage.renderer, stage.prompt_processor):
+    for part in stage.parts:
         lines.append(f"  {part.kind:<17} {component_line(part)}")
     for task in stage.tasks:
         lines.append(f"  task {task.name}: every {task.times.every} step(s) from step {task.times.start_step}")

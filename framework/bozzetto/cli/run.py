@@ -7,14 +7,14 @@ import sys
 import time
 from pathlib import Path
 
-from bozzetto import hardware
 from bozzetto.cli.report import header, notices, plan_report
+from bozzetto.engine.run_folder import RunFolder
+from bozzetto.engine.run_lock import locked
+from bozzetto.engine.stopping import Stopped, StopSignals, exit_code
 from bozzetto.errors import ConfigError
-from bozzetto.registry import Registry
-from bozzetto.run_folder import RunFolder
-from bozzetto.run_lock import locked
-from bozzetto.running import Prepared, opened, prepare, prepare_to_resume
-from bozzetto.stopping import Stopped, StopSignals, exit_code
+from bozzetto.machine import accelerators as hardware
+from bozzetto.registry.discovery import Registry
+from bozzetto.runs.start import Prepared, opened, prepare, prepare_to_resume
 
 RESUME = "python launch.py --resume {folder}"
 
@@ -77,7 +77,7 @@ def train_and_export(
     """Train and export, in a new folder or in `folder`, which is locked."""
     started = time.monotonic()
     with opened(prepared, registry, sys.argv, say, stop, folder) as pipeline:
-        from bozzetto.pipeline import Interrupted
+        from bozzetto.engine.pipeline import Interrupted
 
         try:
             files = pipeline.run(prepared.recipe, from_stage)

@@ -32,7 +32,7 @@ class Guidance(TextEncoder, Protocol):
     """Guidance model. Constructor: `Guidance(config, model_folder, device)`.
 
     `model_folder` is a local folder with the weights named by the config's field `model`, which the host provides
-    (`bozzetto.models`); None if the config has no such field. The manifest's `provides` lists the names of its losses,
+    (`bozzetto.weights`); None if the config has no such field. The manifest's `provides` lists the names of its losses,
     e.g. `{"sds"}`.
     """
 

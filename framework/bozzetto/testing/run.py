@@ -10,12 +10,12 @@ from typing import Any
 
 import torch
 
-from bozzetto.load import load_recipe
+from bozzetto.config.loading import load_recipe
+from bozzetto.engine.pipeline import Pipeline
+from bozzetto.engine.run_folder import RunFolder
 from bozzetto.math.schedules import Schedule
-from bozzetto.pipeline import Pipeline
 from bozzetto.recipe import Component, LossTerm, Recipe, Stage, Task, TaskTimes, TrainerConfig
-from bozzetto.registry import Registry
-from bozzetto.run_folder import RunFolder
+from bozzetto.registry.discovery import Registry
 
 SMALL = {
     "height": 16,

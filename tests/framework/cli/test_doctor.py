@@ -7,9 +7,9 @@ from types import SimpleNamespace
 import pytest
 
 from bozzetto.cli import doctor
-from bozzetto.hardware import Accelerator
 from bozzetto.kernels.cpp import native
-from bozzetto.registry import Registry, Source, installed_sources
+from bozzetto.machine.accelerators import Accelerator
+from bozzetto.registry.discovery import Registry, Source, installed_sources
 
 
 @pytest.fixture

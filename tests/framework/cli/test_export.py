@@ -6,7 +6,7 @@ import shutil
 import trimesh
 
 from bozzetto.cli import main
-from bozzetto.run_folder import RunFolder
+from bozzetto.engine.run_folder import RunFolder
 
 
 def run(capsys, *arguments):

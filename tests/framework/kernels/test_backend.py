@@ -10,7 +10,7 @@ import torch
 
 from bozzetto.kernels import api
 from bozzetto.kernels.cpp import native
-from bozzetto.kernels.startup import growing, tune_allocator
+from bozzetto.machine.tuning import growing, tune_allocator
 
 SPEC = api.GridSpec(levels=1, log2_table_size=6, base_resolution=4)
 

@@ -4,10 +4,10 @@ import pytest
 import torch
 import trimesh
 
+from bozzetto.engine.optimizer import make_optimizer
 from bozzetto.math.meshes import adjacent_faces
 from bozzetto.math.schedules import Schedule
 from bozzetto.math.tetrahedral_grid import TetrahedralGrid
-from bozzetto.optimizer import make_optimizer
 from bozzetto.recipe import OptimizerConfig
 from bozzetto.testing.mesh_geometry import signed_volume
 from bozzetto_plugins.geometry.dmtet import LARGEST_OFFSET, Dmtet

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from bozzetto.registry import Registry, Source
+from bozzetto.registry.discovery import Registry, Source
 from bozzetto.spec import load
 
 SOURCE = Source("test", "0", "geometry", "bozzetto_plugins.geometry.manifest")

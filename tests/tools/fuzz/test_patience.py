@@ -59,7 +59,7 @@ def test_commands_that_hang_say_where(tmp_path):
 import sys, threading
 from pathlib import Path
 sys.path.insert(0, {str(patience.__file__).rpartition("/fuzz/")[0]!r})
-import bozzetto.cli, bozzetto.pipeline
+import bozzetto.cli, bozzetto.engine.pipeline
 from fuzz.case import Case, Command
 from fuzz.pool import Pool
 def endless():

@@ -1,0 +1,1 @@
+"""Tools for plugin authors: packages from templates, conformance checks, reference pages."""

@@ -1,0 +1,1 @@
+"""Training: builds a checked stage, trains, saves and exports it."""

@@ -1,0 +1,62 @@
+"""Notifies plugins of events in a run with numbers, names and paths, never tensors. Observers cannot affect the run."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pluggy
+
+from bozzetto.recipe import Recipe
+from bozzetto.registry.containment import contained
+
+
+class Observers:
+    """Calls the observer hooks of every plugin independently.
+
+    An exception, even `SystemExit` or `KeyboardInterrupt`, is reported once per hook and plugin; the other observers
+    and the run continue. An actual Ctrl-C stops the run. There is no time limit, since an observer may have much to do.
+
+    Args:
+        report: prints one line for the user.
+    """
+
+    def __init__(self, manager: pluggy.PluginManager, report: Callable[[str], None]) -> None:
+        self.manager, self.report = manager, report
+        self.reported: set[tuple[str, str]] = set()
+        """Hook and plugin of every reported failure."""
+
+    def run_started(self, recipe: Recipe, run_folder: Path) -> None:
+        """Call `bozzetto_run_started`."""
+        self._tell("bozzetto_run_started", {"recipe": recipe, "run_folder": run_folder})
+
+    def step_finished(self, step: int, losses: Mapping[str, float]) -> None:
+        """Call `bozzetto_step_finished`."""
+        self._tell("bozzetto_step_finished", {"step": step, "losses": losses})
+
+    def stage_finished(self, stage: str, steps: int, run_folder: Path) -> None:
+        """Call `bozzetto_stage_finished`."""
+        self._tell("bozzetto_stage_finished", {"stage": stage, "steps": steps, "run_folder": run_folder})
+
+    def run_failed(self, error: BaseException, run_folder: Path) -> None:
+        """Call `bozzetto_run_failed` with the error as one line."""
+        lines = str(error).split("\n", 1)
+        reason = f"{type(error).__name__}: {lines[0]}" if lines[0] else type(error).__name__
+        self._tell("bozzetto_run_failed", {"reason": reason, "run_folder": run_folder})
+
+    def _tell(self, hook: str, facts: Mapping[str, Any]) -> None:
+        for implementation in getattr(self.manager.hook, hook).get_hookimpls():
+            own = {name: dict(value) if isinstance(value, Mapping) else value for name, value in facts.items()}
+            arguments = [own[name] for name in implementation.argnames]
+            call = functools.partial(implementation.function, *arguments)
+            if (fault := contained(call, implementation.plugin_name).fault) is not None:
+                self._report(hook, implementation.plugin_name, fault)
+
+    def _report(self, hook: str, plugin: str, error: BaseException) -> None:
+        if (hook, plugin) in self.reported:
+            return
+        self.reported.add((hook, plugin))
+        why = f"{type(error).__name__}: {error}"
+        self.report(f"notice    the observer {plugin} failed in {hook}, the run goes on: {why}")

@@ -1,0 +1,199 @@
+"""A whole run: stages in order, each resumable, then the exports."""
+
+from __future__ import annotations
+
+import itertools
+import time
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import lightning
+import torch
+
+from bozzetto.config.stages import stages_from
+from bozzetto.engine.build import Report, build_scene, build_system, make
+from bozzetto.engine.callbacks import Interrupted, callbacks_for
+from bozzetto.engine.checkpoints import CheckpointFile, load_into, read_checkpoint, require_finite
+from bozzetto.engine.inheritance import inherit
+from bozzetto.engine.observers import Observers
+from bozzetto.engine.photo_pictures import save_photos
+from bozzetto.engine.run_folder import RunFolder
+from bozzetto.engine.stopping import StopSignals
+from bozzetto.engine.undeclared import check_undeclared
+from bozzetto.errors import ConfigError, ExportError
+from bozzetto.kinds.scene import Scene
+from bozzetto.machine.tuning import growing
+from bozzetto.math.silhouettes import edge_softness
+from bozzetto.recipe import Recipe, Stage
+from bozzetto.registry.discovery import Registry
+
+__all__ = ["Interrupted", "Pipeline", "load_scene", "load_state"]
+
+EDGE_VIEWS = 8
+"""Views in which the silhouette softness is measured."""
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """Everything that a run requires besides its recipe."""
+
+    registry: Registry
+    folder: RunFolder
+    weights: Mapping[str, Path]
+    """Local folder of each model, by the name used in the recipe."""
+    cache: Path | None
+    """Folder of cached text embeddings."""
+    device: torch.device
+    report: Report
+    stop: StopSignals = field(default_factory=StopSignals)
+    """Checked after each step for a request to stop."""
+
+    def run(self, recipe: Recipe, from_stage: str | None = None) -> list[Path]:
+        """Train every unfinished stage, then export.
+
+        Args:
+            from_stage: discard the training of this stage and those after it, and train them again.
+
+        Returns:
+            The exported files.
+
+        Raises:
+            ConfigError: there is no stage of that name.
+            Interrupted: a stop was requested during training; the state is saved.
+        """
+        check_undeclared(recipe, self.registry, self.device)
+        if from_stage:
+            for stage in stages_from(recipe.stages, from_stage):
+                self.folder.forget_stage(stage.name)
+        self.folder.write_recipe(recipe)  # overrides may have changed it
+        self.observers.run_started(recipe, self.folder.path)
+        try:
+            for index, stage in enumerate(recipe.stages):
+                if not self.folder.finished(stage.name, stage.trainer.steps):
+                    self.train(recipe, index)
+            return self.export(recipe)
+        except BaseException as error:
+            self.observers.run_failed(error, self.folder.path)
+            raise
+
+    @cached_property
+    def observers(self) -> Observers:
+        """Observers of the whole run, so that each failure is reported once."""
+        return Observers(self.registry.manager, self.report)
+
+    def train(self, recipe: Recipe, index: int) -> None:
+        """Train one stage from its checkpoint, from the previous stage, or from scratch."""
+        stage, started = recipe.stages[index], time.monotonic()
+        checkpoint = self.folder.checkpoint(stage.name)
+        saved = read_checkpoint(checkpoint) if checkpoint.is_file() else None
+        state = saved["state_dict"] if saved else None
+        if saved and saved["global_step"] > stage.trainer.steps:
+            raise ConfigError(
+                f"trainer.steps: stage {stage.name} has trained {saved['global_step']} steps already, which cannot be "
+                f"taken back. Train it again: --from-stage {stage.name} trainer.steps={stage.trainer.steps}"
+            )
+        with growing():
+            system = build_system(
+                stage, recipe, self.registry, self.weights, self.device, self.cache, self.report, state
+            )
+        for path in save_photos(system.tasks, self.folder.images):
+            self.report(f"photo     as it is used, cut out and framed: {path}")
+        if state is not None:
+            load_into(system, state, checkpoint)  # the trainer's error would not name the file
+        elif stage.inherit:
+            before = recipe.stages[index - 1]
+            scene = load_scene(recipe, self.registry, self.folder, self.device, before)
+            inherit(system, stage, before, scene, self.report)
+        trainer = self._trainer(stage)
+        with warnings.catch_warnings(), self.stop, self.stop.deferred():
+            warnings.filterwarnings("ignore", category=DeprecationWarning, module="lightning")
+            warnings.filterwarnings("ignore", ".*LeafSpec.*")
+            try:
+                trainer.fit(system, itertools.repeat(0), ckpt_path=checkpoint if saved else None, weights_only=True)
+            except SystemExit as error:  # Lightning's replacement of a KeyboardInterrupt
+                raise error.__context__ or error from None
+        facts = {"finished": True, "steps": trainer.global_step, "seconds": round(time.monotonic() - started, 1)}
+        if len(recipe.stages) > 1:
+            facts["edge_softness"] = self._edges(system.scene, recipe.stages[index - 1].name if index else None)
+        self.folder.record_stage(stage.name, facts)
+        self.observers.stage_finished(stage.name, trainer.global_step, self.folder.path)
+        if self.stop.requested:  # requested after the check of the last step
+            raise Interrupted(stage.name, trainer.global_step, self.stop.requested)
+
+    def _edges(self, scene: Scene, before: str | None) -> float:
+        """Measure and report the silhouette softness of a stage, see `edge_softness`, and of the previous stage."""
+        with torch.no_grad():
+            cameras = scene.views.eval_cameras(EDGE_VIEWS, scene.device)
+            shading = scene.material.eval_shading(cameras)
+            rendered = scene.renderer(cameras, scene.geometry, scene.material, scene.background, shading)
+        softness = round(edge_softness(rendered.opacity), 4)
+        earlier = self.folder.manifest["stages"].get(before, {}).get("edge_softness")
+        if earlier is not None:
+            self.report(
+                f"edges     softness {softness:.3f}, after the stage before {earlier:.3f} "
+                "(mean distance of the opacity from 0 and 1 near the silhouette)"
+            )
+        return softness
+
+    def _trainer(self, stage: Stage) -> lightning.Trainer:
+        return lightning.Trainer(
+            max_steps=stage.trainer.steps,
+            accelerator=self.device.type,
+            devices=[self.device.index or 0] if self.device.type != "cpu" else 1,
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            default_root_dir=self.folder.path,
+            callbacks=callbacks_for(stage.name, stage.trainer, self.folder, self.observers, self.stop),
+            plugins=[CheckpointFile()],
+        )
+
+    def export(self, recipe: Recipe) -> list[Path]:
+        """Export the last stage's scene with every exporter of the recipe.
+
+        Raises:
+            ExportError: an exporter failed; the others have still run.
+        """
+        scene = load_scene(recipe, self.registry, self.folder, self.device)
+        self.folder.export.mkdir(parents=True, exist_ok=True)
+        written: list[Path] = []
+        failures: list[str] = []
+        for name, component in recipe.exports:
+            try:
+                exported = make(self.registry, component).export(scene, self.folder.export, self.report)
+            except ExportError as error:
+                failures.append(f"export.{name}: {error}")
+                continue
+            written += exported.files
+            self.folder.record_export(name, exported.files, exported.facts)
+        if failures:
+            raise ExportError(" ".join(failures))
+        return written
+
+
+def load_state(path: Path) -> dict[str, torch.Tensor]:
+    """Return the system's weights in a checkpoint."""
+    state: dict[str, torch.Tensor] = read_checkpoint(path)["state_dict"]
+    return state
+
+
+def load_scene(
+    recipe: Recipe, registry: Registry, folder: RunFolder, device: torch.device, stage: Stage | None = None
+) -> Scene:
+    """Load the scene of a stage from its checkpoint; None: the last stage."""
+    stage = stage or recipe.stages[-1]
+    checkpoint = folder.checkpoint(stage.name)
+    if not checkpoint.is_file():
+        raise ConfigError(f"{folder.path} has no checkpoint of stage {stage.name!r}: train it first.")
+    state = load_state(checkpoint)
+    require_finite(state, checkpoint)
+    scene = build_scene(stage, recipe.seed, registry, device, state)
+    for part in ("geometry", "material", "background", "renderer"):
+        module, prefix = getattr(scene, part), f"{part}."
+        load_into(module, {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}, checkpoint)
+    scene.geometry.set_step(stage.trainer.steps)
+    return scene

@@ -1,0 +1,180 @@
+"""Training step over all tasks. Methods are recipes, never subclasses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import lightning
+import torch
+from torch import Tensor
+
+from bozzetto.engine.optimizer import make_optimizer, set_learning_rates
+from bozzetto.engine.random_state import load_state, save_state
+from bozzetto.errors import NonFiniteError
+from bozzetto.kinds.guidance import Guidance
+from bozzetto.kinds.loss import Loss
+from bozzetto.kinds.prompt_processor import Condition
+from bozzetto.kinds.scene import Scene
+from bozzetto.kinds.view_source import ViewSource
+from bozzetto.math.schedules import Schedule
+from bozzetto.recipe import OptimizerConfig, TaskTimes
+from bozzetto.types import Guided, LossInputs, Reference
+
+
+@dataclass(frozen=True)
+class Term:
+    """Weighted loss; `loss` is None if the task's guidance computes it."""
+
+    name: str
+    weight: Schedule
+    loss: Loss | None
+    needs_normal: bool
+
+
+@dataclass(frozen=True)
+class RunningTask:
+    """Task with live components. Held outside the module tree, so that frozen weights are not saved."""
+
+    name: str
+    times: TaskTimes
+    views: ViewSource
+    guidance: Guidance | None
+    condition: Condition | None
+    terms: tuple[Term, ...]
+    reference: Reference | None = None
+    """Photo of the view source, if it has one."""
+
+    def needs_normal(self, step: int) -> bool:
+        """Return whether the guidance, or a loss with non-zero weight, reads normals in this step."""
+        if self.guidance is not None and self.guidance.needs_normal(step):
+            return True
+        return any(term.needs_normal and term.weight.at(step) != 0.0 for term in self.terms)
+
+
+@dataclass
+class Roots:
+    """Roots of the backward pass: weighted scalars, and tensors with given gradients."""
+
+    tensors: list[Tensor]
+    gradients: list[Tensor | None]
+
+    def backward(self) -> None:
+        """Back-propagate all roots in one pass; does nothing if none depends on a parameter."""
+        pairs = [(t, g) for t, g in zip(self.tensors, self.gradients, strict=True) if t.requires_grad]
+        if pairs:
+            torch.autograd.backward([t for t, _ in pairs], [g for _, g in pairs])
+
+
+class System(lightning.LightningModule):
+    """Scene and the tasks that train it.
+
+    Args:
+        scene: geometry, material, background and renderer become submodules and are saved with the system.
+        generator: source of every random number in training; its state is saved with the system.
+    """
+
+    def __init__(
+        self, scene: Scene, tasks: tuple[RunningTask, ...], optimizer: OptimizerConfig, generator: torch.Generator
+    ) -> None:
+        super().__init__()
+        self.automatic_optimization = False  # some SDS forms back-propagate a given gradient, not a scalar
+        self.geometry, self.material = scene.geometry, scene.material
+        self.background, self.renderer = scene.background, scene.renderer
+        self.scene = scene
+        self.tasks = tasks
+        self.optimizer_config = optimizer
+        self.generator = generator
+        self.metrics: dict[str, float] = {}
+        """Losses and other metrics of the latest step, by `task/name`."""
+        self.guided: dict[str, Guided] = {}
+        """Results of each guidance in the latest step, by task; keeps `debug` callables until they are evaluated."""
+
+    def training_step(self, batch: object, batch_index: int) -> None:
+        """Run every active task and one optimiser step. `batch` is ignored, since tasks sample their own views."""
+        step = self.global_step
+        self.geometry.set_step(step)
+        self.renderer.update(self.geometry, step, self.generator)
+        roots = Roots([], [])
+        metrics: dict[str, float] = {}
+        self.guided = {}
+        for task in self.tasks:
+            if task.times.active(step):
+                self._run(task, step, roots, metrics)
+        optimizer = self.optimizers()
+        assert not isinstance(optimizer, list)  # `configure_optimizers` makes one
+        set_learning_rates(optimizer.optimizer, self.optimizer_config, step)
+        optimizer.zero_grad(set_to_none=True)
+        roots.backward()
+        metrics["gradient_norm"] = self._checked_gradient_norm(step)
+        optimizer.step()
+        self.metrics = metrics
+
+    def _run(self, task: RunningTask, step: int, roots: Roots, metrics: dict[str, float]) -> None:
+        cameras = task.views.sample(step, self.generator)
+        shading = self.material.sample_shading(cameras, step, self.generator)
+        rendered = self.renderer(
+            cameras, self.geometry, self.material, self.background, shading,
+            normal=task.needs_normal(step), generator=self.generator,
+        )  # fmt: skip
+        guided = None
+        if task.guidance is not None and task.condition is not None:
+            condition = task.condition.for_view(cameras)
+            guided = task.guidance(rendered, condition, cameras, step, self.generator)
+            self.guided[task.name] = guided
+            metrics.update({f"{task.name}/{name}": value for name, value in guided.metrics.items()})
+        inputs = LossInputs(rendered, cameras, self.geometry, step, self.generator, task.reference)
+        for term in task.terms:
+            self._add(term, inputs, guided, task.name, roots, metrics)
+        metrics[f"{task.name}/opacity"] = float(rendered.opacity.detach().mean())
+
+    def _add(
+        self, term: Term, inputs: LossInputs, guided: Guided | None, task: str, roots: Roots, metrics: dict[str, float]
+    ) -> None:
+        weight = term.weight.at(inputs.step)
+        if weight == 0.0:
+            return
+        label = f"{task}/{term.name}"
+        if term.loss is None and guided is not None and term.name in guided.gradients:
+            tensor, gradient = guided.gradients[term.name]
+            roots.tensors.append(tensor)
+            roots.gradients.append(weight * gradient)
+            return
+        if term.loss is not None:
+            value = term.loss(inputs)
+        else:
+            assert guided is not None  # the recipe's checks: a term without a loss is its guidance's
+            value = guided.losses[term.name]
+        metrics[label] = float(value.detach())
+        if not torch.isfinite(value.detach()):
+            raise NonFiniteError(f"loss {label} is {metrics[label]} at step {inputs.step}")
+        roots.tensors.append(weight * value)
+        roots.gradients.append(None)
+
+    def _checked_gradient_norm(self, step: int) -> float:
+        """Return the global gradient norm, clipped as configured; the error of a non-finite one names the parameter."""
+        named = [(name, p.grad) for name, p in self.named_parameters() if p.grad is not None]
+        if not named:
+            return 0.0
+        norms = torch.stack(torch._foreach_norm([gradient for _, gradient in named]))
+        if not torch.isfinite(norms).all():
+            guilty = [name for (name, _), norm in zip(named, norms, strict=True) if not torch.isfinite(norm)]
+            raise NonFiniteError(f"the gradient of {', '.join(guilty)} is not finite at step {step}")
+        total = float(norms.norm())
+        limit = self.optimizer_config.clip_norm
+        if limit is not None and total > limit:
+            torch._foreach_mul_([gradient for _, gradient in named], limit / total)
+        return total
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """Create the optimiser with a group for each learning rate."""
+        return make_optimizer(list(self.named_parameters()), self.optimizer_config)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Save the generator's state, so that a resumed run draws the same random numbers as an uninterrupted one."""
+        save_state(checkpoint, self.generator)
+
+    def on_load_checkpoint(self, checkpoint: Mapping[str, Any]) -> None:
+        """Restore the generator's state."""
+        load_state(checkpoint, self.generator)

@@ -1,0 +1,1 @@
+"""This machine: its accelerators, whether its memory suffices, process settings."""

@@ -1,0 +1,1 @@
+"""Runs as a whole: start, resume, reopen, from the command line and from Python."""

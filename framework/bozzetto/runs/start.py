@@ -1,0 +1,200 @@
+"""Start, resume and export runs; shared by the command line and the Python interface. No torch until a run begins."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bozzetto.config.loading import find_recipe, load_recipe
+from bozzetto.config.photo_checks import require_reader
+from bozzetto.engine.run_folder import RunFolder
+from bozzetto.engine.run_lock import locked
+from bozzetto.engine.stopping import StopSignals
+from bozzetto.errors import ConfigError, UserError
+from bozzetto.machine import accelerators as hardware
+from bozzetto.machine.capacity import check_machine, check_output
+from bozzetto.machine.tuning import growing, tune_allocator
+from bozzetto.recipe import Component, Recipe
+from bozzetto.registry.discovery import Registry
+from bozzetto.runs.amendments import State, load_amended
+from bozzetto.weights.catalogue import Catalogue
+from bozzetto.weights.download import fetch
+from bozzetto.weights.plans import ModelPlan, plan
+
+if TYPE_CHECKING:
+    from bozzetto.engine.pipeline import Pipeline
+
+Report = Callable[[str], None]
+"""Receives one line for the user."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A recipe that is ready to run, and the sources of its models."""
+
+    recipe: Recipe
+    plans: Mapping[str, ModelPlan]
+    """By the name that the recipe gives a model."""
+
+
+def prepare(
+    config: str, registry: Registry, overrides: Sequence[str], profile: str, found: hardware.Accelerator
+) -> Prepared:
+    """Load a recipe and check all that can be checked without torch.
+
+    Args:
+        config: path of a YAML file, or name of a recipe that a plugin ships.
+        overrides: `key=value` each.
+
+    Raises:
+        UserError: the recipe cannot run here; the message says why.
+    """
+    recipe = load_recipe(find_recipe(config, registry), registry, overrides, profile, found)
+    require_photo(recipe)
+    check_machine(recipe)
+    check_output(recipe)
+    return Prepared(recipe, plans_for(recipe, registry))
+
+
+def prepare_to_resume(
+    folder: RunFolder, registry: Registry, overrides: Sequence[str], from_stage: str | None, found: hardware.Accelerator
+) -> tuple[Prepared, tuple[str, ...]]:
+    """Amend the recipe of an existing run, whose folder is locked, and check all that can be checked without torch.
+
+    Args:
+        from_stage: the stage from which on all is trained again, if any.
+
+    Returns:
+        The recipe with its models, and notices for the user.
+
+    Raises:
+        UserError: an override cannot act any more, or the recipe cannot run here.
+    """
+    amended = load_amended(folder, registry, overrides, found)
+    told = (*amended.require_resumable(from_stage), *amended.recipe.notices)
+    states = amended.states(from_stage)
+    if set(states.values()) != {"finished"}:
+        require_photo(amended.recipe)
+    check_machine(amended.recipe, reads=lambda stage, part: still_read(states[stage.name], part))
+    return Prepared(amended.recipe, plans_for(amended.recipe, registry)), told
+
+
+def offline() -> bool:
+    """Return whether downloads are disabled by `HF_HUB_OFFLINE`, parsed as the hub's own tools do."""
+    return os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "TRUE", "YES", "ON")
+
+
+def plans_for(recipe: Recipe, registry: Registry) -> dict[str, ModelPlan]:
+    """Return the source of each model of a recipe, by the name used in the recipe."""
+    found, catalogue = {}, Catalogue.of(registry)
+    for guidance in guidances(recipe):
+        found[guidance.model] = plan(guidance.model, catalogue, offline())
+        require_weights(guidance, found[guidance.model].folder)
+    return found
+
+
+def guidances(recipe: Recipe) -> list[Component]:
+    """Return the guidances of a recipe that require weights."""
+    every = [task.guidance for stage in recipe.stages for task in stage.tasks]
+    return [guidance for guidance in every if guidance is not None and guidance.has_model]
+
+
+def require_weights(guidance: Component, folder: Path | None) -> None:
+    """Let a guidance check its weights if they are on this machine; raises `UserError` if it cannot use them."""
+    check = getattr(guidance.config, "require_weights", None)
+    if check is None or folder is None:
+        return
+    try:
+        check(folder)
+    except UserError as error:
+        raise type(error)(f"{guidance.where}.{error}") from error
+
+
+def require_photo(recipe: Recipe) -> None:
+    """Raise `ConfigError` if the recipe's photo is unused or does not exist; its content is checked on reading."""
+    require_reader(recipe)
+    if recipe.image and not Path(recipe.image).is_file():
+        raise ConfigError(f"image: there is no file {recipe.image}. Give a photo of what to make: image=photo.png.")
+
+
+def cache_folder() -> Path:
+    """Return the folder in which text embeddings are cached between runs."""
+    root = os.environ.get("BOZZETTO_CACHE") or os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(root) / "bozzetto" / "text-embeddings"
+
+
+def still_read(state: State, component: Component) -> bool:
+    """Return whether a part reads its files on resume; the checkpoint already holds what a geometry has read."""
+    return state == "fresh" or (state == "begun" and component.kind != "geometry")
+
+
+def import_heavy(stop: StopSignals) -> None:
+    """Import torch and its dependents. Signals are deferred, since an interrupted import aborts the process."""
+    with growing(), stop.deferred():
+        import bozzetto.engine.pipeline  # noqa: F401
+    stop.answer()
+
+
+def open_device(recipe: Recipe, found: hardware.Accelerator) -> str:
+    """Return the torch device of a run.
+
+    Raises:
+        ConfigError: the recipe names a device that torch cannot use.
+    """
+    return hardware.torch_device(recipe.device, recipe.profile, found)
+
+
+@contextmanager
+def opened(
+    prepared: Prepared, registry: Registry, command: Sequence[str], report: Report, stop: StopSignals,
+    folder: RunFolder | None = None,
+) -> Iterator[Pipeline]:  # fmt: skip
+    """Yield the pipeline of a run in a new folder, which is locked meanwhile, or in `folder`, locked by the caller.
+
+    Imports torch and fetches weights first, so that nothing is written before the run can start.
+
+    Args:
+        command: recorded in the manifest.
+    """
+    import_heavy(stop)
+    import torch
+
+    from bozzetto.engine.pipeline import Pipeline
+
+    tune_allocator()
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)  # it advertises; what matters it raises
+    recipe, device = prepared.recipe, torch.device(open_device(prepared.recipe, hardware.detect()))
+    weights = {name: fetch(item) for name, item in prepared.plans.items()}
+    for guidance in guidances(recipe):
+        require_weights(guidance, weights[guidance.model])
+    with ExitStack() as held:
+        if folder is not None:
+            folder.record_resumed(recipe, command)
+        else:
+            folder = RunFolder.create(
+                recipe, command, {name: prepared.plans[name].facts(path) for name, path in weights.items()}
+            )
+            folder.record({"plugins": recipe.distributions})
+            held.enter_context(locked(folder.path, report))
+        folder = RunFolder(short(folder.path))
+        report(f"run       {folder.path}")
+        report(f"pictures  {folder.images}")
+        torch.manual_seed(recipe.seed)
+        try:
+            yield Pipeline(registry, folder, weights, cache_folder(), device, report, stop)
+        except Exception as error:
+            error.add_note(f"The run is kept in {folder.path}")
+            raise
+
+
+def short(path: Path) -> Path:
+    """Return the path relative to the working folder if it is below it."""
+    try:
+        return path.relative_to(Path.cwd())
+    except (ValueError, FileNotFoundError):
+        return path

@@ -1,0 +1,107 @@
+"""Layout of a model folder in diffusers' format: its parts, and the variant of the weight files to read. No torch."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from bozzetto.errors import ModelError
+from bozzetto.model_files import weight_files
+
+PARTS = ("unet", "vae", "text_encoder")
+"""Folders of a text-to-image model with weights."""
+POSED_PARTS = ("unet", "vae", "image_encoder")
+"""Folders of an image- and pose-conditioned model (Zero123), in addition to one of `PROJECTIONS`."""
+PROJECTIONS = ("clip_camera_projection", "cc_projection")
+"""Names of the layer that joins image and pose, one for each of the two layouts of such models."""
+CONFIGS = ("*.json", "*/*.json", "tokenizer/*")
+"""Patterns of all other files that are read."""
+
+_WEIGHTS = re.compile(
+    r"(?P<base>diffusion_pytorch_model|pytorch_model|model)(-\d{5}-of-\d{5})?(\.(?P<variant>[A-Za-z0-9_]+))?"
+    r"(-\d{5}-of-\d{5})?\.(?P<format>safetensors|bin)"
+)
+
+
+def parts_of(names: Iterable[str]) -> tuple[str, ...]:
+    """Return the folders that must contain weights, given those that exist."""
+    projections = sorted(set(names) & set(PROJECTIONS))
+    return (*POSED_PARTS, projections[0]) if projections else PARTS
+
+
+def parts_in(folder: Path) -> tuple[str, ...]:
+    """Return the folders of a model folder that must contain weights."""
+    return parts_of(path.name for path in folder.iterdir()) if folder.is_dir() else PARTS
+
+
+def variant_of(part: Path) -> str | None:
+    """Return the weight variant to read in a part's folder, e.g. `fp16` or `fp16_ema`; None: no variant."""
+    return _variant([name for name in weight_files(part) if name.endswith(".safetensors")], half=False)
+
+
+def weights_in(part: Path, file_format: str = "safetensors") -> list[Path]:
+    """Return the weight files to read in a part's folder: all shards of one variant; empty if there are none."""
+    files = {name: path for name, path in weight_files(part).items() if name.endswith(f".{file_format}")}
+    return [files[name] for name in _of_variant(files, _variant([*files], half=False))]
+
+
+def missing_parts(folder: Path) -> list[str]:
+    """Describe the missing parts of a model folder; empty if it is complete."""
+    lacking = [] if (folder / "model_index.json").is_file() else ["model_index.json is missing"]
+    parts = parts_in(folder)
+    for part in parts:
+        if not (folder / part / "config.json").is_file():
+            lacking.append(f"{part}/config.json is missing")
+        elif not weights_in(folder / part) and not weights_in(folder / part, "bin"):
+            lacking.append(f"{part} has no .safetensors or .bin weights")
+    for part in ("scheduler", *(("tokenizer",) if parts == PARTS else ())):
+        if not any((folder / part).glob("*.json")):
+            lacking.append(f"{part} is missing or empty")
+    return lacking
+
+
+def pickled_parts(folder: Path) -> list[str]:
+    """Return the parts whose weights exist as `.bin` (torch pickles) only."""
+    return [part for part in parts_in(folder) if not weights_in(folder / part)]
+
+
+def files_wanted(files: Sequence[str]) -> list[str]:
+    """Return the files of a repository to download, one weight variant per part, preferably fp16 safetensors.
+
+    Raises:
+        ModelError: a part has no weights.
+    """
+    wanted = list(CONFIGS)
+    for part in parts_of(f.partition("/")[0] for f in files):
+        names = [f.partition("/")[2] for f in files if f.startswith(f"{part}/")]
+        for file_format in ("safetensors", "bin"):
+            those = [name for name in names if name.endswith(f".{file_format}") and _WEIGHTS.fullmatch(name)]
+            if those:
+                wanted += [f"{part}/{name}" for name in _of_variant(those, _variant(those, half=True))]
+                break
+        else:
+            raise ModelError(f"{part} has no .safetensors or .bin weights")
+    return wanted
+
+
+def _variant(names: Sequence[str], half: bool) -> str | None:
+    """Return the variant to read; `half` prefers half precision to full precision."""
+    there = set(_variants(names))
+
+    def rank(variant: str | None) -> tuple[bool, bool, str]:
+        first = variant is not None and variant.startswith("fp16") if half else variant is None
+        known = variant is None or variant.startswith("fp16")
+        return not first, not known, variant or ""
+
+    return min(there, key=rank, default=None)
+
+
+def _variants(names: Iterable[str]) -> Iterator[str | None]:
+    for name in names:
+        if match := _WEIGHTS.fullmatch(name):
+            yield match["variant"]
+
+
+def _of_variant(names: Iterable[str], variant: str | None) -> list[str]:
+    return [name for name in names if (match := _WEIGHTS.fullmatch(name)) and match["variant"] == variant]

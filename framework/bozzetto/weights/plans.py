@@ -1,0 +1,204 @@
+"""Resolves model names on this machine, without network: aliases, folders, the local cache. Imports no torch.
+
+`bozzetto.weights.download` fetches what a plan locates.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from bozzetto.errors import ModelError, did_you_mean
+from bozzetto.files import sha256_of
+from bozzetto.model_files import weight_files
+from bozzetto.spec import REPOSITORY, ModelEntry
+from bozzetto.weights.catalogue import Catalogue, faults_of
+from bozzetto.weights.faults import check_folder
+from bozzetto.weights.folder import missing_parts, parts_in
+
+Origin = Literal["bundled", "folder", "cached", "download"]
+
+SINGLE_FILES = (".safetensors", ".ckpt", ".pt", ".pth", ".bin", ".gguf")
+"""Suffixes of single-file checkpoints."""
+
+_SINGLE_FILE = (
+    "{path} is there, but it is one file, and a folder in diffusers' format is needed. Make one with Python:\n"
+    "  from diffusers import StableDiffusionPipeline\n"
+    "  StableDiffusionPipeline.from_single_file({path!r}).save_pretrained({folder!r})\n"
+    "then give model={folder}. For a Zero123 use tools/convert_zero123.py."
+)
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True)
+class ModelPlan:
+    """Location of the weights of a model, or the repositories to download them from."""
+
+    name: str
+    """Name as given in the recipe."""
+    source: Origin
+    folder: Path | None
+    """Local folder; None for a download."""
+    repositories: tuple[str, ...] = ()
+    """`owner/name` or `owner/name@revision`, in the order they are tried."""
+    size_bytes: int | None = None
+    """Approximate size of the half-precision weights in bytes; None: unknown."""
+    licence: str = "not recorded, ask its owner"
+    memory: str = "unknown"
+    note: str = ""
+    cures: str = ""
+    """Lines on the alternatives, for errors."""
+
+    @property
+    def revision(self) -> str | None:
+        """Pinned revision of the first repository, if any."""
+        return split_revision(self.repositories[0])[1] if self.repositories else None
+
+    def describe(self) -> str:
+        """Describe the plan in one line."""
+        if self.source == "download":
+            size = f", {self.size_bytes / 1e9:.1f} GB" if self.size_bytes else ""
+            where = f"download from {self.repositories[0]}{size}; memory: {self.memory}"
+        else:
+            where = f"bundled, {self.folder}" if self.source == "bundled" else f"{self.source}, {self.folder}"
+        return f"{self.name} ({where}; licence: {self.licence})"
+
+    def facts(self, folder: Path) -> dict[str, str]:
+        """Return the facts that identify the weights of a run: name, folder, and a digest of each file."""
+        facts = {"name": self.name, "source": self.source, "folder": str(folder)}
+        for part in parts_in(folder):
+            for name, path in weight_files(folder / part).items():
+                if name.endswith(".safetensors"):
+                    facts[f"{part}/{name}"] = _digest(path)
+        return facts
+
+
+def plan(name: str, catalogue: Catalogue, offline: bool = False) -> ModelPlan:
+    """Resolve a model name on this machine, without network access.
+
+    Args:
+        name: an alias of the catalogue, a folder in diffusers' format, or a hub repository `owner/name[@revision]`.
+        offline: whether downloads are disabled.
+
+    Raises:
+        ModelError: unknown, ambiguous, withdrawn, incomplete, or not available offline.
+    """
+    entry = catalogue.find(name)
+    if entry is not None and entry.spec.folder is not None:
+        return _bundled(name, entry, entry.spec.folder)
+    if entry is not None:
+        spec = entry.spec
+        size = None if spec.size_gb is None else int(spec.size_gb * 1e9)
+        found = ModelPlan(name, "download", None, spec.repositories, size, spec.licence, spec.memory, spec.note)
+        return _hub(found, spec.withdrawn, catalogue, offline)
+    if (here := _here(name)) is not None:
+        return here
+    if not REPOSITORY.fullmatch(name):
+        known = catalogue.names
+        raise ModelError(
+            f"There is no model {name!r}.{did_you_mean(name, known)} Give one of {', '.join(known)}, a hub repository "
+            f"owner/name, or a folder that exists."
+        )
+    return _hub(ModelPlan(name, "download", None, (name,)), (), catalogue, offline)
+
+
+def split_revision(repository: str) -> tuple[str, str | None]:
+    """Split `owner/name@revision`."""
+    repo_id, _, revision = repository.partition("@")
+    return repo_id, revision or None
+
+
+def _here(name: str) -> ModelPlan | None:
+    """Resolve `name` as a local folder; None if it may have another meaning.
+
+    Raises:
+        ModelError: it is a path without a complete model in diffusers' format.
+    """
+    try:
+        path = Path(name).expanduser()
+        is_folder, is_file = path.is_dir(), path.is_file()
+    except (OSError, RuntimeError, ValueError) as error:  # too long, not permitted, or an unknown home folder
+        raise ModelError(f"There is no model {name!r:.200}: {error}.") from error
+    if is_folder:
+        lacking = missing_parts(path)
+        if lacking:
+            raise ModelError(f"The folder {path} is not a whole model in diffusers' format: {'; '.join(lacking)}.")
+        check_folder(path)
+        return ModelPlan(name, "folder", path)
+    if is_file:
+        raise ModelError(_SINGLE_FILE.format(path=str(path), folder=f"{path.with_suffix('')}-diffusers"))
+    if path.suffix in SINGLE_FILES or path.is_absolute() or name.startswith(("~", "./", "../")) or "\\" in name:
+        there = "; it is a broken link" if path.is_symlink() else ""
+        raise ModelError(f"There is no model {name!r}: nothing exists at {path.absolute()}{there}.")
+    return None
+
+
+def _bundled(name: str, entry: ModelEntry, folder: Path) -> ModelPlan:
+    """Return the plan of a model that a distribution ships in a folder."""
+    spec = entry.spec
+    if lacking := faults_of(entry, deep=True):
+        raise ModelError(
+            f"The bundled model {name!r} in {folder} is not whole: {'; '.join(lacking)}. Install {entry.dist} again, "
+            f"e.g. with 'pip install --force-reinstall .' in its project folder."
+        )
+    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    return ModelPlan(name, "bundled", folder, (), size, spec.licence, spec.memory, spec.note)
+
+
+def _hub(found: ModelPlan, withdrawn: tuple[str, ...], catalogue: Catalogue, offline: bool) -> ModelPlan:
+    """Return the plan of a model on the hub: its local copy if there is one, else the download."""
+    for repository in (*found.repositories, *withdrawn):
+        folder = _cached(repository)
+        if folder is not None:
+            return replace(found, source="cached", folder=folder)
+    for entry in catalogue:
+        if found.name in entry.spec.withdrawn:
+            alias = catalogue.name_of(entry)
+            raise ModelError(f"{found.name} was withdrawn by its owner. The same weights are called {alias!r} here.")
+    found = replace(found, cures=_cures(found, catalogue))
+    if offline:
+        raise ModelError(f"The model {found.name!r} is not here and HF_HUB_OFFLINE forbids downloads.{found.cures}")
+    return found
+
+
+def _cached(repository: str) -> Path | None:
+    """Return the snapshot in the hub's local cache; None unless it is complete."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    repo_id, revision = split_revision(repository)
+    try:
+        folder = Path(
+            snapshot_download(repo_id, revision=revision, local_files_only=True, allow_patterns="model_index.json")
+        )
+    except (LocalEntryNotFoundError, ValueError):
+        return None
+    if missing_parts(folder):
+        return None
+    try:
+        check_folder(folder)
+    except ModelError as error:
+        raise ModelError(f"{error} Delete {folder}, and the model is downloaded anew.") from error
+    return folder
+
+
+def _cures(plan: ModelPlan, catalogue: Catalogue) -> str:
+    """Describe the alternatives."""
+    repo_id, revision = split_revision(plan.repositories[0])
+    at = f" --revision {revision}" if revision else ""
+    near = "" if catalogue.find(plan.name) else did_you_mean(plan.name, catalogue.names)
+    bundled = [catalogue.name_of(entry) for entry in catalogue if entry.spec.folder is not None]
+    choices = [
+        *([f"choose a bundled model: system.tasks.TASK.guidance.model={' or '.join(bundled)}"] if bundled else []),
+        f"download by hand: hf download {repo_id}{at} --local-dir FOLDER, then give model=FOLDER",
+        "name another repository owner/name, or a folder in diffusers' format.",
+    ]
+    return f"{near}\nEither " + "\nor ".join(choices)
+
+
+def _digest(path: Path) -> str:
+    """Return the sha256 of a file; files in the hub's cache are named by it."""
+    name = path.resolve().name
+    return name if _DIGEST.fullmatch(name) else sha256_of(path)

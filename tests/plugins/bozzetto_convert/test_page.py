@@ -1,0 +1,41 @@
+"""The settings in docs/from-threestudio.md for stable-dreamfusion's flags are accepted, row by row."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from bozzetto.config.loading import load_recipe
+
+ROOT = Path(__file__).parents[3]
+TEXT = (ROOT / "docs" / "from-threestudio.md").read_text(encoding="utf-8")
+ROWS = [
+    cells[2] for line in TEXT.split("## stable-dreamfusion")[1].split("## Every type")[0].splitlines()
+    if line.startswith("| `-") and len(cells := line.split("|")) > 3
+]  # fmt: skip
+MESH = [
+    "system.geometry={type: dmtet}",
+    "system.renderer.type=mesh",
+    "system.tasks.random.losses.orientation=null",
+]
+
+
+def settings(row):
+    found = re.findall(r"`([a-z_.]+[a-z0-9_.-]*=[^`]+)`", row)
+    return [item.replace("....", "system.tasks.random.").replace("owner/name", "sd-1.5") for item in found]
+
+
+@pytest.mark.parametrize("row", [row for row in ROWS if settings(row)])
+def test_the_settings_of_a_row_are_accepted(row, registry):
+    mesh = MESH if "dmtet" in row else []
+    recipe = ROOT / "configs" / "dreamfusion-sd.yaml"
+    alone = [] if mesh else settings(row)[:1]
+    for chosen in ([*mesh, *settings(row)], alone):
+        if chosen:
+            load_recipe(recipe, registry, chosen, "cuda")
+
+
+def test_the_rows_are_found():
+    assert len(ROWS) > 40
