@@ -41,9 +41,11 @@ def test_weights_configs_and_texts_of_the_priors_are_installed_and_nothing_else(
 
 
 def test_every_manifest_is_an_entry_point(setup):
-    declared = setup["options.entry_points"]["bozzetto.plugins"]
-    for manifest in (ROOT / "plugins" / "bozzetto_plugins").glob("*/manifest.py"):
-        assert f"bozzetto_plugins.{manifest.parent.name}.manifest" in declared
+    declared = re.findall(
+        r"= bozzetto_plugins\.(\w+)\.manifest$", setup["options.entry_points"]["bozzetto.plugins"], re.M
+    )
+    there = [path.parent.name for path in (ROOT / "plugins" / "bozzetto_plugins").glob("*/manifest.py")]
+    assert sorted(declared) == sorted(there)
     commands = setup["options.entry_points"]["bozzetto.commands"]
     for manifest in (ROOT / "plugins").glob("*/manifest.py"):
         assert f"{manifest.parent.name}.manifest:" in commands
