@@ -43,7 +43,7 @@ def image_gradient(
     level: Level,
     weight: Float[Tensor, "B"],
 ) -> Float[Tensor, "B C H W"]:
-    """Compute `w(t) (a / s) (image - decoded)`: the image term of HiFA (Zhu & Zhuang 2023), in the image's frame.
+    """Compute `w(t) (a / s) (image - decoded)`: the image term of HiFA (Zhu et al. 2023), in the image's frame.
 
     `decoded` is the decoded `x0_hat`, a constant. As in latents, the weight s / a makes it the gradient of half the
     squared distance. Rendered and decoded images have one range and one size.

@@ -17,7 +17,7 @@ from bozzetto.math.levels import Level, add_noise_at, per_view, same_level, x0_a
 __all__ = ["Predict", "ddim_step", "ddim_variance", "denoise", "fresh_noise"]
 
 Predict = Callable[[Tensor, int], Tensor]
-"""Function from noisy latents "B C H W" at level number `index` of a list, and `index`, to predicted noise "B C H W"."""
+"""Function from noisy latents "B C H W" and the index of their level in a list, to predicted noise "B C H W"."""
 
 
 def ddim_variance(noisier: Level, cleaner: Level) -> Float[Tensor, "B"]:

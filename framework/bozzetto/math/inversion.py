@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from jaxtyping import Float, Int
@@ -53,7 +54,7 @@ def invert(
     if len(levels) < 2:
         raise ValueError(f"inversion needs two levels at least, got {len(levels)}")
     noisy, kept = latents, torch.zeros_like(latents)
-    for index, (level, after) in enumerate(zip(levels[:-1], levels[1:], strict=True)):
+    for index, (level, after) in enumerate(pairwise(levels)):
         fresh = fresh_noise(noisy, eta, generator)
         epsilon = predict(noisy, index)
         stepped = ddim_step(noisy, epsilon, level, after)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
 from bozzetto.math.score import epsilon_from_v, v_from_epsilon, x0_from_v
@@ -49,7 +49,7 @@ class Level:
     def alpha_bar(self) -> Float[Tensor, "B"]:
         """Return `a^2 / (a^2 + s^2)`: abar of the variance-preserving level with the same ratio of signal to noise.
 
-        `x_t / sqrt(a^2 + s^2)` is at that level (Karras et al. 2022, sec. 2), hence it is what weights depend on.
+        `x_t / sqrt(a^2 + s^2)` are latents at that level, so weights that are given as functions of abar take it.
         """
         if self.preserved_alpha_bar is not None:
             return self.preserved_alpha_bar
@@ -72,8 +72,8 @@ def rectified_flow(sigma: Float[Tensor, "B"]) -> Level:
     return Level(1.0 - sigma, sigma)
 
 
-def per_view(values: Float[Tensor, "B"]) -> Float[Tensor, "B 1 1 1"]:
-    """Return one number per view, broadcastable to images."""
+def per_view(values: Shaped[Tensor, "B"]) -> Shaped[Tensor, "B 1 1 1"]:
+    """Return one number or truth value per view, broadcastable to images."""
     return values[:, None, None, None]
 
 

@@ -35,7 +35,7 @@ def point_timesteps(
     """Return the timestep of an optimiser step: `train_steps` times the schedule's fraction in [0, 1], rounded.
 
     A linear schedule anneals as score distillation via inversion (Lukoianov et al. 2024, sec. 5); `curve: sqrt` is the
-    annealing of HiFA (Zhu & Zhuang 2023), `max - (max - min) sqrt(step / steps)`.
+    annealing of HiFA (Zhu et al. 2023), `max - (max - min) sqrt(step / steps)`.
 
     Raises:
         ValueError: the fraction is outside [0, 1].

@@ -32,9 +32,9 @@ def timestep_weight(weighting: Weighting, alpha_bar: Float[Tensor, "B"]) -> Floa
 def level_weight(weighting: LevelWeighting, level: Level) -> Float[Tensor, "B"]:
     """Compute w(t) from a level: `timestep_weight` of its abar, or s / a.
 
-    `sigma-over-alpha`: makes score distillation the gradient of half the squared distance to the clean latents of the
-    prediction, `x0 - x0_hat = (s / a) (eps_hat - eps)`; score distillation via inversion (Lukoianov et al. 2024, eq.
-    4), where there is signal. It is 13 at timestep 980 of Stable Diffusion.
+    `sigma-over-alpha` (Lukoianov et al. 2024, eq. 4) makes score distillation the gradient of half the squared distance
+    to the clean latents of the prediction, `x0 - x0_hat = (s / a) (eps_hat - eps)`. It is infinite where there is no
+    signal; 0.14 at timestep 20 of Stable Diffusion, 13 at 980.
     """
     if weighting == "sigma-over-alpha":
         return level.sigma
