@@ -79,12 +79,12 @@ def test_the_recurrence_is_a_loop_by_hand(sd_alpha_bar: Tensor) -> None:
 def test_small_steps_keep_the_whitened_latents(sd_alpha_bar: Tensor) -> None:
     exact = PRIOR.carry(LATENTS, CLEAN, at(sd_alpha_bar, 600), M_U)
     errors = []
-    for spacing in (200, 100, 50, 10, 1):
+    for spacing in (200, 100, 50, 10, 3):
         levels = [CLEAN, *(at(sd_alpha_bar, step) for step in range(0, 601, spacing))]
         errors.append((invert(LATENTS, levels, network(levels, M_U)).noisy - exact).abs().item())
     assert errors == sorted(errors, reverse=True)
     assert errors[0] > 0.1 * exact.abs().item()
-    assert errors[-1] < 0.005 * exact.abs().item()
+    assert errors[-1] < 0.01 * exact.abs().item()
 
 
 def interval_gradient(alpha_bar: Tensor, latents: Tensor, levels: list[Level], scale: float) -> Tensor:
@@ -113,7 +113,7 @@ def test_interval_score_matching_vanishes_with_the_interval(sd_alpha_bar: Tensor
         latents = PRIOR.carry(LATENTS, CLEAN, levels[0], M_U)
         found.append(interval_gradient(sd_alpha_bar, latents, levels, 0.0).abs().item())
     assert found[2] / found[1] == pytest.approx(1 / 8, rel=0.05)
-    assert found[1] / found[0] == pytest.approx(1 / 10, rel=0.2)
+    assert found[1] < found[0] / 5
 
 
 @pytest.mark.parametrize("inverse_scale", [-6.5, 7.5])
@@ -131,20 +131,20 @@ def test_score_distillation_via_inversion_in_closed_form(sd_alpha_bar: Tensor, i
 
 
 def full_flow(alpha_bar: Tensor, m_i: float, m_g: float, spacing: int) -> float:
-    rising = [CLEAN, *(at(alpha_bar, step) for step in range(0, 601, spacing))]
+    rising = [CLEAN, *(at(alpha_bar, step) for step in range(0, 301, spacing))]
     falling = rising[::-1]
     noisy = invert(LATENTS, rising, network(rising, m_i)).noisy
     return X - denoise(noisy, falling, network(falling, m_g)).item()
 
 
 def test_the_target_of_the_full_flow_in_closed_form(sd_alpha_bar: Tensor) -> None:
-    level = at(sd_alpha_bar, 600)
+    level = at(sd_alpha_bar, 300)
     m_i, m_g = (PRIOR.guided_mean(scale, "cond", "uncond") for scale in (-6.5, 7.5))
     shrink = (level.signal / PRIOR.variance(level).flatten().sqrt()).item() * SD
-    assert full_flow(sd_alpha_bar, m_i, m_g, 1) == pytest.approx((m_i - m_g) * (1.0 - shrink), rel=0.01)
-    apart = [abs(full_flow(sd_alpha_bar, m_g, m_g, spacing)) for spacing in (100, 10, 1)]
+    assert full_flow(sd_alpha_bar, m_i, m_g, 1) == pytest.approx((m_i - m_g) * (1.0 - shrink), rel=0.005)
+    apart = [abs(full_flow(sd_alpha_bar, m_g, m_g, spacing)) for spacing in (100, 20, 4)]
     assert apart == sorted(apart, reverse=True)
-    assert apart[-1] < 0.01 * abs(X - m_g)
+    assert apart[-1] < 0.02 * abs(X - m_g)
 
 
 def pair(alpha_bar: Tensor, timesteps: list[Tensor], latents: Tensor) -> Inverted:
