@@ -26,7 +26,7 @@ from torch import Tensor
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT / "tools"), str(ROOT / "tools" / "priors")]
 
-from bozzetto.engine.callbacks import save_picture  # noqa: E402
+from bozzetto.engine.pictures import save_picture  # noqa: E402
 from bozzetto.engine.run_folder import RunFolder  # noqa: E402
 from bozzetto.files import slug, write_text  # noqa: E402
 from bozzetto.registry.discovery import Registry  # noqa: E402

@@ -197,6 +197,9 @@ class TrainerConfig:
     """Steps between checkpoints; the last one is always kept."""
     debug_every: Step = 0
     """Steps between debug images of the guidance; 0: none."""
+    loggers: tuple[Literal["tensorboard", "wandb"], ...] = ("tensorboard",)
+    """Where metrics and validation images are logged besides the CSV file and the PNG files: event files of TensorBoard
+    in the run folder; Weights & Biases, which needs `pip install 'bozzetto[wandb]'`."""
 
     def __post_init__(self) -> None:
         check_fields(self)

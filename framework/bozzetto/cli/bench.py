@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import logging
 import time
 from collections.abc import Iterable
 from dataclasses import replace
@@ -68,7 +67,6 @@ def bench(options: argparse.Namespace, registry: Registry) -> int:
     how = QUICK if options.quick else Thoroughness()
     clock, now = ("processor", time.process_time) if options.cpu_time else ("wall", time.perf_counter)
     how = replace(how, now=now)
-    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)  # it logs advertisements; errors are raised
     print(tune_allocator())
     torch.set_num_threads(options.threads)
     results: dict[str, Any] = {"machine": {**machine(), "threads": options.threads, "clock": clock}}
@@ -131,7 +129,7 @@ def _steps(options: argparse.Namespace, registry: Registry, how: Any) -> dict[st
         ("shaded_large", "a grid of 16 levels and 2^19 entries, nothing skipped", LARGE_GRID),
     ):
         system = system_without_prior(load(options, registry, RECIPE, changes), registry, device)
-        named[name] = time_steps(system, device, max(3, how.steps // 4), 1, how.now)
+        named[name] = time_steps(system, max(3, how.steps // 4), 1, how.now)
         say(shaded_line(what, named[name]))
     return {name: step_values(times) for name, times in named.items()}
 

@@ -1,12 +1,15 @@
-"""Optimiser with parameter groups by name prefix and scheduled learning rates."""
+"""Optimiser with parameter groups by name prefix, scheduled learning rates, and clipped gradients."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
 from torch import nn
+from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
+from bozzetto.errors import NonFiniteError
 from bozzetto.parameters import check_rates, matches
 from bozzetto.recipe import OptimizerConfig
 
@@ -49,3 +52,24 @@ def set_learning_rates(optimizer: torch.optim.Optimizer, config: OptimizerConfig
     """Set each group's learning rate for `step`."""
     for group in optimizer.param_groups:
         group["lr"] = config.lr_of.get(group["prefix"], config.lr).at(step)
+
+
+def clip_gradients(parameters: Sequence[tuple[str, nn.Parameter]], limit: float | None, step: int) -> float:
+    """Scale all gradients down so that their global norm is at most `limit`; None: no clipping.
+
+    Returns:
+        The global norm before clipping; 0 without gradients.
+
+    Raises:
+        NonFiniteError: a gradient is not finite; the message names its parameter and `step`.
+    """
+    named = [(name, parameter, parameter.grad) for name, parameter in parameters if parameter.grad is not None]
+    total = get_total_norm([gradient for _, _, gradient in named])
+    norm = float(total)
+    if not math.isfinite(norm):
+        guilty = [name for name, _, gradient in named if not torch.isfinite(torch.linalg.vector_norm(gradient))]
+        if guilty:  # else only their sum overflows
+            raise NonFiniteError(f"the gradient of {', '.join(guilty)} is not finite at step {step}")
+    if limit is not None and norm > limit:
+        clip_grads_with_norm_([parameter for _, parameter, _ in named], limit, total)
+    return norm

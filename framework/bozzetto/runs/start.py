@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -161,7 +160,6 @@ def opened(
     from bozzetto.engine.pipeline import Pipeline
 
     tune_allocator()
-    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)  # it advertises; what matters it raises
     recipe, device = prepared.recipe, torch.device(open_device(prepared.recipe, hardware.detect()))
     weights = {name: fetch(item) for name, item in prepared.plans.items()}
     with ExitStack() as held:

@@ -1,0 +1,60 @@
+"""Training loop of a stage: optimiser steps, after each of which the observers act in the order of their list."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+
+from bozzetto.engine.optimizer import clip_gradients, set_learning_rates
+from bozzetto.engine.system import System
+
+
+class StepObserver(Protocol):
+    """Acts after each training step."""
+
+    def after_step(self, done: int, system: System) -> None:
+        """Act after a step; `done` steps of the stage are finished. An exception ends the training."""
+
+    def close(self) -> None:
+        """Release files and the terminal; called once, however the training ends."""
+
+
+@dataclass
+class Loop:
+    """Training of one stage: the system, its optimiser and the number of finished steps."""
+
+    system: System
+    optimizer: torch.optim.Optimizer
+    done: int = 0
+    """Finished steps."""
+
+    def run(self, last: int, observers: Sequence[StepObserver]) -> None:
+        """Train until `last` steps are finished.
+
+        Raises:
+            NonFiniteError: a loss or gradient is not finite.
+        """
+        with ExitStack() as opened:
+            for observer in observers:
+                opened.callback(observer.close)
+            while self.done < last:
+                self.step()
+                for observer in observers:
+                    observer.after_step(self.done, self.system)
+
+    def step(self) -> None:
+        """Train one step: render and judge the views, back-propagate once, and move the parameters."""
+        step, system = self.done, self.system
+        system.prepare(step)
+        roots = system.run_tasks(step)
+        set_learning_rates(self.optimizer, system.optimizer_config, step)
+        self.optimizer.zero_grad(set_to_none=True)
+        roots.backward()
+        limit = system.optimizer_config.clip_norm
+        system.metrics["gradient_norm"] = clip_gradients(list(system.named_parameters()), limit, step)
+        self.optimizer.step()
+        self.done += 1
