@@ -187,6 +187,9 @@ class TrainerConfig:
 
     steps: Every = 10000
     """Number of optimiser steps."""
+    devices: Annotated[int, Range(least=1, most=64)] = 1
+    """Number of processes that train the stage together, with a GPU each on `cuda`: each renders its share of the views
+    of a step, and the gradients are averaged. The batch size of each task must be a multiple."""
     log_every: Every = 10
     """Steps between rows of metrics."""
     image_every: Step = 100

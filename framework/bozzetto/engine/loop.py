@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, field
+from typing import Protocol, runtime_checkable
 
 import torch
 
 from bozzetto.engine.optimizer import clip_gradients, set_learning_rates
+from bozzetto.engine.processes import OneProcess, Processes
 from bozzetto.engine.system import System
 
 
+@runtime_checkable
 class StepObserver(Protocol):
     """Acts after each training step."""
 
@@ -31,6 +33,13 @@ class Loop:
     optimizer: torch.optim.Optimizer
     done: int = 0
     """Finished steps."""
+    processes: Processes = field(default_factory=OneProcess)
+    """Other processes that train the same system with other views."""
+
+    def join(self, processes: Processes) -> None:
+        """Train together with other processes from now on, beginning with the first one's state."""
+        self.processes, self.system.share = processes, processes.share
+        processes.copy_state(self.system)
 
     def run(self, last: int, observers: Sequence[StepObserver]) -> None:
         """Train until `last` steps are finished.
@@ -50,10 +59,12 @@ class Loop:
         """Train one step: render and judge the views, back-propagate once, and move the parameters."""
         step, system = self.done, self.system
         system.prepare(step)
+        self.processes.align(system)
         roots = system.run_tasks(step)
         set_learning_rates(self.optimizer, system.optimizer_config, step)
         self.optimizer.zero_grad(set_to_none=True)
         roots.backward()
+        self.processes.average_gradients(system)
         limit = system.optimizer_config.clip_norm
         system.metrics["gradient_norm"] = clip_gradients(list(system.named_parameters()), limit, step)
         self.optimizer.step()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -91,11 +92,12 @@ class Pipeline:
             Interrupted: a stop was requested; the state is saved.
         """
         stage, started = recipe.stages[index], time.monotonic()
-        loop = self.begun(recipe, index)
-        for path in save_photos(loop.system.tasks, self.folder.images):
-            self.report(f"photo     as it is used, cut out and framed: {path}")
-        with self.stop, self.stop.deferred():
-            loop.run(stage.trainer.steps, stage_observers(loop, stage, recipe, self.folder, self.observers, self.stop))
+        with self._begun_everywhere(recipe, index) as loop:
+            for path in save_photos(loop.system.tasks, self.folder.images):
+                self.report(f"photo     as it is used, cut out and framed: {path}")
+            with self.stop, self.stop.deferred():
+                watching = stage_observers(loop, stage, recipe, self.folder, self.observers, self.stop)
+                loop.run(stage.trainer.steps, watching)
         facts = {"finished": True, "steps": loop.done, "seconds": round(time.monotonic() - started, 1)}
         if len(recipe.stages) > 1:
             facts["edge_softness"] = self._edges(loop.system.scene, recipe.stages[index - 1].name if index else None)
@@ -103,6 +105,30 @@ class Pipeline:
         self.observers.stage_finished(stage.name, loop.done, self.folder.path)
         if self.stop.requested:  # requested after the check of the last step
             raise Interrupted(stage.name, loop.done, self.stop.requested)
+
+    @contextmanager
+    def _begun_everywhere(self, recipe: Recipe, index: int) -> Iterator[Loop]:
+        """Yield the loop of a stage, which trains in `trainer.devices` processes, this one included."""
+        count = recipe.stages[index].trainer.devices
+        if count == 1:
+            yield self.begun(recipe, index)
+            return
+        from bozzetto.engine.workers import Job, threads_of_each, working
+
+        job = Job(
+            run_folder=str(self.folder.path),
+            stage=index,
+            count=count,
+            device=self.device.type,
+            threads=threads_of_each(self.device, count),
+            weights={name: str(path) for name, path in self.weights.items()},
+            cache=None if self.cache is None else str(self.cache),
+        )
+        with working(job) as workers:
+            loop = self.begun(recipe, index)
+            with workers.connected(self.stop) as processes:
+                loop.join(processes)
+                yield loop
 
     def begun(self, recipe: Recipe, index: int) -> Loop:
         """Return the loop of a stage: as its checkpoint holds it, else initialised from the previous stage or anew."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
+from bozzetto.engine.shares import Share
 from bozzetto.errors import NonFiniteError
 from bozzetto.kinds.exporter import Scene
 from bozzetto.kinds.guidance import Guidance
@@ -80,6 +82,8 @@ class System(nn.Module):
         self.tasks = tasks
         self.optimizer_config = optimizer
         self.generator = generator
+        self.share = Share()
+        """Part of each batch of views that this process renders."""
         self.metrics: dict[str, float] = {}
         """Losses and other metrics of the latest step, by `task/name`."""
         self.guided: dict[str, Guided] = {}
@@ -98,32 +102,35 @@ class System(nn.Module):
         """
         roots = Roots([], [])
         self.metrics, self.guided = {}, {}
+        own = self.share.generator(self.generator, step)
         for task in self.tasks:
             if task.times.active(step):
-                self._run(task, step, roots, self.metrics)
+                self._run(task, step, own, roots)
         return roots
 
-    def _run(self, task: RunningTask, step: int, roots: Roots, metrics: dict[str, float]) -> None:
+    def _run(self, task: RunningTask, step: int, own: torch.Generator, roots: Roots) -> None:
         cameras = task.views.sample(step, self.generator)
         shading = self.material.sample_shading(cameras, step, self.generator)
+        if task.reference is not None and len(cameras) == 1:
+            own = self.generator  # every process renders the photo's view, with the same random numbers
+        else:
+            cameras, shading = self.share.of(cameras, shading, task.name)
         rendered = self.renderer(
             cameras, self.geometry, self.material, self.background, shading,
-            normal=task.needs_normal(step), generator=self.generator,
+            normal=task.needs_normal(step), generator=own,
         )  # fmt: skip
         guided = None
         if task.guidance is not None and task.condition is not None:
             condition = task.condition.for_view(cameras)
-            guided = task.guidance(rendered, condition, cameras, step, self.generator)
+            guided = task.guidance(rendered, condition, cameras, step, own)
             self.guided[task.name] = guided
-            metrics.update({f"{task.name}/{name}": value for name, value in guided.metrics.items()})
-        inputs = LossInputs(rendered, cameras, self.geometry, step, self.generator, task.reference)
+            self.metrics.update({f"{task.name}/{name}": value for name, value in guided.metrics.items()})
+        inputs = LossInputs(rendered, cameras, self.geometry, step, own, task.reference)
         for term in task.terms:
-            self._add(term, inputs, guided, task.name, roots, metrics)
-        metrics[f"{task.name}/opacity"] = float(rendered.opacity.detach().mean())
+            self._add(term, inputs, guided, task.name, roots)
+        self.metrics[f"{task.name}/opacity"] = float(rendered.opacity.detach().mean())
 
-    def _add(
-        self, term: Term, inputs: LossInputs, guided: Guided | None, task: str, roots: Roots, metrics: dict[str, float]
-    ) -> None:
+    def _add(self, term: Term, inputs: LossInputs, guided: Guided | None, task: str, roots: Roots) -> None:
         weight = term.weight.at(inputs.step)
         if weight == 0.0:
             return
@@ -138,8 +145,8 @@ class System(nn.Module):
         else:
             assert guided is not None  # the recipe's checks: a term without a loss is its guidance's
             value = guided.losses[term.name]
-        metrics[label] = float(value.detach())
-        if not torch.isfinite(value.detach()):
-            raise NonFiniteError(f"loss {label} is {metrics[label]} at step {inputs.step}")
+        self.metrics[label] = number = float(value.detach())
+        if not math.isfinite(number):
+            raise NonFiniteError(f"loss {label} is {number} at step {inputs.step}")
         roots.tensors.append(weight * value)
         roots.gradients.append(None)

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from bozzetto.engine.system import Roots, System
+from bozzetto.engine.system import System
 from bozzetto.errors import NonFiniteError
 from bozzetto.recipe import TaskTimes
 
@@ -13,9 +13,7 @@ from bozzetto.recipe import TaskTimes
 def gradients(tiny, changes):
     """Return the gradient of every parameter after one backward pass."""
     system = tiny.system(tiny.recipe(changes))
-    roots = Roots([], [])
-    system._run(system.tasks[0], 0, roots, {})
-    roots.backward()
+    system.run_tasks(0).backward()
     return {name: p.grad.clone() for name, p in system.named_parameters() if p.grad is not None}
 
 
@@ -54,7 +52,7 @@ def test_a_non_finite_loss_names_itself(tiny):
     term = system.tasks[0].terms[1]
     object.__setattr__(term, "loss", lambda inputs: inputs.rendered.opacity.sum() * math.nan)
     with pytest.raises(NonFiniteError, match="loss random/sparsity is nan at step 0"):
-        system._run(system.tasks[0], 0, Roots([], []), {})
+        system.run_tasks(0)
 
 
 def test_task_times():
