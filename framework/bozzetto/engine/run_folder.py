@@ -26,7 +26,7 @@ from bozzetto.errors import RunFolderError
 from bozzetto.files import remove_unfinished, slug, write_text
 from bozzetto.recipe import Recipe
 
-PACKAGES = ("bozzetto", "torch", "diffusers", "transformers", "lightning", "numpy", "trimesh", "xatlas")
+PACKAGES = ("bozzetto", "torch", "diffusers", "transformers", "lightning-fabric", "numpy", "trimesh", "xatlas")
 
 
 @dataclass(frozen=True)
