@@ -1,7 +1,10 @@
-"""The C++ extensions; everything else about the package is in setup.cfg."""
+"""The C++ extensions and the page on a package index; everything else about the package is in setup.cfg."""
 
 import os
 import platform
+import re
+from configparser import ConfigParser
+from pathlib import Path
 
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
@@ -17,6 +20,38 @@ X86 = os.name == "posix" and platform.machine() in ("x86_64", "AMD64")
 WIDE_SOURCES = ("cpu", "hash_encode", "march", "mlp")
 WIDE_FLAGS = ["-mfma", "-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mprefer-vector-width=512"]
 WIDE_FLAGS += ["-Wno-maybe-uninitialized", "-Wno-uninitialized"]  # GCC 12 warns about its own header
+
+LINK = re.compile(r"(!?)\[([^\]]*)\]\(([^)\s]+)\)")
+NOTE = "*The commands and paths on this page are those of the source distribution.*"
+
+
+def index_page(readme: str, source: str) -> str:
+    """README.md for a package index, which knows nothing of the files beside it.
+
+    `source` is the address of the repository, to which links and pictures then lead. Without one ("") the pictures are
+    left out, and a link becomes its path in the source distribution.
+    """
+
+    def replace(link: re.Match[str]) -> str:
+        mark, text, target = link.groups()
+        if "://" in target or target.startswith("#"):
+            return link[0]
+        if source:
+            return f"{mark}[{text}]({source}/{'raw' if mark else 'blob'}/HEAD/{target})"
+        if mark:
+            return ""
+        return f"`{target}`" if text == target else f"{text} (`{target}`)"
+
+    title, _, body = readme.partition("\n")
+    return f"{title}\n\n{NOTE}\n{LINK.sub(replace, body)}"
+
+
+def source_address(settings: Path) -> str:
+    """What `project_urls` in setup.cfg gives as "Source", without a slash at the end; "" where it gives none."""
+    parser = ConfigParser()
+    parser.read(settings, encoding="utf-8")
+    urls = [line.partition("=") for line in parser.get("metadata", "project_urls", fallback="").splitlines()]
+    return next((url.strip().rstrip("/") for name, _, url in urls if name.strip() == "Source"), "")
 
 
 def library(name: str, sources: tuple[str, ...], flags: list[str]) -> Extension:
@@ -40,6 +75,7 @@ class OneByOne(build_ext):
 
 
 setup(
+    long_description=index_page(Path("README.md").read_text(encoding="utf-8"), source_address(Path("setup.cfg"))),
     cmdclass={"build_ext": OneByOne},
     ext_modules=[
         library("_native", SOURCES, ["-mavx2", "-mfma"] if X86 else []),

@@ -12,7 +12,7 @@ from torch import Tensor
 from bozzetto.config.loading import load_recipe
 from bozzetto.engine.pipeline import load_scene
 from bozzetto.engine.run_folder import RunFolder
-from bozzetto.kinds.exporter import Scene
+from bozzetto.kinds.scene import Scene
 from bozzetto.machine import accelerators as hardware
 from bozzetto.recipe import Recipe
 from bozzetto.registry.discovery import Registry, installed_sources
@@ -40,8 +40,7 @@ def evaluation_cameras(scene: Scene, count: int, size: int) -> Cameras:
 @torch.no_grad()
 def look(scene: Scene, cameras: Cameras) -> Rendered:
     """Render a scene with its evaluation shading and its own background."""
-    shading = scene.material.eval_shading(cameras)
-    return scene.renderer(cameras, scene.geometry, scene.material, scene.background, shading)
+    return scene.render(cameras)
 
 
 def look_at_mesh(folder: RunFolder, cameras: Cameras) -> Float[Tensor, "V 4 S S"] | None:

@@ -31,7 +31,10 @@ TEXT, PHOTO = "guidance.model=bozzetto-mini", "guidance.model=bozzetto-mini-zero
 GUIDANCES = {
     "zero123": (f"system.tasks.random.{PHOTO}",),
     "magic123": (f"system.tasks.random.{PHOTO}", f"system.tasks.text.{TEXT}"),
-    "fantasia3d": (f"system.tasks.random.{TEXT}", "system.tasks.random.guidance.as_latent_until_step=0"),
+    "fantasia3d": (
+        f"system.tasks.random.{TEXT}",
+        "stages.geometry.system.tasks.random.guidance.as_latent_until_step=0",
+    ),
 }
 """Bundled priors of each recipe; of all others the one for text. Normals fill four latent channels, not its 48."""
 INPUTS = {

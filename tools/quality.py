@@ -5,8 +5,8 @@ python tools/quality.py --data RUN/debian --out RUN/quality
 executes the unfinished runs (an interrupted run is resumed; `--part 0/2` takes every second one, so that two processes
 can share the work), judges all finished runs from eight sides, beside the true models and samples of the prior, and
 writes `docs/quality.md` with its two contact sheets and `verdicts.json`. `--prompts` selects other prompts, `--prior
-FOLDER` uses weights other than the bundled ones. Further requirements are those of `raster.py` and `photo_judge.py` in
-tools/priors.
+FOLDER` uses weights other than the bundled ones. Further requirements are those of the rasteriser and the photograph
+judge in tools/bozzetto_priors.
 """
 
 from __future__ import annotations
@@ -23,23 +23,22 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from bozzetto.engine.pictures import save_picture
+from bozzetto.engine.run_folder import RunFolder
+from bozzetto.files import slug, write_text
+from bozzetto.registry.discovery import Registry
+from bozzetto.types import Cameras
+from bozzetto_priors.judges.ground_truth import Truth
+from bozzetto_priors.judges.own_encoder_judge import OwnJudge
+from bozzetto_priors.judges.photograph_judge import SIZE, PhotoJudge
+from bozzetto_priors.judges.prior_sampler import Sampler
+from bozzetto_priors.objects.captions import COLORS, NAMES, caption
+from bozzetto_priors.objects.thing_table import PIECES, THINGS
+from bozzetto_priors.repository_paths import TEXT_PRIOR
+from finished_runs import evaluation_cameras, installed, load_run, look, look_at_mesh
+from quality_report import SIDES, Judges, Subject, Verdict, page, sheet
+
 ROOT = Path(__file__).parents[1]
-sys.path[:0] = [str(ROOT / "tools"), str(ROOT / "tools" / "priors")]
-
-from bozzetto.engine.pictures import save_picture  # noqa: E402
-from bozzetto.engine.run_folder import RunFolder  # noqa: E402
-from bozzetto.files import slug, write_text  # noqa: E402
-from bozzetto.registry.discovery import Registry  # noqa: E402
-from bozzetto.types import Cameras  # noqa: E402
-from captions import COLORS, NAMES, caption  # noqa: E402
-from finished_runs import evaluation_cameras, installed, load_run, look, look_at_mesh  # noqa: E402
-from objects import PIECES, THINGS  # noqa: E402
-from own_judge import OwnJudge  # noqa: E402
-from photo_judge import SIZE, PhotoJudge  # noqa: E402
-from quality_report import SIDES, Judges, Subject, Verdict, page, sheet  # noqa: E402
-from samples import PRIOR, Sampler  # noqa: E402
-from truth import Truth  # noqa: E402
-
 PLAIN = (
     "hamburger", "snowman", "cactus", "mailbox", "teapot", "teddy bear", "rocket", "mushroom", "robot", "pumpkin",
     "lighthouse", "duck",
@@ -84,7 +83,7 @@ def subject_of(prompt: str) -> Subject:
             phrase = list(PIECES)[NAMES[name] - 1]
             (thing,) = (one.name for one in THINGS if phrase in [piece.words for piece in one.pieces])
             return Subject(prompt, thing, phrase, color)
-    raise SystemExit(f"{prompt!r} is not `a [COLOR] NAME` with a name of tools/priors/things.txt")
+    raise SystemExit(f"{prompt!r} is not `a [COLOR] NAME` with a name of tools/bozzetto_priors/objects/things.txt")
 
 
 def make(run: Run, out: Path, overrides: Sequence[str]) -> None:
@@ -183,7 +182,7 @@ def main() -> None:
     for run in runs[first::every]:
         make(run, args.out, overrides)
     if every == 1:
-        report(runs, subjects, args.out, args.docs, args.data, args.prior or PRIOR)
+        report(runs, subjects, args.out, args.docs, args.data, args.prior or TEXT_PRIOR)
 
 
 if __name__ == "__main__":

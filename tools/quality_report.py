@@ -11,9 +11,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from bozzetto.math.silhouettes import SOLID, overlap
-from own_judge import OwnJudge, Seen
-from photo_judge import KNOWN, PhotoJudge
-from truth import over_white, psnr
+from bozzetto_priors.judges.ground_truth import over_white, psnr
+from bozzetto_priors.judges.own_encoder_judge import OwnJudge, Seen
+from bozzetto_priors.judges.photograph_judge import KNOWN, PhotoJudge
 
 SIDES = 8
 BACK = SIDES // 2
@@ -29,7 +29,7 @@ class Subject:
 
     prompt: str
     name: str
-    """Name in `objects.THINGS`."""
+    """Name in `thing_table.THINGS`."""
     phrase: str
     """Phrase of the requested piece."""
     color: str | None = None

@@ -9,12 +9,12 @@ Importing this package imports no torch, so that listing and checking stay insta
 from typing import TYPE_CHECKING, Any
 
 from bozzetto.hookspecs import hookimpl
-from bozzetto.spec import ComponentSpec
+from bozzetto.spec import ComponentSpec, ModelSpec
 
 if TYPE_CHECKING:
     from bozzetto.runs.interface import Run, check, generate, open_run, recipes, resume
 
-__all__ = ["ComponentSpec", "Run", "check", "generate", "hookimpl", "open_run", "recipes", "resume"]
+__all__ = ["ComponentSpec", "ModelSpec", "Run", "check", "generate", "hookimpl", "open_run", "recipes", "resume"]
 __version__ = "0.1.0"
 
 

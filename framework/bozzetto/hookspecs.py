@@ -1,4 +1,4 @@
-"""Plugin hooks: two declare, four observe. None is part of the differentiable path.
+"""Plugin hooks: three declare, four observe. None is part of the differentiable path.
 
 Observers receive numbers, names and paths, never tensors. One that raises is reported once per hook and plugin, and the
 run continues. The order of observers is unspecified; declare only the parameters you read.
@@ -14,7 +14,7 @@ import pluggy
 
 if TYPE_CHECKING:
     from bozzetto.recipe import Recipe
-    from bozzetto.spec import ComponentSpec
+    from bozzetto.spec import ComponentSpec, ModelSpec
 
 hookspec = pluggy.HookspecMarker("bozzetto")
 hookimpl = pluggy.HookimplMarker("bozzetto")
@@ -29,6 +29,12 @@ def bozzetto_components() -> Iterable[ComponentSpec]:
 @hookspec
 def bozzetto_recipes() -> Iterable[Path]:
     """Return folders of YAML recipes, addressed as `<distribution>/<recipe>` or `<recipe>`."""
+    return ()
+
+
+@hookspec
+def bozzetto_models() -> Iterable[ModelSpec]:
+    """Declare models: aliases of weights that the distribution ships, or that are downloaded. Must not import torch."""
     return ()
 
 

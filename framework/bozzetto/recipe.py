@@ -10,8 +10,9 @@ from typing import Annotated, Any, Literal
 
 from bozzetto.errors import ConfigError, did_you_mean
 from bozzetto.fields import Range, Step, check_fields
+from bozzetto.kinds import KINDS, SYSTEM_KINDS, TASK_KINDS
 from bozzetto.math.schedules import LAST_STEP, Schedule
-from bozzetto.registry.discovery import Entry
+from bozzetto.spec import Entry
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 """Devices that a recipe may train on; `cuda:1` is the second GPU."""
@@ -31,7 +32,7 @@ TOP = {
     "extends": "Recipe that this one modifies: the name of a shipped one, or a path.",
     "stand_ins": "Notices on substitutes for missing parts, one line each; repeated by every check and run.",
     "provided_by": "Distribution of a component name that several provide, by `KIND/NAME`, e.g. "
-    "`{loss/sparsity: bozzetto}`; a run folder's recipe lists all of them.",
+    "`{loss/sparsity: bozzetto}`, and of a model by `model/ALIAS`; a run folder's recipe lists all of them.",
     "plugins": 'Required distributions, e.g. `["bozzetto-blocky>=1.2,<2"]`; checked first.',
     "prompt": "Text prompt; a literal string without interpolation.",
     "negative_prompt": "Negative prompt.",
@@ -41,7 +42,7 @@ TOP = {
     "output": "Parent folder of all run folders.",
     "system": "The scene, the tasks that train it, the optimiser.",
     "trainer": "Length of a stage's training, and its outputs.",
-    "export": "Exporters by name; the name is the exporter's `type` unless `type` is given.",
+    KINDS["exporter"].key: KINDS["exporter"].meaning,
     "stages": "Stages by name, in training order, with changes of `system` and `trainer`; default: one, named `main`.",
     "profiles": "Changes by device, `cpu`, `cuda`, `mps`, or by `--profile NAME`.",
 }
@@ -49,20 +50,13 @@ TOP = {
 working folder; `~` is the home folder.
 """
 SYSTEM = {
-    "geometry": "Shape and features as functions of position.",
-    "material": "Colour from features, normals and light.",
-    "background": "Colour of rays that hit nothing.",
-    "renderer": "Images from a scene and cameras.",
-    "prompt_processor": "Conditioning of each view from the prompt.",
+    **{kind.key: kind.meaning for kind in SYSTEM_KINDS},
     "tasks": "Rendered views and their losses, by name.",
     "optimizer": "The optimiser of a stage.",
 }
 """Keys of `system` and their meaning."""
 TASK = {
-    "views": "View source: the cameras of the task.",
-    "guidance": "Diffusion guidance of the views; none for a task with losses only.",
-    "losses": "Weights by name: a number or schedule for a loss of the guidance or a loss component, or a mapping of "
-    "`weight` and the component's fields.",
+    **{kind.key: kind.meaning for kind in TASK_KINDS},
     "every": "Run in every n-th step.",
     "start_step": "First step.",
     "until_step": "First step at which it no longer runs; null: to the end.",
@@ -225,9 +219,14 @@ class Stage:
     """Parts (`geometry`, `material`, `background`) that are initialised from the previous stage."""
 
     @property
+    def parts(self) -> tuple[Component, ...]:
+        """Components with a key of their own in `system`."""
+        return tuple(getattr(self, kind.key) for kind in SYSTEM_KINDS)
+
+    @property
     def components(self) -> tuple[Component, ...]:
         """All components of the stage."""
-        parts = [self.geometry, self.material, self.background, self.renderer, self.prompt_processor]
+        parts = list(self.parts)
         for task in self.tasks:
             parts += [task.views, *([task.guidance] if task.guidance else [])]
             parts += [term.component for term in task.terms if term.component]
@@ -260,6 +259,8 @@ class Recipe:
     """Notices for the user: overrides that do not affect every stage."""
     stand_ins: tuple[str, ...] = ()
     """Descriptions of parts that are only substitutes."""
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    """Distribution of each model that the recipe gives by a bare alias."""
 
     @property
     def subject(self) -> str:
@@ -279,5 +280,6 @@ class Recipe:
 
     @property
     def provided_by(self) -> dict[str, str]:
-        """Distribution of every component, by `kind/name`."""
-        return dict(sorted({f"{item.kind}/{item.name}": item.entry.dist for item in self.components}.items()))
+        """Distribution of every component, by `kind/name`, and of every model alias, by `model/alias`."""
+        components = {f"{item.kind}/{item.name}": item.entry.dist for item in self.components}
+        return dict(sorted({**components, **{f"model/{alias}": dist for alias, dist in self.aliases.items()}}.items()))

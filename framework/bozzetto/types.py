@@ -8,6 +8,7 @@ Dimensions: B views, H W pixels, C channels, R rays, S samples, F features, N to
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from types import MappingProxyType
@@ -18,11 +19,15 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from bozzetto.math.cameras import azimuth_deg, elevation_deg, ray_directions
+from bozzetto.math.projection import clip_positions
 from bozzetto.math.rows import rows_at
 
 Space = Literal["rgb", "latent"]
 ShadingMode = Literal["albedo", "textureless", "lambertian", "normal"]
 Record = TypeVar("Record")
+
+NEAREST = 1e-3
+"""Minimum near-plane distance as a fraction of the scene's radius."""
 
 EMPTY: Mapping[str, Any] = MappingProxyType({})
 
@@ -74,6 +79,15 @@ class Cameras:
     def elevation_deg(self) -> Float[Tensor, "B"]:
         """Elevation in [-90, 90], degrees: 90 is straight above."""
         return elevation_deg(self.position)
+
+    def clip_positions(self, vertices: Float[Tensor, "V 3"], radius: float) -> Float[Tensor, "B V 4"]:
+        """Project to clip space, with near and far planes that just enclose the cube [-radius, radius]^3.
+
+        See `bozzetto.math.projection.clip_positions`.
+        """
+        reach = 1.01 * (math.sqrt(3.0) * radius)
+        near = (self.distance - reach).clamp(min=NEAREST * radius)
+        return clip_positions(vertices, self.c2w, self.fov_y_rad, self.height, self.width, near, self.distance + reach)
 
     def rays(self) -> Rays:
         """Return one ray through each pixel centre, views outermost, rows from the top."""
@@ -185,7 +199,7 @@ class Rendered:
     """World-space normal weighted by opacity, components in [-1, 1]."""
     space: Space = "rgb"
     volume: VolumeSamples | None = None
-    mesh: Mesh | None = None
+    mesh: TriangleMesh | None = None
     """Surface rendered by a mesh renderer, for losses on meshes."""
 
 
@@ -249,7 +263,7 @@ class LossInputs:
 
 
 @dataclass(frozen=True)
-class Mesh:
+class TriangleMesh:
     """Triangle mesh in world coordinates (z up), optionally with UVs and one base-colour texture."""
 
     vertices: Float[Tensor, "V 3"]

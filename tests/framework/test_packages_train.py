@@ -11,11 +11,13 @@ from bozzetto.config.loading import load_recipe
 from bozzetto.config.recipe_file import find_recipe
 from bozzetto.engine.pipeline import Pipeline
 from bozzetto.engine.run_folder import RunFolder
+from bozzetto.kinds import KINDS
 from bozzetto.registry.discovery import Registry, installed_sources
 from bozzetto.runs.start import plans_for
-from bozzetto.spec import KINDS
 from bozzetto.testing.fakes import cameras_around
-from bozzetto.weights.plans import fetch
+from bozzetto.weights.catalogue import Catalogue
+from bozzetto.weights.download import fetch
+from bozzetto.weights.plans import plan
 
 EXAMPLES = sorted(path.parent for path in (Path(__file__).parents[2] / "examples").glob("*/pyproject.toml"))
 VIEWS = "system.tasks.random.views"
@@ -48,7 +50,7 @@ def trained(tmp_path, monkeypatch):
         path = find_recipe(f"{folder.name}/{name}", registry)
         changes = [*SMALL, f"output={tmp_path / 'outputs'}"]
         recipe = load_recipe(path, registry, changes, "cpu")
-        weights = {name: fetch(plan) for name, plan in plans_for(recipe).items()}
+        weights = {name: fetch(found) for name, found in plans_for(recipe, registry).items()}
         run = RunFolder.create(recipe, ["test"], {})
         files = Pipeline(registry, run, weights, None, torch.device("cpu"), print).run(recipe)
         rows = (run.metrics / "main.csv").read_text().splitlines()
@@ -77,7 +79,6 @@ def test_every_example_trains_two_steps_with_the_bundled_prior(folder, trained):
 
 def test_the_generated_guidance_says_what_the_built_in_one_says(tmp_path, monkeypatch):
     """Same denoiser, text and latents: equal embeddings and an equal prediction of the bundled prior."""
-    from bozzetto.weights.plans import plan
     from bozzetto_plugins.guidance.clip_text import ClipText
     from bozzetto_plugins.guidance.denoiser import Denoiser
     from bozzetto_plugins.guidance.families import camera_labels
@@ -86,7 +87,8 @@ def test_the_generated_guidance_says_what_the_built_in_one_says(tmp_path, monkey
     monkeypatch.syspath_prepend(package / "src")
     from bozzetto_my_score.weights import Weights
 
-    folder, device = fetch(plan("bozzetto-mini")), torch.device("cpu")
+    catalogue = Catalogue.of(Registry.discover(installed_sources({})))
+    folder, device = fetch(plan("bozzetto-mini", catalogue)), torch.device("cpu")
     ours, theirs = Denoiser(folder, device, torch.float32), Weights(folder, device, torch.float32)
     text = theirs.encode_text(["a red chair", ""])
     torch.testing.assert_close(text, ClipText(folder, device, torch.float32).encode(["a red chair", ""]))

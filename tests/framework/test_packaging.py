@@ -26,15 +26,34 @@ def setup():
 def test_every_package_folder_is_listed(setup):
     listed = set(setup["options"]["packages"].split())
     found = {"bozzetto_recipes"}
-    for root, name in ((ROOT / "framework", "bozzetto"), (ROOT / "plugins", "bozzetto_plugins")):
-        found |= {".".join(init.parent.relative_to(root).parts) for init in (root / name).rglob("__init__.py")}
+    for root in (ROOT / "framework", ROOT / "plugins"):
+        found |= {".".join(init.parent.relative_to(root).parts) for init in root.rglob("__init__.py")}
     assert listed == found
+
+
+def test_weights_configs_and_texts_of_the_priors_are_installed_and_nothing_else(setup):
+    home = ROOT / "plugins" / "bozzetto_plugins"
+    globs = setup["options.package_data"]["bozzetto_plugins"].split(", ")
+    installed = {path for glob in globs if glob.startswith("priors/") for path in home.glob(glob)}
+    assert {path.suffix for path in installed} == {".json", ".md", ".safetensors"}
+    assert installed == {path for path in (home / "priors").rglob("*") if path.is_file()}
 
 
 def test_every_manifest_is_an_entry_point(setup):
     declared = setup["options.entry_points"]["bozzetto.plugins"]
     for manifest in (ROOT / "plugins" / "bozzetto_plugins").glob("*/manifest.py"):
         assert f"bozzetto_plugins.{manifest.parent.name}.manifest" in declared
+    commands = setup["options.entry_points"]["bozzetto.commands"]
+    for manifest in (ROOT / "plugins").glob("*/manifest.py"):
+        assert f"{manifest.parent.name}.manifest:" in commands
+
+
+def test_every_package_is_checked_for_types_and_shapes(setup):
+    packages = sorted(path.parent.name for path in (ROOT / "plugins").glob("*/__init__.py"))
+    (option,) = (word for word in setup["tool:pytest"]["addopts"].split() if word.startswith("--jaxtyping-packages="))
+    assert {"bozzetto", *packages} < set(option.partition("=")[2].split(","))
+    types = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    assert all(f'"plugins/{name}"' in types and (ROOT / "plugins" / name / "py.typed").is_file() for name in packages)
 
 
 def test_every_requirement_is_pinned_in_the_constraints(setup):
@@ -66,15 +85,16 @@ def test_house_rules(path):
 
 HOST_AND_PLUGINS = [path for path in SOURCES if not {"tools", "testing", "kernels", "cli"} & set(path.parts)]
 MAY_NAME_DEVICES = {
-    "hardware.py": "finds out what the machine has",
+    "accelerators.py": "finds out what the machine has",
     "recipe.py": "the names a recipe may write",
-    "load.py": "falls back to the cpu profile",
+    "loading.py": "falls back to the cpu profile",
     "data_parallel.py": "chooses the exchange between processes",
     "workers.py": "gives each process its share of the processor",
     "worker.py": "takes the GPU of its number",
     "checkpoints.py": "reads checkpoints into main memory",
     "profiles.py": "writes the profiles of converted recipes",
-    "pickled_weights.py": "reads weights into main memory",
+    "command.py": "measures with the cpu profile unless told otherwise",
+    "pickled.py": "reads weights into main memory",
     "precision.py": "which precision is fast where",
     "offload.py": "moves weights between devices",
     "turntable.py": "brings pictures to main memory to write them",

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-RECIPES = ROOT / "tests" / "framework" / "convert" / "threestudio"
+RECIPES = ROOT / "tests" / "plugins" / "bozzetto_convert" / "threestudio"
 
 
 @pytest.fixture(scope="module")

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import pickle
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor, nn
 from transformers import CLIPVisionModelWithProjection
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "tools"))
 
 import convert_zero123
 

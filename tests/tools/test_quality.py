@@ -10,7 +10,7 @@ import torch
 
 import quality
 import quality_report
-from own_judge import Seen
+from bozzetto_priors.judges.own_encoder_judge import Seen
 from quality_report import Judges, Photos, Subject, Verdict
 
 CHAIR = Subject("a red chair", "chair", "chair", "red")

@@ -135,12 +135,11 @@ def import_everything() -> None:
     import diffusers
     import transformers
 
-    import bozzetto.cli.convert
     import bozzetto.cli.export
     import bozzetto.cli.run
     import bozzetto.engine.pipeline
+    from bozzetto.kinds import KINDS
     from bozzetto.registry.discovery import Registry, installed_sources
-    from bozzetto.spec import KINDS
 
     registry = Registry.discover(installed_sources({}))
     for kind in KINDS:

@@ -174,7 +174,7 @@ def _component(component: Any, plain: Any) -> dict[str, Any]:
 
 def _fields(registry: Any) -> dict[str, dict[str, dict[str, Any]]]:
     from bozzetto.config.binding import plain
-    from bozzetto.spec import KINDS
+    from bozzetto.kinds import KINDS
 
     found: dict[str, dict[str, dict[str, Any]]] = {}
     for kind in KINDS:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from bozzetto.errors import ConfigError, ExportError
-from bozzetto.kinds.exporter import Scene
+from bozzetto.kinds.scene import Scene
 from bozzetto.testing.exporter import ExporterContract, sphere_scene
 
 from bozzetto_gsplat.config import SplatPlyConfig

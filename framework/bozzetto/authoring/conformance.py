@@ -1,4 +1,4 @@
-"""`bozzetto plugins check`: loads every component and compares it with its manifest and the protocol of its kind."""
+"""`bozzetto plugins check`: loads every component and command and compares it with its declaration and contract."""
 
 from __future__ import annotations
 
@@ -8,60 +8,53 @@ from collections.abc import Callable, Iterable
 from dataclasses import MISSING, fields
 from typing import Any
 
+from bozzetto.authoring.command_conformance import command_findings
 from bozzetto.config.binding import bind, describe, plain
 from bozzetto.config.loading import load_recipe
 from bozzetto.config.recipe_file import read_recipe, shipped_recipes
 from bozzetto.errors import PluginError, UserError, did_you_mean
+from bozzetto.kinds import KINDS
+from bozzetto.registry.commands import PackageCommands
 from bozzetto.registry.containment import contained
-from bozzetto.registry.discovery import HEAVY, Entry, Registry
+from bozzetto.registry.discovery import HEAVY, Registry, status_of
 from bozzetto.registry.sources import canonical
-from bozzetto.spec import load
-
-CONTRACTS: dict[str, tuple[str, tuple[str, ...]]] = {
-    "geometry": ("bozzetto.kinds.geometry:Geometry", ()),
-    "material": ("bozzetto.kinds.material:Material", ("feature_count",)),
-    "background": ("bozzetto.kinds.background:Background", ()),
-    "renderer": ("bozzetto.kinds.renderer:Renderer", ("radius",)),
-    "prompt-processor": ("bozzetto.kinds.prompt_processor:PromptProcessor", ("prompt", "negative_prompt")),
-    "guidance": ("bozzetto.kinds.guidance:Guidance", ("model_folder", "device")),
-    "view-source": ("bozzetto.kinds.view_source:ViewSource", ()),
-    "loss": ("bozzetto.kinds.loss:Loss", ()),
-    "exporter": ("bozzetto.kinds.exporter:Exporter", ()),
-}
-"""Protocol of each kind, and constructor arguments after the config."""
+from bozzetto.spec import Entry, load
+from bozzetto.weights.catalogue import Catalogue, faults_of
 
 PATIENCE = 12
 """Time limit for loading a component, in multiples of that for listing its plugin."""
 
-MODULES = ("geometry", "material", "background", "renderer")
-"""Kinds that are trained or saved, and must be `torch.nn.Module`s."""
+NO_COMMANDS = PackageCommands(())
 
 
-def report(registry: Registry, distributions: Iterable[str]) -> int:
-    """Print a line per component, recipe and fault.
+def report(registry: Registry, distributions: Iterable[str], commands: PackageCommands = NO_COMMANDS) -> int:
+    """Print a line per command, component, model, recipe and fault.
 
     Returns:
         0 if there are no faults, else 1.
 
     Raises:
-        PluginError: a distribution has no plugin here.
+        PluginError: a distribution has no plugin and no command here.
     """
     chosen = {canonical(name) for name in distributions}
-    here = {source.dist for source in registry.heavy}
+    here = {source.dist for source in (*registry.heavy, *commands.sources)}
     for name in sorted(chosen - here):
         raise PluginError(f"no plugin of {name!r} is installed.{did_you_mean(name, here)} Here: {', '.join(here)}.")
     faults = 0
-    for title, found in findings(registry, chosen or here):
+    for title, found in findings(registry, chosen or here, commands):
         print("\n".join([f"{'WRONG' if found else 'ok   '}  {title}", *(f"         {fault}" for fault in found)]))
         faults += bool(found)
-    print(f"{faults} of them cannot be used as they are" if faults else "all components conform")
+    print(f"{faults} of them cannot be used as they are" if faults else "all of them conform")
     return 1 if faults else 0
 
 
-def findings(registry: Registry, distributions: Iterable[str]) -> list[tuple[str, list[str]]]:
-    """Return the faults of each plugin, component and recipe of some distributions, by title."""
+def findings(
+    registry: Registry, distributions: Iterable[str], commands: PackageCommands = NO_COMMANDS
+) -> list[tuple[str, list[str]]]:
+    """Return the faults of each command, plugin, component, model and recipe of some distributions, by title."""
     chosen = set(distributions)
-    found = [
+    found = command_findings(commands.of(chosen))  # before any target is imported
+    found += [
         (f"plugin {source.key}", [f"it failed to load: {type(error).__name__}: {error}"])
         for source, error in registry.broken.items()
         if source.dist in chosen
@@ -70,6 +63,9 @@ def findings(registry: Registry, distributions: Iterable[str]) -> list[tuple[str
     heavy = _heavy_configs(registry, entries)  # before any target is imported
     for entry in sorted(entries, key=lambda item: (item.dist, item.spec.kind, item.spec.name)):
         found.append((entry.title, [*heavy.get(id(entry), []), *_contained_faults(registry, entry)]))
+    for model in Catalogue.of(registry):
+        if model.dist in chosen:
+            found.append((model.title, faults_of(model, deep=True)))
     for name in shipped_recipes(registry):
         if name.partition("/")[0] in chosen:
             found.append((f"recipe {name}", recipe_faults(registry, name)))
@@ -92,7 +88,7 @@ def component_faults(registry: Registry, entry: Entry) -> list[str]:
         target = registry.implementation(entry.spec.kind, name)
     except PluginError as error:
         return [str(error)]
-    slow = [f"it is {entry.status}; move that import behind `target`"] if entry.slow else []
+    slow = [f"it is {status_of(entry)}; move that import behind `target`"] if entry.slow else []
     return slow + _config_faults(schema) + _target_faults(entry.spec.kind, target)
 
 
@@ -146,19 +142,19 @@ def _config_faults(schema: type) -> list[str]:
 
 
 def _target_faults(kind: str, target: type) -> list[str]:
-    path, arguments = CONTRACTS[kind]
-    protocol, found = load(path), []
+    row = KINDS[kind]
+    protocol, found = load(row.protocol), []
     for name in sorted(_methods(protocol)):
         offered = getattr(target, name, None)
         if not callable(offered) and not (name == "__call__" and hasattr(target, "forward")):
-            found.append(f"{target.__name__} has no method {name}, see {path.partition(':')[0]}")
+            found.append(f"{target.__name__} has no method {name}, see {row.protocol.partition(':')[0]}")
     signature = inspect.signature(target)
-    words = ", ".join(("config", *arguments))
+    words = ", ".join(("config", *row.arguments))
     found += _raised(
-        lambda: signature.bind(*(None for _ in ("config", *arguments))),
+        lambda: signature.bind(*(None for _ in ("config", *row.arguments))),
         f"{target.__name__} must be constructed as {target.__name__}({words})",
     )
-    if kind in MODULES:
+    if row.is_module:
         from torch import nn
 
         if not issubclass(target, nn.Module):

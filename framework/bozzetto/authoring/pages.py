@@ -1,4 +1,4 @@
-"""Reference documentation: a page per component, one for the hooks, one for recipes, as printed by `plugins show`.
+"""Reference documentation: a page per component, and one each for hooks, models and recipes; for `plugins show`, too.
 
 Imports no torch.
 """
@@ -14,10 +14,12 @@ from pathlib import Path
 from bozzetto import hookspecs
 from bozzetto.config.binding import FieldHelp, describe
 from bozzetto.files import write_text
+from bozzetto.kinds import KINDS
 from bozzetto.recipe import STAGE, SYSTEM, TASK, TOP, OptimizerConfig, TrainerConfig
-from bozzetto.registry.discovery import Entry, Registry
+from bozzetto.registry.discovery import Registry
 from bozzetto.registry.sources import canonical
-from bozzetto.spec import API, load
+from bozzetto.spec import Entry, ModelEntry, ModelSpec, load
+from bozzetto.weights.catalogue import Catalogue
 
 MARK = "<!-- Made by `bozzetto plugins docs`; change the docstrings instead. -->"
 WIDTH = 110
@@ -37,6 +39,35 @@ def component_page(entry: Entry) -> str:
     lines += [*_wrapped(about), ""] if about else []
     lines += ["```yaml", *_example(entry, described), "```", "", "## Fields", ""]
     return "\n".join([*lines, *_fields(described)]).rstrip() + "\n"
+
+
+def model_page(entry: ModelEntry) -> str:
+    """Return what is known of a model: source, size, licence, memory."""
+    spec = entry.spec
+    lines = [f"# model/{spec.alias}", "", *_wrapped(_sentence(spec.note)), *([""] if spec.note else [])]
+    return "\n".join([*lines, f"From `{entry.dist}`.", "", *_facts_of(spec)]) + "\n"
+
+
+def models_page(entries: Iterable[ModelEntry]) -> str:
+    """Return the page of all models, a section each."""
+    about = "Weights by alias: a recipe gives the alias as the `model` of a guidance."
+    lines = ["# Models", "", *_wrapped(about), ""]
+    for entry in entries:
+        note = entry.spec.note
+        lines += [f"## `{entry.spec.alias}`", "", *_wrapped(_sentence(note)), *([""] if note else [])]
+        lines += [*_facts_of(entry.spec), ""]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _facts_of(spec: ModelSpec) -> list[str]:
+    shipped = f"a folder of the package, `{spec.folder.name}`; nothing is downloaded" if spec.folder else ""
+    where = shipped or f"downloaded from {', else '.join(f'`{item}`' for item in spec.repositories)}"
+    facts = [f"- source: {where}"]
+    if spec.withdrawn:
+        facts.append(f"- withdrawn: {', '.join(f'`{item}`' for item in spec.withdrawn)}")
+    if spec.size_gb is not None:
+        facts.append(f"- size: {spec.size_gb:g} GB in half precision")
+    return [*facts, f"- licence: {spec.licence}", f"- memory: {spec.memory}"]
 
 
 def hooks_page() -> str:
@@ -73,8 +104,9 @@ def pages(registry: Registry, dist: str | None = None) -> dict[str, str]:
         entry
         for _, found in sorted(registry.entries.items())
         for entry in found
-        if (dist is None or entry.dist == canonical(dist)) and entry.spec.kind in API
+        if (dist is None or entry.dist == canonical(dist)) and entry.spec.kind in KINDS
     ]
+    models = [entry for entry in Catalogue.of(registry) if dist is None or entry.dist == canonical(dist)]
     twice = [key for key, found in registry.entries.items() if len([e for e in found if e in entries]) > 1]
     made = {}
     for entry in entries:
@@ -83,6 +115,8 @@ def pages(registry: Registry, dist: str | None = None) -> dict[str, str]:
         made[f"{spec.kind}/{stem}.md"] = component_page(entry)
     if dist is None or canonical(dist) == "bozzetto":
         made |= {"hooks.md": hooks_page(), "recipe.md": recipe_page()}
+    if models:
+        made["models.md"] = models_page(models)
     made["README.md"] = _index(made, {f"{e.spec.kind}/{e.spec.name}.md": e.spec.summary for e in entries})
     return {path: f"{MARK}\n\n{text}" for path, text in made.items()}
 
@@ -105,7 +139,7 @@ def write_pages(folder: Path, registry: Registry, dist: str | None = None) -> li
 def _index(made: Mapping[str, str], summaries: Mapping[str, str]) -> str:
     lines = ["# Reference", ""]
     general = [path for path in made if "/" not in path]
-    by_hand = ["public-api.md", "testing.md"] if general else []
+    by_hand = ["public-api.md", "testing.md"] if "hooks.md" in made else []
     lines += [f"- [{path.removesuffix('.md')}]({path})" for path in [*general, *by_hand]]
     for kind in dict.fromkeys(path.partition("/")[0] for path in made if "/" in path):
         lines += ["", f"## {kind}", ""]
@@ -125,14 +159,11 @@ def _example(entry: Entry, described: list[FieldHelp]) -> list[str]:
     spec = entry.spec
     needed = [f", {item.name}: ..." for item in described if item.default == "required" and "." not in item.name]
     block = f"{{type: {spec.name}{''.join(needed)}}}"
-    key = spec.kind.replace("-", "_")
-    if spec.kind == "loss":
-        return ["system:", "  tasks:", "    TASK:", "      losses:", f"        {spec.name}: 1.0"]
-    if spec.kind in ("guidance", "view-source"):
-        return ["system:", "  tasks:", "    TASK:", f"      {'views' if spec.kind == 'view-source' else key}: {block}"]
-    if spec.kind == "exporter":
-        return ["export:", f"  NAME: {block}"]
-    return ["system:", f"  {key}: {block}"]
+    *places, last = KINDS[spec.kind].place.split(".")
+    if spec.kind == "loss":  # its name is the key, a number its weight
+        last, block = spec.name, "1.0"
+    lines = [f"{'  ' * depth}{place}:" for depth, place in enumerate(places)]
+    return [*lines, f"{'  ' * len(places)}{last}: {block}"]
 
 
 def _item(head: str, text: str) -> list[str]:

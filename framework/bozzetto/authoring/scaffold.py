@@ -5,30 +5,19 @@ from __future__ import annotations
 import keyword
 import re
 from collections.abc import Mapping
+from importlib.metadata import version
 from pathlib import Path
 
-import bozzetto
+import yaml
+
 from bozzetto.errors import ConfigError
 from bozzetto.files import write_text
-from bozzetto.spec import API
+from bozzetto.kinds import KINDS
 
 TEMPLATES = Path(__file__).parent / "templates"
 SUFFIX = ".template"
 TAKEN = ("config", "manifest", "recipes", "weights")
 """Module names that the package already uses."""
-
-DECLARED: Mapping[str, tuple[str, Mapping[str, tuple[str, ...]]]] = {
-    "geometry": ("Density field of Gaussian blobs.", {"provides": ("density", "features", "normal")}),
-    "material": ("Unlit colour of limited saturation.", {"needs": ("features",)}),
-    "background": ("Trainable gradient from the ground to the sky.", {}),
-    "renderer": ("Volume rendering with equal steps.", {"provides": ("volume",), "needs": ("density", "features")}),
-    "prompt-processor": ("View-dependent prompts for front, sides and back.", {}),
-    "guidance": ("Minimal score distillation.", {"provides": ("sds",)}),
-    "view-source": ("Cameras on a ring around the object.", {}),
-    "loss": ("Loss on the fraction of the image that the object fills.", {}),
-    "exporter": ("Coloured point cloud as plain text.", {"needs": ("density", "features")}),
-}
-"""Summary, provided and required capabilities of the template of each kind."""
 
 
 def write_package(into: Path, name: str, kind: str) -> Path:
@@ -76,12 +65,13 @@ def next_steps(folder: Path) -> str:
 
 def _words(name: str, module: str, kind: str) -> dict[str, str]:
     """Return the value of each `@word@` placeholder of a template."""
-    summary, reads = DECLARED[kind]
+    declared = yaml.safe_load((TEMPLATES / kind / "declared.yaml").read_text(encoding="utf-8"))
     lines = [
         f"        {field}=frozenset({{{', '.join(f'{value!r}' for value in values)}}}),\n".replace("'", '"')
-        for field, values in reads.items()
+        for field, values in declared.items()
+        if field != "summary"
     ]
-    major, minor, *_ = bozzetto.__version__.split(".")
+    major, minor, *_ = version("bozzetto").split(".")
     return {
         "name": name,
         "module": module,
@@ -89,8 +79,8 @@ def _words(name: str, module: str, kind: str) -> dict[str, str]:
         "package": f"bozzetto_{module}",
         "distribution": f"bozzetto-{name}",
         "kind": kind,
-        "summary": summary,
-        "api": str(API[kind]),
+        "summary": declared["summary"],
+        "api": str(KINDS[kind].api),
         "reads": "".join(lines),
         "host_versions": f">={major}.{minor},<{int(major) + 1}",
     }

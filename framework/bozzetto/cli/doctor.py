@@ -211,7 +211,7 @@ def weights(registry: Registry, found: hardware.Accelerator) -> Iterator[Finding
     for name, path in shipped_recipes(registry).items():
         try:
             recipe = load_recipe(path, registry, hardware=found)
-            plans = plans_for(recipe)
+            plans = plans_for(recipe, registry)
         except UserError as error:
             yield Finding("note", "recipe", f"{name}: {error}")
             continue

@@ -13,12 +13,15 @@ from bozzetto import __version__
 from bozzetto.cli.console import lasting_streams
 from bozzetto.cli.failures import own_message, system_message
 from bozzetto.cli.options import Options, UsageError
+from bozzetto.cli.package_commands import help_lines, package_command
+from bozzetto.commands import Host
 from bozzetto.engine.stopping import Stopped, StopSignals, exit_code
-from bozzetto.errors import NonFiniteError, UserError, did_you_mean, shown
+from bozzetto.errors import NonFiniteError, UserError
+from bozzetto.registry.commands import PackageCommands
 from bozzetto.registry.discovery import Registry, installed_sources
 from bozzetto.registry.sources import import_limit_s
 
-OVERVIEW = """\
+HEAD = """\
 Bozzetto: words in, a textured 3D mesh out.
 
   python launch.py --config configs/dreamfusion-sd.yaml prompt="a cactus"
@@ -27,11 +30,12 @@ commands:
   run       train a recipe and export the result (the default: 'run' may be left out)
   check     validate a recipe without loading any model
   export    export a finished run again, e.g. with other settings
-  convert   convert a threestudio recipe
   plugins   list, show and check components, create a plugin package
   schema    print the JSON schema of recipes, for editors
-  bench     measure kernels and training steps on this machine
   doctor    report hardware and packages, which are used, and why others are not
+"""
+PACKAGES = "commands of packages:"
+TAIL = """\
 
 See 'bozzetto COMMAND --help'. Any field of a recipe can be set on the command line: key=value,
 e.g. system.geometry.levels=12 trainer.steps=600 export.mesh.max_faces=5000.
@@ -80,20 +84,6 @@ def plugins_parser() -> Options:
     return parser()
 
 
-def bench_parser() -> Options:
-    """Return the options of `bench`."""
-    from bozzetto.cli.bench import parser
-
-    return parser()
-
-
-def convert_parser() -> Options:
-    """Return the options of `convert`."""
-    from bozzetto.cli.convert import parser
-
-    return parser()
-
-
 def schema_parser() -> Options:
     """Return the options of `schema`."""
     parser = Options("bozzetto schema", description="Print the JSON schema of recipes, for editors.")
@@ -137,7 +127,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     name = words[0] if words else ""
-    with lasting_streams(whatever=name not in COMMANDS or name == "run"), StopSignals() as stop:
+    with lasting_streams(whatever=name in ("", "run") or _is_argument(name)), StopSignals() as stop:
         try:
             code = _dispatch(words, stop)
             return code or _flush()
@@ -149,28 +139,42 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _dispatch(words: list[str], stop: StopSignals) -> int:
     """Select the command, parse its options and run it."""
-    if not words or words[0] in ("-h", "--help"):
-        print(OVERVIEW, end="")
-        return 0
-    if words[0] == "--version":
+    if words[:1] == ["--version"]:
         print(f"bozzetto {__version__}")
         return 0
-    if words[0] not in COMMANDS and not words[0].startswith("-") and "=" not in words[0]:
-        known = ", ".join(COMMANDS)
-        return _say(f"There is no command {shown(words[0])}.{did_you_mean(words[0], COMMANDS)} Commands: {known}.", 2)
-    name = words.pop(0) if words[0] in COMMANDS else "run"
-    make_parser, command = COMMANDS[name]
     try:
-        options = make_parser().parse(words)
-    except UsageError as error:
+        if not words or words[0] in ("-h", "--help"):
+            print(overview(PackageCommands.installed(os.environ)), end="")
+            return 0
+        name = "run" if _is_argument(words[0]) else words.pop(0)
+        if name in COMMANDS:
+            make_parser, command = COMMANDS[name]
+            options = make_parser().parse(words)
+            return _guarded(lambda: command(options, _registry(), stop), options, "Bozzetto")
+        found = package_command(name, PackageCommands.installed(os.environ))
+        options = found.parse(words)
+    except UserError as error:
+        if "--traceback" in words and not isinstance(error, UsageError):
+            raise
         return _say(str(error), 2)
-    return _guarded(options, command, stop)
+    return _guarded(lambda: found.run(options, Host(_registry)), options, found.authors)
 
 
-def _guarded(options: argparse.Namespace, command: Command, stop: StopSignals) -> int:
-    """Run a command; print an error as one message, or raise it if the traceback is requested."""
+def _is_argument(word: str) -> bool:
+    """Return whether a first word is an option or override of `run`, and not the name of a command."""
+    return word.startswith("-") or "=" in word
+
+
+def overview(commands: PackageCommands) -> str:
+    """Return the text of `bozzetto --help`, with the commands of packages."""
+    lines = help_lines(commands)
+    return HEAD + "\n".join(["", PACKAGES, *lines, ""] if lines else []) + TAIL
+
+
+def _guarded(work: Callable[[], int], options: argparse.Namespace, whose: str) -> int:
+    """Run a command of `whose`; print an error as one message, or raise it if the traceback is requested."""
     try:
-        return command(options, _registry(), stop)
+        return work()
     except Exception as error:
         if options.traceback:
             raise
@@ -182,7 +186,7 @@ def _guarded(options: argparse.Namespace, command: Command, stop: StopSignals) -
             return _say(f"{error} {cure}{notes}", 1)
         if (message := system_message(error)) is not None:
             return _say(f"{message}{notes}", 2)
-        return _say(f"{own_message(error)}{notes}", 1)
+        return _say(f"{own_message(error, whose)}{notes}", 1)
 
 
 def _flush() -> int:
@@ -227,18 +231,6 @@ def _export(options: argparse.Namespace, registry: Registry, stop: StopSignals) 
     return export(options, registry, stop)
 
 
-def _bench(options: argparse.Namespace, registry: Registry, stop: StopSignals) -> int:
-    from bozzetto.cli.bench import bench
-
-    return bench(options, registry)
-
-
-def _convert(options: argparse.Namespace, registry: Registry, stop: StopSignals) -> int:
-    from bozzetto.cli.convert import convert
-
-    return convert(options, registry)
-
-
 def _plugins(options: argparse.Namespace, registry: Registry, stop: StopSignals) -> int:
     from bozzetto.cli.plugins import plugins
 
@@ -267,10 +259,8 @@ COMMANDS: Mapping[str, tuple[Callable[[], Options], Command]] = {
     "run": (run_parser, _run),
     "check": (check_parser, _check),
     "export": (export_parser, _export),
-    "convert": (convert_parser, _convert),
     "plugins": (plugins_parser, _plugins),
     "schema": (schema_parser, _schema),
-    "bench": (bench_parser, _bench),
     "doctor": (doctor_parser, _doctor),
 }
-"""Parser and function of each command, by name."""
+"""Parser and function of each command of the host, by name."""

@@ -63,16 +63,20 @@ def is_out_of_memory(error: BaseException) -> bool:
     )
 
 
-def own_message(error: BaseException) -> str:
-    """Return the message of an internal error, with the file that holds its traceback, or the traceback itself."""
+def own_message(error: BaseException, whose: str = "Bozzetto") -> str:
+    """Return the message of an internal error, with the file that holds its traceback, or the traceback itself.
+
+    Args:
+        whose: who is to be told: this program, or the distribution of a command.
+    """
     report = "".join(
         [
             f"bozzetto {__version__}, Python {platform.python_version()}, {platform.platform()}\n",
-            f"command: {sys.argv!r}\n\n",
+            f"command: {sys.argv!r} ({whose})\n\n",
             *traceback.format_exception(error),
         ]
     )
-    told = f"{type(error).__name__}: {_one_line(error)}\nThis is a bug in Bozzetto. Please report it, with"
+    told = f"{type(error).__name__}: {_one_line(error)}\nThis is a bug in {whose}. Please report it, with"
     try:
         handle, name = tempfile.mkstemp(prefix="bozzetto-error-", suffix=".log")
         with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as stream:

@@ -69,7 +69,7 @@ def stage_report(stage: Stage) -> list[str]:
     lines = [
         f"\nstage     {stage.name}: {stage.trainer.steps} steps, {stage.optimizer.type}, lr {plain(stage.optimizer.lr)}"
     ]
-    for part in (stage.geometry, stage.material, stage.background, stage.renderer, stage.prompt_processor):
+    for part in stage.parts:
         lines.append(f"  {part.kind:<17} {component_line(part)}")
     for task in stage.tasks:
         lines.append(f"  task {task.name}: every {task.times.every} step(s) from step {task.times.start_step}")

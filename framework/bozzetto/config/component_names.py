@@ -1,4 +1,4 @@
-"""Resolves component names without distribution that several distributions provide."""
+"""Resolves names of components and models without distribution that several distributions provide."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from bozzetto.config.recipe_file import RecipeFile, says
-from bozzetto.errors import ConfigError
-from bozzetto.registry.discovery import Entry, Registry
-from bozzetto.spec import KINDS
+from bozzetto.errors import ConfigError, ModelError
+from bozzetto.kinds import KINDS
+from bozzetto.registry.discovery import Registry
+from bozzetto.spec import Entry
+from bozzetto.weights.catalogue import Catalogue
 
 
 class Names:
-    """Resolves the names of one recipe; a shipped recipe prefers components of its own distribution.
+    """Resolves the names of one recipe; a shipped recipe prefers what its own distribution provides.
 
     Args:
         overrides: command-line overrides as nested values.
@@ -23,6 +25,8 @@ class Names:
         self.stage = ""
         """Stage being read."""
         self.provided_by: dict[str, str] = {}
+        self.aliases: dict[str, str] = {}
+        """Distribution of each model found by a bare alias."""
 
     def take(self, values: object) -> None:
         """Apply the recipe's `provided_by`.
@@ -34,7 +38,7 @@ class Names:
         if not isinstance(named, Mapping):
             raise ConfigError(f"provided_by: expected distributions by KIND/NAME, got {values!r}.")
         for name, dist in dict(named).items():
-            if str(name).partition("/")[0] not in KINDS or not isinstance(dist, str):
+            if str(name).partition("/")[0] not in (*KINDS, "model") or not isinstance(dist, str):
                 raise ConfigError(f"provided_by.{name}: expected e.g. loss/sparsity: bozzetto, got {dist!r}.")
             self.provided_by[str(name)] = dist
 
@@ -46,16 +50,40 @@ class Names:
         """
         if len(self.registry.entries.get((kind, name), ())) < 2:
             return self.registry.find(kind, name, place)
-        prefer = [*self._shippers(place), self.provided_by.get(f"{kind}/{name}", "")]
+        prefer = [*self._shippers(place, is_value=place.endswith(".type")), self.provided_by.get(f"{kind}/{name}", "")]
         return self.registry.find(kind, name, place, prefer)
 
-    def _shippers(self, place: str) -> list[str]:
+    def find_model(self, name: str, place: str, default_of: str = "") -> str | None:
+        """Return the name of the model that the text at a dotted key means; None if it is no alias.
+
+        The name contains the distribution if several declare the alias.
+
+        Args:
+            default_of: distribution of the component whose default value the text is, if it is one.
+
+        Raises:
+            ModelError: several distributions declare the alias, and none is preferred.
+        """
+        prefer = [] if default_of else self._shippers(place, is_value=True)
+        try:
+            prefer += [self.provided_by.get(f"model/{name}", ""), default_of]
+            entry = Catalogue.of(self.registry).find(name, prefer)
+        except ModelError as error:
+            raise ModelError(f"{place}: {error}") from error
+        if entry is None:
+            return None
+        if name != entry.spec.alias:
+            return name
+        self.aliases[name] = entry.dist
+        return name if len(self.registry.models[name]) == 1 else f"{entry.dist}/{name}"
+
+    def _shippers(self, place: str, is_value: bool) -> list[str]:
         """Return the distributions that ship the file which gives the name.
 
-        A `type` belongs to the file whose value is in effect. Where the key is the name, as for a loss, it belongs to
-        the first file that has the key, even if others have changed its weight.
+        A value, `type` or `model`, belongs to the file whose value is in effect. Where the key is the name, as for a
+        loss, it belongs to the first file that has the key, even if others have changed its weight.
         """
         overridden = says(self.overrides, place) or says(self.overrides, f"stages.{self.stage}.{place}")
-        if place.endswith(".type"):
+        if is_value:
             return [] if overridden else self.file.shippers(place, self.profile, self.stage)[:1]
         return self.file.shippers(place, self.profile, self.stage, exact=overridden)[-1:]

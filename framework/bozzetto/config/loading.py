@@ -21,6 +21,7 @@ from bozzetto.config.stage_checks import check_exporters, check_stage
 from bozzetto.config.stages import check_inheritance
 from bozzetto.errors import ConfigError, PluginError, UserError, did_you_mean, shown
 from bozzetto.fields import FilePath, marked
+from bozzetto.kinds import SYSTEM_KINDS
 from bozzetto.machine.accelerators import Accelerator
 from bozzetto.math.schedules import FIELDS as SCHEDULE_FIELDS
 from bozzetto.recipe import (
@@ -155,6 +156,7 @@ class _Reader:
             notices=shadowed(self.origins.overrides, values),
             image=image,
             stand_ins=convert(tuple[str, ...], values.get("stand_ins") or [], "stand_ins"),
+            aliases=dict(self.names.aliases),
         )
 
     def _values(self, values: Mapping[str, Any], output: str) -> Mapping[str, Any]:
@@ -188,10 +190,7 @@ class _Reader:
         where, known = f"stages.{name}.", [item.name for item in fields(TrainerConfig)]
         system = layers.overlay(section(values, "system", SYSTEM), section(stage, "system", SYSTEM, where))
         _check_keys("system", system, SYSTEM)
-        parts = {
-            key: self.component(key.replace("_", "-"), system.get(key), f"system.{key}")
-            for key in ("geometry", "material", "background", "renderer", "prompt_processor")
-        }
+        parts = {kind.key: self.component(kind.name, system.get(kind.key), kind.place) for kind in SYSTEM_KINDS}
         tasks = section(system, "tasks", "tasks by name, e.g. {random: {views: orbit, ...}}", "system.")
         if not tasks:
             raise ConfigError("system.tasks: at least one task is needed, with views, guidance and losses.")
@@ -262,16 +261,26 @@ class _Reader:
         entry = self.names.find(kind, name, place)
         schema = self.registry.config_type(kind, f"{entry.dist}/{entry.spec.name}", place)
         given = {key: value for key, value in values.items() if key != "type"}
-        placed = self._placed(schema, given, where)
+        placed = self._placed(schema, given, where, entry.dist)
         return Component(entry, self.registry.configured(entry, lambda: bind(schema, placed, where), where), where)
 
-    def _placed(self, schema: type, values: Mapping[str, Any], where: str) -> Mapping[str, Any]:
-        """Return the values with absolute paths in fields that name files."""
+    def _placed(self, schema: type, values: Mapping[str, Any], where: str, dist: str) -> Mapping[str, Any]:
+        """Return the values with absolute paths in fields that name files, and exact names in those that name models.
+
+        Args:
+            dist: distribution of the component.
+        """
         for name, marker in marked(schema, FilePath):
-            text = value_at(values, name)
-            if isinstance(text, str) and text and text != REQUIRED:
-                path = self.origins.path(text, f"{where}.{name}", self.stage_name, marker.or_name)
-                self.paths[self.stage_name, f"{where}.{name}"] = path
+            text, place, path = value_at(values, name), f"{where}.{name}", None
+            default = getattr(schema, name, None) if marker.or_name and name not in values else None
+            if isinstance(default, str):
+                path = self.names.find_model(default, place, default_of=dist)
+                path = None if path == default else path
+            elif isinstance(text, str) and text and text != REQUIRED:
+                path = self.names.find_model(text, place) if marker.or_name else None
+                path = path or self.origins.path(text, place, self.stage_name, marker.or_name)
+            if path is not None:
+                self.paths[self.stage_name, place] = path
                 values = with_value(values, name, path)
         return values
 

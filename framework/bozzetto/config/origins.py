@@ -9,7 +9,6 @@ from pathlib import Path
 
 from bozzetto.config.recipe_file import RecipeFile, first_key
 from bozzetto.errors import UserError
-from bozzetto.weights.plans import aliases
 
 
 @dataclass(frozen=True)
@@ -44,12 +43,12 @@ class Origins:
         file gives it, to the working folder.
 
         Args:
-            or_name: whether `text` may be a name: it is a path only if it looks like one or exists. A name is returned
-                unchanged.
+            or_name: whether `text` may be the name of a hub repository: it is a path only if it looks like one or
+                exists. A name is returned unchanged.
         """
         folder = Path() if self.overridden(key, stage) else self._folder_of(key, stage)
         path = folder / Path(text).expanduser()
-        if or_name and (text in aliases() or not (_looks_like_path(text) or os.path.lexists(path))):
+        if or_name and not (_looks_like_path(text) or os.path.lexists(path)):
             return text
         return os.path.normpath(path.absolute())
 

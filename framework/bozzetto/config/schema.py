@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from bozzetto.config.binding import field_texts, plain
 from bozzetto.errors import PluginError
 from bozzetto.fields import Range, hints_of
+from bozzetto.kinds import KINDS, SYSTEM_KINDS
 from bozzetto.math.schedules import Curve, Schedule
 from bozzetto.recipe import (
     DEVICE_PATTERN,
@@ -29,11 +30,9 @@ from bozzetto.recipe import (
     TrainerConfig,
 )
 from bozzetto.registry.discovery import Registry
-from bozzetto.spec import API
 
 Schema = dict[str, Any]
 
-PARTS = ("geometry", "material", "background", "renderer", "prompt_processor")
 TEXTS = ("name", "summary", "extends", "prompt", "negative_prompt", "image", "output")
 """Keys of a recipe with string values."""
 ANYWHERE: Schema = {
@@ -63,10 +62,10 @@ SCHEDULE: Schema = {
 def recipe_schema(registry: Registry) -> Schema:
     """Return the schema of a recipe with the components available here."""
     definitions: Schema = {"anywhere": ANYWHERE, "schedule": SCHEDULE}
-    for kind in API:
+    for kind in KINDS:
         definitions |= _kind(registry, kind)
     definitions |= {
-        "system": _object(SYSTEM, {part: _ref(part.replace("_", "-")) for part in PARTS} | {
+        "system": _object(SYSTEM, {kind.key: _ref(kind.name) for kind in SYSTEM_KINDS} | {
             "tasks": {"type": "object", "additionalProperties": _maybe(_ref("task"))},
             "optimizer": _of_dataclass(OptimizerConfig),
         }),

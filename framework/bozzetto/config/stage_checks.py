@@ -20,7 +20,7 @@ PHOTO = "reference"
 def check_stage(stage: Stage) -> None:
     """Raise `ConfigError` if the components of a stage are incompatible."""
     _check_needs(stage.components, stage, [component.entry.spec for component in stage.components])
-    for part in (stage.geometry, stage.material, stage.background, stage.renderer, stage.prompt_processor):
+    for part in stage.parts:
         _check_neighbours(part, stage, None)
     for task in stage.tasks:
         _check_task(task, stage)

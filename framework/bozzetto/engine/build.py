@@ -12,11 +12,11 @@ from torch import nn
 from bozzetto.engine.reference_photos import NEEDS, WithReferences, estimate_elevations, gather
 from bozzetto.engine.system import RunningTask, System, Term
 from bozzetto.errors import ConfigError
-from bozzetto.kinds.exporter import Scene
 from bozzetto.kinds.geometry import MadeFromSaved
 from bozzetto.kinds.guidance import Guidance
 from bozzetto.kinds.notices import HasNotices
 from bozzetto.kinds.prompt_processor import Condition
+from bozzetto.kinds.scene import Scene
 from bozzetto.kinds.view_source import ReferenceSource, ViewSource
 from bozzetto.recipe import Component, Recipe, Stage, Task
 from bozzetto.registry.discovery import Registry

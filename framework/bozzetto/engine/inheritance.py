@@ -10,7 +10,7 @@ from bozzetto.engine.build import Report
 from bozzetto.engine.system import System
 from bozzetto.errors import ConfigError
 from bozzetto.kinds.conversion import StartsFromScene
-from bozzetto.kinds.exporter import Scene
+from bozzetto.kinds.scene import Scene
 from bozzetto.recipe import Stage
 
 

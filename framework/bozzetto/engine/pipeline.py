@@ -24,7 +24,7 @@ from bozzetto.engine.stage_observers import stage_observers
 from bozzetto.engine.stopping import StopSignals
 from bozzetto.engine.undeclared import check_undeclared
 from bozzetto.errors import ConfigError, ExportError
-from bozzetto.kinds.exporter import Scene
+from bozzetto.kinds.scene import Scene
 from bozzetto.machine.tuning import growing
 from bozzetto.math.silhouettes import edge_softness
 from bozzetto.recipe import Recipe, Stage

@@ -10,10 +10,10 @@ from torch import Tensor, nn
 
 from bozzetto.engine.shares import Share
 from bozzetto.errors import NonFiniteError
-from bozzetto.kinds.exporter import Scene
 from bozzetto.kinds.guidance import Guidance
 from bozzetto.kinds.loss import Loss
 from bozzetto.kinds.prompt_processor import Condition
+from bozzetto.kinds.scene import Scene
 from bozzetto.kinds.view_source import ViewSource
 from bozzetto.math.schedules import Schedule
 from bozzetto.recipe import OptimizerConfig, TaskTimes

@@ -6,7 +6,7 @@ import torch
 
 from bozzetto.engine.build import build_scene
 from bozzetto.errors import ConfigError
-from bozzetto.kinds.exporter import Scene
+from bozzetto.kinds.scene import Scene
 from bozzetto.parameters import PARTS, check_rates, stage_specs
 from bozzetto.recipe import Recipe, Stage
 from bozzetto.registry.discovery import Registry

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol, runtime_checkable
 
-from bozzetto.kinds.exporter import Scene
+from bozzetto.kinds.scene import Scene
 
 
 @runtime_checkable

@@ -7,27 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-import torch
-
-from bozzetto.kinds.background import Background
-from bozzetto.kinds.geometry import Geometry
-from bozzetto.kinds.material import Material
-from bozzetto.kinds.renderer import Renderer
-from bozzetto.kinds.view_source import ViewSource
+from bozzetto.kinds.scene import Scene
 from bozzetto.types import EMPTY
-
-
-@dataclass(frozen=True)
-class Scene:
-    """Trained scene, ready to render or export."""
-
-    geometry: Geometry
-    material: Material
-    background: Background
-    renderer: Renderer
-    views: ViewSource
-    """View source of the first task; its `eval_cameras` match the training cameras."""
-    device: torch.device
 
 
 @dataclass(frozen=True)

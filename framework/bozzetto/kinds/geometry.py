@@ -8,7 +8,7 @@ from typing import Any, Protocol, runtime_checkable
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from bozzetto.types import FieldOutput, Mesh
+from bozzetto.types import FieldOutput, TriangleMesh
 
 
 @runtime_checkable
@@ -44,7 +44,7 @@ class MeshGeometry(Geometry, Protocol):
     A surface has no thickness, so `density` is 0 everywhere; only a mesh renderer can render it, not a volume renderer.
     """
 
-    def extract_mesh(self) -> Mesh:
+    def extract_mesh(self) -> TriangleMesh:
         """Return the current surface: vertices in world units, faces counter-clockwise from outside, no UVs.
 
         Vertices carry gradients to the parameters that shape them, if any. The mesh may have no faces; this is not an

@@ -13,8 +13,6 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from bozzetto.types import Mesh
-
 EDGES = tuple(combinations(range(4), 2))
 """Vertex pairs of the six edges of a tetrahedron."""
 
@@ -49,7 +47,7 @@ def _is_even(order: tuple[int, ...]) -> bool:
 
 def marching_tetrahedra(
     positions: Float[Tensor, "P 3"], sdf: Float[Tensor, "P"], tetrahedra: Int[Tensor, "T 4"]
-) -> Mesh:
+) -> tuple[Float[Tensor, "V 3"], Int[Tensor, "F 3"]]:
     """Extract the surface where `sdf` changes its sign: negative is inside, zero counts as outside.
 
     Args:
@@ -77,4 +75,4 @@ def marching_tetrahedra(
     for pattern, triangles in enumerate(cut_triangles()):
         if triangles:
             faces.append(vertex_on[bits == pattern][:, torch.tensor(triangles, device=sdf.device)].reshape(-1, 3))
-    return Mesh(vertices, torch.cat(faces))
+    return vertices, torch.cat(faces)

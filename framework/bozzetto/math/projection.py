@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from jaxtyping import Float
 from torch import Tensor
-
-from bozzetto.types import Cameras
 
 
 def clip_positions(
@@ -33,15 +29,3 @@ def clip_positions(
     depth = -local[..., 2]
     z = ((far + near) * depth.T - 2.0 * far * near) / (far - near)
     return torch.stack([x, y, z.T, depth], dim=-1)
-
-
-NEAREST = 1e-3
-"""Minimum near-plane distance as a fraction of the scene's radius."""
-
-
-def scene_clip_positions(vertices: Float[Tensor, "V 3"], cameras: Cameras, radius: float) -> Float[Tensor, "B V 4"]:
-    """Project with near and far planes that just enclose the cube [-radius, radius]^3; see `clip_positions`."""
-    reach = math.sqrt(3.0) * radius
-    near = (cameras.distance - 1.01 * reach).clamp(min=NEAREST * radius)
-    far = cameras.distance + 1.01 * reach
-    return clip_positions(vertices, cameras.c2w, cameras.fov_y_rad, cameras.height, cameras.width, near, far)

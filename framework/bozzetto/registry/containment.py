@@ -6,6 +6,7 @@ the interpreter's lock. `BOZZETTO_DISABLE` excludes such a plugin. Imports no to
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -65,6 +66,12 @@ def contained(work: Callable[[], T], owner: str, limit_s: float | None = None) -
     if outcome.fault is not None:
         outcome.fault = _speakable(outcome.fault)
     return outcome
+
+
+def quietly(work: Callable[[], T], owner: str, limit_s: float | None = None) -> Outcome[T]:
+    """Run `contained` with standard output redirected to standard error, so that it does not corrupt `list --json`."""
+    with contextlib.redirect_stdout(sys.stderr):
+        return contained(work, owner, limit_s)
 
 
 def _caught(work: Callable[[], T]) -> Outcome[T]:

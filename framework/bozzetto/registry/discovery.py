@@ -2,60 +2,33 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import itertools
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pluggy
 
 from bozzetto import hookspecs
 from bozzetto.errors import PluginError, UserError, did_you_mean
-from bozzetto.registry.containment import LIMIT_S, Outcome, contained
+from bozzetto.kinds import KINDS
+from bozzetto.registry.containment import LIMIT_S, quietly
 from bozzetto.registry.sources import Source, canonical, fault_of, import_source, installed_sources
-from bozzetto.spec import API, ComponentSpec, load
+from bozzetto.spec import ComponentSpec, Entry, ModelEntry, ModelSpec, load
 
-__all__ = ["HEAVY", "Entry", "Registry", "Source", "installed_sources"]
+__all__ = ["HEAVY", "Registry", "Source", "installed_sources", "status_of"]
 
 HEAVY = ("torch", "diffusers", "transformers", "tinycudann")
+Key = TypeVar("Key")
+Declared = TypeVar("Declared", bound=Entry | ModelEntry)
+
 PREFIX = "bozzetto_"
 """Prefix of every hook's name."""
 MOST = 1000
-"""Maximum number of components, and of recipe folders, that a plugin declares."""
-
-
-@dataclass(frozen=True)
-class Entry:
-    """Declared component and the distribution that ships it."""
-
-    dist: str
-    version: str
-    spec: ComponentSpec
-    slow: tuple[str, ...] = field(default=(), compare=False)
-    """Heavy packages imported by listing its plugin."""
-
-    @property
-    def title(self) -> str:
-        """Title such as `geometry 'hash-grid' from bozzetto 0.1.0`."""
-        return f"{self.spec.kind} {self.spec.name!r} from {self.dist} {self.version}"
-
-    @property
-    def status(self) -> str:
-        """Status `ok`, `incompatible: ...`, `missing: ...`, `broken: ...` or `slow: ...`; slow ones can be used."""
-        spec = self.spec
-        if spec.kind not in API:
-            return f"incompatible: this host has no kind {spec.kind!r}"
-        if spec.api != API[spec.kind]:
-            return f"incompatible: {spec.kind} api {spec.api}, this host has {API[spec.kind]}"
-        if missing := spec.missing():
-            return f"missing: {', '.join(missing)}"
-        if fault := fault_of(spec.config, dataclass_wanted=True) or fault_of(spec.target):
-            return f"broken: {fault}"
-        return f"slow: imports {', '.join(self.slow)}" if self.slow else "ok"
+"""Maximum number of components, of recipe folders and of models that a plugin declares."""
 
 
 @dataclass
@@ -70,6 +43,8 @@ class Registry:
     """Heavy packages imported by listing each plugin."""
     recipe_folders: list[tuple[str, Path]] = field(default_factory=list)
     """`(distribution, folder)` of every recipe folder shipped by a plugin."""
+    models: dict[str, list[ModelEntry]] = field(default_factory=dict)
+    """Models declared by plugins, by alias."""
     limit_s: float = LIMIT_S
     """Time limit in seconds for listing a plugin, or importing a config of it."""
     unimportable: dict[str, str] = field(default_factory=dict)
@@ -87,49 +62,48 @@ class Registry:
         registry = cls(manager, limit_s=limit_s)
         for source in sources:
             before = set(sys.modules)
-            outcome = _quietly(functools.partial(registry._declared, source), source.key, limit_s)
+            outcome = quietly(functools.partial(registry._declared, source), source.key, limit_s)
             try:
-                specs, folders = outcome.unwrap()
-                registry._index(source, specs, folders, slow=_heavy_since(before))
+                specs, folders, models = outcome.unwrap()
+                registry._index(source, specs, folders, models, slow=heavy_since(before))
             except BaseException as error:
                 if outcome.fault is None and not isinstance(error, PluginError):
                     raise
                 registry.broken[source] = error
                 if manager.has_plugin(source.key):
                     manager.unregister(name=source.key)
-            registry.heavy[source] = _heavy_since(before)
+            registry.heavy[source] = heavy_since(before)
         if strict and (faults := registry.faults()):
             raise PluginError("\n".join(faults))
         return registry
 
-    def _declared(self, source: Source) -> tuple[list[ComponentSpec], list[Path]]:
-        """Return components and recipe folders of a plugin. Runs all of its code; only the registration persists."""
+    def _declared(self, source: Source) -> tuple[list[ComponentSpec], list[Path], list[ModelSpec]]:
+        """Return what a plugin declares. Runs all of its code; only the registration persists."""
         plugin = import_source(source)
         self.manager.register(plugin, name=source.key)
         self.manager.check_pending()  # a misspelt hook name is an error, not a no-op
         _check_hooks(plugin, len(self.manager.get_hookcallers(plugin) or ()))
         others = [other for other in self.manager.get_plugins() if other is not plugin]
         offers = []
-        for hook in ("bozzetto_components", "bozzetto_recipes"):
+        for hook in ("bozzetto_components", "bozzetto_recipes", "bozzetto_models"):
             given = self.manager.subset_hook_caller(hook, remove_plugins=others)()
             offers.append(list(itertools.islice((item for batch in given for item in batch), MOST + 1)))
             if len(offers[-1]) > MOST:
                 raise PluginError(f"{hook} gives more than {MOST} things; does it ever end?")
-        specs, folders = offers
-        return [_checked(spec) for spec in specs], [_checked_folder(folder) for folder in folders]
+        specs, folders, models = offers
+        return list(map(_checked, specs)), list(map(_checked_folder, folders)), list(map(_checked_model, models))
 
     def _index(
-        self, source: Source, specs: Sequence[ComponentSpec], folders: Sequence[Path], slow: tuple[str, ...]
+        self,
+        source: Source,
+        specs: Sequence[ComponentSpec],
+        folders: Sequence[Path],
+        models: Sequence[ModelSpec],
+        slow: tuple[str, ...],
     ) -> None:
         entries = [Entry(source.dist, source.version, spec, slow) for spec in specs]
-        for entry in entries:
-            twins = [*self.entries.get((entry.spec.kind, entry.spec.name), []), *entries]
-            if any(_same_name(entry, twin) and entry != twin for twin in twins):
-                raise PluginError(f"{entry.dist} declares {entry.spec.kind} {entry.spec.name!r} twice.")
-        for entry in entries:
-            slot = self.entries.setdefault((entry.spec.kind, entry.spec.name), [])
-            if entry not in slot:
-                slot.append(entry)
+        _add(self.entries, entries, lambda entry: (entry.spec.kind, entry.spec.name))
+        _add(self.models, [ModelEntry(source.dist, source.version, spec) for spec in models], lambda m: m.spec.alias)
         self.recipe_folders += [(source.dist, folder) for folder in folders]
 
     def faults(self) -> list[str]:
@@ -139,7 +113,8 @@ class Registry:
             for source, error in self.broken.items()
         ]
         for entries in self.entries.values():
-            lines += [f"{entry.title} is {entry.status}." for entry in entries if entry.status.startswith("broken")]
+            stated = [(entry, status_of(entry)) for entry in entries]
+            lines += [f"{entry.title} is {status}." for entry, status in stated if status.startswith("broken")]
         return lines
 
     def names(self, kind: str) -> list[str]:
@@ -167,7 +142,7 @@ class Registry:
             fix = " or ".join(f"'{entry.dist}/{bare}'" for entry in found)
             raise PluginError(f"{prefix}{kind} {bare!r} is provided by {who}. Write {fix}.")
         (entry,) = found
-        status = entry.status
+        status = status_of(entry)
         if status.startswith("missing"):
             packages = " ".join(entry.spec.missing())
             raise PluginError(
@@ -209,7 +184,7 @@ class Registry:
             UserError: raised by `bind`.
             PluginError: the config raised another exception, or takes too long.
         """
-        outcome = _quietly(bind, f"{entry.dist}:{entry.spec.config}", self.limit_s)
+        outcome = quietly(bind, f"{entry.dist}:{entry.spec.config}", self.limit_s)
         if outcome.fault is None or isinstance(outcome.fault, UserError):
             return outcome.unwrap()
         why = f"{type(outcome.fault).__name__}: {outcome.fault}"
@@ -233,7 +208,7 @@ class Registry:
             return vars(sys.modules[module])[name]
         fault = None
         if path not in self.unimportable:
-            outcome = _quietly(lambda: load(path), f"{entry.dist}:{module}", limit_s)
+            outcome = quietly(lambda: load(path), f"{entry.dist}:{module}", limit_s)
             if (fault := outcome.fault) is None:
                 return outcome.value
             self.unimportable[path] = f"{path} cannot be imported: {type(fault).__name__}: {fault}"
@@ -241,15 +216,29 @@ class Registry:
         raise PluginError(f"{prefix}{entry.title} is broken: {self.unimportable[path]}") from fault
 
 
-def _quietly(work: Callable[[], Any], owner: str, limit_s: float | None) -> Outcome[Any]:
-    """Run `contained` with standard output redirected, so that it does not corrupt `list --json`."""
-    with contextlib.redirect_stdout(sys.stderr):
-        return contained(work, owner, limit_s)
+def status_of(entry: Entry) -> str:
+    """Return `ok`, `incompatible: ...`, `missing: ...`, `broken: ...` or `slow: ...`; slow ones can be used."""
+    spec, kind = entry.spec, KINDS.get(entry.spec.kind)
+    if kind is None:
+        return f"incompatible: this host has no kind {spec.kind!r}"
+    if spec.api != kind.api:
+        return f"incompatible: {spec.kind} api {spec.api}, this host has {kind.api}"
+    if missing := spec.missing():
+        return f"missing: {', '.join(missing)}"
+    if fault := fault_of(spec.config, dataclass_wanted=True) or fault_of(spec.target):
+        return f"broken: {fault}"
+    return f"slow: imports {', '.join(entry.slow)}" if entry.slow else "ok"
 
 
 def _checked(spec: object) -> ComponentSpec:
     if not isinstance(spec, ComponentSpec):
         raise PluginError(f"bozzetto_components must give ComponentSpecs, not {spec!r}.")
+    return spec
+
+
+def _checked_model(spec: object) -> ModelSpec:
+    if not isinstance(spec, ModelSpec):
+        raise PluginError(f"bozzetto_models must give ModelSpecs, not {spec!r}.")
     return spec
 
 
@@ -260,8 +249,19 @@ def _checked_folder(folder: object) -> Path:
     return Path(folder)
 
 
-def _same_name(one: Entry, two: Entry) -> bool:
-    return (one.dist, one.spec.kind, one.spec.name) == (two.dist, two.spec.kind, two.spec.name)
+def _add(found: dict[Key, list[Declared]], offered: Sequence[Declared], key: Callable[[Declared], Key]) -> None:
+    """Add what a distribution declares to all that is declared under the same names; repetitions are dropped.
+
+    Raises:
+        PluginError: it declares a name twice, differently.
+    """
+    for entry in offered:
+        twins = [*found.get(key(entry), []), *(other for other in offered if key(other) == key(entry))]
+        if any(twin.dist == entry.dist and twin != entry for twin in twins):
+            raise PluginError(f"{entry.dist} declares {entry.title.rpartition(' from ')[0]} twice.")
+    for entry in offered:
+        if entry not in found.setdefault(key(entry), []):
+            found[key(entry)].append(entry)
 
 
 def _check_hooks(plugin: object, implemented: int) -> None:
@@ -273,12 +273,13 @@ def _check_hooks(plugin: object, implemented: int) -> None:
         raise PluginError(f"it implements no hook; a plugin defines {PREFIX}components or another, with @hookimpl.")
 
 
-def _heavy_since(before: set[str]) -> tuple[str, ...]:
+def heavy_since(before: set[str]) -> tuple[str, ...]:
+    """Return the heavy packages that have been imported since `sys.modules` had the names `before`."""
     return tuple(name for name in HEAVY if name in sys.modules and name not in before)
 
 
 def _cure(entry: Entry, status: str) -> str:
     if status.startswith("broken"):
         return f"Tell the authors of {entry.dist}."
-    newer = entry.spec.kind not in API or entry.spec.api > API[entry.spec.kind]
+    newer = entry.spec.kind not in KINDS or entry.spec.api > KINDS[entry.spec.kind].api
     return f"Install a {'newer bozzetto' if newer else f'newer {entry.dist}'}."

@@ -22,7 +22,7 @@ GROUP = "bozzetto.plugins"
 
 @dataclass(frozen=True)
 class Source:
-    """Source of a plugin: an entry point of a distribution, or a module named in the environment."""
+    """Source of a plugin or command: an entry point of a distribution, or a module named in the environment."""
 
     dist: str
     version: str
@@ -34,10 +34,15 @@ class Source:
         return f"{self.dist}:{self.name}"
 
 
-def installed_sources(environment: Mapping[str, str]) -> list[Source]:
-    """Return the installed plugins and those in `BOZZETTO_PLUGINS` (`module` or `name=module`, comma-separated)."""
-    found = {_source(ep) for ep in importlib.metadata.entry_points(group=GROUP)}
-    for item in filter(None, environment.get("BOZZETTO_PLUGINS", "").split(",")):
+def installed_sources(
+    environment: Mapping[str, str], group: str = GROUP, variable: str = "BOZZETTO_PLUGINS"
+) -> list[Source]:
+    """Return the sources in an entry-point group, and those in a variable: `module` or `name=module`, comma-separated.
+
+    The defaults are those of plugins. `BOZZETTO_DISABLE` leaves distributions out.
+    """
+    found = {_source(ep) for ep in importlib.metadata.entry_points(group=group)}
+    for item in filter(None, environment.get(variable, "").split(",")):
         name, _, module = item.strip().rpartition("=")
         found.add(Source("local", "0", name or module, module))
     blocked = {canonical(name) for name in environment.get("BOZZETTO_DISABLE", "").split(",")}

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import trimesh
     from jaxtyping import Float, UInt8
 
-    from bozzetto.kinds.exporter import Scene
+    from bozzetto.kinds.scene import Scene
     from bozzetto.types import Cameras
 
 Number = int | float
@@ -138,8 +138,7 @@ class Run:
         scene, azimuths = self.scene, list(azimuth_deg) if isinstance(azimuth_deg, Sequence) else [azimuth_deg]
         cameras = _cameras(scene, azimuths, elevation_deg, size, distance, fov_y_deg)
         with torch.no_grad():
-            shading, parts = scene.material.eval_shading(cameras), (scene.geometry, scene.material, scene.background)
-            rendered = scene.renderer(cameras, *parts, shading, normal=show == "normal")
+            rendered = scene.render(cameras, normal=show == "normal")
         if rendered.space != "rgb" and show == "color":
             raise ConfigError("The scene of this run shows latents, which have no colours. Finish its training first.")
         picture = rendered.opacity.expand(-1, -1, -1, 3) if show == "opacity" else rendered.image

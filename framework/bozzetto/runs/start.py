@@ -21,7 +21,9 @@ from bozzetto.machine.tuning import growing, tune_allocator
 from bozzetto.recipe import Component, Recipe
 from bozzetto.registry.discovery import Registry
 from bozzetto.runs.amendments import State, load_amended
-from bozzetto.weights.plans import ModelPlan, fetch, plan
+from bozzetto.weights.catalogue import Catalogue
+from bozzetto.weights.download import fetch
+from bozzetto.weights.plans import ModelPlan, plan
 
 if TYPE_CHECKING:
     from bozzetto.engine.pipeline import Pipeline
@@ -55,7 +57,7 @@ def prepare(
     require_photo(recipe)
     check_machine(recipe)
     check_output(recipe)
-    return Prepared(recipe, plans_for(recipe))
+    return Prepared(recipe, plans_for(recipe, registry))
 
 
 def prepare_to_resume(
@@ -78,7 +80,7 @@ def prepare_to_resume(
     if set(states.values()) != {"finished"}:
         require_photo(amended.recipe)
     check_machine(amended.recipe, reads=lambda stage, part: still_read(states[stage.name], part))
-    return Prepared(amended.recipe, plans_for(amended.recipe)), told
+    return Prepared(amended.recipe, plans_for(amended.recipe, registry)), told
 
 
 def offline() -> bool:
@@ -86,15 +88,19 @@ def offline() -> bool:
     return os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "TRUE", "YES", "ON")
 
 
-def plans_for(recipe: Recipe) -> dict[str, ModelPlan]:
+def plans_for(recipe: Recipe, registry: Registry) -> dict[str, ModelPlan]:
     """Return the source of each model of a recipe, by the name used in the recipe."""
-    found = {}
-    for stage in recipe.stages:
-        for task in stage.tasks:
-            if task.guidance is not None and task.guidance.has_model:
-                found[task.guidance.model] = plan(task.guidance.model, offline())
-                require_weights(task.guidance, found[task.guidance.model].folder)
+    found, catalogue = {}, Catalogue.of(registry)
+    for guidance in guidances(recipe):
+        found[guidance.model] = plan(guidance.model, catalogue, offline())
+        require_weights(guidance, found[guidance.model].folder)
     return found
+
+
+def guidances(recipe: Recipe) -> list[Component]:
+    """Return the guidances of a recipe that require weights."""
+    every = [task.guidance for stage in recipe.stages for task in stage.tasks]
+    return [guidance for guidance in every if guidance is not None and guidance.has_model]
 
 
 def require_weights(guidance: Component, folder: Path | None) -> None:
@@ -162,6 +168,8 @@ def opened(
     tune_allocator()
     recipe, device = prepared.recipe, torch.device(open_device(prepared.recipe, hardware.detect()))
     weights = {name: fetch(item) for name, item in prepared.plans.items()}
+    for guidance in guidances(recipe):
+        require_weights(guidance, weights[guidance.model])
     with ExitStack() as held:
         if folder is not None:
             folder.record_resumed(recipe, command)

@@ -10,9 +10,10 @@ import pytest
 import torch
 
 from bozzetto.kinds.background import Background
-from bozzetto.kinds.exporter import Exported, Exporter, Scene
+from bozzetto.kinds.exporter import Exported, Exporter
 from bozzetto.kinds.geometry import Geometry, module
 from bozzetto.kinds.material import Material
+from bozzetto.kinds.scene import Scene
 from bozzetto.testing.scenes import PlainBackground, PlainMaterial, SoftSphere, cameras_around, render_plainly
 from bozzetto.types import Cameras, Rendered, Shading
 

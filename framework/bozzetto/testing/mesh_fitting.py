@@ -22,9 +22,8 @@ from bozzetto.kinds.geometry import MeshGeometry, module
 from bozzetto.kinds.renderer import Renderer
 from bozzetto.math.cameras import look_at_origin, spherical_position
 from bozzetto.math.meshes import laplacian_smoothness, normal_consistency
-from bozzetto.math.projection import scene_clip_positions
 from bozzetto.testing.scenes import PlainBackground, PlainMaterial
-from bozzetto.types import Cameras, Mesh
+from bozzetto.types import Cameras, TriangleMesh
 
 BOXES_OF_CHAIR = (
     ((0.0, 0.0, -0.05), (0.60, 0.60, 0.08)),
@@ -34,7 +33,7 @@ BOXES_OF_CHAIR = (
 """Centres and sides of seat, back and legs, world units; the boxes touch and do not overlap."""
 
 
-def blob() -> Mesh:
+def blob() -> TriangleMesh:
     """Return an object of genus 0: a ball with bumps."""
     ball = trimesh.creation.icosphere(subdivisions=4)
     x, y, z = np.asarray(ball.vertices).T
@@ -42,14 +41,14 @@ def blob() -> Mesh:
     return _mesh(np.asarray(ball.vertices) * reach[:, None], ball.faces)
 
 
-def torus() -> Mesh:
+def torus() -> TriangleMesh:
     """Return an object of genus 1: a tilted torus."""
     ring = trimesh.creation.torus(major_radius=0.45, minor_radius=0.17, major_sections=64, minor_sections=32)
     ring.apply_transform(trimesh.transformations.rotation_matrix(0.5, (1.0, 0.3, 0.0)))
     return _mesh(ring.vertices, ring.faces)
 
 
-def chair() -> Mesh:
+def chair() -> TriangleMesh:
     """Return a chair: four legs, each a tenth of the width thick, a seat and a back; open below and at the sides."""
     parts = []
     for centre, sides in BOXES_OF_CHAIR:
@@ -61,7 +60,7 @@ def chair() -> Mesh:
     return _mesh(whole.vertices, whole.faces)
 
 
-OBJECTS: Mapping[str, Callable[[], Mesh]] = {"blob": blob, "torus": torus, "chair": chair}
+OBJECTS: Mapping[str, Callable[[], TriangleMesh]] = {"blob": blob, "torus": torus, "chair": chair}
 
 LARGEST_CHAMFER: Mapping[str, float] = {"blob": 0.015, "torus": 0.015, "chair": 0.03}
 """Maximum Chamfer distance of a fit from a sphere, as measured by `chamfer_distance`."""
@@ -100,7 +99,7 @@ class Fitted:
     """Loss of the last step."""
 
 
-def fit(geometry: MeshGeometry, renderer: Renderer, target: Mesh, settings: FittingSettings) -> Fitted:
+def fit(geometry: MeshGeometry, renderer: Renderer, target: TriangleMesh, settings: FittingSettings) -> Fitted:
     """Optimise a geometry to match `target` in mask, depth and normals from all sides.
 
     Uses Adam over all trainable parameters of the geometry.
@@ -159,10 +158,10 @@ def cameras_on_sphere(count: int, size: int, distance: float = 3.2, fov_y_deg: f
 
 
 @torch.no_grad()
-def draw(mesh: Mesh, cameras: Cameras, radius: float) -> Tensor:
+def draw(mesh: TriangleMesh, cameras: Cameras, radius: float) -> Tensor:
     """Render mask, distance along the ray and flat normal of a mesh, "B H W 5"; masks are antialiased."""
     triangles = mesh.faces.int()
-    clip = scene_clip_positions(mesh.vertices, cameras, radius)
+    clip = cameras.clip_positions(mesh.vertices, radius)
     rast, _ = api.rasterize(clip, triangles, (cameras.height, cameras.width))
     hit = rast[..., 3:] > 0
     points, _ = api.interpolate(mesh.vertices, rast, triangles)
@@ -174,7 +173,7 @@ def draw(mesh: Mesh, cameras: Cameras, radius: float) -> Tensor:
     return api.antialias(picture, rast, clip, triangles)
 
 
-def chamfer_distance(found: Mesh, target: Mesh, samples: int, seed: int) -> float:
+def chamfer_distance(found: TriangleMesh, target: TriangleMesh, samples: int, seed: int) -> float:
     """Compute the symmetric Chamfer distance as a fraction of the target's longest side.
 
     It is the mean distance from points on each surface to the nearest point of the other, averaged over both
@@ -192,7 +191,7 @@ def _mean_distance(points: np.ndarray, surface: np.ndarray) -> float:
     return float(np.mean(distance))
 
 
-def _surface_points(mesh: Mesh, count: int, seed: int) -> np.ndarray:
+def _surface_points(mesh: TriangleMesh, count: int, seed: int) -> np.ndarray:
     surface = trimesh.Trimesh(mesh.vertices.numpy(), mesh.faces.numpy(), process=False)
     points: np.ndarray = trimesh.sample.sample_surface(surface, count, seed=seed)[0]
     return points
@@ -206,7 +205,7 @@ def _inside_boxes(points: np.ndarray) -> np.ndarray:
     return touching > 1
 
 
-def _mesh(vertices: np.ndarray, faces: np.ndarray) -> Mesh:
-    return Mesh(
+def _mesh(vertices: np.ndarray, faces: np.ndarray) -> TriangleMesh:
+    return TriangleMesh(
         torch.from_numpy(np.array(vertices, dtype=np.float32)), torch.from_numpy(np.array(faces, dtype=np.int64))
     )

@@ -7,7 +7,7 @@ import torch
 from bozzetto.kinds.geometry import Geometry, MeshGeometry, module
 from bozzetto.math.meshes import adjacent_faces
 from bozzetto.testing.geometry import GeometryContract, weighted_sum
-from bozzetto.types import Mesh
+from bozzetto.types import TriangleMesh
 
 
 class MeshGeometryContract(GeometryContract):
@@ -78,7 +78,7 @@ def as_surface(geometry: Geometry) -> MeshGeometry:
     return geometry
 
 
-def signed_volume(mesh: Mesh) -> float:
+def signed_volume(mesh: TriangleMesh) -> float:
     """Compute the enclosed volume by the divergence theorem; positive when faces point outward."""
     a, b, c = mesh.vertices.detach().double()[mesh.faces].unbind(1)
     return float((a * torch.linalg.cross(b, c)).sum() / 6.0)

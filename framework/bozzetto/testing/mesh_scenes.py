@@ -8,8 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from bozzetto.kernels import api
-from bozzetto.math.projection import scene_clip_positions
-from bozzetto.types import Cameras, FieldOutput, Mesh, Rendered
+from bozzetto.types import Cameras, FieldOutput, Rendered, TriangleMesh
 
 
 class BallMesh(nn.Module):
@@ -34,8 +33,8 @@ class BallMesh(nn.Module):
         self.feature = nn.Parameter(torch.tensor([1.0, 0.0, -1.0]))
         """Features of every point."""
 
-    def extract_mesh(self) -> Mesh:
-        return Mesh(self.sphere_radius * self.directions, self.faces)
+    def extract_mesh(self) -> TriangleMesh:
+        return TriangleMesh(self.sphere_radius * self.directions, self.faces)
 
     def surface_features(self, points: Float[Tensor, "S 3"]) -> Float[Tensor, "S F"]:
         return self.feature.expand(len(points), -1)
@@ -57,7 +56,7 @@ class BallMesh(nn.Module):
 def draw_plainly(geometry: BallMesh, cameras: Cameras) -> Rendered:
     """Render the ball on black like a mesh renderer: flat, unlit, without antialiasing."""
     mesh, rays = geometry.extract_mesh(), cameras.rays()
-    clip = scene_clip_positions(mesh.vertices, cameras, geometry.radius)
+    clip = cameras.clip_positions(mesh.vertices, geometry.radius)
     rast, _ = api.rasterize(clip, mesh.faces.int(), (cameras.height, cameras.width))
     points, _ = api.interpolate(mesh.vertices, rast, mesh.faces.int())
     opacity = (rast[..., 3:] > 0).float()

@@ -12,6 +12,7 @@ import pytest
 
 from bozzetto.authoring.conformance import findings
 from bozzetto.config.recipe_file import read_recipe, shipped_recipes
+from bozzetto.registry.commands import PackageCommands
 from bozzetto.registry.discovery import HEAVY, Registry
 from bozzetto.registry.sources import canonical, installed_sources
 from bozzetto.testing.fakes import tiny_stable_diffusion
@@ -19,17 +20,20 @@ from bozzetto.testing.run import train_one_step
 
 LISTING = """
 import json, os, sys
+from bozzetto.registry.commands import PackageCommands
 from bozzetto.registry.discovery import HEAVY, Registry
 from bozzetto.registry.sources import installed_sources
 registry = Registry.discover([source for source in installed_sources(os.environ) if source.dist == sys.argv[1]])
+listed = PackageCommands.installed(os.environ).of(sys.argv[1:]).listed()
 for kind, name in registry.entries:
     registry.config_type(kind, f"{sys.argv[1]}/{name}")
-print(json.dumps([len(registry.heavy), len(registry.broken), [name for name in HEAVY if name in sys.modules]]))
+broken = len(registry.broken) + sum(not command.usable for command in listed)
+print(json.dumps([len(registry.heavy) + len(listed), broken, [name for name in HEAVY if name in sys.modules]]))
 """
 
 
 class PluginContract:
-    """Tests that listing imports nothing heavy, that all components conform, and that the recipes train.
+    """Tests that listing imports nothing heavy, that components and commands conform, and that the recipes train.
 
     class TestPackage(PluginContract):
         distribution = "bozzetto-blocky"
@@ -55,12 +59,12 @@ class PluginContract:
         )
         assert done.returncode == 0, done.stderr
         plugins, broken, heavy = json.loads(done.stdout)
-        assert plugins, f"no plugin of {self.distribution} is installed: pip install -e ."
+        assert plugins, f"no plugin or command of {self.distribution} is installed: pip install -e ."
         assert not broken
         assert not heavy, f"{', '.join(heavy)} of {', '.join(HEAVY)} imported"
 
     def test_nothing_is_wrong_with_it(self, registry: Registry) -> None:
-        found = findings(registry, [canonical(self.distribution)])
+        found = findings(registry, [canonical(self.distribution)], PackageCommands.installed(os.environ))
         assert found, f"{self.distribution} offers nothing"
         assert {title: faults for title, faults in found if faults} == {}
 

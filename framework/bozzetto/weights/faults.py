@@ -1,4 +1,4 @@
-"""Detects damage of a model folder without loading it: settings, class names, headers of weight files."""
+"""Detects damage of a model folder without loading it: settings, headers of weight files."""
 
 from __future__ import annotations
 
@@ -10,14 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from bozzetto.errors import ModelError
-from bozzetto.weights.folder import parts_in, read_settings, weights_in
+from bozzetto.model_files import read_settings, weight_files
+from bozzetto.weights.folder import parts_in, weights_in
 
-CLASSES = {
-    "unet": ("UNet2DConditionModel", "CameraUNet"),
-    "vae": ("AutoencoderKL", "PatchCodec"),
-    "text_encoder": ("CLIPTextModel", "CLIPTextModelWithProjection"),
-}
-"""Class names supported in the settings of each part."""
 LARGEST_HEADER = 100_000_000
 """Maximum bytes of a header, the limit of the safetensors library."""
 LARGEST_NUMBER = 10_000_000
@@ -33,11 +28,11 @@ def check_folder(folder: Path) -> None:
     """Check every file of a model folder that will be read; for weights only the headers.
 
     Raises:
-        ModelError: a file is damaged, or the kind of model is not supported; the message says which and why.
+        ModelError: a file is damaged; the message says which and why.
     """
     read_settings(folder / "model_index.json")
     for part in parts_in(folder):
-        _check_settings(folder / part / "config.json", part)
+        _check_settings(folder / part / "config.json")
         for path in weights_in(folder / part):
             check_header(path)
         for path in sorted((folder / part).glob("*.safetensors.index*.json")):
@@ -97,13 +92,8 @@ def _tensor(path: Path, name: str, entry: Any) -> tuple[tuple[int, ...], int]:
     return shape, last
 
 
-def _check_settings(path: Path, part: str) -> None:
-    values = read_settings(path)
-    named = values.get("_class_name") or next(iter(_listed(values.get("architectures"))), None)
-    known = CLASSES.get(part)
-    if known and named is not None and named not in known:
-        raise ModelError(f"{path} is of class {named!r:.80}, not {' or '.join(known)}: another kind of model.")
-    for name, number in _numbers(values):
+def _check_settings(path: Path) -> None:
+    for name, number in _numbers(read_settings(path)):
         most = MOST_LAYERS if any(word in name for word in ("layers", "depth")) else LARGEST_NUMBER
         if abs(number) > most:
             raise ModelError(f"{path} says {name}: {number:.6g}, more than any model has.")
@@ -116,17 +106,13 @@ def _check_scheduler(path: Path, values: Mapping[str, Any]) -> None:
 
 
 def _check_index(path: Path) -> None:
-    """Check that every shard named by an index exists in the same folder."""
-    shards = read_settings(path).get("weight_map")
+    """Check that every shard named by an index exists, in the same folder or shared."""
+    held, shards = weight_files(path.parent), read_settings(path).get("weight_map")
     if not isinstance(shards, Mapping):
         raise ModelError(f"{path} has no weight_map.")
     for name in sorted({str(shard) for shard in shards.values()}):
-        if Path(name).name != name or not (path.parent / name).is_file():
+        if name not in held or not held[name].is_file():
             raise ModelError(f"{path} names {name!r:.80}, which is not beside it.")
-
-
-def _listed(value: object) -> list[object]:
-    return value if isinstance(value, list) else []
 
 
 def _numbers(value: object, name: str = "") -> Iterator[tuple[str, int | float]]:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from bozzetto.errors import ModelError
+from bozzetto.model_files import weight_files
 
 PARTS = ("unet", "vae", "text_encoder")
 """Folders of a text-to-image model with weights."""
@@ -18,8 +17,6 @@ PROJECTIONS = ("clip_camera_projection", "cc_projection")
 """Names of the layer that joins image and pose, one for each of the two layouts of such models."""
 CONFIGS = ("*.json", "*/*.json", "tokenizer/*")
 """Patterns of all other files that are read."""
-LARGEST_JSON = 1 << 26
-"""Maximum bytes of a JSON file; settings and vocabularies are far smaller."""
 
 _WEIGHTS = re.compile(
     r"(?P<base>diffusion_pytorch_model|pytorch_model|model)(-\d{5}-of-\d{5})?(\.(?P<variant>[A-Za-z0-9_]+))?"
@@ -40,13 +37,13 @@ def parts_in(folder: Path) -> tuple[str, ...]:
 
 def variant_of(part: Path) -> str | None:
     """Return the weight variant to read in a part's folder, e.g. `fp16` or `fp16_ema`; None: no variant."""
-    return _variant([path.name for path in part.glob("*.safetensors")], half=False)
+    return _variant([name for name in weight_files(part) if name.endswith(".safetensors")], half=False)
 
 
 def weights_in(part: Path, file_format: str = "safetensors") -> list[Path]:
     """Return the weight files to read in a part's folder: all shards of one variant; empty if there are none."""
-    names = sorted(path.name for path in part.glob(f"*.{file_format}"))
-    return [part / name for name in _of_variant(names, _variant(names, half=False))]
+    files = {name: path for name, path in weight_files(part).items() if name.endswith(f".{file_format}")}
+    return [files[name] for name in _of_variant(files, _variant([*files], half=False))]
 
 
 def missing_parts(folder: Path) -> list[str]:
@@ -86,27 +83,6 @@ def files_wanted(files: Sequence[str]) -> list[str]:
         else:
             raise ModelError(f"{part} has no .safetensors or .bin weights")
     return wanted
-
-
-def read_settings(path: Path) -> Mapping[str, Any]:
-    """Read a JSON file of a model folder.
-
-    Raises:
-        ModelError: it cannot be read, or is not a mapping.
-    """
-    try:
-        if path.stat().st_size > LARGEST_JSON:
-            raise ModelError(f"{path} is {path.stat().st_size} bytes long, too large for a settings file.")
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ModelError(f"{path} cannot be read: {error.strerror or error}.") from error
-    except RecursionError as error:
-        raise ModelError(f"{path} is nested too deeply.") from error
-    except ValueError as error:  # wrong encoding, invalid JSON, or a number of more than 4300 digits
-        raise ModelError(f"{path} is not JSON: {error}.") from error
-    if not isinstance(values, Mapping):
-        raise ModelError(f"{path} holds {type(values).__name__}, not names and values.")
-    return values
 
 
 def _variant(names: Sequence[str], half: bool) -> str | None:

@@ -127,7 +127,8 @@ def _write(folder: Path, target: Path, stamp: object) -> None:
     for part in parts_in(folder):
         ready = weights_in(folder / part)
         for path in ready:
-            _link(path, target / part / path.name)
+            if path.parent == folder / part:  # what is shared stays where it is, beside the result, too
+                _link(path, target / part / path.name)
         if not ready:
             pickles = weights_in(folder / part, "bin")
             tensors = {name: tensor for path in pickles for name, tensor in read_pickle(path).items()}

@@ -1,31 +1,24 @@
-"""Resolves model names to weights: aliases, mirrors, folders, the local cache. Imports no torch.
+"""Resolves model names on this machine, without network: aliases, folders, the local cache. Imports no torch.
 
-`plan` works without the network; `fetch` downloads according to the plan.
+`bozzetto.weights.download` fetches what a plan locates.
 """
 
 from __future__ import annotations
 
-import functools
-import importlib.resources
-import importlib.util
 import re
-import types
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
-
-import yaml
+from typing import Literal
 
 from bozzetto.errors import ModelError, did_you_mean
 from bozzetto.files import sha256_of
+from bozzetto.model_files import weight_files
+from bozzetto.spec import REPOSITORY, ModelEntry
+from bozzetto.weights.catalogue import Catalogue, faults_of
 from bozzetto.weights.faults import check_folder
-from bozzetto.weights.folder import files_wanted, missing_parts, parts_in, pickled_parts
+from bozzetto.weights.folder import missing_parts, parts_in
 
 Origin = Literal["bundled", "folder", "cached", "download"]
-
-TIMEOUT_S = 10.0
-"""Timeout in seconds of one hub request before the next mirror is tried."""
 
 SINGLE_FILES = (".safetensors", ".ckpt", ".pt", ".pth", ".bin", ".gguf")
 """Suffixes of single-file checkpoints."""
@@ -36,7 +29,6 @@ _SINGLE_FILE = (
     "  StableDiffusionPipeline.from_single_file({path!r}).save_pretrained({folder!r})\n"
     "then give model={folder}. For a Zero123 use tools/convert_zero123.py."
 )
-_REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
@@ -56,6 +48,8 @@ class ModelPlan:
     licence: str = "not recorded, ask its owner"
     memory: str = "unknown"
     note: str = ""
+    cures: str = ""
+    """Lines on the alternatives, for errors."""
 
     @property
     def revision(self) -> str | None:
@@ -75,71 +69,39 @@ class ModelPlan:
         """Return the facts that identify the weights of a run: name, folder, and a digest of each file."""
         facts = {"name": self.name, "source": self.source, "folder": str(folder)}
         for part in parts_in(folder):
-            for path in sorted((folder / part).glob("*.safetensors")):
-                facts[f"{part}/{path.name}"] = _digest(path)
+            for name, path in weight_files(folder / part).items():
+                if name.endswith(".safetensors"):
+                    facts[f"{part}/{name}"] = _digest(path)
         return facts
 
 
-@functools.cache
-def aliases() -> Mapping[str, Mapping[str, Any]]:
-    """Return the model catalogue by alias."""
-    text = importlib.resources.files("bozzetto.weights").joinpath("models.yaml").read_text(encoding="utf-8")
-    return types.MappingProxyType(yaml.safe_load(text))
-
-
-def plan(name: str, offline: bool = False) -> ModelPlan:
+def plan(name: str, catalogue: Catalogue, offline: bool = False) -> ModelPlan:
     """Resolve a model name on this machine, without network access.
 
     Args:
-        name: an alias, a folder in diffusers' format, or a hub repository `owner/name[@revision]`.
+        name: an alias of the catalogue, a folder in diffusers' format, or a hub repository `owner/name[@revision]`.
         offline: whether downloads are disabled.
 
     Raises:
-        ModelError: unknown, withdrawn, incomplete, or not available offline.
+        ModelError: unknown, ambiguous, withdrawn, incomplete, or not available offline.
     """
-    catalogue = aliases()
-    if name in catalogue:
-        entry = catalogue[name]
-        if "bundled" in entry:
-            return _bundled(name, entry)
-        return _hub(name, entry, offline)
-    found = _here(name)
-    if found is not None:
-        return found
-    if not _REPOSITORY.fullmatch(name):
-        known = ", ".join(catalogue)
+    entry = catalogue.find(name)
+    if entry is not None and entry.spec.folder is not None:
+        return _bundled(name, entry, entry.spec.folder)
+    if entry is not None:
+        spec = entry.spec
+        size = None if spec.size_gb is None else int(spec.size_gb * 1e9)
+        found = ModelPlan(name, "download", None, spec.repositories, size, spec.licence, spec.memory, spec.note)
+        return _hub(found, spec.withdrawn, catalogue, offline)
+    if (here := _here(name)) is not None:
+        return here
+    if not REPOSITORY.fullmatch(name):
+        known = catalogue.names
         raise ModelError(
-            f"There is no model {name!r}.{did_you_mean(name, catalogue)} Give one of {known}, a hub repository "
+            f"There is no model {name!r}.{did_you_mean(name, known)} Give one of {', '.join(known)}, a hub repository "
             f"owner/name, or a folder that exists."
         )
-    return _hub(name, {"repositories": [name]}, offline)
-
-
-def fetch(plan: ModelPlan) -> Path:
-    """Return the folder of the weights as safetensors; downloads them if needed, in half precision where available.
-
-    Pickled weights are converted (see `bozzetto.weights.pickled`).
-
-    Raises:
-        ModelError: no repository provided the model; the message gives each reason and the cure. Or it is damaged.
-    """
-    if plan.folder is not None:
-        return _readable(plan.folder)
-    reasons = []
-    for repository in plan.repositories:
-        try:
-            return _readable(_download(repository))
-        except Exception as error:  # of the hub's HTTP library, depending on its version; all are listed below
-            reasons.append(f"  {repository}: {_one_line(error)}")
-    raise ModelError(f"The model {plan.name!r} cannot be downloaded. Tried:\n" + "\n".join(reasons) + _cures(plan))
-
-
-def _readable(folder: Path) -> Path:
-    if not pickled_parts(folder):
-        return folder
-    from bozzetto.weights.pickled import with_safetensors
-
-    return with_safetensors(folder)
+    return _hub(ModelPlan(name, "download", None, (name,)), (), catalogue, offline)
 
 
 def split_revision(repository: str) -> tuple[str, str | None]:
@@ -173,36 +135,31 @@ def _here(name: str) -> ModelPlan | None:
     return None
 
 
-def _bundled(name: str, entry: Mapping[str, Any]) -> ModelPlan:
-    spec = importlib.util.find_spec("bozzetto_plugins")
-    roots = [Path(root) for root in (spec.submodule_search_locations or ())] if spec else []
-    for root in roots:
-        folder = root / entry["bundled"]
-        if not missing_parts(folder):
-            check_folder(folder)
-            size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-            return ModelPlan(name, "bundled", folder, (), size, entry["licence"], entry["memory"], entry["note"])
-    looked = " or ".join(str(root / entry["bundled"]) for root in roots) or "the package bozzetto_plugins"
-    raise ModelError(
-        f"The bundled model {name!r} is not in {looked}: this installation is incomplete. "
-        f"Install it again with 'pip install --force-reinstall .' in the project folder."
-    )
+def _bundled(name: str, entry: ModelEntry, folder: Path) -> ModelPlan:
+    """Return the plan of a model that a distribution ships in a folder."""
+    spec = entry.spec
+    if lacking := faults_of(entry, deep=True):
+        raise ModelError(
+            f"The bundled model {name!r} in {folder} is not whole: {'; '.join(lacking)}. Install {entry.dist} again, "
+            f"e.g. with 'pip install --force-reinstall .' in its project folder."
+        )
+    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    return ModelPlan(name, "bundled", folder, (), size, spec.licence, spec.memory, spec.note)
 
 
-def _hub(name: str, entry: Mapping[str, Any], offline: bool) -> ModelPlan:
-    repositories = tuple(entry["repositories"])
-    size = int(entry["size_gb"] * 1e9) if "size_gb" in entry else None
-    details = {key: entry[key] for key in ("licence", "memory", "note") if key in entry}
-    for repository in (*repositories, *entry.get("withdrawn", ())):
+def _hub(found: ModelPlan, withdrawn: tuple[str, ...], catalogue: Catalogue, offline: bool) -> ModelPlan:
+    """Return the plan of a model on the hub: its local copy if there is one, else the download."""
+    for repository in (*found.repositories, *withdrawn):
         folder = _cached(repository)
         if folder is not None:
-            return ModelPlan(name, "cached", folder, repositories, size, **details)
-    for alias, other in aliases().items():
-        if name in other.get("withdrawn", ()):
-            raise ModelError(f"{name} was withdrawn by its owner. The same weights are called {alias!r} here.")
-    found = ModelPlan(name, "download", None, repositories, size, **details)
+            return replace(found, source="cached", folder=folder)
+    for entry in catalogue:
+        if found.name in entry.spec.withdrawn:
+            alias = catalogue.name_of(entry)
+            raise ModelError(f"{found.name} was withdrawn by its owner. The same weights are called {alias!r} here.")
+    found = replace(found, cures=_cures(found, catalogue))
     if offline:
-        raise ModelError(f"The model {name!r} is not here and HF_HUB_OFFLINE forbids downloads.{_cures(found)}")
+        raise ModelError(f"The model {found.name!r} is not here and HF_HUB_OFFLINE forbids downloads.{found.cures}")
     return found
 
 
@@ -227,35 +184,18 @@ def _cached(repository: str) -> Path | None:
     return folder
 
 
-def _download(repository: str) -> Path:
-    from huggingface_hub import HfApi, snapshot_download
-
-    repo_id, revision = split_revision(repository)
-    info = HfApi().model_info(repo_id, revision=revision, timeout=TIMEOUT_S)
-    patterns = files_wanted([item.rfilename for item in info.siblings or ()])
-    folder = Path(snapshot_download(repo_id, revision=revision, allow_patterns=patterns, etag_timeout=TIMEOUT_S))
-    lacking = missing_parts(folder)
-    if lacking:
-        raise ModelError("; ".join(lacking))
-    check_folder(folder)
-    return folder
-
-
-def _one_line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return f"{type(error).__name__}: {lines[0][:160]}" if lines else type(error).__name__
-
-
-def _cures(plan: ModelPlan) -> str:
+def _cures(plan: ModelPlan, catalogue: Catalogue) -> str:
     """Describe the alternatives."""
     repo_id, revision = split_revision(plan.repositories[0])
     at = f" --revision {revision}" if revision else ""
-    near = did_you_mean(plan.name, aliases()) if plan.name not in aliases() else ""
-    return (
-        f"{near}\nEither choose the bundled model: system.tasks.TASK.guidance.model=bozzetto-mini"
-        f"\nor download by hand: hf download {repo_id}{at} --local-dir FOLDER, then give model=FOLDER"
-        f"\nor name another repository owner/name, or a folder in diffusers' format."
-    )
+    near = "" if catalogue.find(plan.name) else did_you_mean(plan.name, catalogue.names)
+    bundled = [catalogue.name_of(entry) for entry in catalogue if entry.spec.folder is not None]
+    choices = [
+        *([f"choose a bundled model: system.tasks.TASK.guidance.model={' or '.join(bundled)}"] if bundled else []),
+        f"download by hand: hf download {repo_id}{at} --local-dir FOLDER, then give model=FOLDER",
+        "name another repository owner/name, or a folder in diffusers' format.",
+    ]
+    return f"{near}\nEither " + "\nor ".join(choices)
 
 
 def _digest(path: Path) -> str:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 import bozzetto
 from bozzetto.files import write_atomically
-from bozzetto.types import Mesh
+from bozzetto.types import TriangleMesh
 from bozzetto_plugins.exporter.placement import to_file_axes
 from bozzetto_plugins.exporter.png import png_bytes
 from bozzetto_plugins.exporter.surface import vertex_normals
@@ -62,7 +62,7 @@ class _Buffer:
         return len(self.accessors) - 1
 
 
-def write_glb(mesh: Mesh, path: Path) -> Path:
+def write_glb(mesh: TriangleMesh, path: Path) -> Path:
     """Write one .glb file, y up and front +z, atomically."""
     buffer = _Buffer()
     attributes = {

@@ -11,7 +11,7 @@ from skimage.measure import marching_cubes
 from torch import Tensor
 
 from bozzetto.errors import ExportError
-from bozzetto.types import Mesh
+from bozzetto.types import TriangleMesh
 from bozzetto_plugins.exporter.density_grid import DensityGrid
 
 BISECTIONS = 6
@@ -23,7 +23,7 @@ SLAB_POINTS = 1 << 24
 DensityAt = Callable[[Float[Tensor, "S 3"]], Float[Tensor, "S"]]
 
 
-def extract_surface(grid: DensityGrid, threshold: float, density_at: DensityAt) -> Mesh:
+def extract_surface(grid: DensityGrid, threshold: float, density_at: DensityAt) -> TriangleMesh:
     """Extract the surface at `threshold` by marching cubes (Lewiner et al. 2003), faces counter-clockwise from outside.
 
     The cube is padded with empty points, so that the mesh is closed where the object touches the border. Densities
@@ -53,7 +53,7 @@ def extract_surface(grid: DensityGrid, threshold: float, density_at: DensityAt) 
         raise ExportError("There is no surface: the density only touches the threshold. Lower export.mesh.threshold.")
     index, corners = _joined(np.concatenate(vertices), np.concatenate(faces), planes - 1)
     points = _to_world(index, grid)
-    return Mesh(torch.from_numpy(points.astype(np.float32)), torch.from_numpy(corners))
+    return TriangleMesh(torch.from_numpy(points.astype(np.float32)), torch.from_numpy(corners))
 
 
 def _padded(density: Float[np.ndarray, "N N N"], first: int, last: int) -> Float[np.ndarray, "S P P"]:

@@ -10,7 +10,8 @@ from typing import Any
 import torch
 
 from bozzetto import types
-from bozzetto.kinds.exporter import Exported, Scene
+from bozzetto.kinds.exporter import Exported
+from bozzetto.kinds.scene import Scene
 from bozzetto_plugins.exporter.config import MeshConfig
 from bozzetto_plugins.exporter.gltf import write_glb
 from bozzetto_plugins.exporter.obj import write_obj
@@ -23,7 +24,7 @@ from bozzetto_plugins.exporter.surface_source import Surface, surface_of
 from bozzetto_plugins.exporter.texture_baking import bake, unwrap
 from bozzetto_plugins.exporter.verify import compare, training_views
 
-WRITERS: dict[str, Callable[[types.Mesh, Path], Path | list[Path]]] = {
+WRITERS: dict[str, Callable[[types.TriangleMesh, Path], Path | list[Path]]] = {
     "glb": write_glb,
     "obj": write_obj,
     "ply": write_ply,
@@ -67,7 +68,7 @@ class Mesh:
         facts["verified"] = self._verify(found, placement, scene, report)
         return Exported(tuple(files), facts)
 
-    def _textured(self, surface: Surface, scene: Scene) -> types.Mesh:
+    def _textured(self, surface: Surface, scene: Scene) -> types.TriangleMesh:
         """Return the surface with UVs and the baked base colour."""
         config = self.config
         return bake(
@@ -79,7 +80,7 @@ class Mesh:
             chunk_points=config.chunk_points,
         )
 
-    def _facts(self, surface: Surface, placed: types.Mesh) -> dict[str, Any]:
+    def _facts(self, surface: Surface, placed: types.TriangleMesh) -> dict[str, Any]:
         """Return the facts recorded in the manifest."""
         size_m = placed.vertices.amax(0) - placed.vertices.amin(0)
         return {

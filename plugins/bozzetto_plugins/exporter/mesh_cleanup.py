@@ -10,13 +10,13 @@ from jaxtyping import Bool
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
-from bozzetto.types import Mesh
+from bozzetto.types import TriangleMesh
 
 SHRINK, GROW = 0.5, 0.52
 """Taubin's lambda and mu, with 0 < 1/lambda - 1/mu < 0.1 (Taubin 1995, "A signal processing approach...")."""
 
 
-def keep_large_components(mesh: Mesh, min_share: float) -> tuple[Mesh, int]:
+def keep_large_components(mesh: TriangleMesh, min_share: float) -> tuple[TriangleMesh, int]:
     """Drop small connected components and the walls of closed cavities, which are invisible.
 
     Returns:
@@ -39,26 +39,26 @@ def keep_large_components(mesh: Mesh, min_share: float) -> tuple[Mesh, int]:
     return _with_faces(mesh, torch.from_numpy(keep[label])), dropped
 
 
-def smooth(mesh: Mesh, iterations: int) -> Mesh:
+def smooth(mesh: TriangleMesh, iterations: int) -> TriangleMesh:
     """Apply `iterations` rounds of Taubin smoothing, each one shrinking and one growing step."""
     if iterations == 0:
         return mesh
     surface = trimesh.Trimesh(mesh.vertices.double().numpy(), mesh.faces.numpy(), process=False)
     trimesh.smoothing.filter_taubin(surface, lamb=SHRINK, nu=GROW, iterations=2 * iterations)
-    return Mesh(torch.from_numpy(np.asarray(surface.vertices, dtype=np.float32)), mesh.faces)
+    return TriangleMesh(torch.from_numpy(np.asarray(surface.vertices, dtype=np.float32)), mesh.faces)
 
 
-def simplify(mesh: Mesh, max_faces: int) -> Mesh:
+def simplify(mesh: TriangleMesh, max_faces: int) -> TriangleMesh:
     """Simplify to `max_faces` by quadric edge collapse (Garland and Heckbert 1997); drops degenerate triangles."""
     vertices, faces = mesh.vertices.numpy(), mesh.faces.numpy()
     if len(faces) > max_faces:
         vertices, faces = fast_simplification.simplify(vertices, faces.astype(np.int32), target_count=max_faces)
-    reduced = Mesh(torch.from_numpy(vertices.astype(np.float32)), torch.from_numpy(faces.astype(np.int64)))
+    reduced = TriangleMesh(torch.from_numpy(vertices.astype(np.float32)), torch.from_numpy(faces.astype(np.int64)))
     a, b, c = reduced.vertices[reduced.faces].double().unbind(1)
     return _with_faces(reduced, torch.linalg.cross(b - a, c - a).norm(dim=-1) > 0.0)
 
 
-def _with_faces(mesh: Mesh, keep: Bool[torch.Tensor, "T"]) -> Mesh:
+def _with_faces(mesh: TriangleMesh, keep: Bool[torch.Tensor, "T"]) -> TriangleMesh:
     """Return the chosen faces and the vertices they use."""
     used, faces = torch.unique(mesh.faces[keep], return_inverse=True)
-    return Mesh(mesh.vertices[used], faces.reshape(-1, 3))
+    return TriangleMesh(mesh.vertices[used], faces.reshape(-1, 3))

@@ -9,7 +9,7 @@ import numpy as np
 from torch import Tensor
 
 from bozzetto.files import write_atomically, write_text
-from bozzetto.types import Mesh
+from bozzetto.types import TriangleMesh
 from bozzetto_plugins.exporter.placement import to_file_axes
 from bozzetto_plugins.exporter.png import png_bytes
 from bozzetto_plugins.exporter.surface import vertex_normals
@@ -17,7 +17,7 @@ from bozzetto_plugins.exporter.surface import vertex_normals
 MATERIAL = "newmtl baked\nKa 0 0 0\nKd 1 1 1\nKs 0 0 0\nd 1\nillum 1\n"
 
 
-def write_obj(mesh: Mesh, path: Path) -> list[Path]:
+def write_obj(mesh: TriangleMesh, path: Path) -> list[Path]:
     """Write `path`, a .mtl of the same name and, if the mesh has one, texture.png beside it; y up and front +z.
 
     Returns:

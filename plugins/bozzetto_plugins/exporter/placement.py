@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from bozzetto.types import Mesh
+from bozzetto.types import TriangleMesh
 
 Origin = Literal["none", "center", "bottom"]
 
@@ -33,18 +33,18 @@ class Placement:
     """Metres per world unit."""
 
     @classmethod
-    def of(cls, mesh: Mesh, origin: Origin, scale: float) -> Placement:
+    def of(cls, mesh: TriangleMesh, origin: Origin, scale: float) -> Placement:
         """Place the origin at the world's (`none`), the bounding box's centre (`center`) or floor (`bottom`)."""
         low, high = mesh.vertices.amin(0), mesh.vertices.amax(0)
         middle = 0.5 * (low + high)
         choices = {"none": torch.zeros_like(middle), "center": middle, "bottom": torch.cat([middle[:2], low[2:]])}
         return cls(choices[origin], scale)
 
-    def apply(self, mesh: Mesh) -> Mesh:
+    def apply(self, mesh: TriangleMesh) -> TriangleMesh:
         """Convert the mesh from world units to metres."""
         return replace(mesh, vertices=self.scale * (mesh.vertices - self.origin))
 
-    def undo(self, mesh: Mesh) -> Mesh:
+    def undo(self, mesh: TriangleMesh) -> TriangleMesh:
         """Convert the mesh from metres to world units."""
         return replace(mesh, vertices=mesh.vertices / self.scale + self.origin)
 

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from bozzetto.files import write_atomically
-from bozzetto.types import Mesh
+from bozzetto.types import TriangleMesh
 from bozzetto_plugins.exporter.placement import to_file_axes
 from bozzetto_plugins.exporter.surface import vertex_normals
 
@@ -20,7 +20,7 @@ FACE = [("count", "u1"), ("corners", "<i4", 3)]
 PLY_TYPE = {"<f4": "float", "u1": "uchar"}
 
 
-def write_ply(mesh: Mesh, path: Path) -> Path:
+def write_ply(mesh: TriangleMesh, path: Path) -> Path:
     """Write one .ply file, z up and front -y, atomically; vertices get the texture's colour if there is one."""
     columns = [to_file_axes(mesh.vertices, path), to_file_axes(vertex_normals(mesh), path)]
     layout = list(VERTEX)

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from bozzetto.errors import ExportError
-from bozzetto.types import Mesh
+from bozzetto.types import TriangleMesh
 from bozzetto_plugins.exporter.placement import from_file_axes
 
 TOLERANCE = 1e-4
@@ -24,7 +24,7 @@ TEXTURED = (".glb", ".obj")
 class ReadBack:
     """Contents of a mesh file as read by another library."""
 
-    mesh: Mesh
+    mesh: TriangleMesh
     """Mesh in metres, in world axes; with UVs and texture if the file has them."""
     colors: Float[Tensor, "V 3"] | None = None
     """Vertex colours, sRGB in [0, 1], if the file has them instead of a texture."""
@@ -42,14 +42,14 @@ def read_mesh(path: Path) -> ReadBack:
     picture = getattr(material, "baseColorTexture", None) or getattr(material, "image", None)
     if uv is not None and picture is not None:
         texture = torch.from_numpy(np.array(picture.convert("RGB"))).float() / 255.0
-        return ReadBack(Mesh(vertices, faces, torch.tensor(np.asarray(uv), dtype=torch.float32), texture))
+        return ReadBack(TriangleMesh(vertices, faces, torch.tensor(np.asarray(uv), dtype=torch.float32), texture))
     if isinstance(loaded.visual, trimesh.visual.ColorVisuals) and loaded.visual.kind == "vertex":
         colors = torch.from_numpy(np.array(loaded.visual.vertex_colors[:, :3])).float() / 255.0
-        return ReadBack(Mesh(vertices, faces), colors)
-    return ReadBack(Mesh(vertices, faces))
+        return ReadBack(TriangleMesh(vertices, faces), colors)
+    return ReadBack(TriangleMesh(vertices, faces))
 
 
-def check_file(path: Path, mesh: Mesh) -> ReadBack:
+def check_file(path: Path, mesh: TriangleMesh) -> ReadBack:
     """Load `path` and compare it with the mesh that was written to it.
 
     Raises:
@@ -65,7 +65,7 @@ def check_file(path: Path, mesh: Mesh) -> ReadBack:
     return found
 
 
-def _facts(found: Mesh, written: Mesh, textured: bool) -> list[tuple[str, object, object]]:
+def _facts(found: TriangleMesh, written: TriangleMesh, textured: bool) -> list[tuple[str, object, object]]:
     """Return (name, value read, value written) tuples, compared for equality."""
     facts: list[tuple[str, object, object]] = [
         ("number of faces", len(found.faces), len(written.faces)),
@@ -82,7 +82,7 @@ def _facts(found: Mesh, written: Mesh, textured: bool) -> list[tuple[str, object
     return facts
 
 
-def _same_bounds(found: Mesh, written: Mesh) -> bool:
+def _same_bounds(found: TriangleMesh, written: TriangleMesh) -> bool:
     """Return whether both have the same bounds, up to the rounding of the formats."""
     corners = [torch.stack([m.vertices.amin(0), m.vertices.amax(0)]) for m in (found, written)]
     size = (corners[1][1] - corners[1][0]).max()

@@ -9,14 +9,14 @@ import torch
 
 import bozzetto
 from bozzetto.files import write_atomically
-from bozzetto.types import Mesh
+from bozzetto.types import TriangleMesh
 from bozzetto_plugins.exporter.placement import to_file_axes
 
 TRIANGLE = [("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("attributes", "<u2")]
 HEADER_BYTES = 80
 
 
-def write_stl(mesh: Mesh, path: Path) -> Path:
+def write_stl(mesh: TriangleMesh, path: Path) -> Path:
     """Write one .stl file, z up and front -y, atomically; colours are not stored."""
     corners = to_file_axes(mesh.vertices, path)[mesh.faces]
     a, b, c = corners.double().unbind(1)

@@ -7,16 +7,16 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from bozzetto.types import Mesh
+from bozzetto.types import TriangleMesh
 
 
-def weld(mesh: Mesh) -> tuple[Float[Tensor, "W 3"], Int[Tensor, "V"]]:
+def weld(mesh: TriangleMesh) -> tuple[Float[Tensor, "W 3"], Int[Tensor, "V"]]:
     """Merge vertices split at UV seams; return the distinct positions, and the position index of each vertex."""
     positions, index = torch.unique(mesh.vertices, dim=0, return_inverse=True)
     return positions, index
 
 
-def vertex_normals(mesh: Mesh) -> Float[Tensor, "V 3"]:
+def vertex_normals(mesh: TriangleMesh) -> Float[Tensor, "V 3"]:
     """Return unit normals, averaged by area over the faces at each position; equal on both sides of a seam."""
     positions, index = weld(mesh)
     a, b, c = mesh.vertices[mesh.faces].double().unbind(1)
@@ -29,13 +29,13 @@ def vertex_normals(mesh: Mesh) -> Float[Tensor, "V 3"]:
     return unit.float()[index]
 
 
-def signed_volume(mesh: Mesh) -> float:
+def signed_volume(mesh: TriangleMesh) -> float:
     """Return the enclosed volume, world units cubed, by the divergence theorem; positive if faces look outward."""
     a, b, c = mesh.vertices[mesh.faces].double().unbind(1)
     return float((a * torch.linalg.cross(b, c)).sum() / 6.0)
 
 
-def is_watertight(mesh: Mesh) -> bool:
+def is_watertight(mesh: TriangleMesh) -> bool:
     """Return whether every edge is used equally often in both directions, with seams merged."""
     positions, index = weld(mesh)
     corners = index[mesh.faces]

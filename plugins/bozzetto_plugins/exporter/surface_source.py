@@ -9,9 +9,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from bozzetto.errors import ExportError
-from bozzetto.kinds.exporter import Scene
 from bozzetto.kinds.geometry import GivenMesh, MeshGeometry
-from bozzetto.types import Mesh
+from bozzetto.kinds.scene import Scene
+from bozzetto.types import TriangleMesh
 from bozzetto_plugins.exporter.config import FIELD_COMPONENT_SHARE, FIELD_FACES, MeshConfig
 from bozzetto_plugins.exporter.density_grid import check_surface, sample_density, silhouette_threshold
 from bozzetto_plugins.exporter.marching_cubes import extract_surface
@@ -23,7 +23,7 @@ from bozzetto_plugins.exporter.pits import fill_pits
 class Surface:
     """Mesh ready for UV unwrapping, with its provenance."""
 
-    mesh: Mesh
+    mesh: TriangleMesh
     dropped: int
     """Number of connected components dropped."""
     threshold: float | None
@@ -60,7 +60,7 @@ def surface_of(scene: Scene, config: MeshConfig) -> Surface:
     return Surface(mesh, dropped, threshold, before if before > most else None)
 
 
-def own_mesh(geometry: MeshGeometry) -> Mesh:
+def own_mesh(geometry: MeshGeometry) -> TriangleMesh:
     """Return the mesh of a mesh geometry, validated and on the CPU.
 
     Raises:
@@ -84,10 +84,10 @@ def own_mesh(geometry: MeshGeometry) -> Mesh:
             f"The mesh of {name} is broken: its faces name vertices from {int(faces.min())} to {int(faces.max())}, "
             f"and there are {len(vertices)}. Report this to the author of the geometry."
         )
-    return Mesh(vertices, faces)
+    return TriangleMesh(vertices, faces)
 
 
-def _marching_cubes(scene: Scene, config: MeshConfig) -> tuple[Mesh, float]:
+def _marching_cubes(scene: Scene, config: MeshConfig) -> tuple[TriangleMesh, float]:
     """Return the surface of a density field, and the threshold at which it was extracted."""
 
     def density_at(points: Float[Tensor, "S 3"]) -> Float[Tensor, "S"]:

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from bozzetto.errors import ExportError
 from bozzetto.kernels.api import composite
-from bozzetto.kinds.exporter import Scene
 from bozzetto.kinds.geometry import MeshGeometry
-from bozzetto.types import Mesh
+from bozzetto.kinds.scene import Scene
+from bozzetto.types import TriangleMesh
 from bozzetto_plugins.exporter.surface import vertex_normals
 
 PADDING = 4
@@ -24,7 +24,7 @@ EDGE_SLACK = 1e-4
 """Barycentric tolerance; assigns a texel on the edge of two triangles to at least one of them."""
 
 
-def unwrap(mesh: Mesh, texture_size: int) -> Mesh:
+def unwrap(mesh: TriangleMesh, texture_size: int) -> TriangleMesh:
     """Return the mesh with non-overlapping UVs; vertices on seams are split (xatlas).
 
     Raises:
@@ -44,7 +44,7 @@ def unwrap(mesh: Mesh, texture_size: int) -> Mesh:
             f"This surface cannot be unwrapped: its {len(mesh.faces)} triangles have next to no area. Raise "
             "export.mesh.resolution or export.mesh.max_faces, or train longer."
         )
-    return Mesh(
+    return TriangleMesh(
         vertices=mesh.vertices[torch.from_numpy(source.astype(np.int64))],
         faces=torch.from_numpy(faces.astype(np.int64)),
         uvs=torch.from_numpy(uvs).clamp(0.0, 1.0),
@@ -99,7 +99,9 @@ def _cross(first: Float[np.ndarray, "A B1 2"], second: Float[np.ndarray, "A B2 2
     return product
 
 
-def bake(mesh: Mesh, scene: Scene, texture_size: int, samples: int, spacing: float, chunk_points: int) -> Mesh:
+def bake(
+    mesh: TriangleMesh, scene: Scene, texture_size: int, samples: int, spacing: float, chunk_points: int
+) -> TriangleMesh:
     """Return the mesh with the scene's albedo as its texture, dilated into the gaps between charts.
 
     Args:
@@ -140,7 +142,7 @@ def bake(mesh: Mesh, scene: Scene, texture_size: int, samples: int, spacing: flo
         )
     nearest = distance_transform_edt(face < 0, return_distances=False, return_indices=True)
     spread = texture[torch.from_numpy(nearest[0].astype(np.int64)), torch.from_numpy(nearest[1].astype(np.int64))]
-    return Mesh(mesh.vertices, mesh.faces, mesh.uvs, spread.clamp(0.0, 1.0))
+    return TriangleMesh(mesh.vertices, mesh.faces, mesh.uvs, spread.clamp(0.0, 1.0))
 
 
 def albedo_at(

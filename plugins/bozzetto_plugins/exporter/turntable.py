@@ -11,7 +11,8 @@ import torch
 
 from bozzetto.errors import ExportError
 from bozzetto.files import write_atomically
-from bozzetto.kinds.exporter import Exported, Scene
+from bozzetto.kinds.exporter import Exported
+from bozzetto.kinds.scene import Scene
 from bozzetto.types import Cameras, Rendered, to_device
 from bozzetto_plugins.exporter.config import TurntableConfig
 from bozzetto_plugins.exporter.contact_sheet import Side, draw_sheet
@@ -64,9 +65,8 @@ class Turntable:
 
     def _render(self, scene: Scene, camera: Cameras, normal: bool) -> Rendered:
         """Render one view and move it to the CPU."""
-        background = White() if self.config.background == "white" else scene.background
-        shading = scene.material.eval_shading(camera)
-        rendered = scene.renderer(camera, scene.geometry, scene.material, background, shading, normal=normal)
+        shown = replace(scene, background=White()) if self.config.background == "white" else scene
+        rendered = shown.render(camera, normal=normal)
         if rendered.space != "rgb":
             raise ExportError(
                 f"The scene renders {rendered.space}, not colours, so there are no pictures to write. "

@@ -11,9 +11,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from bozzetto.kernels.api import interpolate, rasterize, texture
-from bozzetto.kinds.exporter import Scene
+from bozzetto.kinds.scene import Scene
 from bozzetto.math.image_similarity import psnr_db
-from bozzetto.math.projection import scene_clip_positions
 from bozzetto.math.silhouettes import SOLID, overlap
 from bozzetto.types import Cameras
 from bozzetto_plugins.exporter.read_back import ReadBack
@@ -97,7 +96,7 @@ def draw(found: ReadBack, cameras: Cameras) -> tuple[Float[Tensor, "B H W 3"] | 
         nearest faces, i.e. among pixels covered without culling.
     """
     mesh, parts, backs, both = found.mesh, [], 0, 0
-    clip = scene_clip_positions(mesh.vertices, cameras, float(mesh.vertices.abs().max()))
+    clip = cameras.clip_positions(mesh.vertices, float(mesh.vertices.abs().max()))
     corners = mesh.vertices[mesh.faces]
     normal = torch.linalg.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     size = (cameras.height, cameras.width)

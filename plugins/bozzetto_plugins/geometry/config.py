@@ -27,11 +27,36 @@ Difference = Annotated[float, Range(least=1e-6, most=10.0)]
 
 
 @dataclass(frozen=True)
-class HashGridConfig:
-    """Settings of `hash-grid`."""
+class DensityFieldConfig:
+    """Settings shared by the density fields."""
 
     radius: Length = 1.0
     """Half side of the cube [-radius, radius]^3 that contains the field, world units."""
+    density_activation: DensityActivation = "softplus"
+    """Activation from raw density to density: `softplus`, or `exp` with a bounded gradient."""
+    density_bias: DensityBias = "blob-magic3d"
+    """Bias added to the raw density, so that the scene starts as a blob at the origin."""
+    blob_scale: BlobScale = 10.0
+    """Raw density of the blob at the origin (DreamFusion: 5)."""
+    blob_std: Length = 0.5
+    """Standard deviation of the blob, world units (DreamFusion: 0.2)."""
+    normal: NormalMethod = "analytic"
+    """Normals from the density gradient (`analytic`), from finite differences, or `predicted` by a separate network."""
+    finite_difference_eps: Difference = 0.01
+    """Step size of finite differences, world units; larger gives smoother normals."""
+    finite_difference_samples: Literal[4, 6] = 6
+    """Density evaluations per finite-difference normal; 4 is cheaper and less accurate."""
+    feature_count: FeatureCount = 3
+    """Number of features passed to the material."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+
+@dataclass(frozen=True)
+class FeatureGridConfig:
+    """Settings shared by the hash grids and the MLPs that decode them."""
+
     levels: Levels = 16
     """Number of resolutions of the grid."""
     features_per_level: FeaturesPerLevel = 2
@@ -44,8 +69,6 @@ class HashGridConfig:
     """Vertices per axis of the finest level."""
     interpolation: Interpolation = "linear"
     """Interpolation between grid vertices: `linear`, or `smoothstep`, which makes normals continuous."""
-    levels_active: Annotated[Schedule, Range(least=1.0, most=1000.0)] | None = None
-    """Schedule of the number of active levels, coarsest first, rounded down; null: always all levels."""
     hidden_width: Width = 64
     """Width of the hidden layers of the MLPs that decode the grid."""
     hidden_layers: Depth = 1
@@ -54,30 +77,10 @@ class HashGridConfig:
     """Data type of the hidden layers; `bfloat16` is faster if they are wide or several."""
     feature_count: FeatureCount = 3
     """Number of features passed to the material."""
-    density_activation: DensityActivation = "softplus"
-    """Activation from raw density to density: `softplus`, or `exp` with a bounded gradient."""
-    density_bias: DensityBias = "blob-magic3d"
-    """Bias added to the raw density, so that the scene starts as a blob at the origin."""
-    blob_scale: BlobScale = 10.0
-    """Raw density of the blob at the origin (DreamFusion: 5)."""
-    blob_std: Length = 0.5
-    """Standard deviation of the blob, world units (DreamFusion: 0.2)."""
-    normal: NormalMethod = "analytic"
-    """Normals from the density gradient (`analytic`), from finite differences, or `predicted` by a separate MLP."""
-    finite_difference_eps: Difference = 0.01
-    """Step size of finite differences, world units; larger gives smoother normals."""
-    finite_difference_samples: Literal[4, 6] = 6
-    """Density evaluations per finite-difference normal; 4 is cheaper and less accurate."""
 
     def __post_init__(self) -> None:
         check_fields(self)
         self.grid()
-
-    def parameter_specs(self) -> Specs:
-        """Return the specs of the hash table and of the MLPs."""
-        outputs = {"density_network": 1, "feature_network": self.feature_count}
-        outputs |= {"normal_network": 3} if self.normal == "predicted" else {}
-        return grid_specs(self.grid(), self.hidden_width, self.hidden_layers, outputs)
 
     def grid(self) -> GridSpec:
         """Return the grid's specification; its growth factor per level follows from `finest_resolution`."""
@@ -92,36 +95,33 @@ class HashGridConfig:
 
 
 @dataclass(frozen=True)
-class FrequencyMlpConfig:
+class HashGridConfig(DensityFieldConfig, FeatureGridConfig):
+    """Settings of `hash-grid`."""
+
+    levels_active: Annotated[Schedule, Range(least=1.0, most=1000.0)] | None = None
+    """Schedule of the number of active levels, coarsest first, rounded down; null: always all levels."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        self.grid()
+
+    def parameter_specs(self) -> Specs:
+        """Return the specs of the hash table and of the MLPs."""
+        outputs = {"density_network": 1, "feature_network": self.feature_count}
+        outputs |= {"normal_network": 3} if self.normal == "predicted" else {}
+        return grid_specs(self.grid(), self.hidden_width, self.hidden_layers, outputs)
+
+
+@dataclass(frozen=True)
+class FrequencyMlpConfig(DensityFieldConfig):
     """Settings of `frequency-mlp`."""
 
-    radius: Length = 1.0
-    """Half side of the cube [-radius, radius]^3 that contains the field, world units."""
     frequencies: Annotated[int, Range(least=1, most=16)] = 6
     """Octaves of the positional encoding; 6 gives smooth shapes, 12 fine detail."""
     width: Width = 64
     """Width of the hidden layers."""
     depth: Depth = 4
     """Number of hidden layers: an input layer, then residual blocks."""
-    feature_count: FeatureCount = 3
-    """Number of features passed to the material."""
-    density_activation: DensityActivation = "softplus"
-    """Activation from raw density to density: `softplus`, or `exp` with a bounded gradient."""
-    density_bias: DensityBias = "blob-magic3d"
-    """Bias added to the raw density, so that the scene starts as a blob at the origin."""
-    blob_scale: BlobScale = 10.0
-    """Raw density of the blob at the origin (DreamFusion: 5)."""
-    blob_std: Length = 0.5
-    """Standard deviation of the blob, world units (DreamFusion: 0.2)."""
-    normal: NormalMethod = "analytic"
-    """Normals from the density gradient (`analytic`), from finite differences, or `predicted` by a separate layer."""
-    finite_difference_eps: Difference = 0.01
-    """Step size of finite differences, world units; larger gives smoother normals."""
-    finite_difference_samples: Literal[4, 6] = 6
-    """Density evaluations per finite-difference normal; 4 is cheaper and less accurate."""
-
-    def __post_init__(self) -> None:
-        check_fields(self)
 
     def parameter_specs(self) -> Specs:
         """Return the specs of the trunk and of its output layers."""
@@ -131,9 +131,6 @@ class FrequencyMlpConfig:
             specs |= {f"trunk.{index}.norm.{name}": ParameterSpec((self.width,)) for name in ("weight", "bias")}
         specs |= linear("density_network", self.width, 1) | linear("feature_network", self.width, self.feature_count)
         return specs | (linear("normal_network", self.width, 3) if self.normal == "predicted" else {})
-
-
-FieldConfig = HashGridConfig | FrequencyMlpConfig
 
 
 def grid_specs(grid: GridSpec, width: int, layers: int, outputs: Mapping[str, int]) -> dict[str, ParameterSpec]:

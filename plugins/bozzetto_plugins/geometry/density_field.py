@@ -13,14 +13,14 @@ from bozzetto.kernels.api import SlopedField
 from bozzetto.math.density import activate_density, blob_dreamfusion, blob_magic3d
 from bozzetto.math.normals import finite_difference_normal, safe_normalize, with_analytic_normal
 from bozzetto.types import FieldOutput
-from bozzetto_plugins.geometry.config import FieldConfig
+from bozzetto_plugins.geometry.config import DensityFieldConfig
 
 
 @dataclass(frozen=True)
 class DensityField:
     """Density field composed of an encoding of points and of networks that decode it."""
 
-    config: FieldConfig
+    config: DensityFieldConfig
     encode: Callable[[Tensor], Tensor]
     """Encoding of points "S 3", world units, as "S E"."""
     density_network: Callable[[Tensor], Tensor]

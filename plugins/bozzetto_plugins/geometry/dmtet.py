@@ -11,10 +11,10 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool3d
 
 from bozzetto.errors import ConfigError
-from bozzetto.kinds.exporter import Scene
+from bozzetto.kinds.scene import Scene
 from bozzetto.math.marching_tetrahedra import marching_tetrahedra
 from bozzetto.math.tetrahedral_grid import TetrahedralGrid
-from bozzetto.types import FieldOutput, Mesh
+from bozzetto.types import FieldOutput, TriangleMesh
 from bozzetto_plugins.geometry import shapes
 from bozzetto_plugins.geometry.from_density import solid_from_density
 from bozzetto_plugins.geometry.hash_grid import HashGrid
@@ -65,7 +65,7 @@ class Dmtet(nn.Module):
         self.features.requires_grad_(not config.lock_texture)
         if config.smooth_gradient and not config.lock_geometry:
             self.sdf.register_hook(self._smoothed)
-        self._locked: tuple[tuple[object, ...], Mesh] | None = None
+        self._locked: tuple[tuple[object, ...], TriangleMesh] | None = None
 
     @classmethod
     def from_saved(cls, config: DmtetConfig, state: Mapping[str, Tensor]) -> Dmtet:
@@ -89,7 +89,7 @@ class Dmtet(nn.Module):
         inside = torch.cat([lattice_inside(self.radius * axis, mesh) for axis in axes])
         return self._signed(inside, mesh)
 
-    def _signed(self, inside: Bool[Tensor, "P"], mesh: Mesh) -> Float[Tensor, "P"]:
+    def _signed(self, inside: Bool[Tensor, "P"], mesh: TriangleMesh) -> Float[Tensor, "P"]:
         """Return distances to a mesh, world units, negative inside, clamped at `LARGEST_START` cells."""
         distance = distance_to_mesh(self.rest, mesh, LARGEST_START * self.cell)
         return torch.where(inside, -distance, distance)
@@ -139,7 +139,7 @@ class Dmtet(nn.Module):
         """Return signed distances at the grid vertices, world units; the outermost vertices are always outside."""
         return self.cell * torch.where(self.outermost, self.sdf.clamp(min=LEAST_OUTSIDE), self.sdf)
 
-    def extract_mesh(self) -> Mesh:
+    def extract_mesh(self) -> TriangleMesh:
         """Return the current closed surface; the same record at each call while the geometry is locked."""
         if not self.config.lock_geometry:
             return self._cut()
@@ -150,12 +150,12 @@ class Dmtet(nn.Module):
                 self._locked = (state, self._cut())
         return self._locked[1]
 
-    def _cut(self) -> Mesh:
+    def _cut(self) -> TriangleMesh:
         positions = self.rest
         if self.offset is not None:
             positions = positions + (LARGEST_OFFSET * self.cell) * torch.tanh(self.offset)
         sdf = self.signed_distances()
-        return marching_tetrahedra(positions, sdf, self.grid.crossed(sdf.detach() < 0.0))
+        return TriangleMesh(*marching_tetrahedra(positions, sdf, self.grid.crossed(sdf.detach() < 0.0)))
 
     def set_step(self, step: int) -> None:
         """Do nothing: the geometry has no schedules."""

@@ -12,7 +12,7 @@ from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 
 from bozzetto.kernels import api
-from bozzetto.types import Mesh
+from bozzetto.types import TriangleMesh
 
 SIZE = 128
 """Side of the images in which visible faces are counted, pixels."""
@@ -24,7 +24,7 @@ LEAST_SEEN = 4
 """Minimum number of pixels, over all images, for a patch to count as visible."""
 
 
-def turned_outward(mesh: Mesh) -> tuple[Mesh, int]:
+def turned_outward(mesh: TriangleMesh) -> tuple[TriangleMesh, int]:
     """Return the mesh with inward faces flipped, and the number of flipped faces.
 
     A patch is a set of faces connected by consistently oriented edges. A single closed patch is flipped if its signed
@@ -43,7 +43,7 @@ def turned_outward(mesh: Mesh) -> tuple[Mesh, int]:
     if not flipped.any():
         return mesh, 0
     result = np.where(flipped[:, None], faces[:, ::-1], faces)
-    return Mesh(mesh.vertices, torch.from_numpy(np.ascontiguousarray(result))), int(flipped.sum())
+    return TriangleMesh(mesh.vertices, torch.from_numpy(np.ascontiguousarray(result))), int(flipped.sum())
 
 
 def patches(faces: Int[np.ndarray, "T 3"], vertex_count: int) -> tuple[Int[np.ndarray, "T"], Bool[np.ndarray, "P"]]:
@@ -62,14 +62,14 @@ def patches(faces: Int[np.ndarray, "T 3"], vertex_count: int) -> tuple[Int[np.nd
     return patch, 2 * joined == 3 * np.bincount(patch, minlength=count)
 
 
-def _volumes(mesh: Mesh) -> Float[np.ndarray, "T"]:
+def _volumes(mesh: TriangleMesh) -> Float[np.ndarray, "T"]:
     """Return six times the signed volume contributed by each face."""
     a, b, c = mesh.vertices.double()[mesh.faces].unbind(1)
     volumes: np.ndarray = (a * torch.linalg.cross(b, c)).sum(-1).numpy()
     return volumes
 
 
-def _mostly_backs(mesh: Mesh, patch: Int[np.ndarray, "T"], count: int) -> Bool[np.ndarray, "P"]:
+def _mostly_backs(mesh: TriangleMesh, patch: Int[np.ndarray, "T"], count: int) -> Bool[np.ndarray, "P"]:
     """Return which patches show mostly their back-faces."""
     front, back = np.zeros(count), np.zeros(count)
     corners = mesh.vertices[mesh.faces]
@@ -85,7 +85,7 @@ def _mostly_backs(mesh: Mesh, patch: Int[np.ndarray, "T"], count: int) -> Bool[n
     return turn | ~seen if turn[seen].all() and seen.any() else turn
 
 
-def _seen(mesh: Mesh, toward: Float[Tensor, "3"]) -> Int[np.ndarray, "S"]:
+def _seen(mesh: TriangleMesh, toward: Float[Tensor, "3"]) -> Int[np.ndarray, "S"]:
     """Return the index of the visible face of each covered pixel, in a parallel projection along a unit vector."""
     helper = torch.eye(3, device=toward.device)[int(toward.abs().argmin())]
     right = torch.nn.functional.normalize(torch.linalg.cross(helper, toward), dim=0)

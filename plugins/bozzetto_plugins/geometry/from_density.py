@@ -14,12 +14,11 @@ from torch import Tensor
 
 from bozzetto.errors import ConfigError
 from bozzetto.kernels import api
-from bozzetto.kinds.exporter import Scene
+from bozzetto.kinds.scene import Scene
 from bozzetto.math.marching_tetrahedra import marching_tetrahedra
-from bozzetto.math.projection import scene_clip_positions
 from bozzetto.math.silhouettes import overlap
 from bozzetto.math.tetrahedral_grid import TetrahedralGrid
-from bozzetto.types import Cameras, Mesh
+from bozzetto.types import Cameras, TriangleMesh
 
 SHOWN = 0.25
 """Opacity from which a pixel counts as foreground. Low, because thin parts of a coarse field are far from opaque, and a
@@ -45,7 +44,7 @@ class Solid:
     """Inside flags at the vertices of a tetrahedral grid, and the surface extracted from them."""
 
     inside: Bool[Tensor, "P"]
-    mesh: Mesh
+    mesh: TriangleMesh
     overlap: float
     """Mask IoU with the scene's foreground, in [0, 1]."""
 
@@ -119,8 +118,7 @@ class Comparison:
         there = scene.views.eval_cameras(VIEWS, scene.device)
         width = max(1, round(VIEW_SIZE * there.width / there.height))
         cameras = Cameras(there.c2w, there.fov_y_rad, VIEW_SIZE, width)
-        shading = scene.material.eval_shading(cameras)
-        opacity = scene.renderer(cameras, scene.geometry, scene.material, scene.background, shading).opacity[..., 0]
+        opacity = scene.render(cameras).opacity[..., 0]
         shown = opacity >= SHOWN
         if not bool(shown.any()):
             raise ConfigError(
@@ -129,11 +127,11 @@ class Comparison:
             )
         return cls(cameras, shown, radius)
 
-    def overlap_of(self, mesh: Mesh) -> float:
+    def overlap_of(self, mesh: TriangleMesh) -> float:
         """Return the mask IoU of the mesh and the scene."""
         if len(mesh.faces) == 0:
             return 0.0
-        clip = scene_clip_positions(mesh.vertices, self.cameras, self.radius)
+        clip = self.cameras.clip_positions(mesh.vertices, self.radius)
         rast, _ = api.rasterize(clip, mesh.faces.int(), (self.cameras.height, self.cameras.width))
         return overlap(rast[..., 3] > 0, self.shown)
 
@@ -167,7 +165,7 @@ def solid_at(
     level = (threshold - density) / (threshold + density)
     inside = tidied((level < 0.0) & ~grid.outermost(level.device), grid)
     signed = torch.where(inside, -level.abs(), level.abs().clamp(min=torch.finfo(level.dtype).tiny))
-    mesh = marching_tetrahedra(rest, signed, grid.crossed(inside))
+    mesh = TriangleMesh(*marching_tetrahedra(rest, signed, grid.crossed(inside)))
     return Solid(inside, mesh, views.overlap_of(mesh))
 
 

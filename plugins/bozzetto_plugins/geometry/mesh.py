@@ -37,11 +37,11 @@ class Mesh(nn.Module):
     @classmethod
     def from_saved(cls, config: MeshConfig, state: Mapping[str, Tensor]) -> Mesh:
         """Create the geometry from the triangles of a checkpoint: the file may no longer exist, or have changed."""
-        return cls(config, Asset(types.Mesh(state["vertices"], state["faces"]), closed=False, notices=()))
+        return cls(config, Asset(types.TriangleMesh(state["vertices"], state["faces"]), closed=False, notices=()))
 
-    def extract_mesh(self) -> types.Mesh:
+    def extract_mesh(self) -> types.TriangleMesh:
         """Return the triangles in world units; the same tensors at each call."""
-        return types.Mesh(self.vertices, self.faces)
+        return types.TriangleMesh(self.vertices, self.faces)
 
     def forward(self, points: Float[Tensor, "S 3"], normal: bool = False) -> types.FieldOutput:
         """Return features, and a density of 0 because a surface has no thickness; provides no normals."""

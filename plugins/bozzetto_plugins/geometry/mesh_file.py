@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, Int
 
 from bozzetto.errors import ConfigError
-from bozzetto.types import Mesh
+from bozzetto.types import TriangleMesh
 from bozzetto_plugins.geometry.facing import patches, turned_outward
 from bozzetto_plugins.geometry.mesh_readers.placed import EXAMPLE, placed_triangles
 from bozzetto_plugins.geometry.surface_config import AssetConfig
@@ -19,7 +19,7 @@ from bozzetto_plugins.geometry.surface_config import AssetConfig
 class Asset:
     """User-provided mesh."""
 
-    mesh: Mesh
+    mesh: TriangleMesh
     """Mesh in world units with equal vertices merged and faces oriented outward."""
     closed: bool
     """True if the mesh encloses a solid."""
@@ -48,7 +48,7 @@ def read_asset(config: AssetConfig, radius: float) -> Asset:
     return Asset(mesh, bool(closed.all()), tuple(notices))
 
 
-def _joined(vertices: Float[np.ndarray, "V 3"], faces: Int[np.ndarray, "T 3"]) -> tuple[Mesh, int]:
+def _joined(vertices: Float[np.ndarray, "V 3"], faces: Int[np.ndarray, "T 3"]) -> tuple[TriangleMesh, int]:
     """Merge equal vertices and drop degenerate triangles; also returns the number dropped."""
     places = np.ascontiguousarray(vertices.astype(np.float32) + np.float32(0.0))  # -0 becomes 0
     rows = places.view(np.dtype((np.void, places.dtype.itemsize * 3)))[:, 0]
@@ -56,5 +56,5 @@ def _joined(vertices: Float[np.ndarray, "V 3"], faces: Int[np.ndarray, "T 3"]) -
     corners = places.astype(np.float64)[faces]
     area = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1)
     used, compact = np.unique(number[faces[area > 0.0]], return_inverse=True)
-    mesh = Mesh(torch.from_numpy(places[first[used]]), torch.from_numpy(compact.reshape(-1, 3)))
+    mesh = TriangleMesh(torch.from_numpy(places[first[used]]), torch.from_numpy(compact.reshape(-1, 3)))
     return mesh, int((area == 0.0).sum())

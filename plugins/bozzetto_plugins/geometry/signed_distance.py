@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float, Int
 from scipy.spatial import cKDTree
 from torch import Tensor
 
-from bozzetto.types import Mesh
+from bozzetto.types import TriangleMesh
 
 CANDIDATES = 8
 """Number of surface samples per point whose triangles are measured exactly."""
@@ -17,7 +17,7 @@ NUDGE = (0.374e-4, 0.618e-4)
 """Offset of the columns, in lattice spacings; avoids rays exactly through vertices or edges of a symmetric mesh."""
 
 
-def distance_to_mesh(points: Float[Tensor, "S 3"], mesh: Mesh, limit: float) -> Float[Tensor, "S"]:
+def distance_to_mesh(points: Float[Tensor, "S 3"], mesh: TriangleMesh, limit: float) -> Float[Tensor, "S"]:
     """Return the unsigned distance of each point to the surface, clamped at `limit`.
 
     The surface is covered with samples at most half of `limit` apart. Points near it are measured exactly to the
@@ -76,7 +76,7 @@ def _to_triangle(p: Float[np.ndarray, "N 3"], triangle: Float[np.ndarray, "N 3 3
     return np.where(inside, to_plane, best)
 
 
-def lattice_inside(axis: Float[Tensor, "N"], mesh: Mesh) -> Bool[Tensor, "N3"]:
+def lattice_inside(axis: Float[Tensor, "N"], mesh: TriangleMesh) -> Bool[Tensor, "N3"]:
     """Return which points of the lattice axis x axis x axis (ascending, z fastest) are inside a closed mesh.
 
     A ray is cast upward from each point; upward-facing triangles count +1, others -1, and a point is inside if the sum

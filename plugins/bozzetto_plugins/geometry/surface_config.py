@@ -5,18 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields
 from typing import Annotated, Literal
 
-from bozzetto.fields import Depth, FilePath, Length, Range, Share, Width, check_fields
-from bozzetto.kernels.grid_spec import GridSpec, Interpolation
+from bozzetto.fields import FilePath, Length, Range, Share, check_fields
 from bozzetto.parameters import ParameterSpec, Specs, under
 from bozzetto.recipe import Component
 from bozzetto_plugins.geometry.config import (
-    ComputeDtype,
-    FeatureCount,
-    FeaturesPerLevel,
+    FeatureGridConfig,
     HashGridConfig,
-    Levels,
-    Log2TableSize,
-    Resolution,
     grid_specs,
 )
 
@@ -24,33 +18,8 @@ Axis = Literal["+x", "-x", "+y", "-y", "+z", "-z"]
 
 
 @dataclass(frozen=True)
-class SurfaceFeaturesConfig:
+class SurfaceFeaturesConfig(FeatureGridConfig):
     """Settings of the hash grid and MLP that provide features on a surface; fields are those of `hash-grid`."""
-
-    levels: Levels = 16
-    """Number of resolutions of the grid."""
-    features_per_level: FeaturesPerLevel = 2
-    """Features stored per grid vertex and level."""
-    log2_table_size: Log2TableSize = 19
-    """Log2 of the maximum number of table entries per level."""
-    base_resolution: Resolution = 16
-    """Vertices per axis of the coarsest level."""
-    finest_resolution: Resolution = 2048
-    """Vertices per axis of the finest level."""
-    interpolation: Interpolation = "linear"
-    """Interpolation between grid vertices: `linear` or `smoothstep`."""
-    hidden_width: Width = 64
-    """Width of the hidden layers of the MLP."""
-    hidden_layers: Depth = 1
-    """Number of hidden layers of the MLP."""
-    compute_dtype: ComputeDtype = "float32"
-    """Data type of the hidden layers."""
-    feature_count: FeatureCount = 3
-    """Number of features passed to the material."""
-
-    def __post_init__(self) -> None:
-        check_fields(self)
-        self.grid()
 
     def parameter_specs(self) -> Specs:
         """Return the specs of the hash table and of the MLP."""
@@ -61,17 +30,6 @@ class SurfaceFeaturesConfig:
         names = [item.name for item in fields(self) if item.name != "compute_dtype"]
         pairs = [(name, getattr(field, name), getattr(self, name)) for name in names]
         return [f"{name} is {theirs} there and {ours} here" for name, theirs, ours in pairs if theirs != ours]
-
-    def grid(self) -> GridSpec:
-        """Return the grid's specification."""
-        return GridSpec.up_to(
-            self.finest_resolution,
-            levels=self.levels,
-            features=self.features_per_level,
-            log2_table_size=self.log2_table_size,
-            base_resolution=self.base_resolution,
-            interpolation=self.interpolation,
-        )
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from bozzetto.files import sha256_of
-from bozzetto.weights.folder import read_settings
+from bozzetto.model_files import read_settings, weight_files
 from bozzetto_plugins.guidance.weights import load_with_info, reading, require_size, require_whole, without_bars
 
 log = logging.getLogger(__name__)
@@ -41,15 +41,14 @@ class ClipText:
     @cached_property
     def model_id(self) -> str:
         """SHA-256 of the weights, the tokenizer's files and the data type."""
-        files = [
-            path
-            for part in ("text_encoder", "tokenizer")
-            for path in sorted((self.folder / part).iterdir())
-            if path.suffix in (".safetensors", ".json", ".txt")
-        ]
         digest = hashlib.sha256(str(self.dtype).encode())
-        for path in files:
-            digest.update(f"{path.parent.name}/{path.name}\0{sha256_of(path)}\0".encode())
+        for part in ("text_encoder", "tokenizer"):
+            folder = self.folder / part
+            for name, path in sorted(
+                {**{path.name: path for path in folder.iterdir()}, **weight_files(folder)}.items()
+            ):
+                if name.endswith((".safetensors", ".json", ".txt")):
+                    digest.update(f"{part}/{name}\0{sha256_of(path)}\0".encode())
         return digest.hexdigest()
 
     @cached_property

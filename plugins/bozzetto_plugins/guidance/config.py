@@ -9,6 +9,7 @@ from typing import Annotated, ClassVar, Literal
 from bozzetto.errors import ModelError
 from bozzetto.fields import FilePath, Range, Share, Step, check_fields
 from bozzetto.math.schedules import Schedule
+from bozzetto.model_files import read_settings
 from bozzetto.recipe import Stage, Task
 from bozzetto.spec import installed
 from bozzetto.weights.folder import PARTS, parts_in
@@ -18,12 +19,46 @@ Fraction = Annotated[Schedule, Range(least=0.0, most=1.0)]
 Clip = Annotated[Schedule, Range(least=1e-8, most=1e8)]
 Count = Annotated[int, Range(least=0, most=1000)]
 
+NETWORKS = {
+    "unet": ("UNet2DConditionModel", "CameraUNet"),
+    "vae": ("AutoencoderKL", "PatchCodec"),
+    "text_encoder": ("CLIPTextModel", "CLIPTextModelWithProjection"),
+}
+"""Class names that the settings of each part may give."""
 CHECKED_RATIOS = 64
 """Number of steps at which two schedules are compared before a run."""
 
 
 @dataclass(frozen=True)
-class StableDiffusionConfig:
+class LatentDiffusionConfig:
+    """Settings shared by the guidances of latent diffusion models."""
+
+    weighting: Literal["one-minus-alpha-bar", "uniform", "fantasia3d"] = "one-minus-alpha-bar"
+    """Weighting w(t): 1 - alpha_bar (DreamFusion), 1 (Magic3D), or sqrt(alpha_bar) (1 - alpha_bar) (Fantasia3D)."""
+    sds_form: Literal["target", "function", "dot", "backward"] = "target"
+    """Implementation of the SDS gradient in autograd; all four give the same gradient, see `bozzetto.math.score`."""
+    grad_clip: Clip | None = None
+    """Maximum gradient in latents, per view, before averaging over views; null: no clipping."""
+    grad_clip_by: Literal["value", "norm"] = "value"
+    """Clip each value (`value`) or the L2 norm of each view's gradient (`norm`)."""
+    encode: Literal["sample", "mode"] = "sample"
+    """Latents: a sample of the image encoder's distribution, or its mode."""
+    dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
+    """Data type of the frozen weights; `auto`: float16 on an accelerator, else the CPU's fastest."""
+    attention_slicing: bool = False
+    """Compute attention in slices; needs less memory, is slower."""
+    cpu_offload: Literal["none", "model", "sequential"] = "none"
+    """Keep weights in main memory until used; `model` loads the whole denoiser, `sequential` one layer at a time."""
+    channels_last: bool = False
+    """Store convolution weights channels-last; faster on GPUs with tensor cores."""
+    debug: bool = True
+    """Provide debug images (reconstructed, noisy, denoised); free until `trainer.debug_every` draws them."""
+    debug_steps: Count = 20
+    """Denoising steps of the fully denoised debug image; each costs a training step. 0: no such image."""
+
+
+@dataclass(frozen=True)
+class StableDiffusionConfig(LatentDiffusionConfig):
     """Settings of score distillation from a diffusers latent diffusion model: Stable Diffusion 1.x, 2.x and similar."""
 
     estimates_elevation: ClassVar[bool] = False
@@ -37,34 +72,12 @@ class StableDiffusionConfig:
     """Lower bound of the sampled timestep, as a fraction of the model's training timesteps."""
     max_step_fraction: Fraction = Schedule.constant(0.98)
     """Upper bound of the sampled timestep, as a fraction of the training timesteps; annealing it sharpens detail."""
-    weighting: Literal["one-minus-alpha-bar", "uniform", "fantasia3d"] = "one-minus-alpha-bar"
-    """Weighting w(t): 1 - alpha_bar (DreamFusion), 1 (Magic3D), or sqrt(alpha_bar) (1 - alpha_bar) (Fantasia3D)."""
-    sds_form: Literal["target", "function", "dot", "backward"] = "target"
-    """Implementation of the SDS gradient in autograd; all four give the same gradient, see `bozzetto.math.score`."""
     guider: Literal["cfg", "perp-neg"] = "cfg"
     """Guider: classifier-free guidance, or `perp-neg`, which requires `negatives: true` in the prompt processor."""
     cfg_rescale: Share = 0.0
     """Blend in [0, 1] towards the standard deviation of the conditional prediction; reduces over-exposure."""
-    grad_clip: Clip | None = None
-    """Maximum gradient in latents, per view, before averaging over views; null: no clipping."""
-    grad_clip_by: Literal["value", "norm"] = "value"
-    """Clip each value (`value`) or the L2 norm of each view's gradient (`norm`)."""
-    encode: Literal["sample", "mode"] = "sample"
-    """Latents: a sample of the image encoder's distribution, or its mode."""
     as_latent_until_step: Step = 0
     """Before this step the latents are the rendered normals and opacity, not the encoded image; 0: never."""
-    dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
-    """Data type of the frozen weights; `auto`: float16 on an accelerator, else the CPU's fastest."""
-    attention_slicing: bool = False
-    """Compute attention in slices; needs less memory, is slower."""
-    cpu_offload: Literal["none", "model", "sequential"] = "none"
-    """Keep weights in main memory until used; `model` loads the whole denoiser, `sequential` one layer at a time."""
-    channels_last: bool = False
-    """Store convolution weights channels-last; faster on GPUs with tensor cores."""
-    debug: bool = True
-    """Provide debug images (reconstructed, noisy, denoised); free until `trainer.debug_every` draws them."""
-    debug_steps: Count = 20
-    """Denoising steps of the fully denoised debug image; each costs a training step. 0: no such image."""
 
     def __post_init__(self) -> None:
         _check(self)
@@ -89,7 +102,7 @@ class StableDiffusionConfig:
 
 
 @dataclass(frozen=True)
-class Zero123Config:
+class Zero123Config(LatentDiffusionConfig):
     """Settings of score distillation from a model conditioned on a photo and a relative pose: Zero123 and similar."""
 
     estimates_elevation: ClassVar[bool] = True
@@ -108,28 +121,6 @@ class Zero123Config:
     """Upper bound of the sampled timestep, as a fraction of the training timesteps; annealing it sharpens detail."""
     angle_scale: bool = False
     """Scale each view's gradient with its angle to the nearest photo, 0 at the photo (stable-dreamfusion)."""
-    weighting: Literal["one-minus-alpha-bar", "uniform", "fantasia3d"] = "one-minus-alpha-bar"
-    """Weighting w(t): 1 - alpha_bar (DreamFusion), 1 (Magic3D), or sqrt(alpha_bar) (1 - alpha_bar) (Fantasia3D)."""
-    sds_form: Literal["target", "function", "dot", "backward"] = "target"
-    """Implementation of the SDS gradient in autograd; all four give the same gradient, see `bozzetto.math.score`."""
-    grad_clip: Clip | None = None
-    """Maximum gradient in latents, per view, before averaging over views; null: no clipping."""
-    grad_clip_by: Literal["value", "norm"] = "value"
-    """Clip each value (`value`) or the L2 norm of each view's gradient (`norm`)."""
-    encode: Literal["sample", "mode"] = "sample"
-    """Latents: a sample of the image encoder's distribution, or its mode."""
-    dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
-    """Data type of the frozen weights; `auto`: float16 on an accelerator, else the CPU's fastest."""
-    attention_slicing: bool = False
-    """Compute attention in slices; needs less memory, is slower."""
-    cpu_offload: Literal["none", "model", "sequential"] = "none"
-    """Keep weights in main memory until used; `model` loads the whole denoiser, `sequential` one layer at a time."""
-    channels_last: bool = False
-    """Store convolution weights channels-last; faster on GPUs with tensor cores."""
-    debug: bool = True
-    """Provide debug images (reconstructed, noisy, denoised); free until `trainer.debug_every` draws them."""
-    debug_steps: Count = 20
-    """Denoising steps of the fully denoised debug image; each costs a training step. 0: no such image."""
 
     def __post_init__(self) -> None:
         _check(self)
@@ -160,11 +151,26 @@ def _check_weights(config: StableDiffusionConfig | Zero123Config, folder: Path, 
             f"model: {config.model} is a model for the guidance {kinds[not posed]}; this is {kinds[posed]}. Choose "
             f"another model, e.g. {'bozzetto-mini-zero123' if posed else 'bozzetto-mini'}."
         )
+    _check_classes(folder)
     if config.cpu_offload != "none" and not installed("accelerate"):
         raise ModelError(
             f"cpu_offload: {config.cpu_offload!r} needs the package accelerate. Run: pip install accelerate, or set "
             "cpu_offload=none."
         )
+
+
+def _check_classes(folder: Path) -> None:
+    """Raise `ModelError` if a network in a model folder is of a class that the guidances do not load."""
+    for part, known in NETWORKS.items():
+        path = folder / part / "config.json"
+        if path.is_file():
+            values = read_settings(path)
+            listed = values.get("architectures")
+            named = values.get("_class_name") or (listed[0] if isinstance(listed, list) and listed else None)
+            if named is not None and named not in known:
+                raise ModelError(
+                    f"model: {path} is of class {named!r:.80}, not {' or '.join(known)}: another kind of model."
+                )
 
 
 def _check_order(low: Schedule, high: Schedule) -> None:

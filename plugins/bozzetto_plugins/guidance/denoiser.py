@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from bozzetto.errors import ModelError
 from bozzetto.kinds.guidance import folder_of
 from bozzetto.math.score import epsilon_from_v, x0_from_epsilon, x0_from_v
-from bozzetto.weights.folder import read_settings
+from bozzetto.model_files import read_settings, whole_part
 from bozzetto_plugins.guidance.families import family_of, reads_cameras
 from bozzetto_plugins.guidance.gradient_scale import scaled_backward
 from bozzetto_plugins.guidance.offload import Offload, place
@@ -158,7 +158,7 @@ class Denoiser:
         """Return the network's output: noise or velocity, by `prediction`. Image latents follow the noisy channels.
 
         Args:
-            cameras: `bozzetto_plugins.guidance.camera_unet.camera_numbers`, for a network that `reads_cameras`; another
+            cameras: `bozzetto_plugins.priors.camera_unet.camera_numbers`, for a network that `reads_cameras`; another
                 one with a class embedding of type `projection` receives the first token instead.
         """
         attended = text.to(self.device) if self.reads_cameras else text.to(device=self.device, dtype=self.dtype)
@@ -196,10 +196,10 @@ def _to_channels_last(network: nn.Module) -> None:
 def _load(path: Path, dtype: torch.dtype) -> ModelMixin:
     """Load one frozen network."""
     family: Any = family_of(path)
-    with reading(family.__name__, path), without_bars():
+    with reading(family.__name__, path), without_bars(), whole_part(path) as whole:
         require_size(lambda: family.from_config(dict(read_settings(path / "config.json"))), path)
         network, loaded = family.from_pretrained(
-            path, torch_dtype=dtype, variant=variant_of(path), use_safetensors=True, local_files_only=True,
+            whole, torch_dtype=dtype, variant=variant_of(path), use_safetensors=True, local_files_only=True,
             low_cpu_mem_usage=is_accelerate_available(),  # avoids a warning of diffusers
             output_loading_info=True,
         )  # fmt: skip

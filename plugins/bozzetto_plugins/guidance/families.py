@@ -12,8 +12,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from bozzetto.types import Cameras
-from bozzetto_plugins.guidance.camera_unet import CAMERA_NUMBERS, CameraUNet, camera_numbers
-from bozzetto_plugins.guidance.patch_codec import PatchCodec
+from bozzetto_plugins.priors.camera_unet import CAMERA_NUMBERS, CameraUNet, camera_numbers
+from bozzetto_plugins.priors.patch_codec import PatchCodec
 
 OURS: tuple[type[ModelMixin], ...] = (CameraUNet, PatchCodec)
 USUAL: dict[str, type[ModelMixin]] = {"unet": UNet2DConditionModel, "vae": AutoencoderKL}

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from transformers import CLIPVisionModelWithProjection, PreTrainedModel, ResNetForImageClassification
 
 from bozzetto.errors import ModelError
-from bozzetto.weights.folder import PROJECTIONS, read_settings
+from bozzetto.model_files import read_settings
+from bozzetto.weights.folder import PROJECTIONS, weights_in
 from bozzetto_plugins.guidance.latents import resize
 from bozzetto_plugins.guidance.weights import load_with_info, reading, require_size, require_whole, without_bars
 
@@ -65,7 +66,7 @@ def load_projection(folder: Path, device: torch.device) -> nn.Linear:
         ModelError: it is missing, or is not linear.
     """
     found = [folder / name for name in PROJECTIONS if (folder / name).is_dir()]
-    files = sorted(found[0].glob("*.safetensors")) if found else []
+    files = weights_in(found[0]) if found else []
     if not files:
         raise ModelError(
             f"{folder} has no {' or '.join(PROJECTIONS)} with .safetensors weights: it is no Zero123 model. Choose "

@@ -14,6 +14,7 @@ from torch import nn
 from transformers.utils import logging
 
 from bozzetto.errors import ModelError, UserError
+from bozzetto.model_files import whole_part
 from bozzetto.weights.faults import check_header
 from bozzetto.weights.folder import variant_of, weights_in
 
@@ -51,10 +52,11 @@ def reading(what: str, path: Path) -> Iterator[None]:
 def load_with_info(model: type[nn.Module], path: Path, dtype: torch.dtype) -> tuple[nn.Module, dict[str, Any]]:
     """A network of transformers with the weights of a folder, and what the library says of loading them."""
     load: Callable[..., tuple[nn.Module, dict[str, Any]]] = cast(Any, model).from_pretrained
-    return load(
-        path, dtype=dtype, variant=variant_of(path), use_safetensors=True, local_files_only=True,
-        output_loading_info=True,
-    )  # fmt: skip
+    with whole_part(path) as whole:
+        return load(
+            whole, dtype=dtype, variant=variant_of(path), use_safetensors=True, local_files_only=True,
+            output_loading_info=True,
+        )  # fmt: skip
 
 
 def require_size(make: Callable[[], nn.Module], path: Path) -> None:

@@ -14,15 +14,15 @@ from bozzetto.math.guidance import cfg
 from bozzetto.math.photos import over, resize_masked
 from bozzetto.math.relative_pose import PoseConvention, nearness, relative_pose
 from bozzetto.types import Cameras, Guided, Reference, Rendered, ViewCondition
-from bozzetto_plugins.guidance.camera_unet import RECALLED_NUMBERS, camera_numbers
 from bozzetto_plugins.guidance.config import Zero123Config
 from bozzetto_plugins.guidance.denoiser import Denoiser
 from bozzetto_plugins.guidance.distillation import Distillation, encode_image
 from bozzetto_plugins.guidance.image_embedding import POSE_WIDTH, ImageEmbedding, load_projection
-from bozzetto_plugins.guidance.photo_recall import PhotoRecall
 from bozzetto_plugins.guidance.precision import choose_dtype
 from bozzetto_plugins.guidance.zero123_elevation import CANDIDATES_DEG, estimate_elevation_deg, likeliest_deg
 from bozzetto_plugins.guidance.zero123_views import EncodedReference, Views, angles_deg, spherical
+from bozzetto_plugins.priors.camera_unet import RECALLED_NUMBERS, camera_numbers
+from bozzetto_plugins.priors.photo_recall import PhotoRecall
 
 WHITE = 1.0
 

@@ -36,7 +36,7 @@ class Views:
     nearness: Float[Tensor, "K B"]
     """Weight of each photo per view; sums to 1 over photos."""
     cameras: Float[Tensor, "B 17"] | None = None
-    """`bozzetto_plugins.guidance.camera_unet.camera_numbers`, for a denoiser that reads cameras."""
+    """`bozzetto_plugins.priors.camera_unet.camera_numbers`, for a denoiser that reads cameras."""
 
 
 @runtime_checkable

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from bozzetto.errors import ConfigError
 from bozzetto.math.photos import resize_masked
-from bozzetto.types import LossInputs, Mesh, VolumeSamples
+from bozzetto.types import LossInputs, TriangleMesh, VolumeSamples
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def normal_image(inputs: LossInputs, loss: str) -> Float[Tensor, "B H W 3"]:
     return inputs.rendered.normal
 
 
-def mesh(inputs: LossInputs, loss: str) -> Mesh:
+def mesh(inputs: LossInputs, loss: str) -> TriangleMesh:
     """Return the rendered mesh.
 
     Raises:

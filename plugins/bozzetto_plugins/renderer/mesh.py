@@ -16,7 +16,6 @@ from bozzetto.kinds.geometry import Geometry, MeshGeometry
 from bozzetto.kinds.material import Material
 from bozzetto.math.meshes import scaled_face_normals, vertex_normals
 from bozzetto.math.normals import safe_normalize
-from bozzetto.math.projection import scene_clip_positions
 from bozzetto.types import Cameras, FieldOutput, Rays, Rendered, Shading
 from bozzetto_plugins.renderer.checks import check_finite
 from bozzetto_plugins.renderer.config import MeshConfig
@@ -95,7 +94,7 @@ class Mesh(nn.Module):
             mesh=mesh,
         )
 
-    def _corner_normals(self, mesh: types.Mesh) -> Float[Tensor, "N 3"]:
+    def _corner_normals(self, mesh: types.TriangleMesh) -> Float[Tensor, "N 3"]:
         """Return one normal per vertex (`smooth`) or per face (`flat`)."""
         if self.config.normals == "smooth":
             return vertex_normals(mesh.vertices, mesh.faces)
@@ -108,7 +107,7 @@ class Mesh(nn.Module):
         if len(mesh.faces) == 0:
             return canvas.view(*rays.image_shape, 8)
         triangles = mesh.faces.int()
-        clip = scene_clip_positions(mesh.vertices, cameras, self.radius)
+        clip = cameras.clip_positions(mesh.vertices, self.radius)
         rast, _ = api.rasterize(clip, triangles, (cameras.height, cameras.width))
         at = self._pixels(scene, rast, rays)
         field = FieldOutput(scene.geometry.surface_features(at.points), normal=at.normal)
@@ -140,7 +139,7 @@ class _Scene:
 
     geometry: MeshGeometry
     material: Material
-    mesh: types.Mesh
+    mesh: types.TriangleMesh
     normals: Float[Tensor, "N 3"]
 
 

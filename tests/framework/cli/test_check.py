@@ -24,6 +24,16 @@ def test_it_ends_with_the_test_command_of_the_readme():
     assert os.access(ROOT / "check", os.X_OK)
 
 
+def test_ci_runs_the_same_before_the_tests():
+    """The lines of .ci/run that compose its command, with what they compose printed instead of run."""
+    script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    compose = re.search(r"^command=\$\(python3.*?^command=\"\$\{command/[^\n]*", script, re.MULTILINE | re.DOTALL)
+    printed = f"set -euo pipefail\n{compose[0]}\nprintf '%s' \"$command\""
+    done = subprocess.run(["bash", "-c", printed], cwd=ROOT, capture_output=True, text=True, check=True)
+    readme = done.stdout.splitlines()[-len(LINES) :]
+    assert readme == [*LINES[:-1], LINES[-1].removesuffix(' "$@"')]
+
+
 @pytest.mark.parametrize("line", LINES[:-1])
 def test_nothing_is_wrong_before_the_tests(line):
     path = f"{sysconfig.get_path('scripts')}{os.pathsep}{os.environ['PATH']}"

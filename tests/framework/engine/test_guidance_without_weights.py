@@ -65,7 +65,7 @@ def test_there_is_nothing_to_download_and_nothing_to_choose(with_bright):
     _, recipe = with_bright
     guidance = recipe.stages[0].tasks[0].guidance
     assert isinstance(guidance, Component) and not guidance.has_model and guidance.model == ""
-    assert plans_for(recipe) == {}
+    assert plans_for(recipe, tiny.registry) == {}
     assert not [line for line in header(recipe, {}, "tiny.yaml") if line.startswith("weights")]
     assert "guidance        bright (bright 1.0)" in plan_report(recipe, {})
 

@@ -6,6 +6,7 @@ import torch
 from bozzetto.math.marching_tetrahedra import EDGES, cut_triangles, marching_tetrahedra
 from bozzetto.math.meshes import adjacent_faces, scaled_face_normals
 from bozzetto.math.tetrahedral_grid import TetrahedralGrid
+from bozzetto.types import TriangleMesh
 
 CPU = torch.device("cpu")
 UNIT = torch.tensor([[0.0, 0.0, 0.0], [1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]], dtype=torch.double)
@@ -22,7 +23,7 @@ def test_each_case_cuts_the_right_edges_and_looks_outward(bits):
     if not inside or not outside:
         return
     sdf = torch.tensor([-1.0 if vertex in inside else 1.0 for vertex in range(4)], dtype=torch.double)
-    mesh = marching_tetrahedra(UNIT, sdf, ONE)
+    mesh = TriangleMesh(*marching_tetrahedra(UNIT, sdf, ONE))
     outward = UNIT[outside].mean(0) - UNIT[inside].mean(0)
     assert (scaled_face_normals(mesh.vertices, mesh.faces) @ outward > 0).all()
 
@@ -32,7 +33,7 @@ def test_a_plane_is_cut_where_it_is():
     points = grid.positions(CPU).double()
     normal = torch.nn.functional.normalize(torch.tensor([1.0, 2.0, -0.5], dtype=torch.double), dim=0)
     sdf = points @ normal - 0.1
-    mesh = marching_tetrahedra(points, sdf, grid.crossed(sdf < 0))
+    mesh = TriangleMesh(*marching_tetrahedra(points, sdf, grid.crossed(sdf < 0)))
     torch.testing.assert_close(mesh.vertices @ normal, torch.full((len(mesh.vertices),), 0.1, dtype=torch.double))
     faces = torch.nn.functional.normalize(scaled_face_normals(mesh.vertices, mesh.faces), dim=1)
     torch.testing.assert_close(faces, normal.expand_as(faces))
@@ -43,7 +44,7 @@ def test_any_signs_give_a_closed_mesh(seed):
     grid = TetrahedralGrid(5)
     sdf = torch.randn(grid.vertex_count, generator=torch.Generator().manual_seed(seed))
     sdf = torch.where(grid.outermost(CPU), sdf.abs() + 0.1, sdf)
-    mesh = marching_tetrahedra(grid.positions(CPU), sdf, grid.crossed(sdf < 0))
+    mesh = TriangleMesh(*marching_tetrahedra(grid.positions(CPU), sdf, grid.crossed(sdf < 0)))
     assert 2 * len(adjacent_faces(mesh.faces)) == 3 * len(mesh.faces)
     start, end = mesh.faces.reshape(-1), mesh.faces.roll(-1, dims=1).reshape(-1)
     forward, backward = start * len(mesh.vertices) + end, end * len(mesh.vertices) + start
@@ -54,7 +55,7 @@ def test_a_ball_has_its_volume():
     grid = TetrahedralGrid(16)
     points = grid.positions(CPU).double()
     sdf = points.norm(dim=1) - 0.6
-    mesh = marching_tetrahedra(points, sdf, grid.crossed(sdf < 0))
+    mesh = TriangleMesh(*marching_tetrahedra(points, sdf, grid.crossed(sdf < 0)))
     a, b, c = mesh.vertices[mesh.faces].unbind(1)
     volume = float((a * torch.linalg.cross(b, c)).sum() / 6.0)
     assert volume == pytest.approx(4.0 / 3.0 * torch.pi * 0.6**3, rel=0.02)
@@ -64,9 +65,9 @@ def test_vertices_are_differentiable_in_distances_and_positions():
     generator = torch.Generator().manual_seed(3)
     positions = (UNIT + 0.1 * torch.randn(4, 3, generator=generator, dtype=torch.double)).requires_grad_()
     sdf = torch.tensor([-0.4, 0.7, -0.2, 0.5], dtype=torch.double, requires_grad=True)
-    assert torch.autograd.gradcheck(lambda p, s: marching_tetrahedra(p, s, ONE).vertices, (positions, sdf))
+    assert torch.autograd.gradcheck(lambda p, s: marching_tetrahedra(p, s, ONE)[0], (positions, sdf))
 
 
 def test_nothing_inside_is_no_mesh():
-    mesh = marching_tetrahedra(UNIT, torch.ones(4, dtype=torch.double), ONE[:0])
+    mesh = TriangleMesh(*marching_tetrahedra(UNIT, torch.ones(4, dtype=torch.double), ONE[:0]))
     assert mesh.vertices.shape == (0, 3) and mesh.faces.shape == (0, 3)

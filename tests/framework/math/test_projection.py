@@ -2,7 +2,7 @@ import math
 
 import torch
 
-from bozzetto.math.projection import clip_positions, scene_clip_positions
+from bozzetto.math.projection import clip_positions
 from bozzetto.testing.scenes import cameras_around
 
 
@@ -11,7 +11,7 @@ def test_pixel_centres_project_onto_themselves():
     rays = cameras.rays()
     points = rays.origin + 2.0 * rays.direction
     for view in range(3):
-        clip = scene_clip_positions(points.view(3, 25, 3)[view], cameras, radius=1.0)[view]
+        clip = cameras.clip_positions(points.view(3, 25, 3)[view], 1.0)[view]
         x, y = (clip[:, :2] / clip[:, 3:]).unbind(1)
         column, row = (0.5 * (x + 1.0) * 5 - 0.5).view(5, 5), (0.5 * (y + 1.0) * 5 - 0.5).view(5, 5)
         torch.testing.assert_close(column, torch.arange(5.0).expand(5, 5), atol=1e-4, rtol=0)
@@ -31,7 +31,7 @@ def test_near_and_far():
 def test_the_whole_cube_is_between_near_and_far():
     corners = torch.cartesian_prod(*[torch.tensor([-1.0, 1.0])] * 3)
     for distance in (1.8, 2.5, 10.0):
-        clip = scene_clip_positions(corners, cameras_around(4, distance=distance), radius=1.0)
+        clip = cameras_around(4, distance=distance).clip_positions(corners, 1.0)
         assert ((clip[..., 2] / clip[..., 3]).abs() <= 1.0).all()
 
 

@@ -6,7 +6,9 @@ fault. No network: pip builds with the installed build tools, and packages of th
 
 from __future__ import annotations
 
+import fnmatch
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -19,7 +21,7 @@ import filelock
 import pytest
 
 from bozzetto.authoring.scaffold import write_package
-from bozzetto.spec import KINDS
+from bozzetto.kinds import KINDS
 from bozzetto.testing.fakes import tiny_stable_diffusion
 
 ROOT = Path(__file__).parents[3]
@@ -160,16 +162,25 @@ def fill(place: Place) -> None:
 
 
 @pytest.fixture(scope="session")
-def place(tmp_path_factory) -> Place:
-    """Return the environment, created by the first worker that needs it."""
+def made_once(tmp_path_factory):
+    """Return a function that gives a folder shared by all workers; the first one that needs it fills it with `fill`."""
     base = tmp_path_factory.getbasetemp()
     shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
-    place = Place(shared / "packages")
-    with filelock.FileLock(shared / "packages.lock"):
-        if not (place.folder / "filled").exists():
-            fill(place)
-            (place.folder / "filled").touch()
-    return place
+
+    def folder(name, fill):
+        with filelock.FileLock(shared / f"{name}.lock"):
+            if not (shared / f"{name}.filled").exists():
+                fill(shared / name)
+                (shared / f"{name}.filled").touch()
+        return shared / name
+
+    return folder
+
+
+@pytest.fixture(scope="session")
+def place(made_once) -> Place:
+    """Return the environment, created by the first worker that needs it."""
+    return Place(made_once("packages", lambda folder: fill(Place(folder))))
 
 
 @pytest.fixture
@@ -192,6 +203,50 @@ def shell(tmp_path):
     work = tmp_path / "work"
     work.mkdir()
     return work, variables
+
+
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def blocks(page: Path) -> list[tuple[str, str]]:
+    """Return language and text of every block of a page."""
+    return BLOCK.findall(page.read_text(encoding="utf-8"))
+
+
+def expected(text: str) -> str:
+    """Convert a `text` block to a pattern in which `...` matches anything."""
+    escaped = re.sub(r"([\[\]?*])", r"[\1]", text)
+    return "*" + re.sub(r"\s*\.\.\.\s*", "*", escaped.strip()) + "*"
+
+
+@pytest.fixture
+def follow(shell):
+    """Execute every block of a page, in order, with the shown output; files are below `package`."""
+
+    def page(path: Path, package: str) -> None:
+        folder, variables = shell
+        seen = ""
+        for language, text in blocks(path):
+            if language == "text":
+                assert fnmatch.fnmatchcase(seen, expected(text)), f"{text}\nis not what was seen:\n{seen}"
+            elif language == "bash":
+                seen = in_shell(folder, variables, text)
+            else:
+                target, content = text.split("\n", 1)
+                (folder / package / target[2:]).write_text(content)
+
+    return page
+
+
+def in_shell(folder: Path, variables: dict[str, str], text: str) -> str:
+    """Run a block in a shell of its own, in the folder where the block before it ended; return its output."""
+    where = folder / ".where"
+    done = subprocess.run(
+        ["bash", "-c", f"set -e\n{text}\npwd >{where}"], cwd=where.read_text().strip() if where.exists() else folder,
+        env=variables, text=True, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+    assert done.returncode == (2 if text.rstrip().endswith("# exits with 2") else 0), f"{text}\n{done.stdout}"
+    return done.stdout
 
 
 @pytest.fixture

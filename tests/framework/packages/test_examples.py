@@ -6,20 +6,30 @@ import re
 from pathlib import Path
 
 import pytest
+import trimesh
 
 import bozzetto
-from bozzetto.spec import KINDS
+from bozzetto import check
+from bozzetto.engine.run_folder import RunFolder
+from bozzetto.kinds import KINDS
 
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[3]
 EXAMPLES = sorted(path.parent.name for path in ROOT.glob("examples/*/pyproject.toml"))
 RULES = ROOT / "examples" / ".importlinter"
+HOST = ("bozzetto", "bozzetto_bench", "bozzetto_convert", "bozzetto_plugins")
 PAGE = ROOT / "docs" / "reference" / "public-api.md"
 
 
 def test_there_are_some():
-    assert {"bozzetto-gsplat", "bozzetto-silhouette", "bozzetto-voxels"} <= set(EXAMPLES)
+    assert {
+        "bozzetto-dreamshaper",
+        "bozzetto-faces",
+        "bozzetto-gsplat",
+        "bozzetto-silhouette",
+        "bozzetto-voxels",
+    } <= set(EXAMPLES)
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
@@ -37,11 +47,23 @@ def test_they_are_listed_checked_and_their_recipes_have_names(bozzetto):
         f"{row['kind']}/{row['name']}": row["status"] for row in json.loads(out) if row["distribution"] in EXAMPLES
     }
     assert status == dict.fromkeys(
-        ["exporter/silhouettes", "exporter/splat-ply", "geometry/gaussians", "geometry/voxels", "loss/silhouette",
-         "renderer/splatting"], "ok",
+        ["command/faces", "exporter/silhouettes", "exporter/splat-ply", "geometry/gaussians", "geometry/voxels", "loss/silhouette",
+         "model/dreamshaper-8", "renderer/splatting"], "ok",
     )  # fmt: skip
     code, out, err = bozzetto("check", "bozzetto-voxels/voxels", "--profile", "cpu", only="none")
     assert code == 0 and "voxels (bozzetto-voxels 0.1.0)" in out and "ok: the recipe is valid" in out, err
+
+
+def test_a_command_of_a_package_measures_the_mesh_of_a_run(bozzetto, tmp_path):
+    code, out, err = bozzetto("--help", only="none")
+    assert (
+        code == 0 and "  faces     list the sizes of the meshes that runs have exported (bozzetto-faces 0.1.0)" in out
+    ), err
+    folder = RunFolder.create(check("dreamfusion-sd", overrides={"output": str(tmp_path)}), ["test"], {})
+    trimesh.creation.box().export(folder.export / "mesh.glb")
+    code, out, err = bozzetto("faces", folder.path, tmp_path / "none", only="none")
+    assert code == 1 and "hamburger" in out and out.splitlines()[1].split()[:3] == ["12", "8", "yes"], out + err
+    assert "-" in out.splitlines()[2]
 
 
 def test_what_the_gaussians_lack_is_told_before_anything_loads(bozzetto):
@@ -63,7 +85,7 @@ class TestPublicApi:
         contract = rules["importlinter:contract:public"]
         assert contract["source_modules"].split() == packages, "examples/.importlinter lists every example"
         contract["source_modules"] = "\n".join(["", *packages, *made])
-        rules["importlinter"]["root_packages"] = "\n".join(["", "bozzetto", "bozzetto_plugins", *packages, *made])
+        rules["importlinter"]["root_packages"] = "\n".join(["", *HOST, *packages, *made])
         with (tmp_path / ".importlinter").open("w") as stream:
             rules.write(stream)
         lint = "import sys; from importlinter.cli import lint_imports_command; sys.exit(lint_imports_command())"
@@ -82,4 +104,4 @@ class TestPublicApi:
             f"say of {modules ^ named} in {PAGE.name} or {RULES.name} whether plugins may import it"
         )
         assert not set(documented) & set(forbidden)
-        assert "bozzetto_plugins" in forbidden
+        assert {"bozzetto_bench", "bozzetto_convert", "bozzetto_plugins"} <= set(forbidden)

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from bozzetto.spec import KINDS
+from bozzetto.kinds import KINDS
 
 pytestmark = pytest.mark.slow
 

@@ -121,7 +121,7 @@ def test_a_handler_that_a_plugin_sets_stays():
 )
 def test_what_nothing_interrupts_ends_the_process_with_the_name_of_the_plugin(work):
     code = (
-        "import os, time\nfrom bozzetto import containment\n"
+        "import os, time\nfrom bozzetto.registry import containment\n"
         f"containment.NATIVE_GRACE_S = 0.5\ncontainment.ALARM_S = 0.02\n{work}\n"
         "containment.contained(work, 'bad:main', 0.1)\nprint('not reached')"
     )

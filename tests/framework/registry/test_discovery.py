@@ -1,5 +1,6 @@
 """Tests of discovery: plugins as data, isolated failures, name conflicts."""
 
+import itertools
 import subprocess
 import sys
 import types
@@ -7,10 +8,10 @@ from importlib.metadata import EntryPoint
 
 import pytest
 
-from bozzetto import ComponentSpec, hookimpl
+from bozzetto import ComponentSpec, ModelSpec, hookimpl
 from bozzetto.cli.plugins import list_plugins, rows, show_component
 from bozzetto.errors import ConfigError, PluginError
-from bozzetto.registry.discovery import Registry, Source, installed_sources
+from bozzetto.registry.discovery import Registry, Source, installed_sources, status_of
 from bozzetto.registry.sources import import_limit_s
 
 GOOD = "bozzetto_plugins.loss.config:SparsityConfig"
@@ -322,6 +323,39 @@ def test_equal_entries_are_one(plugin):
     assert len(registry.entries["geometry", "blocky"]) == 1
 
 
+def models(*specs):
+    return hookimpl(lambda: specs, specname="bozzetto_models")
+
+
+def test_models_are_declared_and_kept_apart(plugin):
+    one, two = ModelSpec("sd-2", repositories=("a/b",)), ModelSpec("sd-2", repositories=("c/d",))
+    sources = [plugin(dist, bozzetto_models=models(model)) for dist, model in (("one", one), ("two", two))]
+    registry = Registry.discover(sources, strict=True)
+    assert [(entry.title, entry.spec) for entry in registry.models["sd-2"]] == [
+        ("model 'sd-2' from one 1.0", one), ("model 'sd-2' from two 1.0", two),
+    ]  # fmt: skip
+    assert {(row["kind"], row["name"], row["status"]) for row in rows(registry)} == {("model", "sd-2", "CONFLICT")}
+
+
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [
+        (
+            (ModelSpec("a", repositories=("a/b",)), ModelSpec("a", repositories=("a/c",))),
+            "one declares model 'a' twice",
+        ),
+        (("sd-1.5",), "must give ModelSpecs, not 'sd-1.5'"),
+        (itertools.repeat(ModelSpec("a", repositories=("a/b",))), "gives more than 1000 things"),
+    ],
+)
+def test_wrong_models_break_their_plugin_alone(plugin, given, why):
+    module = plugin("one", spec(), bozzetto_models=hookimpl(lambda: given, specname="bozzetto_models"))
+    registry = Registry.discover([module, plugin("two", spec("smooth"))])
+    assert registry.names("geometry") == ["smooth"] and registry.models == {}
+    (error,) = registry.broken.values()
+    assert why in str(error)
+
+
 def test_a_distribution_that_is_not_there_is_named(plugin):
     registry = Registry.discover([plugin("one", spec())])
     assert registry.find("geometry", "One/blocky").dist == "one"
@@ -351,7 +385,7 @@ def test_every_built_in_is_found_usable_and_named_alike():
     registry = Registry.discover(installed_sources({}), strict=True)
     for (kind, name), entries in registry.entries.items():
         (entry,) = entries
-        assert entry.status == "ok", (kind, name, entry.status)
+        assert status_of(entry) == "ok", (kind, name, status_of(entry))
         module, _, class_name = entry.spec.target.partition(":")
         assert module.rpartition(".")[2] == name.replace("-", "_")
         assert class_name == "".join(part.capitalize() for part in name.split("-"))
@@ -379,6 +413,7 @@ def test_every_field_of_every_built_in_config_is_documented():
         ["plugins", "list"],
         ["plugins", "list", "--json"],
         ["plugins", "show", "geometry/hash-grid"],
+        ["plugins", "show", "model/bozzetto-mini"],
         ["--help"],
         ["schema"],
         ["doctor"],

@@ -18,9 +18,11 @@ from safetensors.torch import load_file
 
 from bozzetto.errors import ModelError
 from bozzetto.testing.fakes import tiny_zero123
+from bozzetto.weights.download import fetch
 from bozzetto.weights.pickled import read_pickle, with_safetensors
-from bozzetto.weights.plans import fetch, plan
+from bozzetto.weights.plans import plan
 
+NONE = Catalogue({})
 UNET, ENCODER = "unet/diffusion_pytorch_model", "image_encoder/model"
 
 
@@ -46,26 +48,26 @@ def contents(folder: Path) -> dict[str, dict[str, torch.Tensor]]:
 def test_a_folder_of_pickles_is_converted_once_and_gives_the_same_weights(model: Path, variant: str) -> None:
     expected = contents(model)
     pickled(model, variant)
-    found = plan(str(model))
+    found = plan(str(model), NONE)
     assert found.folder == model
     converted = fetch(found)
     assert converted == model.with_name("some-zero123-safetensors")
     torch.testing.assert_close(contents(converted), expected, rtol=0.0, atol=0.0)
-    assert plan(str(converted)).source == "folder" and found.facts(converted)[f"{UNET}.safetensors"]
+    assert plan(str(converted), NONE).source == "folder" and found.facts(converted)[f"{UNET}.safetensors"]
     before = (converted / f"{UNET}.safetensors").stat()
-    assert fetch(plan(str(model))) == converted
+    assert fetch(plan(str(model), NONE)) == converted
     assert (converted / f"{UNET}.safetensors").stat().st_mtime_ns == before.st_mtime_ns
     assert sorted(path.name for path in model.parent.iterdir()) == ["some-zero123", "some-zero123-safetensors"]
 
 
 def test_weights_that_change_are_converted_again(model: Path) -> None:
     pickled(model)
-    fetch(plan(str(model)))
+    fetch(plan(str(model), NONE))
     path = model / f"{UNET}.bin"
     weights = {name: value + 1.0 for name, value in torch.load(path).items()}
     torch.save(weights, path)
     os.utime(path, ns=(1, 1))
-    torch.testing.assert_close(load_file(fetch(plan(str(model))) / f"{UNET}.safetensors"), weights)
+    torch.testing.assert_close(load_file(fetch(plan(str(model), NONE)) / f"{UNET}.safetensors"), weights)
 
 
 def test_parts_that_are_safetensors_stay_so(model: Path) -> None:
@@ -96,7 +98,7 @@ def test_a_pickle_that_asks_for_code_is_refused_in_one_line_and_runs_none(model:
     mark = tmp_path / "ran"
     torch.save({"conv_in.weight": Hostile(mark)}, model / f"{UNET}.bin")
     with pytest.raises(ModelError, match=r"unet/diffusion_pytorch_model\.bin is not a plain weight file") as caught:
-        fetch(plan(str(model)))
+        fetch(plan(str(model), NONE))
     assert "\n" not in str(caught.value) and "mkdir" in str(caught.value)
     assert not mark.exists() and not any("-safetensors" in path.name for path in model.parent.iterdir())
 
@@ -157,7 +159,7 @@ def test_no_room_beside_the_folder_is_told(model: Path, monkeypatch: pytest.Monk
     pickled(model)
     monkeypatch.setattr(shutil, "copyfile", full)
     with pytest.raises(ModelError, match=r"some-zero123-safetensors cannot be written: No space left on device"):
-        fetch(plan(str(model)))
+        fetch(plan(str(model), NONE))
     assert [path.name for path in model.parent.iterdir()] == ["some-zero123"]
 
 

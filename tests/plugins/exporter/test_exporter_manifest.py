@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from bozzetto.registry.discovery import Registry, Source
+from bozzetto.registry.discovery import Registry, Source, status_of
 from bozzetto.spec import load
 
 FOLDERS = ("exporter", "view_source")
@@ -18,7 +18,7 @@ FOLDERS = ("exporter", "view_source")
 def test_name_module_and_class_agree(kind: str, name: str) -> None:
     sources = [Source("test", "0", folder, f"bozzetto_plugins.{folder}.manifest") for folder in FOLDERS]
     entry = Registry.discover(sources, strict=True).find(kind, name)
-    assert entry.status == "ok"
+    assert status_of(entry) == "ok"
     assert entry.spec.target == f"bozzetto_plugins.{kind.replace('-', '_')}.{name}:{name.capitalize()}"
     assert load(entry.spec.target).__name__ == name.capitalize()
     assert dataclasses.is_dataclass(load(entry.spec.config))

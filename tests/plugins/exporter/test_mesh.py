@@ -13,7 +13,8 @@ from PIL import Image
 from torch import Tensor
 
 from bozzetto.errors import ExportError
-from bozzetto.kinds.exporter import Exported, Scene
+from bozzetto.kinds.exporter import Exported
+from bozzetto.kinds.scene import Scene
 from bozzetto.testing.exporter import ExporterContract, sphere_scene
 from bozzetto.testing.scenes import PlainMaterial, SoftSphere
 from bozzetto.types import FieldOutput

@@ -6,28 +6,28 @@ import pytest
 import torch
 import trimesh
 
-from bozzetto.types import Mesh
+from bozzetto.types import TriangleMesh
 from bozzetto_plugins.exporter.mesh_cleanup import keep_large_components, simplify, smooth
 from bozzetto_plugins.exporter.surface import is_watertight, signed_volume
 
 
-def ball(subdivisions: int, radius: float, x: float = 0.0) -> Mesh:
+def ball(subdivisions: int, radius: float, x: float = 0.0) -> TriangleMesh:
     surface = trimesh.creation.icosphere(subdivisions, radius)
     vertices = torch.tensor(surface.vertices, dtype=torch.float32) + torch.tensor([x, 0.0, 0.0])
-    return Mesh(vertices, torch.tensor(surface.faces))
+    return TriangleMesh(vertices, torch.tensor(surface.faces))
 
 
-def joined(*meshes: Mesh) -> Mesh:
+def joined(*meshes: TriangleMesh) -> TriangleMesh:
     vertices, faces, count = [], [], 0
     for mesh in meshes:
         vertices.append(mesh.vertices)
         faces.append(mesh.faces + count)
         count += len(mesh.vertices)
-    return Mesh(torch.cat(vertices), torch.cat(faces))
+    return TriangleMesh(torch.cat(vertices), torch.cat(faces))
 
 
-def turned_inside_out(mesh: Mesh) -> Mesh:
-    return Mesh(mesh.vertices, mesh.faces.flip(1))
+def turned_inside_out(mesh: TriangleMesh) -> TriangleMesh:
+    return TriangleMesh(mesh.vertices, mesh.faces.flip(1))
 
 
 def test_small_pieces_go_and_large_ones_stay() -> None:
@@ -53,7 +53,7 @@ def test_walls_of_cavities_go_even_if_they_have_most_faces() -> None:
 def test_smoothing_flattens_noise_and_keeps_the_size() -> None:
     smooth_ball = ball(3, 0.5)
     noise = 0.01 * torch.randn(len(smooth_ball.vertices), 3, generator=torch.Generator().manual_seed(0))
-    rough = Mesh(smooth_ball.vertices + noise, smooth_ball.faces)
+    rough = TriangleMesh(smooth_ball.vertices + noise, smooth_ball.faces)
     smoothed = smooth(rough, 5)
     assert smoothed.vertices.norm(dim=-1).std() < 0.6 * rough.vertices.norm(dim=-1).std()
     assert signed_volume(smoothed) == pytest.approx(signed_volume(smooth_ball), rel=0.02)
@@ -70,5 +70,5 @@ def test_simplification_reaches_the_limit_and_keeps_the_shape() -> None:
 def test_small_meshes_keep_their_faces_but_not_those_without_area() -> None:
     mesh = ball(1, 0.5)
     assert torch.equal(simplify(mesh, 1000).faces, mesh.faces)
-    flat = Mesh(mesh.vertices, torch.cat([mesh.faces, torch.tensor([[0, 0, 1]])]))
+    flat = TriangleMesh(mesh.vertices, torch.cat([mesh.faces, torch.tensor([[0, 0, 1]])]))
     assert len(simplify(flat, 1000).faces) == len(mesh.faces)

@@ -12,7 +12,7 @@ import torch
 import trimesh
 
 from bozzetto.errors import ExportError
-from bozzetto.types import Mesh
+from bozzetto.types import TriangleMesh
 from bozzetto_plugins.exporter.gltf import write_glb
 from bozzetto_plugins.exporter.mesh import WRITERS
 from bozzetto_plugins.exporter.obj import write_obj
@@ -25,9 +25,9 @@ QUADRANTS = torch.tensor([[[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]], [[0.0, 0.0, 1.0], 
 """Red and green above blue and white."""
 
 
-def triangle() -> Mesh:
+def triangle() -> TriangleMesh:
     """Return one textured face in the plane x = 0 that faces world +x."""
-    return Mesh(
+    return TriangleMesh(
         vertices=torch.tensor([[0.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 2.0]]),
         faces=torch.tensor([[0, 1, 2]]),
         uvs=torch.tensor([[0.25, 0.25], [0.75, 0.25], [0.25, 0.75]]),
@@ -94,7 +94,7 @@ def test_the_stl_has_shape_and_facet_normals(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("suffix", ["glb", "obj", "ply", "stl"])
 def test_a_mesh_without_a_texture_can_be_written(tmp_path: Path, suffix: str) -> None:
-    bare = Mesh(triangle().vertices, triangle().faces)
+    bare = TriangleMesh(triangle().vertices, triangle().faces)
     path = tmp_path / f"t.{suffix}"
     WRITERS[suffix](bare, path)
     check_file(path, bare)
@@ -104,7 +104,7 @@ def test_a_mesh_without_a_texture_can_be_written(tmp_path: Path, suffix: str) ->
 def test_indices_widen_when_there_are_many_vertices(tmp_path: Path) -> None:
     count = 65536
     vertices = torch.rand(count, 3, generator=torch.Generator().manual_seed(0))
-    many = Mesh(vertices, torch.tensor([[0, 1, count - 1]]))
+    many = TriangleMesh(vertices, torch.tensor([[0, 1, count - 1]]))
     document, _ = read_glb(write_glb(many, tmp_path / "t.glb"))
     assert document["accessors"][document["meshes"][0]["primitives"][0]["indices"]]["componentType"] == 5125
     few, _ = read_glb(write_glb(triangle(), tmp_path / "t.glb"))
@@ -132,12 +132,12 @@ def test_a_file_that_reads_back_wrong_is_an_error(tmp_path: Path, change: dict, 
 
 def test_a_seam_changes_neither_normals_nor_closedness() -> None:
     box = trimesh.creation.icosphere(1, 0.5)
-    closed = Mesh(torch.tensor(box.vertices, dtype=torch.float32), torch.tensor(box.faces))
-    split = Mesh(closed.vertices[closed.faces].reshape(-1, 3), torch.arange(3 * len(box.faces)).reshape(-1, 3))
+    closed = TriangleMesh(torch.tensor(box.vertices, dtype=torch.float32), torch.tensor(box.faces))
+    split = TriangleMesh(closed.vertices[closed.faces].reshape(-1, 3), torch.arange(3 * len(box.faces)).reshape(-1, 3))
     assert is_watertight(closed) and is_watertight(split)
     assert len(weld(split)[0]) == len(closed.vertices)
     torch.testing.assert_close(vertex_normals(split), vertex_normals(closed)[closed.faces].reshape(-1, 3))
-    assert not is_watertight(Mesh(closed.vertices, closed.faces[1:]))
+    assert not is_watertight(TriangleMesh(closed.vertices, closed.faces[1:]))
     assert signed_volume(split) == pytest.approx(signed_volume(closed)) and signed_volume(split) > 0.0
 
 

@@ -11,7 +11,7 @@ import torch
 from bozzetto.errors import ExportError
 from bozzetto.testing.exporter import sphere_scene
 from bozzetto.testing.scenes import SoftSphere
-from bozzetto.types import FieldOutput, Mesh
+from bozzetto.types import FieldOutput, TriangleMesh
 from bozzetto_plugins.exporter.ply import texture_at
 from bozzetto_plugins.exporter.texture_baking import albedo_at, bake, barycentric, face_of_texel, unwrap
 
@@ -58,10 +58,10 @@ def test_barycentric_weights_recover_the_point() -> None:
     assert (barycentric(point, flat) == -1.0).all()
 
 
-def square() -> Mesh:
+def square() -> TriangleMesh:
     """Return the plane z = 0 from (-0.5, -0.5) to (0.5, 0.5), facing up."""
     vertices = torch.tensor([[-0.5, -0.5, 0.0], [0.5, -0.5, 0.0], [0.5, 0.5, 0.0], [-0.5, 0.5, 0.0]])
-    return Mesh(vertices, torch.tensor([[0, 1, 2], [0, 2, 3]]))
+    return TriangleMesh(vertices, torch.tensor([[0, 1, 2], [0, 2, 3]]))
 
 
 class Coloured(SoftSphere):
@@ -77,7 +77,7 @@ def test_texels_have_the_colour_of_their_place_and_gaps_that_of_the_nearest() ->
     scene = replace(sphere_scene(), geometry=Coloured())
     mesh = square()
     uvs = torch.tensor([[0.25, 0.25], [0.75, 0.25], [0.75, 0.75], [0.25, 0.75]])
-    baked = bake(Mesh(mesh.vertices, mesh.faces, uvs), scene, 32, samples=1, spacing=0.01, chunk_points=50)
+    baked = bake(TriangleMesh(mesh.vertices, mesh.faces, uvs), scene, 32, samples=1, spacing=0.01, chunk_points=50)
     inside = torch.rand(100, 2, generator=torch.Generator().manual_seed(0)) * 0.4 + 0.3
     expected = torch.sigmoid(4.0 * torch.cat([2.0 * inside - 1.0, torch.zeros(100, 1)], dim=1))
     torch.testing.assert_close(texture_at(baked.texture, inside), expected, atol=0.01, rtol=0.0)
@@ -104,7 +104,7 @@ def test_a_translucent_skin_shows_what_is_beneath() -> None:
 @pytest.mark.parametrize("size", [1.0, 1e-8])
 def test_charts_do_not_overlap_and_seams_keep_positions(size: float) -> None:
     vertices = size * torch.tensor([[0.0, 0.0, 0.0], [1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
-    solid = Mesh(vertices, torch.tensor([[0, 2, 1], [0, 1, 3], [0, 3, 2], [1, 2, 3]]))
+    solid = TriangleMesh(vertices, torch.tensor([[0, 2, 1], [0, 1, 3], [0, 3, 2], [1, 2, 3]]))
     unwrapped = unwrap(solid, 64)
     assert torch.equal(unwrapped.vertices[unwrapped.faces], solid.vertices[solid.faces])
     assert unwrapped.uvs.min() >= 0.0 and unwrapped.uvs.max() <= 1.0
@@ -116,6 +116,6 @@ def test_charts_do_not_overlap_and_seams_keep_positions(size: float) -> None:
 
 
 def test_a_surface_without_area_is_an_error_that_says_what_to_do() -> None:
-    line = Mesh(torch.tensor([[0.0, 0.0, 0.0], [1.0, 0.0, 0.0], [0.5, 1e-30, 0.0]]), torch.tensor([[0, 1, 2]]))
+    line = TriangleMesh(torch.tensor([[0.0, 0.0, 0.0], [1.0, 0.0, 0.0], [0.5, 1e-30, 0.0]]), torch.tensor([[0, 1, 2]]))
     with pytest.raises(ExportError, match="its 1 triangles have next to no area. Raise export.mesh.resolution"):
         unwrap(line, 64)

@@ -10,17 +10,17 @@ import torch
 import trimesh
 
 from bozzetto.errors import ExportError
-from bozzetto.kinds.exporter import Scene
 from bozzetto.kinds.geometry import MeshGeometry
+from bozzetto.kinds.scene import Scene
 from bozzetto.math.cameras import look_at_origin
 from bozzetto.testing.exporter import PlainRenderer, sphere_scene
 from bozzetto.testing.letter_box import CENTER, HALF, LETTER, LetterBox, cell_centers
 from bozzetto.testing.scenes import SoftSphere
-from bozzetto.types import Cameras, FieldOutput, Mesh, Rendered
+from bozzetto.types import Cameras, FieldOutput, Rendered, TriangleMesh
 from bozzetto_plugins.exporter import mesh as mesh_module
 from bozzetto_plugins.exporter.config import MeshConfig
 from bozzetto_plugins.exporter.gltf import write_glb
-from bozzetto_plugins.exporter.mesh import Mesh as MeshExporter
+from bozzetto_plugins.exporter.mesh import TriangleMesh as MeshExporter
 from bozzetto_plugins.exporter.read_back import ReadBack, read_mesh
 from bozzetto_plugins.exporter.surface_source import own_mesh, surface_of
 from bozzetto_plugins.exporter.texture_baking import bake, unwrap
@@ -31,20 +31,20 @@ SMALL = MeshConfig(
 )
 
 
-def box(half: float = 0.5) -> Mesh:
+def box(half: float = 0.5) -> TriangleMesh:
     shape = trimesh.creation.box((2.0 * half,) * 3)
-    return Mesh(torch.tensor(shape.vertices, dtype=torch.float32), torch.tensor(shape.faces))
+    return TriangleMesh(torch.tensor(shape.vertices, dtype=torch.float32), torch.tensor(shape.faces))
 
 
 class Ball(SoftSphere):
     """Smoothly coloured ball that is a mesh: features are the position."""
 
-    def __init__(self, mesh: Mesh | None = None) -> None:
+    def __init__(self, mesh: TriangleMesh | None = None) -> None:
         super().__init__()
         shape = trimesh.creation.icosphere(4, 0.5)
-        self.mesh = mesh or Mesh(torch.tensor(shape.vertices, dtype=torch.float32), torch.tensor(shape.faces))
+        self.mesh = mesh or TriangleMesh(torch.tensor(shape.vertices, dtype=torch.float32), torch.tensor(shape.faces))
 
-    def extract_mesh(self) -> Mesh:
+    def extract_mesh(self) -> TriangleMesh:
         return self.mesh
 
     def surface_features(self, points: torch.Tensor) -> torch.Tensor:
@@ -64,7 +64,7 @@ def test_the_drawing_is_what_a_camera_sees(tmp_path: Path) -> None:
     shape = trimesh.creation.box(2.0 * torch.tensor(HALF).numpy())
     vertices = torch.tensor(shape.vertices, dtype=torch.float32) + torch.tensor(CENTER)
     with torch.no_grad():
-        baked = bake(unwrap(Mesh(vertices, torch.tensor(shape.faces)), 256), scene, 256, 1, 0.01, 65536)
+        baked = bake(unwrap(TriangleMesh(vertices, torch.tensor(shape.faces)), 256), scene, 256, 1, 0.01, 65536)
     cameras = camera_in_front(128)
     picture, covered, _ = draw(read_mesh(write_glb(baked, tmp_path / "t.glb")), cameras)
     assert (picture[~covered] == 1.0).all()
@@ -118,13 +118,13 @@ def test_faces_that_look_inward_are_seen_as_viewers_show_them() -> None:
     colors = torch.where(shape.vertices[:, :1] > 0.0, red, green)
     picture, covered, backs = draw(ReadBack(shape, colors), cameras)
     assert backs == 0.0 and (picture[0, 32, 32] == red).all()
-    inside_out = ReadBack(Mesh(shape.vertices, shape.faces.flip(1)), colors)
+    inside_out = ReadBack(TriangleMesh(shape.vertices, shape.faces.flip(1)), colors)
     inner, _, backs = draw(inside_out, cameras)
     assert backs == 1.0 and (inner[0, 32, 32] == green).all()
     likeness = compare(inside_out, Views(cameras, picture, covered))
     assert likeness.back_faces == 1.0 and likeness.object_psnr_db < 10.0
     assert "100% of the foreground shows back-faces" in str(likeness)
-    sheet = Mesh(shape.vertices, shape.faces[:0])
+    sheet = TriangleMesh(shape.vertices, shape.faces[:0])
     assert not draw(ReadBack(sheet, colors), cameras)[1].any()
 
 
@@ -174,12 +174,14 @@ def test_a_geometry_that_is_a_mesh_needs_no_marching_cubes(tmp_path: Path, monke
 @pytest.mark.parametrize(
     ("mesh", "message"),
     [
-        (Mesh(torch.zeros(3, 3), torch.zeros(0, 3, dtype=torch.int64)), "The mesh of Ball is empty. Start from a coarse stage"),
-        (Mesh(torch.full((3, 3), float("nan")), torch.tensor([[0, 1, 2]])), "broken: 3 of 3 vertices are not finite"),
-        (Mesh(torch.zeros(3, 3), torch.tensor([[0, 1, 3]])), "its faces name vertices from 0 to 3, and there are 3"),
+        (TriangleMesh(torch.zeros(3, 3), torch.zeros(0, 3, dtype=torch.int64)), "The mesh of Ball is empty. Start from a coarse stage"),
+        (TriangleMesh(torch.full((3, 3), float("nan")), torch.tensor([[0, 1, 2]])), "broken: 3 of 3 vertices are not finite"),
+        (TriangleMesh(torch.zeros(3, 3), torch.tensor([[0, 1, 3]])), "its faces name vertices from 0 to 3, and there are 3"),
     ],
 )  # fmt: skip
-def test_an_empty_or_broken_mesh_is_an_error_that_says_what_to_do(mesh: Mesh, message: str, tmp_path: Path) -> None:
+def test_an_empty_or_broken_mesh_is_an_error_that_says_what_to_do(
+    mesh: TriangleMesh, message: str, tmp_path: Path
+) -> None:
     with pytest.raises(ExportError, match=message):
         own_mesh(Ball(mesh))
     scene: Scene = replace(sphere_scene(), geometry=Ball(mesh))
@@ -196,7 +198,7 @@ def test_own_triangles_are_kept_unless_asked_otherwise(tmp_path: Path) -> None:
     """More than 20000 triangles, and a small loose component."""
     parts = [trimesh.creation.icosphere(5, 0.5), trimesh.creation.icosphere(0, 0.05).apply_translation((0.8, 0, 0))]
     shape = trimesh.util.concatenate(parts)
-    mesh = Mesh(torch.tensor(shape.vertices, dtype=torch.float32), torch.tensor(shape.faces))
+    mesh = TriangleMesh(torch.tensor(shape.vertices, dtype=torch.float32), torch.tensor(shape.faces))
     config, name = replace(SMALL, max_faces=None), "simplified from"
     found = surface_of(replace(sphere_scene(), geometry=OwnBall(mesh)), config)
     assert torch.equal(found.mesh.faces, mesh.faces) and found.simplified_from is None and found.dropped == 0
@@ -209,7 +211,7 @@ def test_own_triangles_are_kept_unless_asked_otherwise(tmp_path: Path) -> None:
 
 
 def test_a_mesh_of_points_is_an_error(tmp_path: Path) -> None:
-    scene = replace(sphere_scene(), geometry=Ball(Mesh(torch.zeros(3, 3), torch.tensor([[0, 1, 2]]))))
+    scene = replace(sphere_scene(), geometry=Ball(TriangleMesh(torch.zeros(3, 3), torch.tensor([[0, 1, 2]]))))
     with pytest.raises(ExportError, match="There is no surface left: no triangle has a measurable area"):
         MeshExporter(SMALL).export(scene, tmp_path, lambda line: None)
 

@@ -7,12 +7,12 @@ import pytest
 import torch
 import trimesh
 
-from bozzetto.types import Mesh
+from bozzetto.types import TriangleMesh
 from bozzetto_plugins.geometry.facing import patches, turned_outward
 
 
-def mesh_of(shape: trimesh.Trimesh) -> Mesh:
-    return Mesh(torch.tensor(shape.vertices, dtype=torch.float32), torch.tensor(shape.faces.copy()))
+def mesh_of(shape: trimesh.Trimesh) -> TriangleMesh:
+    return TriangleMesh(torch.tensor(shape.vertices, dtype=torch.float32), torch.tensor(shape.faces.copy()))
 
 
 def inverted(shape: trimesh.Trimesh) -> trimesh.Trimesh:

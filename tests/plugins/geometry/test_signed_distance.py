@@ -5,13 +5,15 @@ import pytest
 import torch
 import trimesh
 
-from bozzetto.types import Mesh
+from bozzetto.types import TriangleMesh
 from bozzetto_plugins.geometry import shapes
 from bozzetto_plugins.geometry.signed_distance import distance_to_mesh, lattice_inside
 
 
 def mesh_of(shape):
-    return Mesh(torch.tensor(np.array(shape.vertices), dtype=torch.float32), torch.tensor(np.array(shape.faces)))
+    return TriangleMesh(
+        torch.tensor(np.array(shape.vertices), dtype=torch.float32), torch.tensor(np.array(shape.faces))
+    )
 
 
 def box_distance(points, half):
@@ -28,7 +30,9 @@ def test_distances_to_a_box_are_exact_and_cut_off():
 
 
 def test_one_triangle_from_every_side():
-    triangle = Mesh(torch.tensor([[0.0, 0.0, 0.0], [1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]), torch.tensor([[0, 1, 2]]))
+    triangle = TriangleMesh(
+        torch.tensor([[0.0, 0.0, 0.0], [1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]), torch.tensor([[0, 1, 2]])
+    )
     points = torch.tensor([[0.2, 0.2, 0.3], [0.5, -0.4, 0.0], [1.3, 0.0, 0.4], [0.0, 0.0, 0.0], [1.0, 1.0, 0.0]])
     expected = torch.tensor([0.3, 0.4, 0.5, 0.0, 0.5**0.5])
     torch.testing.assert_close(distance_to_mesh(points, triangle, limit=1.0), expected, atol=1e-6, rtol=0)

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from diffusers import AutoencoderKL, UNet2DConditionModel
 
-from bozzetto.weights.faults import CLASSES
-from bozzetto_plugins.guidance.camera_unet import CameraUNet
+from bozzetto_plugins.guidance.config import NETWORKS
 from bozzetto_plugins.guidance.families import OURS, USUAL, family_of
-from bozzetto_plugins.guidance.patch_codec import PatchCodec
+from bozzetto_plugins.priors.camera_unet import CameraUNet
+from bozzetto_plugins.priors.patch_codec import PatchCodec
 
 
 @pytest.mark.parametrize(
@@ -44,6 +44,6 @@ def test_other_models_are_diffusers_own(tiny_folder: Callable[..., Path]) -> Non
     assert family_of(tiny_folder() / "vae") is AutoencoderKL
 
 
-def test_the_host_lets_pass_what_can_be_loaded() -> None:
+def test_a_check_lets_pass_what_can_be_loaded() -> None:
     named = {family.__name__ for family in (*OURS, *USUAL.values())}
-    assert {*CLASSES["unet"], *CLASSES["vae"]} == named
+    assert {*NETWORKS["unet"], *NETWORKS["vae"]} == named

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import shutil
 import subprocess
 import sys
 import typing
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
+from bozzetto.errors import ModelError
 from bozzetto.math import score, timesteps
 from bozzetto.math.schedules import Schedule
 from bozzetto_plugins.guidance import config as module
@@ -54,3 +59,28 @@ def test_listing_imports_nothing_heavy() -> None:
         "sys.exit('torch' in sys.modules or 'diffusers' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("part", "settings", "told"),
+    [
+        (
+            "unet",
+            {"_class_name": "os.system"},
+            "unet/config.json is of class 'os.system', not UNet2DConditionModel or ",
+        ),
+        (
+            "text_encoder",
+            {"architectures": ["T5EncoderModel"]},
+            "text_encoder/config.json is of class 'T5EncoderModel'",
+        ),
+    ],
+)
+def test_another_kind_of_model_is_told_by_its_classes(
+    tiny_folder: Callable[..., Path], tmp_path: Path, part: str, settings: dict[str, object], told: str
+) -> None:
+    folder = Path(shutil.copytree(tiny_folder(), tmp_path / "model"))
+    StableDiffusionConfig().require_weights(folder)
+    (folder / part / "config.json").write_text(json.dumps(settings))
+    with pytest.raises(ModelError, match=f"^model: .*{told}"):
+        StableDiffusionConfig().require_weights(folder)

@@ -17,10 +17,10 @@ from bozzetto.math.score import add_noise, signal_and_noise, v_from_epsilon
 from bozzetto.testing.fakes import cameras_around
 from bozzetto.testing.guidance import image_gradient
 from bozzetto.types import Guided, Rendered, ViewCondition
-from bozzetto_plugins.guidance.camera_unet import camera_numbers
 from bozzetto_plugins.guidance.config import StableDiffusionConfig
 from bozzetto_plugins.guidance.distillation import denoise
 from bozzetto_plugins.guidance.stable_diffusion import StableDiffusion
+from bozzetto_plugins.priors.camera_unet import camera_numbers
 
 Folders = Callable[..., Path]
 CPU = torch.device("cpu")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.plugins.guidance.conftest import placed
+from tests.plugins.conftest import placed
 from torch import Tensor
 
 from bozzetto.errors import ModelError
@@ -18,11 +18,11 @@ from bozzetto.math.schedules import Schedule
 from bozzetto.testing.fakes import a_photo, cameras_around
 from bozzetto.testing.guidance import GuidanceContract
 from bozzetto.types import Reference, ViewCondition
-from bozzetto_plugins.guidance import photo_recall
-from bozzetto_plugins.guidance.camera_unet import NOTHING, CameraUNet, camera_numbers, recalled_of
 from bozzetto_plugins.guidance.config import Zero123Config
-from bozzetto_plugins.guidance.solid_fit import numbers_of
 from bozzetto_plugins.guidance.zero123 import Zero123
+from bozzetto_plugins.priors import photo_recall
+from bozzetto_plugins.priors.camera_unet import NOTHING, CameraUNet, camera_numbers, recalled_of
+from bozzetto_plugins.priors.solid_fit import numbers_of
 
 CPU = torch.device("cpu")
 BASE = Zero123Config(model="tiny", dtype="float32", cfg_scale=Schedule.constant(1.0))

@@ -14,7 +14,7 @@ from bozzetto.testing.mesh_fitting import (
     fit,
 )
 from bozzetto.testing.mesh_geometry import signed_volume
-from bozzetto.types import Mesh as Surface
+from bozzetto.types import TriangleMesh
 from bozzetto_plugins.geometry.dmtet import Dmtet
 from bozzetto_plugins.geometry.surface_config import DmtetConfig, SurfaceFeaturesConfig
 from bozzetto_plugins.renderer.config import MeshConfig
@@ -41,7 +41,7 @@ def test_objects_are_found(name):
 def test_an_object_is_at_no_distance_from_itself():
     target = chair()
     assert chamfer_distance(target, target, 5000, seed=0) < 0.01
-    larger = Surface(1.2 * target.vertices, target.faces)
+    larger = TriangleMesh(1.2 * target.vertices, target.faces)
     assert chamfer_distance(larger, target, 5000, seed=0) > 0.02
     assert signed_volume(target) > 0
 

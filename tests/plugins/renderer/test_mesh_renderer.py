@@ -7,7 +7,7 @@ from bozzetto.errors import ConfigError, NonFiniteError
 from bozzetto.testing.mesh_scenes import BallMesh
 from bozzetto.testing.renderer import RendererContract
 from bozzetto.testing.scenes import PlainBackground, PlainMaterial, SoftSphere, cameras_around
-from bozzetto.types import Mesh as Surface
+from bozzetto.types import TriangleMesh
 from bozzetto_plugins.renderer.config import MeshConfig
 from bozzetto_plugins.renderer.mesh import Mesh, within_range
 
@@ -32,7 +32,7 @@ def test_the_picture_stands_upright():
     class Top(BallMesh):
         def extract_mesh(self):
             mesh = super().extract_mesh()
-            return Surface(0.2 * mesh.vertices + torch.tensor([0.0, 0.4, 0.6]), mesh.faces)
+            return TriangleMesh(0.2 * mesh.vertices + torch.tensor([0.0, 0.4, 0.6]), mesh.faces)
 
     # From azimuth 0 (on +x) the world's z is up and +y is to the right.
     opacity = render(Top(), cameras_around(1, size=33)).opacity[0, ..., 0].detach()
@@ -100,7 +100,7 @@ def test_a_geometry_without_a_surface_is_told():
 class Vanished(BallMesh):
     def extract_mesh(self):
         mesh = super().extract_mesh()
-        return Surface(mesh.vertices[:0], mesh.faces[:0])
+        return TriangleMesh(mesh.vertices[:0], mesh.faces[:0])
 
 
 def test_a_vanished_surface_is_told_in_training_and_shown_as_nothing_to_people():

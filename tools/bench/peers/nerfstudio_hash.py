@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from bozzetto.bench.candidates import Candidate
-from bozzetto.bench.cases import HashProblem
+from bozzetto_bench.candidates import Candidate
+from bozzetto_bench.cases import HashProblem
 
 KERNEL = "hash_encode"
 LABEL = "nerfstudio (torch)"

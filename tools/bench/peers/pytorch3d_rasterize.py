@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from bozzetto.bench.candidates import Candidate
-from bozzetto.bench.cases import MeshProblem
+from bozzetto_bench.candidates import Candidate
+from bozzetto_bench.cases import MeshProblem
 
 KERNEL = "rasterize"
 LABEL = "PyTorch3D"

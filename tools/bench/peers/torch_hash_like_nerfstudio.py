@@ -11,8 +11,8 @@ import itertools
 import torch
 from torch import Tensor, nn
 
-from bozzetto.bench.candidates import Candidate
-from bozzetto.bench.cases import HashProblem
+from bozzetto_bench.candidates import Candidate
+from bozzetto_bench.cases import HashProblem
 
 KERNEL = "hash_encode"
 LABEL = "a torch form like nerfstudio's"

@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from bozzetto.errors import ConfigError, ExportError
 from bozzetto.files import write_atomically
-from bozzetto.kinds.exporter import Exported, Scene
+from bozzetto.kinds.exporter import Exported
+from bozzetto.kinds.scene import Scene
 
 from bozzetto_gsplat.cloud import Cloud, MadeOfGaussians
 from bozzetto_gsplat.config import SplatPlyConfig

@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from bozzetto.errors import ExportError
 from bozzetto.files import write_atomically
-from bozzetto.kinds.exporter import Exported, Scene
+from bozzetto.kinds.exporter import Exported
+from bozzetto.kinds.scene import Scene
 from bozzetto.types import Cameras
 from PIL import Image
 
@@ -49,6 +50,4 @@ class Silhouettes:
         """Return the foreground mask of one view, "1 H W"."""
         some = slice(view, view + 1)
         camera = Cameras(cameras.c2w[some], cameras.fov_y_rad[some], cameras.height, cameras.width)
-        shading = scene.material.eval_shading(camera)
-        rendered = scene.renderer(camera, scene.geometry, scene.material, scene.background, shading)
-        return rendered.opacity[..., 0].numpy(force=True) >= self.config.threshold
+        return scene.render(camera).opacity[..., 0].numpy(force=True) >= self.config.threshold

@@ -1,4 +1,4 @@
-// Hardware limits for `bozzetto bench`, with which kernels are compared.
+// Measures the hardware's limits, with which kernels are compared.
 
 #include <cstring>
 

@@ -1,0 +1,36 @@
+"""Parts of a stage that make images, without its tasks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from bozzetto.kinds.background import Background
+from bozzetto.kinds.geometry import Geometry
+from bozzetto.kinds.material import Material
+from bozzetto.kinds.renderer import Renderer
+from bozzetto.kinds.view_source import ViewSource
+from bozzetto.types import Cameras, Rendered
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Trained scene, ready to render or export."""
+
+    geometry: Geometry
+    material: Material
+    background: Background
+    renderer: Renderer
+    views: ViewSource
+    """View source of the first task; its `eval_cameras` match the training cameras."""
+    device: torch.device
+
+    def render(self, cameras: Cameras, normal: bool = False) -> Rendered:
+        """Render with the material's evaluation lighting.
+
+        Args:
+            normal: also render normals.
+        """
+        shading = self.material.eval_shading(cameras)
+        return self.renderer(cameras, self.geometry, self.material, self.background, shading, normal=normal)

@@ -1,0 +1,51 @@
+"""Recipe under construction: its values, their sources, and notes on what could not be converted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from bozzetto.config.binding import REQUIRED
+from bozzetto_convert.rules import Note
+
+
+@dataclass(frozen=True)
+class Line:
+    """Value of the recipe and the source it was converted from."""
+
+    value: Any
+    comment: str
+
+
+@dataclass
+class Draft:
+    """Recipe under construction."""
+
+    title: str
+    """Name of the threestudio recipe it is converted from."""
+    system: str
+    """threestudio's `system_type`."""
+    lines: dict[str, Line] = field(default_factory=dict)
+    """Values by dotted path."""
+    notes: list[Note] = field(default_factory=list)
+    converts: bool = False
+    """True if the geometry can be initialised from one of another type."""
+    stand_ins: list[str] = field(default_factory=list)
+    """Substitutes for parts without equivalent; kept in the recipe and reported by every check and run."""
+
+    def of(self, severity: str) -> list[Note]:
+        """Return the distinct notes of one severity."""
+        return list(dict.fromkeys(note for note in self.notes if note.severity == severity))
+
+
+def nested(lines: dict[str, Line], where: str) -> dict[str, Any]:
+    """Return the plain values below a path without `type`, with placeholders for values that the user must give."""
+    values: dict[str, Any] = {}
+    for path, line in lines.items():
+        if path.startswith(f"{where}.") and not path.endswith(".type"):
+            *parents, name = path.removeprefix(f"{where}.").split(".")
+            below = values
+            for parent in parents:
+                below = below.setdefault(parent, {})
+            below[name] = "given later" if line.value == REQUIRED else line.value
+    return values

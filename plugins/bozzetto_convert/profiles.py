@@ -1,0 +1,76 @@
+"""Profiles of a converted recipe: `cuda` as in threestudio; `cpu` small, with the bundled priors and their cameras."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from bozzetto.config.binding import plain
+from bozzetto_convert.component_choice import Chosen
+from bozzetto_convert.draft import Line
+from bozzetto_convert.rules import UNSET
+
+PROFILES = ("cuda", "cpu")
+STEPS = 800
+"""Maximum steps of a stage on a CPU."""
+PRIORS = {"stable-diffusion": ("bozzetto-mini", 1.0), "zero123": ("bozzetto-mini-zero123", 1.0)}
+"""Bundled weights of a guidance and their guidance scale."""
+GRID = {
+    "levels": 6,
+    "log2_table_size": 17,
+    "base_resolution": 8,
+    "finest_resolution": 48,
+    "interpolation": "smoothstep",
+}
+"""Grid for 64-pixel images, which the bundled priors upscale, so that a finer grid is not needed."""
+CAMERA = {"distance": 3.2, "fov_y_deg": 40.0}
+"""Camera framing of an object of radius 1 on which the bundled priors were trained."""
+SMALL: Mapping[str, Mapping[str, Any]] = {
+    "geometry": {
+        "radius": 1.0, "resolution": 48, **GRID, **{f"features.{name}": value for name, value in GRID.items()},
+        "levels_active": None,
+    },
+    "renderer": {"samples_per_ray": 96, "occupancy_resolution": 32},
+    "reference": {
+        "height": 64, "width": 64, "resolution_milestones": [], **CAMERA, "object_fraction": 0.66,
+        "eval_height": 128, "eval_width": 128,
+    },
+    "views": {
+        "batch_size": 1, "height": 64, "width": 64, "resolution_milestones": [],
+        "distance": [CAMERA["distance"]] * 2, "fov_y_deg": [CAMERA["fov_y_deg"]] * 2, "progressive_until_step": 0,
+        "eval_distance": CAMERA["distance"], "eval_fov_y_deg": CAMERA["fov_y_deg"],
+        "eval_height": 128, "eval_width": 128,
+    },
+    "turntable": {"size": 192},
+    "mesh": {"texture_size": 512, "resolution": 128},
+}  # fmt: skip
+"""Field values of the cpu profile by slot."""
+GUIDANCE = {"as_latent_until_step": 0, "weighting": "one-minus-alpha-bar", "dtype": "auto", "cpu_offload": "none"}
+"""Guidance settings that the bundled priors do not support or need, with their replacements."""
+
+
+def profile_lines(chosen: Mapping[str, Chosen], lines: Mapping[str, Line]) -> dict[str, Line]:
+    """Return the lines of both profiles by dotted path; only values that differ from the recipe or the defaults."""
+    made = {"profiles.cuda.device": Line("cuda", "as in threestudio")}
+    made["profiles.cpu.device"] = Line("cpu", "small, with the bundled prior and the cameras it knows")
+    for path, value, default in _changes(chosen):
+        if value != (lines[path].value if path in lines else default):
+            made[f"profiles.cpu.{path}"] = Line(value, "")
+    steps = lines.get("trainer.steps")
+    if steps is None or steps.value > STEPS:
+        made["profiles.cpu.trainer.steps"] = Line(STEPS, "")
+    return made
+
+
+def _changes(chosen: Mapping[str, Chosen]) -> Iterator[tuple[str, Any, Any]]:
+    """Yield path, value and default of every field that the cpu profile may change."""
+    for slot, item in chosen.items():
+        fields = dict(SMALL.get(slot, {}))
+        if slot in ("guidance", "posed") and item.entry.spec.name in PRIORS:
+            model, scale = PRIORS[item.entry.spec.name]
+            fields = {"model": model, "cfg_scale": scale, **GUIDANCE}
+        where = [item.slot.where, *(["system.tasks.pose.views"] if slot == "views" and "posed" in chosen else [])]
+        for name, value in fields.items():
+            if found := item.field(name):
+                default = plain(found[1]) if found[1] is not UNSET else None
+                yield from ((f"{place}.{name}", value, default) for place in where)

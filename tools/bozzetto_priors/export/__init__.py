@@ -1,0 +1,1 @@
+"""Release folders of the priors, in the layout of diffusers."""

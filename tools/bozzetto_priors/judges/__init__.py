@@ -1,0 +1,1 @@
+"""Evaluation of the priors: true renders, classifiers, and the pages that compare them."""

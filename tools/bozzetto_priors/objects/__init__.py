@@ -1,0 +1,1 @@
+"""Things that the priors know: their names, captions and 3D models."""

@@ -1,0 +1,1 @@
+"""3D models that are built from primitives in code, by subject."""

@@ -1,0 +1,1 @@
+"""Training of the networks and radiance fields of the priors."""

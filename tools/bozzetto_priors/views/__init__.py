@@ -1,0 +1,1 @@
+"""Renders of the 3D models: cameras, rasteriser, training views and photos."""
