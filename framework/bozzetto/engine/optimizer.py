@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import nn
@@ -35,8 +37,8 @@ def make_optimizer(parameters: Sequence[tuple[str, nn.Parameter]], config: Optim
     for name, parameter in parameters:
         if parameter.requires_grad:
             groups.setdefault(prefix_of(name, prefixes), []).append(parameter)
-    kinds: dict[str, type[torch.optim.Adam]] = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
-    optimizer = kinds[config.type](
+    kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[config.type]
+    optimizer = without_compiler(kind)(
         [{"params": members, "prefix": prefix} for prefix, members in groups.items()],
         lr=config.lr.at(0),
         betas=config.betas,
@@ -46,6 +48,15 @@ def make_optimizer(parameters: Sequence[tuple[str, nn.Parameter]], config: Optim
     )
     set_learning_rates(optimizer, config, 0)
     return optimizer
+
+
+def without_compiler(kind: type[torch.optim.Adam]) -> type[torch.optim.Adam]:
+    """Return a class of optimisers without torch's wrappers for `torch.compile`, which import the compiler: seconds."""
+    names = ("add_param_group", "zero_grad", "state_dict", "load_state_dict")
+    members: dict[str, Any] = {name: inspect.unwrap(getattr(kind, name)) for name in names}
+    members["step"] = torch.no_grad()(inspect.unwrap(kind.step))  # one of the wrappers disables gradients
+    made: type[torch.optim.Adam] = type(kind.__name__, (kind,), members)
+    return made
 
 
 def set_learning_rates(optimizer: torch.optim.Optimizer, config: OptimizerConfig, step: int) -> None:
