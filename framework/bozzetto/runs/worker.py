@@ -48,10 +48,8 @@ def _train(values: dict[str, Any], channel: IO[str], stop: StopSignals) -> None:
     job = Job(**values)
     tune_allocator()
     torch.set_num_threads(job.threads)
-    device = torch.device(job.device)
-    if device.type == "cuda":
-        device = torch.device("cuda", job.rank)
-        torch.cuda.set_device(device)
+    device = torch.device(job.device if job.device == "cpu" else f"{job.device}:{job.rank}")
+    hardware.select(str(device))
     registry = Registry.discover(installed_sources(os.environ), limit_s=import_limit_s(os.environ))
     folder = RunFolder.existing(Path(job.run_folder))
     recipe = load_recipe(folder.recipe_file, registry, (), folder.profile, hardware.detect())
