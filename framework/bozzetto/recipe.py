@@ -270,6 +270,11 @@ class Recipe:
         return self.prompt or Path(self.image).stem
 
     @property
+    def mesh_exporters(self) -> tuple[tuple[str, Component], ...]:
+        """Exporters that write meshes, i.e. whose config has a field `formats`, with their names in the recipe."""
+        return tuple(item for item in self.exports if hasattr(item[1].config, "formats"))
+
+    @property
     def components(self) -> tuple[Component, ...]:
         """All components of every stage, and the exporters."""
         staged = [component for stage in self.stages for component in stage.components]
