@@ -10,6 +10,8 @@ from torch import Tensor
 
 from bozzetto.math.view_draws import draw_rows
 
+__all__ = ["Weighting", "sample_timesteps", "step_range", "timestep_weight"]
+
 Weighting = Literal["one-minus-alpha-bar", "uniform", "fantasia3d"]
 
 

@@ -8,6 +8,8 @@ import torch
 from jaxtyping import Shaped
 from torch import Tensor
 
+__all__ = ["Draw", "ShareGenerator", "draw_rows", "share_generator"]
+
 Draw = Callable[[int, torch.Generator], Tensor]
 """Function from a number of rows and a generator to random rows on the generator's device."""
 

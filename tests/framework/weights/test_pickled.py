@@ -18,6 +18,7 @@ from safetensors.torch import load_file
 
 from bozzetto.errors import ModelError
 from bozzetto.testing.fakes import tiny_zero123
+from bozzetto.weights.catalogue import Catalogue
 from bozzetto.weights.download import fetch
 from bozzetto.weights.pickled import read_pickle, with_safetensors
 from bozzetto.weights.plans import plan
