@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -102,8 +102,10 @@ class Registry:
         slow: tuple[str, ...],
     ) -> None:
         entries = [Entry(source.dist, source.version, spec, slow) for spec in specs]
-        _add(self.entries, entries, lambda entry: (entry.spec.kind, entry.spec.name))
-        _add(self.models, [ModelEntry(source.dist, source.version, spec) for spec in models], lambda m: m.spec.alias)
+        offered = [ModelEntry(source.dist, source.version, spec) for spec in models]
+        together = _together(self.entries, entries, lambda entry: (entry.spec.kind, entry.spec.name))
+        self.models = _together(self.models, offered, lambda model: model.spec.alias)
+        self.entries = together  # only now, so that a fault in either leaves nothing behind
         self.recipe_folders += [(source.dist, folder) for folder in folders]
 
     def faults(self) -> list[str]:
@@ -249,19 +251,22 @@ def _checked_folder(folder: object) -> Path:
     return Path(folder)
 
 
-def _add(found: dict[Key, list[Declared]], offered: Sequence[Declared], key: Callable[[Declared], Key]) -> None:
-    """Add what a distribution declares to all that is declared under the same names; repetitions are dropped.
+def _together(
+    found: Mapping[Key, list[Declared]], offered: Sequence[Declared], key: Callable[[Declared], Key]
+) -> dict[Key, list[Declared]]:
+    """Return what is declared under each name, with what a distribution adds; repetitions are dropped.
 
     Raises:
         PluginError: it declares a name twice, differently.
     """
+    merged = {name: list(slot) for name, slot in found.items()}
     for entry in offered:
-        twins = [*found.get(key(entry), []), *(other for other in offered if key(other) == key(entry))]
-        if any(twin.dist == entry.dist and twin != entry for twin in twins):
+        slot = merged.setdefault(key(entry), [])
+        if any(twin.dist == entry.dist and twin != entry for twin in slot):
             raise PluginError(f"{entry.dist} declares {entry.title.rpartition(' from ')[0]} twice.")
-    for entry in offered:
-        if entry not in found.setdefault(key(entry), []):
-            found[key(entry)].append(entry)
+        if entry not in slot:
+            slot.append(entry)
+    return merged
 
 
 def _check_hooks(plugin: object, implemented: int) -> None:
