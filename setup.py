@@ -70,6 +70,7 @@ class OneByOne(build_ext):
     """Never in parallel: the object files of both libraries have the same names."""
 
     def finalize_options(self) -> None:
+        """Disable parallel compilation after reading the options."""
         super().finalize_options()
         self.parallel = None
 

@@ -1,0 +1,1 @@
+"""Recipes shipped with Bozzetto, installed as the package `bozzetto_recipes`."""

@@ -30,8 +30,8 @@ def layers() -> list[list[str]]:
 
 def described() -> dict[str, str]:
     """Rooms of the page's table, and what each is for, in its order."""
-    rows = re.findall(r"^\| `(\w+)` \| (.+?) \| [^|]+ \|$", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
-    return dict(rows)
+    table = PAGE.read_text(encoding="utf-8").partition("| room |")[2].partition("\n\n")[0]
+    return dict(re.findall(r"^\| `(\w+)` \| (.+?) \| [^|]+ \|$", table, re.MULTILINE))
 
 
 def picture() -> str:

@@ -179,7 +179,7 @@ def page(subjects: Sequence[Subject], verdicts: Sequence[Verdict]) -> str:
         f"- own judge, right for most sides: **{percent([v.named for v in runs])}**\n"
         f"- a second front at the back (Janus problem): **{percent(second_fronts(verdicts))}**, among objects whose "
         "true front and back the own judge distinguishes\n\n"
-        f"What is bad: {' '.join(bad)}\n\n"
+        f"Faults: {' '.join(bad)}\n\n"
         "![plain prompts](quality/plain.png)\n\n![coloured prompts](quality/coloured.png)\n\n"
         "Rows: prompts in the order of the table. Columns: front, left, back and right of the truth, of a sample of "
         "the prior, of the run of each seed, and of the unlit GLB of the first seed.\n\n"

@@ -21,7 +21,7 @@ __all__ = ["Command", "CommandSpec", "Host"]
 
 @dataclass(frozen=True)
 class Host:
-    """What the host lends to a command. Later versions may add fields, with defaults."""
+    """Services of the host for a command. Later versions may add fields, with defaults."""
 
     registry: Callable[[], Registry]
     """Finds the installed components, in about 0.1 s.

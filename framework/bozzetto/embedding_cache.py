@@ -17,6 +17,8 @@ from torch import Tensor
 from bozzetto.files import write_atomically
 from bozzetto.kinds.guidance import TextEncoder
 
+__all__ = ["encode_cached", "path_of", "read", "write"]
+
 KEY = "embedding"
 
 log = logging.getLogger(__name__)

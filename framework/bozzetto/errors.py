@@ -5,6 +5,18 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+__all__ = [
+    "ConfigError",
+    "ExportError",
+    "ModelError",
+    "NonFiniteError",
+    "PluginError",
+    "RunFolderError",
+    "UserError",
+    "did_you_mean",
+    "shown",
+]
+
 
 class UserError(Exception):
     """Error that the user can fix. The message says where, what, what is nearest, and the cure.

@@ -16,6 +16,27 @@ from typing import Annotated, Any, Union, get_args, get_origin
 from bozzetto.errors import shown
 from bozzetto.math.schedules import LARGEST, LAST_STEP, Schedule
 
+__all__ = [
+    "FLOAT",
+    "INT",
+    "Depth",
+    "FilePath",
+    "Length",
+    "Number",
+    "Pixels",
+    "Range",
+    "Share",
+    "Step",
+    "Width",
+    "bare",
+    "check_fields",
+    "choices",
+    "hints_of",
+    "marked",
+    "markers",
+    "range_of",
+]
+
 Number = int | float
 
 

@@ -11,6 +11,8 @@ import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 
+__all__ = ["UNFINISHED", "remove_unfinished", "sha256_of", "slug", "write_atomically", "write_text"]
+
 UNFINISHED = ".writing-"
 """Name prefix of a file being written; a remaining one was left by a killed process."""
 

@@ -16,6 +16,17 @@ if TYPE_CHECKING:
     from bozzetto.recipe import Recipe
     from bozzetto.spec import ComponentSpec, ModelSpec
 
+__all__ = [
+    "bozzetto_components",
+    "bozzetto_models",
+    "bozzetto_recipes",
+    "bozzetto_run_failed",
+    "bozzetto_run_started",
+    "bozzetto_stage_finished",
+    "bozzetto_step_finished",
+    "hookimpl",
+]
+
 hookspec = pluggy.HookspecMarker("bozzetto")
 hookimpl = pluggy.HookimplMarker("bozzetto")
 

@@ -16,6 +16,8 @@ from typing import Any
 
 from bozzetto.errors import ModelError
 
+__all__ = ["read_settings", "shared_weights", "weight_files", "whole_part"]
+
 FILE, KEY = "bozzetto.json", "shared_weights"
 SUFFIXES = (".safetensors", ".bin")
 LARGEST_JSON = 1 << 26

@@ -17,6 +17,22 @@ from bozzetto.errors import ConfigError, PluginError, did_you_mean, shown
 if TYPE_CHECKING:
     from bozzetto.recipe import Component, Stage
 
+__all__ = [
+    "PARTS",
+    "ParameterSpec",
+    "Specs",
+    "arguments_of",
+    "check_rates",
+    "check_stage_rates",
+    "differences",
+    "linear",
+    "matches",
+    "specs_of",
+    "stage_specs",
+    "under",
+    "unlike_fields",
+]
+
 PARTS = ("geometry", "material", "background", "renderer")
 """Parts of a stage that are trained or saved."""
 

@@ -14,6 +14,12 @@ from bozzetto.kinds import KINDS, SYSTEM_KINDS, TASK_KINDS
 from bozzetto.math.schedules import LAST_STEP, Schedule
 from bozzetto.spec import Entry
 
+__all__ = [
+    "DEVICES", "DEVICE_PATTERN", "INHERITABLE", "STAGE", "SYSTEM", "TASK", "TOP", "Component", "Decay", "Every",
+    "LearningRate", "LossTerm", "OptimizerConfig", "Recipe", "Seed", "Stage", "Task", "TaskTimes", "TrainerConfig",
+    "Weight", "device_of",
+]  # fmt: skip
+
 DEVICES = ("auto", "cpu", "cuda", "mps")
 """Devices that a recipe may train on; `cuda:1` is the second GPU."""
 DEVICE_PATTERN = r"auto|cpu|mps|cuda(:[0-9]{1,2})?"
@@ -81,10 +87,12 @@ class Component:
 
     @property
     def kind(self) -> str:
+        """Kind of the component, e.g. `geometry`."""
         return self.entry.spec.kind
 
     @property
     def name(self) -> str:
+        """Name from the manifest, without the distribution, e.g. `hash-grid`."""
         return self.entry.spec.name
 
     @property
@@ -260,6 +268,11 @@ class Recipe:
     def subject(self) -> str:
         """Description of the object: the prompt, else the photo's name."""
         return self.prompt or Path(self.image).stem
+
+    @property
+    def mesh_exporters(self) -> tuple[tuple[str, Component], ...]:
+        """Exporters that write meshes, i.e. whose config has a field `formats`, with their names in the recipe."""
+        return tuple(item for item in self.exports if hasattr(item[1].config, "formats"))
 
     @property
     def components(self) -> tuple[Component, ...]:

@@ -10,6 +10,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+__all__ = [
+    "REPOSITORY",
+    "CommandSpec",
+    "ComponentSpec",
+    "Entry",
+    "ModelEntry",
+    "ModelSpec",
+    "installed",
+    "is_kebab",
+    "load",
+]
+
 _KEBAB = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _DOTTED = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
 _ALIAS = re.compile(r"[a-z0-9]+([.-][a-z0-9]+)*")

@@ -22,6 +22,11 @@ from bozzetto.math.cameras import azimuth_deg, elevation_deg, ray_directions
 from bozzetto.math.projection import clip_positions
 from bozzetto.math.rows import rows_at
 
+__all__ = [
+    "EMPTY", "Cameras", "FieldOutput", "Guided", "LossInputs", "Rays", "Reference", "Rendered", "Samples", "Shading",
+    "ShadingMode", "Space", "TriangleMesh", "ViewCondition", "VolumeSamples", "to_device",
+]  # fmt: skip
+
 Space = Literal["rgb", "latent"]
 ShadingMode = Literal["albedo", "textureless", "lambertian", "normal"]
 Record = TypeVar("Record")
@@ -63,10 +68,12 @@ class Cameras:
 
     @property
     def position(self) -> Float[Tensor, "B 3"]:
+        """Camera positions in world coordinates."""
         return self.c2w[:, :3, 3]
 
     @property
     def distance(self) -> Float[Tensor, "B"]:
+        """Distance from the origin, world units."""
         distance: Tensor = self.position.norm(dim=-1)
         return distance
 
@@ -131,6 +138,7 @@ class Samples:
 
     @property
     def t_mid(self) -> Float[Tensor, "S"]:
+        """Distance along the ray of each interval's midpoint, world units."""
         return 0.5 * (self.t_start + self.t_end)
 
     @property
@@ -173,6 +181,7 @@ class Shading:
 
     @property
     def needs_normal(self) -> bool:
+        """True if the mode reads normals; false for unlit shading."""
         return self.mode != "albedo"
 
 

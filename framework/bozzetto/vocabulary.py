@@ -11,6 +11,8 @@ from pathlib import Path
 
 from bozzetto.errors import ModelError
 
+__all__ = ["Vocabulary", "words_of"]
+
 FILE = "bozzetto.json"
 GRAMMAR = frozenset({"a", "an", "the", "view"})
 

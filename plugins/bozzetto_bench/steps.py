@@ -59,21 +59,26 @@ class NoPrior:
     text_model_id: str = "none"
 
     def encode_text(self, texts: Sequence[str]) -> Tensor:
+        """Return zeros, "T 1 1"."""
         return torch.zeros(len(texts), 1, 1)
 
     def unknown_words(self, text: str) -> Sequence[str]:
+        """Return nothing: there is no vocabulary."""
         return ()
 
     def needs_normal(self, step: int) -> bool:
+        """Return False."""
         return False
 
     def for_view(self, cameras: Cameras) -> ViewCondition:
+        """Return zero embeddings for every view."""
         nothing = torch.zeros(len(cameras), 1, 1)
         return ViewCondition(nothing, nothing)
 
     def __call__(
         self, rendered: Rendered, condition: ViewCondition, cameras: Cameras, step: int, generator: torch.Generator
     ) -> Guided:
+        """Return losses that pull each pixel in a random direction."""
         pull = torch.randn(rendered.image.shape, generator=generator, device=rendered.image.device)
         loss = (rendered.image * pull).mean()
         return Guided(dict.fromkeys(self.losses, loss), torch.zeros(len(cameras), dtype=torch.long))

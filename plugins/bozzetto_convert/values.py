@@ -22,6 +22,7 @@ CHECKPOINTS = {
 
 
 def is_number(value: object) -> TypeGuard[int | float]:
+    """Return whether a value is a number; booleans are none."""
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 

@@ -18,7 +18,7 @@ TEXT_MODELS = (
         folder=PRIORS / "bozzetto-mini",
         licence=BUNDLED_LICENCE,
         memory="about 0.2 GB",
-        note="128 px, a memory of its things in many colours, told the exact camera; needs no network and no GPU",
+        note="128 px, renders its memory of 219 objects from the exact camera; needs no network and no GPU",
     ),
     ModelSpec(
         alias="sd-1.5",
@@ -56,7 +56,7 @@ PHOTO_MODELS = (
         folder=PRIORS / "bozzetto-mini-zero123",
         licence=BUNDLED_LICENCE,
         memory="about 0.2 GB",
-        note="128 px, the things of bozzetto-mini; needs no network and no GPU",
+        note="128 px, recognises the objects of bozzetto-mini in photos; needs no network and no GPU",
     ),
     ModelSpec(
         alias="zero123-xl",

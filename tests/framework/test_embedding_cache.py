@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,14 +13,6 @@ from bozzetto.embedding_cache import KEY, encode_cached, path_of
 from bozzetto.testing.fakes import FakeTextEncoder
 
 TEXTS = ["a ball", "a box", ""]
-
-
-@pytest.fixture(autouse=True)
-def tell_anew() -> Iterator[None]:
-    """Reset the notices of other tests."""
-    embedding_cache._tell.cache_clear()
-    yield
-    embedding_cache._tell.cache_clear()
 
 
 def expected() -> torch.Tensor:

@@ -36,14 +36,16 @@ def test_weights_configs_and_texts_of_the_priors_are_installed_and_nothing_else(
     globs = setup["options.package_data"]["bozzetto_plugins"].split(", ")
     installed = {path for glob in globs if glob.startswith("priors/") for path in home.glob(glob)}
     assert {path.suffix for path in installed} == {".json", ".md", ".safetensors"}
-    kept = {path for path in (home / "priors").rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc")}
-    assert installed == kept
+    there = {path for path in (home / "priors").rglob("*") if path.is_file() and "__pycache__" not in path.parts}
+    assert installed == {path for path in there if path.suffix != ".py"}
 
 
 def test_every_manifest_is_an_entry_point(setup):
-    declared = setup["options.entry_points"]["bozzetto.plugins"]
-    for manifest in (ROOT / "plugins" / "bozzetto_plugins").glob("*/manifest.py"):
-        assert f"bozzetto_plugins.{manifest.parent.name}.manifest" in declared
+    declared = re.findall(
+        r"= bozzetto_plugins\.(\w+)\.manifest$", setup["options.entry_points"]["bozzetto.plugins"], re.M
+    )
+    there = [path.parent.name for path in (ROOT / "plugins" / "bozzetto_plugins").glob("*/manifest.py")]
+    assert sorted(declared) == sorted(there)
     commands = setup["options.entry_points"]["bozzetto.commands"]
     for manifest in (ROOT / "plugins").glob("*/manifest.py"):
         assert f"{manifest.parent.name}.manifest:" in commands
@@ -104,3 +106,70 @@ MAY_NAME_DEVICES = {
 def test_only_adapters_name_a_device(path):
     literals = {node.value for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Constant)}
     assert path.name in MAY_NAME_DEVICES or not literals & {"cpu", "cuda", "mps"}
+
+
+def _public_modules():
+    """The host's modules in the table of public-api.md; of a package, all modules that define something."""
+    table = (ROOT / "docs" / "reference" / "public-api.md").read_text(encoding="utf-8")
+    for name in re.findall(r"^\| `(bozzetto(?:\.\w+)*)` \|", table, re.MULTILINE):
+        path = ROOT / "framework" / Path(*name.split("."))
+        pattern = "__init__.py" if name == "bozzetto" else "*.py"
+        for file in sorted(path.glob(pattern)) if path.is_dir() else [path.with_suffix(".py")]:
+            if len(ast.parse(file.read_text(encoding="utf-8")).body) > 1:
+                yield file
+
+
+PUBLIC_MODULES = {
+    ".".join(path.relative_to(ROOT / "framework").with_suffix("").parts).removesuffix(".__init__"): path
+    for path in _public_modules()
+}
+
+
+def _bound_names(statements):
+    """Names that a module defines, and names that it imports from the host, at its top level."""
+    defined, imported = set(), set()
+    for node in statements:
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+            defined.add(node.name)
+        elif isinstance(node, (ast.Assign, ast.AnnAssign)):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            defined |= {name.id for target in targets for name in ast.walk(target) if isinstance(name, ast.Name)}
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] == "bozzetto":
+            imported |= {alias.asname or alias.name for alias in node.names}
+        elif isinstance(node, ast.If):  # TYPE_CHECKING
+            inner_defined, inner_imported = _bound_names(node.body)
+            defined, imported = defined | inner_defined, imported | inner_imported
+    return defined, imported
+
+
+def _all_of(tree):
+    (value,) = [
+        node.value
+        for node in tree.body
+        if isinstance(node, ast.Assign) and [ast.unparse(target) for target in node.targets] == ["__all__"]
+    ]
+    return ast.literal_eval(value)
+
+
+@pytest.fixture(scope="module")
+def imported_elsewhere():
+    """Names that source files import, by the public module that they import them from."""
+    found = {name: set() for name in PUBLIC_MODULES}
+    for path in SOURCES:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and node.module in found:
+                found[node.module] |= {alias.name for alias in node.names if not alias.name.startswith("__")}
+    return found
+
+
+@pytest.mark.parametrize("name", PUBLIC_MODULES)
+def test_public_modules_list_what_others_may_import(name, imported_elsewhere):
+    tree = ast.parse(PUBLIC_MODULES[name].read_text(encoding="utf-8"))
+    listed, (defined, imported) = _all_of(tree), _bound_names(tree.body)
+    assert len(listed) == len(set(listed))  # ruff checks the order (RUF022)
+    assert [item for item in listed if item.startswith("_")] == []
+    assert set(listed) - defined - imported == set()
+    submodules = {module.rpartition(".")[2] for module in PUBLIC_MODULES if module.rpartition(".")[0] == name}
+    assert imported_elsewhere[name] - submodules - set(listed) == set()
+    functions_and_classes = {node.name for node in tree.body if isinstance(node, (ast.FunctionDef, ast.ClassDef))}
+    assert {item for item in functions_and_classes if not item.startswith("_")} - set(listed) == set()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import FrozenInstanceError
 
 import pytest
@@ -98,7 +97,3 @@ def test_to_device_moves_nested_records_and_nothing_else() -> None:
     assert moved.rays.image_shape == rays.image_shape
     with pytest.raises(TypeError, match="is not a record"):
         to_device(3, torch.device("meta"))
-
-
-def test_fov_is_kept_in_radians() -> None:
-    assert bool((cameras().fov_y_rad < math.pi).all())

@@ -19,9 +19,11 @@ GONE = (errno.EPIPE, errno.EBADF, errno.EIO, errno.ESHUTDOWN)
 class TextStream(Protocol):
     """Methods of a text stream that are used here."""
 
-    def write(self, text: str, /) -> int: ...
+    def write(self, text: str, /) -> int:
+        """Write the text and return the number of characters written."""
 
-    def flush(self) -> None: ...
+    def flush(self) -> None:
+        """Write buffered text to its destination."""
 
 
 class LastingStream:

@@ -84,7 +84,7 @@ def help_lines(commands: PackageCommands) -> list[str]:
 
 
 def sentence(summary: str) -> str:
-    """Return a summary as a sentence: `List the installed recipes.`"""
+    """Return a summary as a sentence, with a capital and a full stop."""
     return f"{summary[:1].upper()}{summary[1:]}{'' if summary.endswith('.') else '.'}"
 
 

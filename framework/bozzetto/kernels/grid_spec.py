@@ -8,6 +8,8 @@ from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Literal, cast, get_args
 
+__all__ = ["FEATURE_COUNTS", "HASH_PRIMES", "MAX_RESOLUTION", "GridLevel", "GridSpec", "Interpolation"]
+
 Interpolation = Literal["linear", "smoothstep"]
 
 HASH_PRIMES = (1, 2654435761, 805459861)

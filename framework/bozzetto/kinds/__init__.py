@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+__all__ = ["KINDS", "SYSTEM_KINDS", "TASK_KINDS", "Kind"]
+
 
 @dataclass(frozen=True, slots=True)
 class Kind:

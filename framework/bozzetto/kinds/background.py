@@ -10,6 +10,8 @@ from torch import Tensor
 
 from bozzetto.types import Rays
 
+__all__ = ["Background"]
+
 
 @runtime_checkable
 class Background(Protocol):

@@ -7,6 +7,8 @@ from typing import Protocol, runtime_checkable
 
 from bozzetto.kinds.scene import Scene
 
+__all__ = ["StartsFromScene"]
+
 
 @runtime_checkable
 class StartsFromScene(Protocol):

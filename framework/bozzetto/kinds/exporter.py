@@ -10,6 +10,8 @@ from typing import Any, Protocol, runtime_checkable
 from bozzetto.kinds.scene import Scene
 from bozzetto.types import EMPTY
 
+__all__ = ["Exported", "Exporter"]
+
 
 @dataclass(frozen=True)
 class Exported:

@@ -10,6 +10,8 @@ from torch import Tensor, nn
 
 from bozzetto.types import FieldOutput, TriangleMesh
 
+__all__ = ["Geometry", "GivenMesh", "MadeFromSaved", "MeshGeometry", "module"]
+
 
 @runtime_checkable
 class Geometry(Protocol):

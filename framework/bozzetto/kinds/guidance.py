@@ -12,6 +12,8 @@ from torch import Tensor
 
 from bozzetto.types import Cameras, Guided, Reference, Rendered, ViewCondition
 
+__all__ = ["ElevationEstimator", "Guidance", "TextEncoder", "folder_of"]
+
 
 @runtime_checkable
 class TextEncoder(Protocol):

@@ -9,6 +9,8 @@ from torch import Tensor
 
 from bozzetto.types import LossInputs
 
+__all__ = ["Loss"]
+
 
 @runtime_checkable
 class Loss(Protocol):

@@ -10,6 +10,8 @@ from torch import Tensor
 
 from bozzetto.types import Cameras, FieldOutput, Shading
 
+__all__ = ["Material"]
+
 
 @runtime_checkable
 class Material(Protocol):

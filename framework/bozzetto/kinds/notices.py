@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol, runtime_checkable
 
+__all__ = ["HasNotices"]
+
 
 @runtime_checkable
 class HasNotices(Protocol):

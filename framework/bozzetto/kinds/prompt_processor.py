@@ -8,6 +8,8 @@ from typing import Protocol, runtime_checkable
 from bozzetto.kinds.guidance import TextEncoder
 from bozzetto.types import Cameras, ViewCondition
 
+__all__ = ["Condition", "PromptProcessor"]
+
 
 @runtime_checkable
 class Condition(Protocol):

@@ -11,6 +11,8 @@ from bozzetto.kinds.geometry import Geometry
 from bozzetto.kinds.material import Material
 from bozzetto.types import Cameras, Rendered, Shading
 
+__all__ = ["Renderer"]
+
 
 @runtime_checkable
 class Renderer(Protocol):

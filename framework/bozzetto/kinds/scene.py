@@ -13,6 +13,8 @@ from bozzetto.kinds.renderer import Renderer
 from bozzetto.kinds.view_source import ViewSource
 from bozzetto.types import Cameras, Rendered
 
+__all__ = ["Scene"]
+
 
 @dataclass(frozen=True)
 class Scene:

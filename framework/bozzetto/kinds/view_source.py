@@ -8,6 +8,8 @@ import torch
 
 from bozzetto.types import Cameras, Reference
 
+__all__ = ["ReferenceSource", "ViewSource"]
+
 
 @runtime_checkable
 class ViewSource(Protocol):

@@ -6,6 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+__all__ = ["azimuth_deg", "elevation_deg", "look_at", "look_at_origin", "ray_directions", "spherical_position"]
+
 
 def spherical_position(
     azimuth_deg: Float[Tensor, "B"], elevation_deg: Float[Tensor, "B"], distance: Float[Tensor, "B"]

@@ -8,6 +8,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+__all__ = ["Composited", "composite", "ray_of_samples", "render_weights"]
+
 
 class Composited(NamedTuple):
     """Composited result of S samples on R rays."""

@@ -10,6 +10,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+__all__ = ["DensityActivation", "activate_density", "blob_dreamfusion", "blob_magic3d", "truncated_exp"]
+
 DensityActivation = Literal["exp", "softplus"]
 
 MAX_EXPONENT = 15.0

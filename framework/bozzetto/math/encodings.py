@@ -8,6 +8,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+__all__ = ["frequency_encoding"]
+
 
 def frequency_encoding(x: Float[Tensor, "N D"], frequencies: int) -> Float[Tensor, "N E"]:
     """Encode as sin(2^k pi x), cos(2^k pi x) for k = 0 .. frequencies - 1, per coordinate; E is 2 * D * frequencies.

@@ -6,6 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+__all__ = ["cfg", "perp_neg", "perpendicular", "rescale"]
+
 
 def cfg(cond: Float[Tensor, "B C H W"], uncond: Float[Tensor, "B C H W"], scale: float) -> Float[Tensor, "B C H W"]:
     """Apply classifier-free guidance in Imagen's form (Saharia et al. 2022, sec. 2.2).

@@ -5,6 +5,8 @@ from __future__ import annotations
 from jaxtyping import Float
 from torch import Tensor
 
+__all__ = ["psnr_db"]
+
 LEAST_ERROR = 1e-10
 """Minimum mean squared error, 100 dB, so that the PSNR of equal images is finite."""
 

@@ -8,6 +8,16 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+__all__ = [
+    "binary_entropy",
+    "distortion",
+    "mean_absolute_difference",
+    "mean_square",
+    "neighbor_difference",
+    "orientation",
+    "sparsity",
+]
+
 SPARSITY_SOFTENING = 0.01
 
 

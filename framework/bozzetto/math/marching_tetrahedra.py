@@ -13,6 +13,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+__all__ = ["EDGES", "cut_triangles", "marching_tetrahedra"]
+
 EDGES = tuple(combinations(range(4), 2))
 """Vertex pairs of the six edges of a tetrahedron."""
 

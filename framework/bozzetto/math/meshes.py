@@ -11,6 +11,18 @@ from torch import Tensor
 
 from bozzetto.math.normals import safe_normalize
 
+__all__ = [
+    "adjacent_faces",
+    "eikonal",
+    "laplacian",
+    "laplacian_smoothness",
+    "mean_squared_edge",
+    "normal_consistency",
+    "scaled_face_normals",
+    "unique_edges",
+    "vertex_normals",
+]
+
 
 def scaled_face_normals(vertices: Float[Tensor, "V 3"], faces: Int[Tensor, "T 3"]) -> Float[Tensor, "T 3"]:
     """Return normals of counter-clockwise faces, with the length of twice their area."""

@@ -13,6 +13,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+__all__ = ["DifferenceSamples", "finite_difference_normal", "safe_normalize", "with_analytic_normal"]
+
 DifferenceSamples = Literal[4, 6]
 
 DIRECTIONS: dict[int, tuple[tuple[float, float, float], ...]] = {

@@ -6,6 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+__all__ = ["over", "resize_masked"]
+
 LEAST_MASK = 1e-4
 """Minimum mask value of a pixel with a defined colour."""
 

@@ -13,6 +13,8 @@ from torch import Tensor
 
 from bozzetto.math.score import signal_and_noise
 
+__all__ = ["clean_deviation", "gaussian_posterior_mean", "plain_colour", "plain_deviation"]
+
 
 def gaussian_posterior_mean(
     noisy: Float[Tensor, "B C H W"],

@@ -6,6 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+__all__ = ["clip_positions"]
+
 
 def clip_positions(
     vertices: Float[Tensor, "V 3"],

@@ -6,6 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+__all__ = ["angular_difference", "correlation", "masked_square_error"]
+
 LEAST_VARIANCE = 1e-8
 """Added to variances, so that a constant image has correlation 0 and a finite gradient."""
 

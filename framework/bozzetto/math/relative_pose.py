@@ -8,6 +8,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+__all__ = ["PoseConvention", "angle_between_deg", "nearness", "relative_pose"]
+
 PoseConvention = Literal["zero123", "stable-zero123"]
 
 

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+__all__ = ["FIELDS", "LARGEST", "LAST_STEP", "Curve", "Schedule"]
+
 Curve = Literal["linear", "exponential", "sqrt", "cosine"]
 
 LARGEST = 3.0e38

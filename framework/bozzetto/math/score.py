@@ -15,6 +15,22 @@ from torch import Tensor
 
 from bozzetto.errors import NonFiniteError
 
+__all__ = [
+    "ClipBy",
+    "SdsForm",
+    "add_noise",
+    "clip_gradient",
+    "epsilon_from_v",
+    "require_finite",
+    "sds_gradient",
+    "sds_loss",
+    "sds_pair",
+    "signal_and_noise",
+    "v_from_epsilon",
+    "x0_from_epsilon",
+    "x0_from_v",
+]
+
 SdsForm = Literal["target", "function", "dot", "backward"]
 ClipBy = Literal["value", "norm"]
 

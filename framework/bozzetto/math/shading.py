@@ -9,6 +9,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import normalize
 
+__all__ = ["lambert", "light_in_cone", "light_near_camera", "normal_color"]
+
 
 def lambert(
     normal: Float[Tensor, "S 3"],

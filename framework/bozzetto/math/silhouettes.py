@@ -6,6 +6,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+__all__ = ["SOLID", "edge_band", "edge_softness", "overlap"]
+
 SOLID = 0.5
 """Minimum opacity of an object pixel."""
 

@@ -8,6 +8,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+__all__ = ["spherical_harmonics"]
+
 
 def spherical_harmonics(direction: Float[Tensor, "R 3"]) -> Float[Tensor, "R 9"]:
     """Evaluate the real, orthonormal spherical harmonics of bands 0, 1 and 2 at unit directions ("degree 3" in papers).

@@ -13,6 +13,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+__all__ = ["TetrahedralGrid"]
+
 
 @dataclass(frozen=True)
 class TetrahedralGrid:
@@ -27,10 +29,12 @@ class TetrahedralGrid:
 
     @property
     def corner_count(self) -> int:
+        """Number of cell corners, (N + 1)^3."""
         return (self.cells + 1) ** 3
 
     @property
     def vertex_count(self) -> int:
+        """Number P of vertices: corners and cell centres."""
         return self.corner_count + self.cells**3
 
     @property

@@ -8,6 +8,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+__all__ = ["Weighting", "sample_timesteps", "step_range", "timestep_weight"]
+
 Weighting = Literal["one-minus-alpha-bar", "uniform", "fantasia3d"]
 
 

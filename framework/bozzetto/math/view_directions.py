@@ -6,6 +6,20 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+__all__ = [
+    "DIRECTIONS",
+    "NEGATIVES",
+    "SIDES",
+    "Decay",
+    "absolute_azimuth_deg",
+    "hard_weights",
+    "interpolation_weights",
+    "perp_neg_weights",
+    "shifted_decay",
+    "split_sides",
+    "view_direction",
+]
+
 DIRECTIONS = ("front", "side", "back", "overhead")
 """Order of every index and weight below."""
 SIDES = ("left side", "right side")

@@ -8,6 +8,17 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+__all__ = [
+    "Range",
+    "bernoulli",
+    "distance_of_frame",
+    "grown_range",
+    "mixed_elevation_deg",
+    "sphere_uniform_elevation_deg",
+    "stratified",
+    "uniform",
+]
+
 Range = tuple[float, float]
 
 

@@ -31,6 +31,7 @@ class Source:
 
     @property
     def key(self) -> str:
+        """Unique key `distribution:name`."""
         return f"{self.dist}:{self.name}"
 
 

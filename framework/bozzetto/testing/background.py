@@ -17,6 +17,8 @@ from bozzetto.testing.checks import (
 )
 from bozzetto.testing.scenes import cameras_around, view_alone
 
+__all__ = ["BackgroundContract"]
+
 
 class BackgroundContract:
     """Tests of RGB values per ray, determinism in evaluation, and randomness from the generator only."""

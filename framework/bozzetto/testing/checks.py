@@ -11,6 +11,20 @@ from torch import Tensor, nn
 
 from bozzetto.parameters import ParameterSpec
 
+__all__ = [
+    "HALF",
+    "HALF_TOLERANCE",
+    "as_module",
+    "assert_close_in_half",
+    "assert_declared_parameters_are_the_real_ones",
+    "assert_devices_are_taken_from_inputs",
+    "assert_every_parameter_learns",
+    "assert_survives_saving",
+    "default_device_elsewhere",
+    "half_precision",
+    "tensors_of",
+]
+
 HALF = torch.bfloat16
 """Half-precision type supported by every processor."""
 HALF_TOLERANCE = 0.05
@@ -56,7 +70,7 @@ def tensors_of(value: object) -> list[Tensor]:
 
 
 def as_module(component: object) -> nn.Module:
-    """The component as the `nn.Module` that its kind says it is."""
+    """Return the component, which must be an `nn.Module`."""
     assert isinstance(component, nn.Module), f"{type(component).__name__} must be a torch.nn.Module"
     return component
 

@@ -17,6 +17,8 @@ from bozzetto.kinds.scene import Scene
 from bozzetto.testing.scenes import PlainBackground, PlainMaterial, SoftSphere, cameras_around, render_plainly
 from bozzetto.types import Cameras, Rendered, Shading
 
+__all__ = ["ExporterContract", "PlainRenderer", "PlainViews", "sphere_scene"]
+
 
 class PlainRenderer:
     """Renderer of the analytic ball: `render_plainly` over the background."""

@@ -17,6 +17,16 @@ from torch import Tensor
 from bozzetto.math.cameras import look_at_origin, spherical_position
 from bozzetto.types import Cameras, Reference
 
+__all__ = [
+    "TEXT_LENGTH",
+    "TEXT_WIDTH",
+    "FakeTextEncoder",
+    "a_photo",
+    "cameras_around",
+    "tiny_stable_diffusion",
+    "tiny_zero123",
+]
+
 TEXT_WIDTH = 16
 TEXT_LENGTH = 32
 

@@ -18,6 +18,8 @@ from bozzetto.testing.checks import (
 )
 from bozzetto.types import FieldOutput
 
+__all__ = ["GeometryContract", "assert_same", "normals_of", "weighted_sum"]
+
 LAST_STEP = 10**9
 """Step at which every schedule has reached its end."""
 
@@ -253,7 +255,7 @@ class GeometryContract:
 
 
 def normals_of(geometry: Geometry, points: Float[Tensor, "S 3"]) -> Float[Tensor, "S 3"]:
-    """The normals at world points of a geometry that gives them."""
+    """Return the normals at world points of a geometry that provides them."""
     normal = geometry(points, normal=True).normal
     assert normal is not None, "normals were asked for and not given"
     return normal

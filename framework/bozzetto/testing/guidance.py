@@ -14,6 +14,8 @@ from bozzetto.testing.checks import HALF, assert_devices_are_taken_from_inputs
 from bozzetto.testing.fakes import cameras_around
 from bozzetto.types import Cameras, Guided, Rendered, ViewCondition
 
+__all__ = ["GuidanceContract", "image_gradient"]
+
 STEP = 100
 
 

@@ -9,6 +9,8 @@ from torch import Tensor
 from bozzetto.testing.scenes import SoftSphere
 from bozzetto.types import FieldOutput
 
+__all__ = ["CELL", "CENTER", "HALF", "LETTER", "LetterBox", "cell_centers", "on_letter"]
+
 LETTER = ("###", "#..", "##.", "#..", "#..")
 """Rows from the top, as seen from the front; F is neither mirror-symmetric nor symmetric under rotation."""
 CELL = 0.2

@@ -10,6 +10,8 @@ from bozzetto.testing.checks import assert_close_in_half, assert_devices_are_tak
 from bozzetto.testing.scenes import SoftSphere, cameras_around, cameras_away, render_plainly
 from bozzetto.types import Cameras, LossInputs
 
+__all__ = ["LossContract"]
+
 
 class LossContract:
     """Tests of finite values and gradients, also without hits, that depend on the inputs and their generator only."""

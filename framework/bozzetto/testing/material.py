@@ -19,6 +19,8 @@ from bozzetto.testing.checks import (
 from bozzetto.testing.scenes import cameras_around, shading_alone, view_alone
 from bozzetto.types import FieldOutput, Shading
 
+__all__ = ["MaterialContract", "random_field", "rows"]
+
 
 def random_field(count: int, features: int = 3, normals: bool = True) -> FieldOutput:
     """Return features and unit normals at `count` points, the same at every call."""

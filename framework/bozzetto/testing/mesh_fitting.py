@@ -25,6 +25,22 @@ from bozzetto.math.meshes import laplacian_smoothness, normal_consistency
 from bozzetto.testing.scenes import PlainBackground, PlainMaterial
 from bozzetto.types import Cameras, TriangleMesh
 
+__all__ = [
+    "LARGEST_CHAMFER",
+    "OBJECTS",
+    "QUICK",
+    "Fitted",
+    "FittingSettings",
+    "blob",
+    "cameras_on_sphere",
+    "chair",
+    "chamfer_distance",
+    "draw",
+    "fit",
+    "picture_loss",
+    "torus",
+]
+
 BOXES_OF_CHAIR = (
     ((0.0, 0.0, -0.05), (0.60, 0.60, 0.08)),
     ((-0.26, 0.0, 0.29), (0.08, 0.60, 0.60)),

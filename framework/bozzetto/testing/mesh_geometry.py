@@ -9,6 +9,8 @@ from bozzetto.math.meshes import adjacent_faces
 from bozzetto.testing.geometry import GeometryContract, weighted_sum
 from bozzetto.types import TriangleMesh
 
+__all__ = ["MeshGeometryContract", "as_surface", "signed_volume"]
+
 
 class MeshGeometryContract(GeometryContract):
     """Tests of `bozzetto.kinds.geometry.MeshGeometry`, in addition to `GeometryContract`."""
@@ -19,7 +21,7 @@ class MeshGeometryContract(GeometryContract):
     """Set to False if the surface has no trainable parameters."""
 
     def built(self, seed: int = 0) -> MeshGeometry:
-        """An instance with seeded weights and everything unlocked."""
+        """Return an instance with seeded weights and all levels active."""
         return as_surface(super().built(seed))
 
     def test_it_is_a_surface(self) -> None:
@@ -73,7 +75,7 @@ class MeshGeometryContract(GeometryContract):
 
 
 def as_surface(geometry: Geometry) -> MeshGeometry:
-    """The geometry as the `MeshGeometry` that this contract is about."""
+    """Return the geometry, which must be a `MeshGeometry`."""
     assert isinstance(geometry, MeshGeometry), f"{type(geometry).__name__} must be a MeshGeometry"
     return geometry
 

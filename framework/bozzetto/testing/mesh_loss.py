@@ -10,6 +10,8 @@ from bozzetto.testing.mesh_scenes import BallMesh, draw_plainly
 from bozzetto.testing.scenes import cameras_away
 from bozzetto.types import Cameras, LossInputs
 
+__all__ = ["MeshLossContract"]
+
 
 class MeshLossContract(LossContract):
     """`LossContract` on the rendering of a mesh and a geometry with signed distances."""

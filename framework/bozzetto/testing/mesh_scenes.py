@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from bozzetto.kernels import api
 from bozzetto.types import Cameras, FieldOutput, Rendered, TriangleMesh
 
+__all__ = ["BallMesh", "draw_plainly"]
+
 
 class BallMesh(nn.Module):
     """Mesh geometry: an icosphere at the origin with a trainable radius and one trainable colour.

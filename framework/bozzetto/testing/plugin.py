@@ -18,6 +18,8 @@ from bozzetto.registry.sources import canonical, installed_sources
 from bozzetto.testing.fakes import tiny_stable_diffusion
 from bozzetto.testing.run import train_one_step
 
+__all__ = ["PluginContract"]
+
 LISTING = """
 import json, os, sys
 from bozzetto.registry.commands import PackageCommands

@@ -12,6 +12,8 @@ from bozzetto.testing.fakes import FakeTextEncoder, cameras_around
 from bozzetto.testing.scenes import view_alone
 from bozzetto.types import Cameras
 
+__all__ = ["PromptProcessorContract"]
+
 
 class PromptProcessorContract:
     """Tests of `bozzetto.kinds.prompt_processor.PromptProcessor`.

@@ -9,6 +9,8 @@ from bozzetto.testing.fakes import a_photo
 from bozzetto.testing.loss import LossContract
 from bozzetto.types import Cameras, LossInputs
 
+__all__ = ["ReferenceLossContract"]
+
 
 class ReferenceLossContract(LossContract):
     """`LossContract` with a photo, a depth and a normal map among the inputs."""

@@ -18,6 +18,8 @@ from bozzetto.testing.checks import (
 from bozzetto.testing.scenes import PlainBackground, PlainMaterial, SoftSphere, cameras_around, cameras_away, view_alone
 from bozzetto.types import Cameras, Rendered
 
+__all__ = ["RendererContract"]
+
 DISTANCE = 2.5
 
 

@@ -17,6 +17,8 @@ from bozzetto.math.schedules import Schedule
 from bozzetto.recipe import Component, LossTerm, Recipe, Stage, Task, TaskTimes, TrainerConfig
 from bozzetto.registry.discovery import Registry
 
+__all__ = ["small", "train_one_step"]
+
 SMALL = {
     "height": 16,
     "width": 16,

@@ -14,6 +14,17 @@ from bozzetto.kinds.geometry import Geometry
 from bozzetto.math.cameras import look_at_origin, spherical_position
 from bozzetto.types import Cameras, FieldOutput, Rays, Rendered, Samples, Shading, VolumeSamples
 
+__all__ = [
+    "PlainBackground",
+    "PlainMaterial",
+    "SoftSphere",
+    "cameras_around",
+    "cameras_away",
+    "render_plainly",
+    "shading_alone",
+    "view_alone",
+]
+
 
 class SoftSphere(nn.Module):
     """Geometry: a ball at the origin of uniform density that fades to 0 within a few `softness` of its surface.

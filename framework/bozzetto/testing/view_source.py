@@ -10,6 +10,8 @@ from bozzetto.kinds.view_source import ViewSource
 from bozzetto.testing.checks import assert_devices_are_taken_from_inputs
 from bozzetto.types import Cameras
 
+__all__ = ["ViewSourceContract"]
+
 
 class ViewSourceContract:
     """Tests of valid and reproducible cameras that do not use torch's global random state."""

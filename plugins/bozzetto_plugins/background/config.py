@@ -15,6 +15,8 @@ WHITE: Color = (1.0, 1.0, 1.0)
 
 @dataclass(frozen=True)
 class SolidConfig:
+    """Settings of a background of one fixed colour."""
+
     color: Color = WHITE
     """Background colour, RGB in [0, 1]."""
 
@@ -28,6 +30,8 @@ class SolidConfig:
 
 @dataclass(frozen=True)
 class RandomSolidConfig:
+    """Settings of a background with a random colour per training view."""
+
     white_probability: Share = 0.0
     """Probability that a training view gets a white background instead of a random colour."""
     eval_color: Color = WHITE
@@ -43,6 +47,8 @@ class RandomSolidConfig:
 
 @dataclass(frozen=True)
 class NeuralEnvironmentConfig:
+    """Settings of the learned environment background, an MLP of the ray direction."""
+
     encoding: Literal["spherical-harmonics", "frequency"] = "spherical-harmonics"
     """Encoding of ray directions: nine spherical harmonics (smooth) or sines and cosines of octaves (detailed)."""
     frequencies: Annotated[int, Range(least=1, most=16)] = 6

@@ -9,6 +9,7 @@ HERE = "bozzetto_plugins.background"
 
 @hookimpl
 def bozzetto_components() -> Iterable[ComponentSpec]:
+    """Declare the built-in backgrounds."""
     yield ComponentSpec(
         kind="background",
         name="solid",

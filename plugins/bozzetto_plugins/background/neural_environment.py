@@ -27,6 +27,7 @@ class NeuralEnvironment(nn.Module):
         self.network = nn.Sequential(*layers, nn.Linear(width, 3), nn.Sigmoid())
 
     def forward(self, rays: Rays, generator: torch.Generator | None) -> Float[Tensor, "R 3"]:
+        """Return RGB in [0, 1] per ray: learned, or random for some views if there is a generator."""
         learned: Tensor = self.network(self._encode(rays.direction))
         if generator is None or self.config.random_probability == 0.0:
             return learned

@@ -19,6 +19,7 @@ class RandomSolid(nn.Module):
         self.config = config
 
     def forward(self, rays: Rays, generator: torch.Generator | None) -> Float[Tensor, "R 3"]:
+        """Return RGB in [0, 1] per ray: random per view, or `eval_color` if there is no generator."""
         if generator is None:
             return rays.direction.new_tensor(self.config.eval_color).expand(len(rays), -1)
         drawn = uniform_per_view(rays, 4, generator)

@@ -18,4 +18,5 @@ class Solid(nn.Module):
         self.color = config.color
 
     def forward(self, rays: Rays, generator: torch.Generator | None) -> Float[Tensor, "R 3"]:
+        """Return the configured colour, RGB in [0, 1], for each ray; `generator` is ignored."""
         return rays.direction.new_tensor(self.color).expand(len(rays), -1)

@@ -1,0 +1,1 @@
+"""Built-in exporters: textured meshes and turntable images of a trained scene."""

@@ -1,0 +1,1 @@
+"""Built-in geometries: density fields, extracted surfaces and fixed meshes."""

@@ -22,6 +22,7 @@ class ResidualBlock(nn.Module):
         self.norm = nn.LayerNorm(width)
 
     def forward(self, x: Float[Tensor, "S W"]) -> Float[Tensor, "S W"]:
+        """Return the block output, of the shape of `x`."""
         return functional.silu(x + self.norm(self.linear(x)))
 
 

@@ -9,6 +9,7 @@ from bozzetto import ComponentSpec, hookimpl
 
 @hookimpl
 def bozzetto_components() -> Iterable[ComponentSpec]:
+    """Declare the built-in geometries."""
     provides = frozenset({"density", "features", "normal"})
     yield ComponentSpec(
         kind="geometry",

@@ -1,0 +1,1 @@
+"""Built-in guidances: score distillation from latent diffusion models."""

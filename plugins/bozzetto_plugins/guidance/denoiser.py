@@ -92,6 +92,7 @@ class Denoiser:
 
     @property
     def latent_channels(self) -> int:
+        """C, the number of channels of the latents."""
         channels: int = self.vae.config.latent_channels
         return channels
 
@@ -115,6 +116,7 @@ class Denoiser:
         return width
 
     def alpha_bar(self, timestep: Int[Tensor, "B"]) -> Float[Tensor, "B"]:
+        """Return the cumulative product of alphas at each timestep, in [0, 1]."""
         return self.alpha_bars[timestep]
 
     def encode(

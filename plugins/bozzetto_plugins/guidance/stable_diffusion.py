@@ -82,7 +82,6 @@ class StableDiffusion:
         Raises:
             NonFiniteError: the image, its latents or the gradient contain NaN or infinity.
         """
-
         told = camera_labels(self.denoiser.unet, cameras)
 
         def predict(noisy: Tensor, timestep: Tensor) -> Tensor:

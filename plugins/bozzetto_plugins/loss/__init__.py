@@ -1,0 +1,1 @@
+"""Built-in losses on opacities, normals, samples, meshes, parameters and photos."""

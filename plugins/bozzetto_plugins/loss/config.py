@@ -26,6 +26,8 @@ class SparsityConfig:
 
 @dataclass(frozen=True)
 class OpacityEntropyConfig:
+    """Settings of the entropy loss of opacities or sample weights, in bits."""
+
     of: Literal["pixels", "samples"] = "pixels"
     """Entropy of pixel opacities, or of the sample weights along rays (needs a volume renderer)."""
     margin: Margin = 1e-5
@@ -42,6 +44,8 @@ class OpacityEntropyConfig:
 
 @dataclass(frozen=True)
 class OpaqueConfig:
+    """Settings of the entropy loss of pixel opacities, in nats."""
+
     margin: Margin = 1e-3
     """Opacities are clamped to [margin, 1 - margin]; those outside get no gradient."""
 
@@ -66,6 +70,8 @@ class NormalSmoothness2dConfig:
 
 @dataclass(frozen=True)
 class NormalSmoothness3dConfig:
+    """Settings of the smoothness loss of normals in space."""
+
     epsilon: Annotated[float, Range(least=1e-6, most=1e3)] = 0.01
     """Standard deviation of the offset to the neighbouring point, world units."""
     max_points: Points = 16384
@@ -102,6 +108,8 @@ class EdgeLengthConfig:
 
 @dataclass(frozen=True)
 class EikonalConfig:
+    """Settings of the eikonal loss of signed distances."""
+
     points: Points = 16384
     """Number of points drawn uniformly from the scene's cube."""
     within: Length | None = None

@@ -23,6 +23,11 @@ class Distortion:
         self.config = config
 
     def __call__(self, inputs: LossInputs) -> Float[Tensor, ""]:
+        """Return the distortion loss of the samples, a scalar in [0, 1/2].
+
+        Raises:
+            ConfigError: the renderer is not a volume renderer.
+        """
         seen = reads.volume(inputs, "distortion")
         samples = seen.samples
         diagonal = 2.0 * math.sqrt(3.0) * inputs.geometry.radius

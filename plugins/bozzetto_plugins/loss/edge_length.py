@@ -18,6 +18,11 @@ class EdgeLength:
         self.config = config
 
     def __call__(self, inputs: LossInputs) -> Float[Tensor, ""]:
+        """Return the relative mean squared edge length of the rendered mesh, a dimensionless scalar.
+
+        Raises:
+            ConfigError: the renderer is not a mesh renderer.
+        """
         seen = reads.mesh(inputs, "edge-length")
         radius: float = inputs.geometry.radius
         return meshes.mean_squared_edge(seen.vertices, seen.faces) / radius**2

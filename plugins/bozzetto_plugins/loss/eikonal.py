@@ -19,6 +19,11 @@ class Eikonal:
         self.config = config
 
     def __call__(self, inputs: LossInputs) -> Float[Tensor, ""]:
+        """Return the eikonal loss at random points, a non-negative scalar; 0 if no point is within range.
+
+        Raises:
+            ConfigError: the geometry has no signed distances.
+        """
         geometry, generator = inputs.geometry, inputs.generator
         points = torch.rand(self.config.points, 3, generator=generator, device=generator.device)
         points = ((2.0 * points - 1.0) * geometry.radius).requires_grad_()

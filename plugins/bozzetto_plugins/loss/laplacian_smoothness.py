@@ -18,5 +18,10 @@ class LaplacianSmoothness:
         self.config = config
 
     def __call__(self, inputs: LossInputs) -> Float[Tensor, ""]:
+        """Return the Laplacian smoothness of the rendered mesh, a dimensionless scalar.
+
+        Raises:
+            ConfigError: the renderer is not a mesh renderer.
+        """
         seen = reads.mesh(inputs, "laplacian-smoothness")
         return meshes.laplacian_smoothness(seen.vertices, seen.faces)

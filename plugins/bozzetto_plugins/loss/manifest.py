@@ -35,6 +35,7 @@ LOSSES = (
 
 @hookimpl
 def bozzetto_components() -> Iterable[ComponentSpec]:
+    """Declare the built-in losses."""
     for name, target, summary, needs in LOSSES:
         yield ComponentSpec(
             kind="loss",

@@ -18,5 +18,10 @@ class NormalConsistency:
         self.config = config
 
     def __call__(self, inputs: LossInputs) -> Float[Tensor, ""]:
+        """Return the normal consistency of the rendered mesh, a scalar in [0, 2].
+
+        Raises:
+            ConfigError: the renderer is not a mesh renderer.
+        """
         seen = reads.mesh(inputs, "normal-consistency")
         return meshes.normal_consistency(seen.vertices, seen.faces)

@@ -18,4 +18,9 @@ class NormalSmoothness2d:
         self.config = config
 
     def __call__(self, inputs: LossInputs) -> Float[Tensor, ""]:
+        """Return the smoothness loss of the rendered normals, a non-negative scalar.
+
+        Raises:
+            ConfigError: no normals were rendered.
+        """
         return losses.neighbor_difference(reads.normal_image(inputs, "normal-smoothness-2d"))

@@ -19,6 +19,11 @@ class NormalSmoothness3d:
         self.config = config
 
     def __call__(self, inputs: LossInputs) -> Float[Tensor, ""]:
+        """Return the smoothness loss of at most `max_points` sample normals, a non-negative scalar.
+
+        Raises:
+            ConfigError: the renderer is not a volume renderer, or no normals were rendered.
+        """
         seen = reads.volume(inputs, "normal-smoothness-3d")
         normal, points = reads.sample_normals(seen, "normal-smoothness-3d"), seen.samples.points
         generator, device = inputs.generator, points.device

@@ -23,6 +23,11 @@ class OpacityEntropy:
         self.config = config
 
     def __call__(self, inputs: LossInputs) -> Float[Tensor, ""]:
+        """Return the mean entropy in bits, a scalar in [0, 1].
+
+        Raises:
+            ConfigError: `of` is `samples` and the renderer is not a volume renderer.
+        """
         of_pixels = self.config.of == "pixels"
         seen = inputs.rendered.opacity if of_pixels else reads.volume(inputs, "opacity-entropy").weights
         entropy = losses.binary_entropy(seen, self.config.margin)

@@ -20,4 +20,5 @@ class Opaque:
         self.config = config
 
     def __call__(self, inputs: LossInputs) -> Float[Tensor, ""]:
+        """Return the mean entropy of the pixel opacities in nats, a scalar."""
         return losses.binary_entropy(inputs.rendered.opacity, self.config.margin).mean()

@@ -21,6 +21,11 @@ class Orientation:
         self.config = config
 
     def __call__(self, inputs: LossInputs) -> Float[Tensor, ""]:
+        """Return the orientation loss of the samples, a non-negative scalar.
+
+        Raises:
+            ConfigError: the renderer is not a volume renderer, or no normals were rendered.
+        """
         seen = reads.volume(inputs, "orientation")
         normal = reads.sample_normals(seen, "orientation")
         return losses.orientation(seen.weights, normal, seen.samples.direction, len(seen.samples.rays))

@@ -18,6 +18,11 @@ class ReferenceColor:
         self.config = config
 
     def __call__(self, inputs: LossInputs) -> Float[Tensor, ""]:
+        """Return the colour error in the foreground, a non-negative scalar.
+
+        Raises:
+            ConfigError: the task's view source has no photo.
+        """
         photo = reads.photo(inputs, "reference-color")
         image = inputs.rendered.image
         return masked_square_error(image, photo.image.expand_as(image), photo.mask.expand(len(image), -1, -1, -1))

@@ -13,16 +13,17 @@ from bozzetto_plugins.loss.config import ReferenceDepthCorrelationConfig
 
 
 class ReferenceDepthCorrelation:
-    """One minus the Pearson correlation of rendered depth and depth map inside the photo's mask (stable-dreamfusion).
-
-    Raises:
-        ConfigError: the photo has no depth map.
-    """
+    """One minus the Pearson correlation of rendered depth and depth map inside the mask (stable-dreamfusion)."""
 
     def __init__(self, config: ReferenceDepthCorrelationConfig) -> None:
         self.config = config
 
     def __call__(self, inputs: LossInputs) -> Float[Tensor, ""]:
+        """Return the depth loss in the foreground, a scalar in [0, 2].
+
+        Raises:
+            ConfigError: the task's view source has no photo, or the photo no depth map.
+        """
         photo = reads.photo(inputs, "reference-depth-correlation")
         if photo.depth is None:
             raise ConfigError(

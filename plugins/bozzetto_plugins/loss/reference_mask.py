@@ -17,5 +17,10 @@ class ReferenceMask:
         self.config = config
 
     def __call__(self, inputs: LossInputs) -> Float[Tensor, ""]:
+        """Return the silhouette error, a non-negative scalar.
+
+        Raises:
+            ConfigError: the task's view source has no photo.
+        """
         photo = reads.photo(inputs, "reference-mask")
         return (inputs.rendered.opacity - photo.mask).square().mean()

@@ -14,16 +14,17 @@ from bozzetto_plugins.loss.config import ReferenceNormalConfig
 
 
 class ReferenceNormal:
-    """Mean of 1 - cos(rendered normal, normal map) inside the photo's mask.
-
-    Raises:
-        ConfigError: the photo has no normal map.
-    """
+    """Mean of 1 - cos(rendered normal, normal map) inside the photo's mask."""
 
     def __init__(self, config: ReferenceNormalConfig) -> None:
         self.config = config
 
     def __call__(self, inputs: LossInputs) -> Float[Tensor, ""]:
+        """Return the angular error of the normals in the foreground, a scalar in [0, 2].
+
+        Raises:
+            ConfigError: the task's view source has no photo, the photo no normal map, or no normals were rendered.
+        """
         photo = reads.photo(inputs, "reference-normal")
         if photo.normal is None:
             raise ConfigError(

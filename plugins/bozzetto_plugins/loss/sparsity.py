@@ -17,4 +17,5 @@ class Sparsity:
         self.config = config
 
     def __call__(self, inputs: LossInputs) -> Float[Tensor, ""]:
+        """Return the sparsity loss of the pixel opacities, a scalar in [0.1, 1.005]."""
         return losses.sparsity(inputs.rendered.opacity)

@@ -17,5 +17,6 @@ class TotalVariation:
         self.config = config
 
     def __call__(self, inputs: LossInputs) -> Float[Tensor, ""]:
+        """Return the total variation of the grid, a non-negative scalar."""
         geometry: Geometry = inputs.geometry
         return geometry.total_variation()

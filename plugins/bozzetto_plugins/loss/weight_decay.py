@@ -18,4 +18,9 @@ class WeightDecay:
         self.config = config
 
     def __call__(self, inputs: LossInputs) -> Float[Tensor, ""]:
+        """Return the mean square of the geometry's parameters, a scalar.
+
+        Raises:
+            ValueError: the geometry has no parameters.
+        """
         return losses.mean_square(module(inputs.geometry).parameters())

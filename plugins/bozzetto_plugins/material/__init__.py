@@ -1,0 +1,1 @@
+"""Built-in materials: diffuse shading with directional or point lights, and unlit colour."""

@@ -29,6 +29,8 @@ def check_feature_count(stage: Stage) -> None:
 
 @dataclass(frozen=True)
 class PlaneLightDiffuseConfig:
+    """Settings of diffuse shading with one directional light per view."""
+
     normal_until_step: Step = 0
     """Before this step, renders show normals as colours, as in the warm-up of stable-dreamfusion."""
     albedo_until_step: Step = 0
@@ -60,6 +62,8 @@ class PlaneLightDiffuseConfig:
 
 @dataclass(frozen=True)
 class PointLightDiffuseConfig:
+    """Settings of diffuse shading with one point light per view."""
+
     albedo_until_step: Step = 1000
     """Before this step, renders are unlit (threestudio's `ambient_only_steps`)."""
     diffuse_probability: Share = 0.75
@@ -99,6 +103,8 @@ class PointLightDiffuseConfig:
 
 @dataclass(frozen=True)
 class NoMaterialConfig:
+    """Settings of the unlit material."""
+
     hidden_width: Width = 32
     """Width of the network from features to RGB, used only if the geometry does not provide exactly 3 features."""
     hidden_layers: Annotated[int, Range(least=0, most=64)] = 1

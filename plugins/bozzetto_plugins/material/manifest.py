@@ -9,6 +9,7 @@ HERE = "bozzetto_plugins.material"
 
 @hookimpl
 def bozzetto_components() -> Iterable[ComponentSpec]:
+    """Declare the built-in materials."""
     yield ComponentSpec(
         kind="material",
         name="plane-light-diffuse",

@@ -23,6 +23,7 @@ class NoMaterial(nn.Module):
         return self.eval_shading(cameras)
 
     def eval_shading(self, cameras: Cameras) -> Shading:
+        """Return unlit shading: ambient light 1, no diffuse light."""
         nothing = torch.zeros_like(cameras.position)
         return Shading("albedo", nothing, torch.ones_like(nothing), nothing)
 
@@ -33,6 +34,7 @@ class NoMaterial(nn.Module):
         return self.albedo(field.features)
 
     def albedo(self, features: Float[Tensor, "S F"]) -> Float[Tensor, "S 3"]:
+        """Return the colour of each point, RGB in (0, 1)."""
         return torch.sigmoid(self.to_rgb(features))
 
 

@@ -51,7 +51,13 @@ class PlaneLightDiffuse(nn.Module):
     def forward(
         self, field: FieldOutput, points: Float[Tensor, "S 3"], view: Int[Tensor, "S"], shading: Shading
     ) -> Float[Tensor, "S 3"]:
+        """Return RGB in [0, 1] at each point, lit by the directional light of its view.
+
+        Raises:
+            ConfigError: the mode needs normals and the geometry provides none.
+        """
         return diffuse.color("plane-light-diffuse", field, view, shading, lambda: rows_at(shading.light, view))
 
     def albedo(self, features: Float[Tensor, "S F"]) -> Float[Tensor, "S 3"]:
+        """Return the albedo in (0, 1): the sigmoid of the first three features."""
         return diffuse.albedo(features)

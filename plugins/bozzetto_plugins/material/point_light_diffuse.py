@@ -60,6 +60,11 @@ class PointLightDiffuse(nn.Module):
     def forward(
         self, field: FieldOutput, points: Float[Tensor, "S 3"], view: Int[Tensor, "S"], shading: Shading
     ) -> Float[Tensor, "S 3"]:
+        """Return RGB in [0, 1] at each point, lit by the point light of its view.
+
+        Raises:
+            ConfigError: the mode needs normals and the geometry provides none.
+        """
         return diffuse.color(
             "point-light-diffuse",
             field,
@@ -69,4 +74,5 @@ class PointLightDiffuse(nn.Module):
         )
 
     def albedo(self, features: Float[Tensor, "S F"]) -> Float[Tensor, "S 3"]:
+        """Return the albedo in (0, 1): the sigmoid of the first three features."""
         return diffuse.albedo(features)

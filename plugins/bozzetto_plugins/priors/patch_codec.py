@@ -22,9 +22,11 @@ class Certain:
 
     @property
     def std(self) -> Float[Tensor, "B C h w"]:
+        """Standard deviation: 0 everywhere."""
         return torch.zeros_like(self.mean)
 
     def mode(self) -> Float[Tensor, "B C h w"]:
+        """Return the mean."""
         return self.mean
 
     def sample(self, generator: torch.Generator | None = None) -> Float[Tensor, "B C h w"]:

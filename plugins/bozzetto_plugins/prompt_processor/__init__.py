@@ -1,0 +1,1 @@
+"""Built-in prompt processor: view-dependent text conditioning."""

@@ -1,0 +1,1 @@
+"""Built-in renderers: volume rendering and mesh rasterisation."""

@@ -14,6 +14,8 @@ Part = Annotated[float, Range(least=0.0, below=1.0)]
 
 @dataclass(frozen=True)
 class VolumeConfig:
+    """Settings of volume rendering with an occupancy grid."""
+
     samples_per_ray: Annotated[int, Range(least=1, most=16384)] = 512
     """Ray-marching steps across the cube's diagonal; empty cells are skipped. 64 to 96 suit small images on a CPU."""
     occupancy_resolution: Annotated[int, Range(least=1, most=256)] = 64
@@ -45,6 +47,8 @@ class VolumeConfig:
 
 @dataclass(frozen=True)
 class MeshConfig:
+    """Settings of mesh rasterisation."""
+
     normals: Literal["smooth", "flat"] = "smooth"
     """Normals interpolated between vertices (`smooth`), or one per face (`flat`)."""
 

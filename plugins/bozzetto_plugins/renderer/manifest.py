@@ -9,6 +9,7 @@ HERE = "bozzetto_plugins.renderer"
 
 @hookimpl
 def bozzetto_components() -> Iterable[ComponentSpec]:
+    """Declare the built-in renderers."""
     yield ComponentSpec(
         kind="renderer",
         name="volume",

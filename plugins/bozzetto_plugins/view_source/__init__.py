@@ -1,0 +1,1 @@
+"""Built-in view sources: random cameras around the origin, and a photo."""

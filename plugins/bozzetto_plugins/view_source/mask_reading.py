@@ -48,6 +48,7 @@ class Box:
 
     @property
     def longer(self) -> int:
+        """Length of the longer side in pixels."""
         return max(self.bottom - self.top, self.right - self.left)
 
 

@@ -2,10 +2,12 @@
 
 import socket
 import threading
+from types import SimpleNamespace
 
 import pytest
 
 from bozzetto.cli import doctor
+from bozzetto.kernels.cpp import native
 from bozzetto.machine.accelerators import Accelerator
 from bozzetto.registry.discovery import Registry, Source, installed_sources
 
@@ -76,22 +78,36 @@ def test_a_hub_that_answers_and_one_that_refuses(monkeypatch):
     assert doctor.unreachable("example.invalid", 443) == "refused"
 
 
-@pytest.mark.parametrize(
-    ("library", "told"),
-    [("", "not built"), ("not a library", "cannot be loaded"), (None, "compiled C++ is used")],
-)
-def test_the_kernels_say_why_they_are_not_used(monkeypatch, tmp_path, library, told):
-    if library is not None:
-        if library:
-            (tmp_path / f"_native{doctor.EXTENSION_SUFFIXES[0]}").write_text(library)
+@pytest.fixture
+def library(monkeypatch, tmp_path):
+    """Return the place of the compiled kernels in an empty folder that is searched instead of their package."""
+    spec = SimpleNamespace(submodule_search_locations=(str(tmp_path),))
+    found = {"bozzetto.kernels.cpp": spec}
+    monkeypatch.setattr(doctor.importlib.util, "find_spec", found.__getitem__)
+    return tmp_path / f"_native{doctor.EXTENSION_SUFFIXES[0]}"
 
-        class Spec:
-            submodule_search_locations = (str(tmp_path),)
 
-        monkeypatch.setattr(doctor.importlib.util, "find_spec", lambda name: Spec())
+@pytest.mark.parametrize(("content", "told"), [(None, "not built"), ("not a library", "cannot be loaded")])
+def test_the_kernels_say_why_they_are_not_used(library, content, told):
+    if content is not None:
+        library.write_text(content)
     finding = doctor.kernels()
-    assert told in finding.text or (library is None and finding.mark == "note")
-    assert finding.mark == "ok" or "reinstall bozzetto" in finding.text.lower()
+    assert finding.mark == "note" and told in finding.text and "reinstall bozzetto" in finding.text.lower()
+
+
+@pytest.mark.parametrize(
+    ("runs", "mark", "told"), [(0, "note", "built for another processor"), (1, "ok", "compiled C++ is used")]
+)
+def test_kernels_that_load_say_whether_they_run_on_this_processor(monkeypatch, library, runs, mark, told):
+    library.touch()
+    loaded = {str(library): SimpleNamespace(bozzetto_runs_here=lambda: runs)}
+    monkeypatch.setattr(doctor.ctypes, "CDLL", loaded.__getitem__)
+    finding = doctor.kernels()
+    assert finding.mark == mark and told in finding.text
+
+
+def test_the_kernels_of_this_installation_are_told_as_they_are_used():
+    assert (doctor.kernels().mark == "ok") == (native.library() is not None)
 
 
 def test_no_compiler_and_no_torch_are_told(monkeypatch, registry, offline):

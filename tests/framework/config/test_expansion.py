@@ -32,7 +32,14 @@ def test_a_chain_without_end_is_refused():
         layers.resolve({f"x{i}": f"${{x{i + 1}}}" for i in range(300)})
 
 
-@pytest.mark.parametrize("values", [{"a": "${a}"}, {"a": "${b}", "b": "${a}"}, {"a": {"b": "${a}"}}])
-def test_a_circle_is_an_error_of_the_recipe(values):
-    with pytest.raises(ConfigError):
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"a": "${a}"}, "^a: Recursive interpolation detected"),
+        ({"a": "${b}", "b": "${a}"}, "^a: Recursive interpolation detected"),
+        ({"a": {"b": "${a}"}}, r"^a\.b: Interpolation to parent node detected"),
+    ],
+)
+def test_a_circle_is_an_error_of_the_recipe(values, message):
+    with pytest.raises(ConfigError, match=message):
         layers.resolve(values)

@@ -1,24 +1,38 @@
 """Tests of the training step: weights, SDS formulations, non-finite values, saved state."""
 
+import ast
+import itertools
 import math
+from pathlib import Path
 
+import lightning
 import pytest
 import torch
 
+import bozzetto
+import bozzetto_plugins
 from bozzetto.engine.optimizer import make_optimizer, prefix_of, set_learning_rates
-from bozzetto.engine.system import Roots, System
 from bozzetto.errors import ConfigError, NonFiniteError
 from bozzetto.math.schedules import Schedule
 from bozzetto.recipe import OptimizerConfig, TaskTimes
 
 
+def train(system, steps=1):
+    trainer = lightning.Trainer(
+        max_steps=steps, accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False,
+        enable_model_summary=False,
+    )  # fmt: skip
+    trainer.fit(system, itertools.repeat(0))
+    return system
+
+
+def gradients_of(system):
+    return {name: p.grad.clone() for name, p in system.named_parameters() if p.grad is not None and p.grad.any()}
+
+
 def gradients(tiny, changes):
-    """Return the gradient of every parameter after one backward pass."""
-    system = tiny.system(tiny.recipe(changes))
-    roots = Roots([], [])
-    system._run(system.tasks[0], 0, roots, {})
-    roots.backward()
-    return {name: p.grad.clone() for name, p in system.named_parameters() if p.grad is not None}
+    """Return the non-zero gradients of a training step, by parameter."""
+    return gradients_of(train(tiny.system(tiny.recipe(changes))))
 
 
 def guidance(**fields):
@@ -41,14 +55,21 @@ def test_a_terms_weight_scales_its_gradient(tiny, form):
     thrice = gradients(
         tiny, {"system": {"tasks": {"random": {"guidance": {"sds_form": form}, "losses": {**losses, "sds": 3.0}}}}}
     )
+    assert once.keys() == thrice.keys() and len(once) > 2
     for name, gradient in once.items():
         torch.testing.assert_close(thrice[name], 3 * gradient, rtol=1e-4, atol=1e-7)
 
 
 def test_frozen_weights_are_neither_saved_nor_trained(tiny):
     system = tiny.system(tiny.recipe())
-    assert not [name for name in system.state_dict() if "unet" in name or "vae" in name]
-    assert {name.split(".")[0] for name in system.state_dict()} <= {"geometry", "material", "background", "renderer"}
+    frozen = {f"{part}.{name}": value for part in ("unet", "vae")
+              for name, value in getattr(system.tasks[0].guidance.denoiser, part).state_dict().items()}  # fmt: skip
+    before = {name: value.clone() for name, value in frozen.items()}
+    scene = {name: value.clone() for name, value in system.named_parameters()}
+    train(system)
+    assert {name.partition(".")[0] for name in system.state_dict()} == {"geometry", "renderer"}
+    assert before and all(torch.equal(before[name], value) for name, value in frozen.items())
+    assert not any(torch.equal(scene[name], value) for name, value in system.named_parameters())
 
 
 def test_a_non_finite_loss_names_itself(tiny):
@@ -56,24 +77,27 @@ def test_a_non_finite_loss_names_itself(tiny):
     term = system.tasks[0].terms[1]
     object.__setattr__(term, "loss", lambda inputs: inputs.rendered.opacity.sum() * math.nan)
     with pytest.raises(NonFiniteError, match="loss random/sparsity is nan at step 0"):
-        system._run(system.tasks[0], 0, Roots([], []), {})
+        train(system)
 
 
 def test_a_non_finite_gradient_names_its_parameter(tiny):
     system = tiny.system(tiny.recipe())
     name, parameter = next(iter(system.named_parameters()))
-    parameter.grad = torch.full_like(parameter, math.inf)
-    with pytest.raises(NonFiniteError, match=f"the gradient of {name} is not finite at step 7"):
-        system._checked_gradient_norm(7)
+    parameter.register_hook(lambda gradient: gradient + math.inf if system.global_step == 2 else gradient)
+    with pytest.raises(NonFiniteError, match=f"the gradient of {name} is not finite at step 2"):
+        train(system, 5)
 
 
-def test_clipping_brings_the_global_norm_to_the_limit(tiny):
-    system = tiny.system(tiny.recipe({"system": {"optimizer": {"clip_norm": 0.5}}}))
-    for parameter in system.parameters():
-        parameter.grad = torch.ones_like(parameter)
-    before = system._checked_gradient_norm(0)
-    after = torch.stack([p.grad.norm() for p in system.parameters()]).norm()
-    assert before > 0.5 and after == pytest.approx(0.5, rel=1e-4)
+def test_clipping_scales_the_gradient_to_the_limit(tiny):
+    free, clipped = (
+        train(tiny.system(tiny.recipe({"system": {"optimizer": {"clip_norm": limit}}}))) for limit in (None, 1e-3)
+    )
+    norm = free.metrics["gradient_norm"]
+    assert norm > 1e-2 and clipped.metrics["gradient_norm"] == pytest.approx(norm, rel=1e-4)
+    expected, actual = gradients_of(free), gradients_of(clipped)
+    assert torch.stack([gradient.norm() for gradient in actual.values()]).norm() == pytest.approx(1e-3, rel=1e-3)
+    for name, gradient in expected.items():
+        torch.testing.assert_close(actual[name], gradient * (1e-3 / norm), rtol=1e-3, atol=1e-9)
 
 
 def test_task_times():
@@ -107,4 +131,8 @@ def test_an_unmatched_prefix_names_the_nearest():
 
 
 def test_the_system_is_not_subclassed_by_methods():
-    assert System.__subclasses__() == []
+    files = [path for package in (bozzetto, bozzetto_plugins) for path in Path(package.__file__).parent.rglob("*.py")]
+    nodes = [node for path in files for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))]
+    heirs = [node.name for node in nodes if isinstance(node, ast.ClassDef)
+             and {ast.unparse(base).rpartition(".")[2] for base in node.bases} & {"System", "LightningModule"}]  # fmt: skip
+    assert heirs == ["System"]

@@ -13,6 +13,7 @@ from bozzetto.cli.plugins import list_plugins, rows, show_component
 from bozzetto.errors import ConfigError, PluginError
 from bozzetto.registry.discovery import Registry, Source, installed_sources, status_of
 from bozzetto.registry.sources import import_limit_s
+from bozzetto.spec import KINDS
 
 GOOD = "bozzetto_plugins.loss.config:SparsityConfig"
 
@@ -383,6 +384,7 @@ def test_strict_names_every_fault(plugin):
 
 def test_every_built_in_is_found_usable_and_named_alike():
     registry = Registry.discover(installed_sources({}), strict=True)
+    assert {kind for kind, _ in registry.entries} == set(KINDS)
     for (kind, name), entries in registry.entries.items():
         (entry,) = entries
         assert status_of(entry) == "ok", (kind, name, status_of(entry))

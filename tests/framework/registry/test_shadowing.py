@@ -68,7 +68,9 @@ def mine(tmp_path):
 @pytest.mark.parametrize("name", [path.stem for path in RECIPES])
 def test_every_shipped_recipe_means_its_own_distribution_in_every_profile(shadowed, dist, name):
     path = shipped_recipes(shadowed)[f"{dist}/{name}"]
-    for profile in read_recipe(path, shadowed).profile_names:
+    profiles = read_recipe(path, shadowed).profile_names
+    assert {"cpu", "cuda"} <= set(profiles)
+    for profile in profiles:
         recipe = load_recipe(path, shadowed, profile=profile)
         assert set(recipe.distributions) == {dist} == set(recipe.aliases.values())
         for task in recipe.stages[0].tasks:

@@ -128,5 +128,5 @@ def test_the_other_checks_pass_what_is_right_and_name_what_is_not():
         assert_every_parameter_learns(layer)
     full = torch.linspace(0.0, 1.0, 9)
     assert_close_in_half(full.to(HALF), full)
-    with pytest.raises(AssertionError):
+    with pytest.raises(AssertionError, match="not close"):
         assert_close_in_half(full.to(HALF) + 0.2, full)

@@ -12,6 +12,7 @@ from bozzetto.errors import ModelError
 from bozzetto.spec import ModelEntry, ModelSpec
 from bozzetto.weights.catalogue import Catalogue
 from bozzetto.weights.download import fetch
+from bozzetto.weights.folder import missing_parts
 from bozzetto.weights.plans import ModelPlan, plan
 
 
@@ -37,7 +38,8 @@ def test_when_no_mirror_answers_all_reasons_are_told(monkeypatch: pytest.MonkeyP
 
 
 def test_a_mirror_of_pickles_is_converted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    from bozzetto.weights import pickled as pickled_weights
+    import torch
+    from safetensors.torch import load_file
 
     files = [name.replace(".safetensors", ".bin") for name in MODEL_FILES]
     FakeHub(monkeypatch, tmp_path / "got", {"kxic/zero": files})
@@ -47,12 +49,14 @@ def test_a_mirror_of_pickles_is_converted(monkeypatch: pytest.MonkeyPatch, tmp_p
         assert "unet/diffusion_pytorch_model.bin" in allow_patterns
         write_model(got)
         for path in got.glob("*/*.safetensors"):
-            path.rename(path.with_suffix(".bin"))
+            torch.save({"weight": torch.ones(2)}, path.with_suffix(".bin"))
+            path.unlink()
         return str(got)
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
-    monkeypatch.setattr(pickled_weights, "with_safetensors", lambda folder: folder / "converted")
-    assert fetch(ModelPlan("x", "download", None, ("kxic/zero",))) == got / "converted"
+    found = fetch(ModelPlan("x", "download", None, ("kxic/zero",)))
+    assert torch.equal(load_file(found / "unet" / "diffusion_pytorch_model.safetensors")["weight"], torch.ones(2))
+    assert missing_parts(found) == [] and not list(found.rglob("*.bin"))
 
 
 def test_a_repository_that_resembles_an_alias_suggests_it(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from bozzetto.errors import ConfigError
@@ -72,6 +74,5 @@ def test_overrides_are_of_their_keys(theirs):
     ],
 )
 def test_what_is_no_recipe_of_theirs_is_refused(theirs, values, message):
-    with pytest.raises(ConfigError, match="(?s).*") as caught:
+    with pytest.raises(ConfigError, match=re.escape(message)):
         read(theirs.file(values))
-    assert message in str(caught.value)

@@ -75,7 +75,7 @@ def test_a_missing_or_broken_file_is_told(tmp_path):
     with pytest.raises(ConfigError, match="cannot be read as a mesh"):
         read_asset(AssetConfig(path=str(tmp_path / "broken.glb")), 1.0)
     (tmp_path / "points.obj").write_text("v 0 0 0\nv 1 0 0\n")
-    with pytest.raises(ConfigError, match=r"has no triangles|cannot be read"):
+    with pytest.raises(ConfigError, match="has no triangles"):
         read_asset(AssetConfig(path=str(tmp_path / "points.obj")), 1.0)
 
 

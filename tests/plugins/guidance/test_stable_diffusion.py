@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import InitVar, dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -13,12 +13,12 @@ from torch import Tensor
 from bozzetto.errors import ConfigError, ModelError, NonFiniteError
 from bozzetto.math.guidance import cfg, perp_neg
 from bozzetto.math.schedules import Schedule
-from bozzetto.math.score import add_noise, signal_and_noise, v_from_epsilon
+from bozzetto.math.score import signal_and_noise, v_from_epsilon
 from bozzetto.testing.fakes import cameras_around
 from bozzetto.testing.guidance import image_gradient
 from bozzetto.types import Guided, Rendered, ViewCondition
 from bozzetto_plugins.guidance.config import StableDiffusionConfig
-from bozzetto_plugins.guidance.distillation import denoise
+from bozzetto_plugins.guidance.denoiser import Denoiser
 from bozzetto_plugins.guidance.stable_diffusion import StableDiffusion
 from bozzetto_plugins.priors.camera_unet import camera_numbers
 
@@ -50,6 +50,43 @@ def guide(
 ) -> Guided:
     generator = torch.Generator().manual_seed(seed)
     return guidance(rendered, condition_of(guidance, negatives), cameras_around([0.0, 90.0]), step, generator)
+
+
+def latents_of(config: StableDiffusionConfig, folder: Path, rendered: Rendered, step: int = 0, seed: int = 0) -> Tensor:
+    """Return the latents of a rendering: what the gradient of the form `backward` is given to."""
+    guidance = StableDiffusion(replace(config, sds_form="backward"), folder, CPU)
+    latents, _ = guide(guidance, rendered, step, seed).gradients["sds"]
+    return latents
+
+
+@dataclass
+class Step:
+    """Guidance, condition and noise of one step, and the guided noise prediction, as its gradient tells."""
+
+    config: InitVar[StableDiffusionConfig]
+    folder: InitVar[Path]
+    negatives: bool = False
+
+    def __post_init__(self, config: StableDiffusionConfig, folder: Path) -> None:
+        config = replace(config, sds_form="backward", weighting="uniform", min_step_fraction=Schedule.constant(0.5))
+        self.guidance = StableDiffusion(config, folder, CPU)
+        self.condition = condition_of(self.guidance, self.negatives)
+        denoiser, predict = self.guidance.denoiser, self.guidance.denoiser.predict
+
+        def spy(noisy: Tensor, *others: Tensor | None) -> Tensor:
+            self.noisy = noisy[:2]
+            return predict(noisy, *others)
+
+        denoiser.predict = spy
+        guided = guide(self.guidance, pictures(), negatives=self.negatives)
+        denoiser.predict = predict
+        (latents, gradient), self.timestep = guided.gradients["sds"], guided.timestep
+        signal, noise = signal_and_noise(denoiser.alpha_bar(self.timestep))
+        self.guided = 2.0 * gradient + (self.noisy - signal * latents.detach()) / noise
+
+    def alone(self, text: Tensor) -> Tensor:
+        """Return the prediction for one text per view."""
+        return self.guidance.denoiser.predict(self.noisy, self.timestep, text)
 
 
 def gradient_of(config: StableDiffusionConfig, folder: Path, **options: object) -> Tensor:
@@ -99,22 +136,14 @@ def test_a_model_that_reads_cameras_is_told_the_exact_ones(camera_folder: Path) 
 
 @pytest.mark.parametrize("negatives", [False, True])
 def test_the_guider_is_the_formula(tiny_folder: Folders, negatives: bool) -> None:
-    config = replace(BASE, guider="perp-neg" if negatives else "cfg")
-    guidance = StableDiffusion(config, tiny_folder(), CPU)
-    condition = condition_of(guidance, negatives)
-    noisy = torch.randn(2, 4, 8, 8, generator=torch.Generator().manual_seed(0))
-    timestep = torch.tensor([100, 800])
-
-    def alone(text: Tensor) -> Tensor:
-        return guidance.denoiser.predict(noisy, timestep, text)
-
-    cond, uncond = alone(condition.text), alone(condition.uncond)
+    step = Step(replace(BASE, guider="perp-neg" if negatives else "cfg"), tiny_folder(), negatives)
+    cond, uncond = step.alone(step.condition.text), step.alone(step.condition.uncond)
     if negatives:
-        others = torch.stack([alone(text) for text in condition.negatives.unbind(1)], dim=1)
-        expected = perp_neg(cond, uncond, others, condition.negative_weights, 7.5)
+        others = torch.stack([step.alone(text) for text in step.condition.negatives.unbind(1)], dim=1)
+        expected = perp_neg(cond, uncond, others, step.condition.negative_weights, 7.5)
     else:
         expected = cfg(cond, uncond, 7.5)
-    torch.testing.assert_close(guidance._predict(noisy, timestep, condition, None, 0), expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(step.guided, expected, rtol=1e-4, atol=1e-5)
 
 
 def test_perp_neg_wants_negatives(tiny_folder: Folders) -> None:
@@ -154,32 +183,30 @@ def test_the_image_is_resized_to_the_encoders_own_size(tiny_folder: Folders, lev
 
 
 def test_a_picture_of_one_colour_is_the_same_at_every_size(tiny_folder: Folders) -> None:
-    guidance = StableDiffusion(replace(BASE, encode="mode"), tiny_folder(), CPU)
     latents = []
     for size in (16, 32, 64):
-        image = torch.full((1, size, size, 3), 0.3)
-        flat = torch.ones(1, size, size, 1)
-        latents.append(guidance._latents(Rendered(image, flat, flat), 0, torch.Generator()))
+        image = torch.full((2, size, size, 3), 0.3)
+        flat = torch.ones(2, size, size, 1)
+        latents.append(latents_of(replace(BASE, encode="mode"), tiny_folder(), Rendered(image, flat, flat)))
     torch.testing.assert_close(latents[0], latents[1])
     torch.testing.assert_close(latents[2], latents[1])
 
 
 def test_encoding_samples_or_takes_the_mode(tiny_folder: Folders) -> None:
     rendered = pictures(32)
-    mode = StableDiffusion(replace(BASE, encode="mode"), tiny_folder(), CPU)
-    sample = StableDiffusion(BASE, tiny_folder(), CPU)
-    draws = [sample._latents(rendered, 0, torch.Generator().manual_seed(seed)) for seed in (0, 0, 1)]
+    draws = [latents_of(BASE, tiny_folder(), rendered, seed=seed) for seed in (0, 0, 1)]
     torch.testing.assert_close(draws[0], draws[1])
     assert not torch.allclose(draws[0], draws[2])
-    expected = mode.denoiser.vae.encode(2.0 * rendered.image.permute(0, 3, 1, 2) - 1.0).latent_dist.mode()
-    actual = mode._latents(rendered, 0, torch.Generator())
-    torch.testing.assert_close(actual, expected * mode.denoiser.vae.config.scaling_factor)
+    vae = Denoiser(tiny_folder(), CPU, torch.float32).vae
+    expected = vae.encode(2.0 * rendered.image.permute(0, 3, 1, 2) - 1.0).latent_dist.mode()
+    actual = latents_of(replace(BASE, encode="mode"), tiny_folder(), rendered)
+    torch.testing.assert_close(actual, expected * vae.config.scaling_factor)
 
 
 def test_latents_are_used_as_they_are(tiny_folder: Folders) -> None:
     guidance = StableDiffusion(BASE, tiny_folder(), CPU)
     rendered = pictures(8, channels=4, space="latent")
-    latents = guidance._latents(rendered, 0, torch.Generator())
+    latents = latents_of(BASE, tiny_folder(), rendered)
     assert torch.equal(latents, rendered.image.permute(0, 3, 1, 2))
     assert image_gradient(guide(guidance, rendered), rendered.image).norm() > 0
     with pytest.raises(ConfigError, match="3 latent channels and the model has 4"):
@@ -187,11 +214,12 @@ def test_latents_are_used_as_they_are(tiny_folder: Folders) -> None:
 
 
 def test_the_warm_up_reads_normals_and_opacity(tiny_folder: Folders) -> None:
-    guidance = StableDiffusion(replace(BASE, as_latent_until_step=10), tiny_folder(), CPU)
+    config = replace(BASE, as_latent_until_step=10)
+    guidance = StableDiffusion(config, tiny_folder(), CPU)
     assert guidance.needs_normal(9)
     assert not guidance.needs_normal(10)
     rendered = pictures(8)
-    latents = guidance._latents(rendered, 9, torch.Generator())
+    latents = latents_of(config, tiny_folder(), rendered, step=9)
     torch.testing.assert_close(latents[:, :3], rendered.normal.permute(0, 3, 1, 2))
     torch.testing.assert_close(latents[:, 3:], 2.0 * rendered.opacity.permute(0, 3, 1, 2) - 1.0)
     assert image_gradient(guide(guidance, rendered, step=9), rendered.normal).norm() > 0
@@ -242,13 +270,9 @@ def test_the_gradient_is_clipped(tiny_folder: Folders, by: str) -> None:
 
 
 def test_a_rescaled_prediction_has_the_conditional_spread(tiny_folder: Folders) -> None:
-    guidance = StableDiffusion(replace(BASE, cfg_rescale=1.0), tiny_folder(), CPU)
-    condition = condition_of(guidance)
-    noisy = torch.randn(2, 4, 8, 8, generator=torch.Generator().manual_seed(0))
-    timestep = torch.tensor([100, 800])
-    guided = guidance._predict(noisy, timestep, condition, None, 0)
-    cond = guidance.denoiser.predict(noisy, timestep, condition.text)
-    torch.testing.assert_close(guided.std(dim=(1, 2, 3)), cond.std(dim=(1, 2, 3)), rtol=1e-4, atol=1e-5)
+    step = Step(replace(BASE, cfg_rescale=1.0), tiny_folder())
+    cond = step.alone(step.condition.text)
+    torch.testing.assert_close(step.guided.std(dim=(1, 2, 3)), cond.std(dim=(1, 2, 3)), rtol=1e-4, atol=1e-5)
 
 
 def test_memory_savers_change_nothing(tiny_folder: Folders, caplog: pytest.LogCaptureFixture) -> None:
@@ -276,22 +300,20 @@ def test_denoising_fully_with_a_perfect_denoiser_finds_the_image(tiny_folder: Fo
     guidance = StableDiffusion(replace(BASE, debug_steps=7), tiny_folder(prediction_type=prediction), CPU)
     denoiser = guidance.denoiser
     clean = torch.randn(2, 4, 8, 8, generator=torch.Generator().manual_seed(3))
+    seen: list[Tensor] = []
 
     def perfect(noisy: Tensor, timestep: Tensor, text: Tensor, cameras: None = None) -> Tensor:
         alpha_bar = denoiser.alpha_bar(timestep)
         signal, noise = signal_and_noise(alpha_bar)
         truth = clean.repeat(len(noisy) // 2, 1, 1, 1)
+        seen.append(timestep)
         epsilon = (noisy - signal * truth) / noise
         return epsilon if prediction == "epsilon" else v_from_epsilon(truth, epsilon, alpha_bar)
 
     denoiser.predict = perfect
-    timestep = torch.tensor([990, 400])
-    epsilon = torch.randn(2, 4, 8, 8, generator=torch.Generator().manual_seed(4))
-    noisy = add_noise(clean, epsilon, denoiser.alpha_bar(timestep))
-    condition = condition_of(guidance)
-    found = denoise(denoiser, lambda x, t: guidance._predict(x, t, condition, None, 0), noisy, timestep, 7)
-    torch.testing.assert_close(found, clean, rtol=1e-3, atol=1e-3)
-    assert not found.requires_grad
+    found = guide(guidance, pictures()).debug()["denoised-fully"]
+    torch.testing.assert_close(found, denoiser.decode(clean).permute(0, 2, 3, 1), rtol=1e-3, atol=1e-3)
+    assert not found.requires_grad and len(seen) == 1 + 7
 
 
 def test_looking_draws_no_random_number(tiny_folder: Folders) -> None:

@@ -110,7 +110,7 @@ def photo_of(encoded: object) -> object:
 
 def test_the_network_is_told_photo_and_pose(zero123_folder: Path) -> None:
     """Channels: noisy latents, then the photo's; one token per view; the unconditional branch zeroes both."""
-    guidance, cameras = Zero123(BASE, zero123_folder, CPU), cameras_around([0.0, 90.0])
+    guidance, cameras, shot = Zero123(BASE, zero123_folder, CPU), cameras_around([0.0, 90.0]), a_photo()
     seen: list[tuple[Tensor, Tensor]] = []
     predict = guidance.denoiser.predict
 
@@ -119,9 +119,9 @@ def test_the_network_is_told_photo_and_pose(zero123_folder: Path) -> None:
         return predict(inputs, timestep, tokens)
 
     guidance.denoiser.predict = spy
-    guidance(pictures(), condition_of(a_photo()), cameras, 0, torch.Generator().manual_seed(0))
+    guidance(pictures(), condition_of(shot), cameras, 0, torch.Generator().manual_seed(0))
     ((inputs, tokens),) = seen
-    (photo,) = guidance.encoded(guidance._photos)
+    (photo,) = guidance.encoded((shot,))
     assert inputs.shape == (4, 8, 8, 8) and tokens.shape == (4, 1, 16)
     torch.testing.assert_close(inputs[:2, 4:], photo.latents.expand(2, -1, -1, -1))
     torch.testing.assert_close(inputs[0:2, :4], inputs[2:4, :4])

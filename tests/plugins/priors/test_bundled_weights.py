@@ -10,8 +10,11 @@ import torch
 
 import bozzetto_plugins.priors
 from bozzetto.files import sha256_of
+from bozzetto.registry.discovery import Registry, installed_sources
+from bozzetto.weights.catalogue import Catalogue
 from bozzetto.weights.faults import check_folder
 from bozzetto.weights.folder import missing_parts
+from bozzetto.weights.plans import plan
 from bozzetto_plugins.guidance.denoiser import Denoiser
 
 PRIORS = Path(bozzetto_plugins.priors.__file__).parent
@@ -27,6 +30,12 @@ def test_no_weight_file_is_stored_twice() -> None:
 def test_each_folder_is_whole(folder: Path) -> None:
     assert missing_parts(folder) == []
     check_folder(folder)
+
+
+@pytest.mark.parametrize("folder", [TEXT, PHOTO], ids=lambda folder: folder.name)
+def test_each_is_found_by_its_name(folder: Path) -> None:
+    found = plan(folder.name, Catalogue.of(Registry.discover(installed_sources({}))), offline=True)
+    assert (found.source, found.folder) == ("bundled", folder)
 
 
 def test_both_priors_have_the_same_memory() -> None:

@@ -27,7 +27,7 @@ def march(
     max_steps: int,
     jitter: Float[Tensor, "R"] | None = None,
 ) -> Intervals:
-    """nerfacc form of `bozzetto.kernels.ref.march.march`. Distances are accumulated, so their last digits differ.
+    """Form of `bozzetto.kernels.ref.march.march` with nerfacc. Distances are accumulated, so their last digits differ.
 
     Like the reference, nerfacc keeps steps whose midpoint is in an occupied cell; its near plane is half a step before
     the first midpoint. Rays that miss the cube or contain NaN (nerfacc would not terminate) get an empty span. Without
@@ -61,9 +61,9 @@ def composite(
     values: Float[Tensor, "S C"],
     offsets: Int[Tensor, "R1"],
 ) -> Composited:
-    """nerfacc form of `bozzetto.math.compositing.composite` in float32; second derivatives use the torch reference.
+    """Form of `bozzetto.math.compositing.composite` with nerfacc, in float32.
 
-    Without samples, or for types other than float32, the torch reference is used.
+    The torch reference is used for second derivatives, without samples, and for types other than float32.
     """
 
     def reference(density: Tensor, values: Tensor) -> Composited:

@@ -30,7 +30,7 @@ MAX_DIFF_ATTRS = 32
 def rasterize(
     pos: Float[Tensor, "B V 4"], tri: Int[Tensor, "T 3"], height: int, width: int
 ) -> tuple[Float[Tensor, "B H W 4"], Float[Tensor, "B H W 4"]]:
-    """nvdiffrast form of `bozzetto.kernels.ref.rasterize.rasterize`; compares depth in fixed point, not in float64."""
+    """Form of `bozzetto.kernels.ref.rasterize.rasterize` with nvdiffrast; depth test in fixed point, not float64."""
     if not _takes(pos, tri):
         return rasterize_reference.rasterize(pos, tri, height, width)
     context, size = _context(pos.device), (height, width)
@@ -45,7 +45,7 @@ def interpolate(
     rast_db: Float[Tensor, "B H W 4"],
     diff_attrs: Sequence[int],
 ) -> tuple[Float[Tensor, "B H W A"], Float[Tensor, "B H W D2"]]:
-    """nvdiffrast form of `bozzetto.kernels.ref.interpolate.interpolate`."""
+    """Form of `bozzetto.kernels.ref.interpolate.interpolate` with nvdiffrast."""
     chosen = list(diff_attrs)
     every = chosen == list(range(attr.shape[-1]))
     if not _takes(attr, rast, tri) or (len(chosen) > MAX_DIFF_ATTRS and not every):
@@ -66,7 +66,7 @@ def texture(
     filter_mode: FilterMode,
     boundary_mode: BoundaryMode,
 ) -> Float[Tensor, "B H W C"]:
-    """nvdiffrast form of `bozzetto.kernels.ref.texture.texture`; uses the given mip level, not a footprint."""
+    """Form of `bozzetto.kernels.ref.texture.texture` with nvdiffrast; uses the given mip level, not a footprint."""
     if not _takes(*levels, uv):
         return texture_reference.texture(levels, uv, level, filter_mode, boundary_mode)
     tex, *mips = [item.contiguous() for item in levels]
@@ -89,7 +89,7 @@ def antialias(
     tri: Int[Tensor, "T 3"],
     opposite: Int[Tensor, "T 3"],
 ) -> Float[Tensor, "B H W C"]:
-    """nvdiffrast form of `bozzetto.kernels.ref.antialias.antialias`; rebuilds the topology at each call."""
+    """Form of `bozzetto.kernels.ref.antialias.antialias` with nvdiffrast; rebuilds the topology at each call."""
     if not _takes(color, rast, pos, tri):
         return antialias_reference.antialias(color, rast, pos, tri, opposite)
     inputs = (color.contiguous(), rast.contiguous(), pos.contiguous(), tri.contiguous())

@@ -39,7 +39,7 @@ PROBES = 512
 
 
 def hash_encode(points: Float[Tensor, "N 3"], table: Float[Tensor, "P F"], spec: GridSpec) -> Float[Tensor, "N LF"]:
-    """tiny-cuda-nn form of `bozzetto.kernels.ref.hash_encode.hash_encode`, in float32.
+    """Form of `bozzetto.kernels.ref.hash_encode.hash_encode` with tiny-cuda-nn, in float32.
 
     Second derivatives are supported through the gradient to the points, as normals need. tinycudann has none through
     the gradient to the table: requesting one raises `RuntimeError`; `backend="torch"` supports it. The torch reference
@@ -63,10 +63,11 @@ def mlp(
     activation: Activation = "relu",
     compute_dtype: torch.dtype = torch.float32,
 ) -> Float[Tensor, "N O"]:
-    """tiny-cuda-nn form of `bozzetto.kernels.ref.mlp.mlp`; all layers in float16 for either 16-bit `compute_dtype`.
+    """Form of `bozzetto.kernels.ref.mlp.mlp` with tiny-cuda-nn.
 
-    tinycudann's FullyFusedMLP has no biases, one hidden width of `FUSED_WIDTHS`, and no second derivatives. These, and
-    float32 or activations other than relu, use the torch reference.
+    All layers are in float16 for either 16-bit `compute_dtype`. tinycudann's FullyFusedMLP has no biases, one hidden
+    width of `FUSED_WIDTHS`, and no second derivatives. These, and float32 or activations other than relu, use the torch
+    reference.
     """
 
     def reference(x: Tensor, *weights: Tensor) -> tuple[Tensor]:

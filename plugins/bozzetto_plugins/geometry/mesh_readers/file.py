@@ -1,5 +1,7 @@
-"""Selection of a mesh reader by file suffix and leading bytes. Does not import torch, and opens no other file except
-the buffers of a .gltf."""
+"""Selection of a mesh reader by file suffix and leading bytes.
+
+Does not import torch, and opens no other file except the buffers of a .gltf.
+"""
 
 from __future__ import annotations
 

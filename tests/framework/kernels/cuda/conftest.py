@@ -6,8 +6,10 @@ packages. The stand-in for nvdiffrast is in test_nv_diff_rast.py.
 
 from __future__ import annotations
 
+import itertools
+import math
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
@@ -20,8 +22,6 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 from bozzetto.kernels.cuda import packages, tiny_cuda_nn
-from bozzetto.kernels.grid_spec import GridSpec
-from bozzetto.kernels.ref.hash_encode import hash_encode
 
 
 @pytest.fixture(params=["stand-in", pytest.param("real", marks=pytest.mark.gpu)])
@@ -51,6 +51,20 @@ def nerfacc(device: torch.device) -> ModuleType:
     return packages.load("nerfacc") or pytest.skip("nerfacc is not installed")
 
 
+@pytest.fixture
+def recorded(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
+    """Return `recorded(module, *names)`: a list to which each call of these functions adds its name."""
+
+    def record(module: ModuleType, *names: str) -> list[str]:
+        called: list[str] = []
+        for name in names:
+            run = getattr(module, name)
+            monkeypatch.setattr(module, name, lambda *a, run=run, name=name, **k: called.append(name) or run(*a, **k))
+        return called
+
+    return record
+
+
 def forget() -> None:
     """Clear the cache of installed packages."""
     for cached in (packages.load, tiny_cuda_nn._encoding, tiny_cuda_nn._network):
@@ -64,26 +78,39 @@ def fake_tinycudann() -> ModuleType:
 
 
 class Encoding(nn.Module):
-    """Stand-in for `tinycudann.Encoding`, for three-dimensional hash grids in float32."""
+    """Stand-in for `tinycudann.Encoding`, for three-dimensional hash grids in float32, after encodings/grid.h."""
 
     def __init__(self, n_input_dims: int, encoding_config: dict[str, Any], seed: int = 1337, dtype: Any = None) -> None:
         super().__init__()
         assert n_input_dims == 3 and dtype == torch.float32
         assert encoding_config["otype"] == "Grid" and encoding_config["type"] == "Hash"
-        self.spec = GridSpec(
-            levels=encoding_config["n_levels"],
-            features=encoding_config["n_features_per_level"],
-            log2_table_size=encoding_config["log2_hashmap_size"],
-            base_resolution=encoding_config["base_resolution"],
-            growth=encoding_config["per_level_scale"],
-            interpolation=encoding_config["interpolation"].lower(),
-        )
-        self.params = nn.Parameter(torch.zeros(self.spec.entry_count * self.spec.features))
-        self.n_output_dims = self.spec.feature_count
+        self.features, self.smooth = encoding_config["n_features_per_level"], encoding_config["interpolation"]
+        self.scales = [
+            encoding_config["base_resolution"] * encoding_config["per_level_scale"] ** level - 1.0
+            for level in range(encoding_config["n_levels"])
+        ]
+        self.sides = [math.ceil(scale) + 1 for scale in self.scales]
+        most = 1 << encoding_config["log2_hashmap_size"]
+        self.sizes = [min(-(-(side**3) // 8) * 8, most) for side in self.sides]
+        self.params = nn.Parameter(torch.zeros(sum(self.sizes) * self.features))
+        self.n_output_dims = len(self.sizes) * self.features
 
     def forward(self, x: Tensor) -> Tensor:
         assert x.amin() >= 0 and x.amax() <= 1, "tinycudann does not clamp"
-        return hash_encode(x, self.params.view(self.spec.entry_count, self.spec.features), self.spec)
+        tables = self.params.view(-1, self.features).split(self.sizes)
+        levels = zip(self.scales, self.sides, tables, strict=True)
+        return torch.cat([sum(self.corners(x * scale + 0.5, side, table)) for scale, side, table in levels], dim=1)
+
+    def corners(self, place: Tensor, side: int, table: Tensor) -> Iterator[Tensor]:
+        """Yield the weighted entry of each corner of the cells around `place`, in cells of one level."""
+        cell = place.detach().floor()
+        share = place - cell
+        share = {"Linear": share, "Smoothstep": share * share * (3.0 - 2.0 * share)}[self.smooth]
+        for corner in itertools.product((0, 1), repeat=3):
+            x, y, z = (cell.long() + torch.tensor(corner)).unbind(1)
+            row = x + side * y + side**2 * z if side**3 <= len(table) else x ^ (y * 2654435761) ^ (z * 805459861)
+            weight = torch.stack([share[:, i] if bit else 1.0 - share[:, i] for i, bit in enumerate(corner)]).prod(0)
+            yield weight[:, None] * table[row % len(table)]
 
 
 class Network(nn.Module):

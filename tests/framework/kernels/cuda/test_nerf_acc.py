@@ -16,6 +16,12 @@ RADIUS, STEP = 1.5, 0.11
 pytestmark = pytest.mark.usefixtures("nerfacc")
 
 
+@pytest.fixture
+def called(nerfacc, recorded) -> list[str]:
+    """Return the functions of nerfacc that ran."""
+    return recorded(nerfacc, "traverse_grids", "render_weight_from_density")
+
+
 def scene(device: torch.device, rays: int = 40) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Return rays from around and inside the cube, one miss, one NaN; a third of the cells is occupied."""
     generator = torch.Generator().manual_seed(3)
@@ -45,11 +51,11 @@ def alike(found: Intervals, expected: Intervals) -> None:
 
 @pytest.mark.parametrize("max_steps", [200, 7])
 @pytest.mark.parametrize("jittered", [True, False])
-def test_finds_the_same_intervals(device: torch.device, max_steps: int, jittered: bool) -> None:
+def test_finds_the_same_intervals(device: torch.device, called: list[str], max_steps: int, jittered: bool) -> None:
     origin, direction, occupancy, jitter = scene(device)
     arguments = (origin, direction, RADIUS, occupancy, STEP, max_steps, jitter if jittered else None)
     found = nerf_acc.march(*arguments)
-    assert len(found.t_start) > 50
+    assert len(found.t_start) > 50 and called == ["traverse_grids"]
     alike(found, march_by_torch(*arguments))
 
 
@@ -73,7 +79,7 @@ def packed(device: torch.device) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor
     return density.requires_grad_(), t_start, t_start + 0.2, values.requires_grad_(), offsets
 
 
-def test_composites_and_differentiates_as_the_torch_form(device: torch.device) -> None:
+def test_composites_and_differentiates_as_the_torch_form(device: torch.device, called: list[str]) -> None:
     inputs = packed(device)
     results = [run(*inputs) for run in (nerf_acc.composite, composite_by_torch)]
     for found, expected in zip(*results, strict=True):
@@ -84,9 +90,10 @@ def test_composites_and_differentiates_as_the_torch_form(device: torch.device) -
     ]
     for found, expected in zip(*gradients, strict=True):
         torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-4)
+    assert called == ["render_weight_from_density"] * 2
 
 
-def test_second_derivatives_come_from_torch(device: torch.device) -> None:
+def test_second_derivatives_come_from_torch(device: torch.device, called: list[str]) -> None:
     inputs = packed(device)
 
     def twice(run) -> Tensor:
@@ -95,9 +102,10 @@ def test_second_derivatives_come_from_torch(device: torch.device) -> None:
         return torch.autograd.grad(gradient.square().sum(), inputs[0])[0]
 
     torch.testing.assert_close(twice(nerf_acc.composite), twice(composite_by_torch), atol=1e-4, rtol=1e-4)
+    assert called == ["render_weight_from_density"] * 2  # of the value, and of the slope's own cotangent
 
 
-def test_no_samples(device: torch.device) -> None:
+def test_no_samples(device: torch.device, called: list[str]) -> None:
     density, t_start, t_end, values, offsets = packed(device)
     found = nerf_acc.composite(density[:0], t_start[:0], t_end[:0], values[:0], torch.zeros_like(offsets))
-    assert found.accumulated.shape == (6, 3) and not found.opacity.any()
+    assert found.accumulated.shape == (6, 3) and not found.opacity.any() and called == []

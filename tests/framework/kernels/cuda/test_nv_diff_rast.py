@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
 
@@ -52,8 +53,8 @@ def antialias(color, rast, pos, tri, topology_hash=None, pos_gradient_boost=1.0)
 
 
 @pytest.fixture(autouse=True)
-def nvdiffrast(device: torch.device, monkeypatch: pytest.MonkeyPatch):
-    """Return the stand-in on the CPU, the real package on a GPU."""
+def called(device: torch.device, monkeypatch: pytest.MonkeyPatch, recorded) -> Iterator[list[str]]:
+    """Install the stand-in on the CPU, the real package on a GPU; return the names of its functions as they run."""
     nv_diff_rast._context.cache_clear()
     if device.type == "cpu":
         root, module = ModuleType("nvdiffrast"), ModuleType("nvdiffrast.torch")
@@ -62,9 +63,8 @@ def nvdiffrast(device: torch.device, monkeypatch: pytest.MonkeyPatch):
             setattr(module, item.__name__, item)
         monkeypatch.setitem(sys.modules, "nvdiffrast", root)
         monkeypatch.setitem(sys.modules, "nvdiffrast.torch", module)
-    elif packages.load("nvdiffrast.torch") is None:
-        pytest.skip("nvdiffrast is not installed")
-    yield
+    package = packages.load("nvdiffrast.torch") or pytest.skip("nvdiffrast is not installed")
+    yield recorded(package, "rasterize", "interpolate", "texture", "antialias")
     nv_diff_rast._context.cache_clear()
 
 
@@ -84,9 +84,10 @@ def alike(found: Tensor, expected: Tensor, share: float = 0.98, atol: float = 2e
     assert float(close.float().mean()) >= share
 
 
-def test_rasterizes_as_the_torch_form(device: torch.device) -> None:
+def test_rasterizes_as_the_torch_form(device: torch.device, called: list[str]) -> None:
     pos, tri = quads(device)
     found = nv_diff_rast.rasterize(pos, tri, SIZE, SIZE + 8)
+    assert called == ["rasterize"]
     expected = rasterize_by_torch(pos, tri, SIZE, SIZE + 8)
     for one, other in zip(found, expected, strict=True):
         alike(one, other)
@@ -98,11 +99,12 @@ def test_rasterizes_as_the_torch_form(device: torch.device) -> None:
 
 
 @pytest.mark.parametrize("chosen", [[], [2], [0, 1, 2]], ids=["none", "one", "all"])
-def test_interpolates_as_the_torch_form(device: torch.device, chosen: list[int]) -> None:
+def test_interpolates_as_the_torch_form(device: torch.device, called: list[str], chosen: list[int]) -> None:
     pos, tri = quads(device)
     rast, rast_db = (item.detach() for item in rasterize_by_torch(pos, tri, SIZE, SIZE))
     attr = torch.randn(1, 8, 3, generator=torch.Generator().manual_seed(0)).to(device).requires_grad_()
     results = [run(attr, rast, tri, rast_db, chosen) for run in (nv_diff_rast.interpolate, interpolate_by_torch)]
+    assert called == ["interpolate"]
     for found, expected in zip(*results, strict=True):
         torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
     gradients = [torch.autograd.grad(out.square().sum() + out_da.square().sum(), attr)[0] for out, out_da in results]
@@ -111,7 +113,7 @@ def test_interpolates_as_the_torch_form(device: torch.device, chosen: list[int])
 
 @pytest.mark.parametrize("mode", ["nearest", "linear", "linear-mipmap-nearest", "linear-mipmap-linear"])
 @pytest.mark.parametrize("boundary", ["wrap", "clamp", "zero"])
-def test_samples_textures_as_the_torch_form(device: torch.device, mode: str, boundary: str) -> None:
+def test_samples_textures_as_the_torch_form(device: torch.device, called: list[str], mode: str, boundary: str) -> None:
     generator = torch.Generator().manual_seed(1)
     tex = torch.rand(1, 8, 16, 3, generator=generator).to(device).requires_grad_()
     uv = (torch.rand(2, 9, 10, 2, generator=generator) * 1.4 - 0.2).to(device)
@@ -122,25 +124,27 @@ def test_samples_textures_as_the_torch_form(device: torch.device, mode: str, bou
         return run(levels, uv, level if "mipmap" in mode else None, mode, boundary)
 
     found, expected = sample(nv_diff_rast.texture), sample(texture_by_torch)
+    assert called == ["texture"]
     alike(found, expected)
     one, other = (torch.autograd.grad(item.square().sum(), tex)[0] for item in (found, expected))
     torch.testing.assert_close(one, other, rtol=2e-2, atol=2e-2 * float(other.abs().max()))
 
 
-def test_a_mipmap_filter_without_mipmaps_is_linear(device: torch.device) -> None:
+def test_a_mipmap_filter_without_mipmaps_is_linear(device: torch.device, called: list[str]) -> None:
     tex, uv = torch.rand(1, 4, 4, 1, device=device), torch.rand(1, 3, 3, 2, device=device)
     level = torch.zeros(1, 3, 3, device=device)
     found = nv_diff_rast.texture([tex], uv, level, "linear-mipmap-linear", "clamp")
     alike(found, texture_by_torch([tex], uv, None, "linear", "clamp"))
+    assert called == ["texture"]
 
 
-def test_antialiases_as_the_torch_form(device: torch.device) -> None:
+def test_antialiases_as_the_torch_form(device: torch.device, called: list[str]) -> None:
     pos, tri = quads(device)
     rast = rasterize_by_torch(pos, tri, SIZE, SIZE)[0].detach()
     color = torch.rand(2, SIZE, SIZE, 3, generator=torch.Generator().manual_seed(2)).to(device).requires_grad_()
     found = nv_diff_rast.antialias(color, rast, pos, tri, topology(tri))
     expected = antialias_by_torch(color, rast, pos, tri, topology(tri))
-    assert not torch.equal(expected, color)
+    assert not torch.equal(expected, color) and called == ["antialias"]
     alike(found, expected)
     for one, other in zip(
         torch.autograd.grad(found.square().sum(), (color, pos)),
@@ -150,7 +154,7 @@ def test_antialiases_as_the_torch_form(device: torch.device) -> None:
         torch.testing.assert_close(one, other, rtol=5e-2, atol=5e-2 * float(other.abs().max()))
 
 
-def test_float64_and_empty_meshes_are_drawn_by_torch(device: torch.device) -> None:
+def test_float64_and_empty_meshes_are_drawn_by_torch(device: torch.device, called: list[str]) -> None:
     pos, tri = quads(device)
     assert nv_diff_rast.rasterize(pos.double(), tri, 4, 4)[0].dtype == torch.float64
-    assert not nv_diff_rast.rasterize(pos, tri[:0], 4, 4)[0].any()
+    assert not nv_diff_rast.rasterize(pos, tri[:0], 4, 4)[0].any() and called == []

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 import torch
 from torch import Tensor
+from torch.nn.modules.module import register_module_forward_hook
 
 from bozzetto.kernels.cuda import tiny_cuda_nn
 from bozzetto.kernels.grid_spec import GridSpec
@@ -18,6 +21,20 @@ SPECS = [
 SHAPES = ((16, 10), (16, 16), (4, 16))
 
 pytestmark = pytest.mark.usefixtures("tinycudann")
+
+
+@pytest.fixture
+def ran(tinycudann) -> Iterator[list[int]]:
+    """Return the number of points of each run of a module of tinycudann, `PROBES` of a new encoding included."""
+    counts: list[int] = []
+
+    def note(module, inputs, output) -> None:
+        if isinstance(module, (tinycudann.Encoding, tinycudann.Network)):
+            counts.append(len(inputs[0]))
+
+    handle = register_module_forward_hook(note)
+    yield counts
+    handle.remove()
 
 
 def inputs(spec: GridSpec, device: torch.device) -> tuple[Tensor, Tensor]:
@@ -34,9 +51,10 @@ def close(found: Tensor, expected: Tensor, tolerance: float = 2e-3) -> None:
 
 
 @pytest.mark.parametrize("spec", SPECS, ids=["linear", "smoothstep"])
-def test_encodes_and_differentiates_as_the_torch_form(device: torch.device, spec: GridSpec) -> None:
+def test_encodes_and_differentiates_as_the_torch_form(device: torch.device, ran: list[int], spec: GridSpec) -> None:
     points, table = inputs(spec, device)
     found = tiny_cuda_nn.hash_encode(points, table, spec)
+    assert ran == [tiny_cuda_nn.PROBES, 50]
     expected = encode_by_torch(points, table, spec)
     close(found, expected)
     cotangent = torch.randn(expected.shape, generator=torch.Generator().manual_seed(2)).to(device)
@@ -49,7 +67,7 @@ def test_encodes_and_differentiates_as_the_torch_form(device: torch.device, spec
 
 
 @pytest.mark.parametrize("spec", SPECS, ids=["linear", "smoothstep"])
-def test_normals_can_be_trained(device: torch.device, spec: GridSpec) -> None:
+def test_normals_can_be_trained(device: torch.device, ran: list[int], spec: GridSpec) -> None:
     """The gradient in the points has a gradient in the table."""
     points, table = inputs(spec, device)
 
@@ -58,6 +76,7 @@ def test_normals_can_be_trained(device: torch.device, spec: GridSpec) -> None:
         return torch.autograd.grad(slope.square().sum(), table)[0]
 
     close(of_slopes(tiny_cuda_nn.hash_encode), of_slopes(encode_by_torch))
+    assert 50 in ran
 
 
 def test_the_gradient_to_the_table_says_that_it_has_none(device: torch.device) -> None:
@@ -74,14 +93,16 @@ def test_a_table_survives_the_round_trip() -> None:
     assert torch.equal(tiny_cuda_nn.unpack_table(tiny_cuda_nn.pack_table(table), spec), table)
 
 
-def test_no_points_and_other_types_are_encoded_by_torch(device: torch.device) -> None:
+def test_no_points_and_other_types_are_encoded_by_torch(device: torch.device, ran: list[int]) -> None:
     points, table = inputs(SPECS[0], device)
     assert tiny_cuda_nn.hash_encode(points[:0], table, SPECS[0]).shape == (0, SPECS[0].feature_count)
-    assert tiny_cuda_nn.hash_encode(points.double(), table.double(), SPECS[0]).dtype == torch.float64
+    exact = (points.double(), table.double(), SPECS[0])
+    torch.testing.assert_close(tiny_cuda_nn.hash_encode(*exact), encode_by_torch(*exact))
+    assert ran == []
 
 
 def test_another_layout_is_noticed_and_encoded_by_torch(
-    device: torch.device, tinycudann, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    device: torch.device, ran: list[int], tinycudann, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     real = tinycudann.Encoding
 
@@ -92,7 +113,7 @@ def test_another_layout_is_noticed_and_encoded_by_torch(
     points, table = inputs(SPECS[0], device)
     found = tiny_cuda_nn.hash_encode(points, table, SPECS[0])
     torch.testing.assert_close(found, encode_by_torch(points, table, SPECS[0]))
-    assert "lays this grid out otherwise" in caplog.text
+    assert "lays this grid out otherwise" in caplog.text and 50 not in ran
 
 
 def network(device: torch.device) -> tuple[Tensor, list[Tensor]]:
@@ -102,9 +123,10 @@ def network(device: torch.device) -> tuple[Tensor, list[Tensor]]:
     return x.to(device).requires_grad_(), [weight.to(device).requires_grad_() for weight in weights]
 
 
-def test_the_network_and_its_gradients_are_those_of_torch(device: torch.device) -> None:
+def test_the_network_and_its_gradients_are_those_of_torch(device: torch.device, ran: list[int]) -> None:
     x, weights = network(device)
     found = tiny_cuda_nn.mlp(x, weights, compute_dtype=torch.float16)
+    assert ran == [40]
     expected = mlp_by_torch(x, weights)
     assert found.dtype == torch.float32
     close(found, expected, 2e-2)
@@ -116,7 +138,7 @@ def test_the_network_and_its_gradients_are_those_of_torch(device: torch.device) 
         close(one, other, 5e-2)
 
 
-def test_second_derivatives_of_the_network_come_from_torch(device: torch.device) -> None:
+def test_second_derivatives_of_the_network_come_from_torch(device: torch.device, ran: list[int]) -> None:
     x, weights = network(device)
 
     def of_slopes(run) -> Tensor:
@@ -124,6 +146,7 @@ def test_second_derivatives_of_the_network_come_from_torch(device: torch.device)
         return torch.autograd.grad(slope.square().sum(), weights[0])[0]
 
     torch.testing.assert_close(of_slopes(tiny_cuda_nn.mlp), of_slopes(mlp_by_torch))
+    assert ran == [40]
 
 
 @pytest.mark.parametrize(

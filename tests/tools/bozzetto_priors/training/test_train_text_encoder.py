@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 import torch
+from bozzetto_plugins.guidance.camera_unet import CameraUNet
 
 from bozzetto_priors.objects.captions import COLORS, NAMES, Caption
+from bozzetto_priors.objects.thing_table import PIECES
 from bozzetto_priors.training import tokenizer_and_encoder, train_text_encoder
 from bozzetto_priors.training.train_text_encoder import Words
 
@@ -47,7 +47,9 @@ def test_a_few_captions_are_learned(words: tuple[Words, object]) -> None:
     assert (found["thing"], found["painted"]) == (1.0, 1.0) and found["worst_colour"] < 0.2
 
 
-def test_the_two_layers_are_those_of_the_denoiser(words: tuple[Words, object], tmp_path: Path) -> None:
+def test_the_two_layers_are_those_of_the_denoiser(words: tuple[Words, object]) -> None:
     network, _ = words
-    assert network.thing.weight.shape == (len(set(NAMES.values())) + 1, tokenizer_and_encoder.WIDTH)
-    assert network.paint.weight.shape == (4, tokenizer_and_encoder.WIDTH)
+    with torch.device("meta"):
+        denoiser = CameraUNet(things=len(PIECES) + 1)
+    assert network.thing.weight.shape == denoiser.recall_thing.weight.shape
+    assert network.paint.weight.shape == denoiser.recall_paint.weight.shape
