@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from bozzetto.engine.callbacks import save_picture
+from bozzetto.engine.pictures import save_picture
 from bozzetto.engine.run_folder import RunFolder
 from bozzetto.registry.discovery import Registry
 from finished_runs import evaluation_cameras, installed, load_run, look

@@ -23,7 +23,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from bozzetto.engine.callbacks import save_picture
+from bozzetto.engine.pictures import save_picture
 from bozzetto.engine.run_folder import RunFolder
 from bozzetto.files import slug, write_text
 from bozzetto.registry.discovery import Registry

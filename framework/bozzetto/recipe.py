@@ -189,6 +189,9 @@ class TrainerConfig:
 
     steps: Every = 10000
     """Number of optimiser steps."""
+    devices: Annotated[int, Range(least=1, most=64)] = 1
+    """Number of processes that train the stage together, with a GPU each on `cuda`: each renders its share of the views
+    of a step, and the gradients are averaged. The batch size of each task must be a multiple."""
     log_every: Every = 10
     """Steps between rows of metrics."""
     image_every: Step = 100
@@ -199,6 +202,9 @@ class TrainerConfig:
     """Steps between checkpoints; the last one is always kept."""
     debug_every: Step = 0
     """Steps between debug images of the guidance; 0: none."""
+    loggers: tuple[Literal["tensorboard", "wandb"], ...] = ("tensorboard",)
+    """Where metrics and validation images are logged besides the CSV file and the PNG files: event files of TensorBoard
+    in the run folder; Weights & Biases, which needs `pip install 'bozzetto[wandb]'`."""
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -268,6 +274,11 @@ class Recipe:
     def subject(self) -> str:
         """Description of the object: the prompt, else the photo's name."""
         return self.prompt or Path(self.image).stem
+
+    @property
+    def mesh_exporters(self) -> tuple[tuple[str, Component], ...]:
+        """Exporters that write meshes, i.e. whose config has a field `formats`, with their names in the recipe."""
+        return tuple(item for item in self.exports if hasattr(item[1].config, "formats"))
 
     @property
     def components(self) -> tuple[Component, ...]:

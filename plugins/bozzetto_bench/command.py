@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import logging
 import time
 from collections.abc import Iterable
 from dataclasses import replace
@@ -19,7 +18,7 @@ from bozzetto.recipe import Recipe
 from bozzetto.registry.discovery import Registry
 
 KERNELS = ("hash_encode", "hash_field", "mlp", "march", "composite", "rasterize", "interpolate", "texture", "antialias")
-OTHERS = ("step", "sweep", "fitting")
+OTHERS = ("step", "startup", "sweep", "fitting")
 PEERS = Path(__file__).parents[2] / "tools" / "bench" / "peers"
 """Folder of third-party kernel implementations, present in a checkout only."""
 
@@ -29,7 +28,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--only", action="append", default=[], choices=(*KERNELS, *OTHERS), metavar="WHAT",
         help=f"measure only this; may be repeated. Kernels: {', '.join(KERNELS)}. Also: step (a recipe's training "
-        "step and its parts), sweep (its cost against rays and samples), fitting (surfaces found from pictures)",
+        "step and its parts), startup (from the start of a process to the end of its first step), sweep (a step's "
+        "cost against rays and samples), fitting (surfaces found from pictures)",
     )  # fmt: skip
     parser.add_argument("--threads", type=int, default=1, metavar="N", help="threads of the table; default: 1")
     parser.add_argument("--quick", action="store_true", help="small problems, few repetitions, rough numbers")
@@ -66,7 +66,6 @@ def run(options: argparse.Namespace, host: Host) -> int:
     how = QUICK if options.quick else Thoroughness()
     clock, now = ("processor", time.process_time) if options.cpu_time else ("wall", time.perf_counter)
     how = replace(how, now=now)
-    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)  # it logs advertisements; errors are raised
     print(tune_allocator())
     torch.set_num_threads(options.threads)
     results: dict[str, Any] = {"machine": {**machine(), "threads": options.threads, "clock": clock}}
@@ -86,6 +85,8 @@ def run(options: argparse.Namespace, host: Host) -> int:
         say(kernel_table(rows), *notes)
     if "step" in options.only or not options.only:
         results["step"] = _steps(options, registry, how)
+    if "startup" in options.only or not options.only:
+        results["startup"] = _startup(options)
     if "sweep" in options.only or options.plot or not options.only:
         results["sweep"] = _sweep(options, registry, how)
     if "fitting" in options.only or not options.only:
@@ -129,9 +130,18 @@ def _steps(options: argparse.Namespace, registry: Registry, how: Any) -> dict[st
         ("shaded_large", "a grid of 16 levels and 2^19 entries, nothing skipped", LARGE_GRID),
     ):
         system = system_without_prior(load(options, registry, RECIPE, changes), registry, device)
-        named[name] = time_steps(system, device, max(3, how.steps // 4), 1, how.now)
+        named[name] = time_steps(system, max(3, how.steps // 4), 1, how.now)
         say(shaded_line(what, named[name]))
     return {name: step_values(times) for name, times in named.items()}
+
+
+def _startup(options: argparse.Namespace) -> dict[str, Any]:
+    from bozzetto_bench.startup import measure_startup
+
+    repeats = 1 if options.quick else 3
+    found = measure_startup(options.config, options.profile, options.overrides, repeats, options.cpu_time)
+    say(found.line(options.config))
+    return {"seconds": found.median, "each": list(found.seconds)}
 
 
 def _fitting(options: argparse.Namespace, registry: Registry) -> dict[str, Any]:

@@ -129,8 +129,8 @@ def recipe_step(
 ) -> tuple[StepTimes, StepTimes]:
     """Time the first stage of a recipe: the whole step, and the step without the diffusion prior."""
     system = build_system(recipe.stages[0], recipe, registry, weights, device, None, lambda line: None)
-    whole = time_steps(system, device, how.steps, now=how.now)
-    return whole, time_steps(system_without_prior(recipe, registry, device), device, how.steps, now=how.now)
+    whole = time_steps(system, how.steps, now=how.now)
+    return whole, time_steps(system_without_prior(recipe, registry, device), how.steps, now=how.now)
 
 
 def sweep(
@@ -145,6 +145,6 @@ def sweep(
                 f"system.renderer.samples_per_ray={samples}", "system.material.albedo_until_step=0",
             )  # fmt: skip
             system = system_without_prior(load(changes), registry, device)
-            times = time_steps(system, device, max(how.steps // 2, 2), now=how.now)
+            times = time_steps(system, max(how.steps // 2, 2), now=how.now)
             points.append(Point(times.rays, times.samples, times.whole))
     return points

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import itertools
 import statistics
 import time
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import lightning
 import torch
 from torch import Tensor, nn
 
 from bozzetto.engine.build import build_scene, build_task, make
+from bozzetto.engine.loop import Loop
+from bozzetto.engine.optimizer import make_optimizer
 from bozzetto.engine.system import Roots, RunningTask, System
 from bozzetto.kinds.guidance import Guidance
 from bozzetto.recipe import Recipe, Task
@@ -59,21 +58,26 @@ class NoPrior:
     text_model_id: str = "none"
 
     def encode_text(self, texts: Sequence[str]) -> Tensor:
+        """Return zeros, "T 1 1"."""
         return torch.zeros(len(texts), 1, 1)
 
     def unknown_words(self, text: str) -> Sequence[str]:
+        """Return nothing: there is no vocabulary."""
         return ()
 
     def needs_normal(self, step: int) -> bool:
+        """Return False."""
         return False
 
     def for_view(self, cameras: Cameras) -> ViewCondition:
+        """Return zero embeddings for every view."""
         nothing = torch.zeros(len(cameras), 1, 1)
         return ViewCondition(nothing, nothing)
 
     def __call__(
         self, rendered: Rendered, condition: ViewCondition, cameras: Cameras, step: int, generator: torch.Generator
     ) -> Guided:
+        """Return losses that pull each pixel in a random direction."""
         pull = torch.randn(rendered.image.shape, generator=generator, device=rendered.image.device)
         loss = (rendered.image * pull).mean()
         return Guided(dict.fromkeys(self.losses, loss), torch.zeros(len(cameras), dtype=torch.long))
@@ -87,23 +91,20 @@ def system_without_prior(recipe: Recipe, registry: Registry, device: torch.devic
     return System(build_scene(stage, recipe.seed, registry, device), tasks, stage.optimizer, generator)
 
 
-def time_steps(
-    system: System, device: torch.device, steps: int, warm_up: int = 2, now: Now = time.perf_counter
-) -> StepTimes:
+def time_steps(system: System, steps: int, warm_up: int = 2, now: Now = time.perf_counter) -> StepTimes:
     """Train for a few steps and time those after the warm-up."""
     clock = Clock(now)
     seen = _Seen()
+    loop = Loop(system, make_optimizer(list(system.named_parameters()), system.optimizer_config))
+    loop.optimizer.register_step_pre_hook(lambda *arguments: clock.open("optimiser"))
+    loop.optimizer.register_step_post_hook(lambda *arguments: clock.close("optimiser"))
     with ExitStack() as stack:
         for change in _clocked(system, clock, seen):
             stack.enter_context(change)
-        stack.enter_context(warnings.catch_warnings())
-        warnings.simplefilter("ignore")
-        trainer = lightning.Trainer(
-            max_steps=warm_up + steps, accelerator=device.type, devices=1 if device.index is None else [device.index],
-            logger=False, enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
-            callbacks=[_Steps(clock)],
-        )  # fmt: skip
-        trainer.fit(system, itertools.repeat(0))
+        for _ in range(warm_up + steps):
+            clock.start()
+            loop.step()
+            clock.stop()
     times = clock.steps[warm_up:]
     parts = {part: statistics.median(step.get(part, 0.0) for step in times) for part in (*PRIOR, *SCENE)}
     parts["occupancy"] = statistics.mean(step.get("occupancy", 0.0) for step in times)
@@ -131,19 +132,6 @@ class _Seen:
         return self.rays[-1], per_step, float(hit.mean()) if len(hit) else 0.0
 
 
-class _Steps(lightning.Callback):
-    """Callback that starts and stops the clock with each step."""
-
-    def __init__(self, clock: Clock) -> None:
-        self.clock = clock
-
-    def on_train_batch_start(self, *arguments: Any) -> None:
-        self.clock.start()
-
-    def on_train_batch_end(self, *arguments: Any) -> None:
-        self.clock.stop()
-
-
 def _clocked(system: System, clock: Clock, seen: _Seen) -> Iterator[Any]:
     """Yield context managers that time each part of a system and restore it on exit."""
     yield replaced(system.renderer, "update", clock.timed("occupancy", system.renderer.update))
@@ -160,15 +148,6 @@ def _clocked(system: System, clock: Clock, seen: _Seen) -> Iterator[Any]:
         tasks.append(replace(task, guidance=timed))
     yield replaced(system, "tasks", tuple(tasks))
     yield replaced(Roots, "backward", clock.timed("backward", Roots.backward))
-    configure = system.configure_optimizers
-
-    def configure_clocked() -> torch.optim.Optimizer:
-        optimizer = configure()
-        optimizer.register_step_pre_hook(lambda *arguments: clock.open("optimiser"))
-        optimizer.register_step_post_hook(lambda *arguments: clock.close("optimiser"))
-        return optimizer
-
-    yield replaced(system, "configure_optimizers", configure_clocked)
 
 
 @contextmanager

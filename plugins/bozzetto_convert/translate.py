@@ -116,6 +116,9 @@ class _Translator:
         for kind, name in sorted({(item.entry.spec.kind, item.entry.spec.name) for item in self.chosen.values()}):
             if len(self.registry.entries[kind, name]) > 1:
                 self._put(f"provided_by/{kind}/{name}", BUILT_IN, "several distributions provide it")
+        for alias in sorted({str(line.value) for path, line in self.draft.lines.items() if path.endswith(".model")}):
+            if len(self.registry.models.get(alias, ())) > 1:
+                self._put(f"provided_by/model/{alias}", BUILT_IN, "several distributions provide it")
         return self.draft
 
     def _put(self, path: str, value: Any, comment: str) -> None:

@@ -108,7 +108,7 @@ class Counter:
     def __call__(self, frame: Any, event: str, argument: object) -> None:
         if event in ("call", "c_call"):
             self.calls += 1
-            if event == "call" and frame.f_code.co_name == "training_step":
+            if event == "call" and frame.f_code.co_qualname == "Loop.step":
                 self.first_step, self.last_step = self.first_step or self.calls, self.calls
             if self.interruption is not None and self.calls == self.interruption.call:
                 (self.folder / SENT).touch()
@@ -151,18 +151,21 @@ def _limit_memory() -> None:
 def _limit_steps(most: int) -> None:
     """Limit every stage to `most` steps: a damaged recipe may ask for any number."""
     from bozzetto.engine.pipeline import Pipeline
+    from bozzetto.recipe import Recipe
 
-    made = Pipeline._trainer
+    made = Pipeline.train
 
-    def shortened(pipeline: Pipeline, stage: Any) -> Any:
-        steps = min(stage.trainer.steps, most)
-        return made(pipeline, replace(stage, trainer=replace(stage.trainer, steps=steps)))
+    def shortened(pipeline: Pipeline, recipe: Recipe, index: int) -> None:
+        stages = list(recipe.stages)
+        trainer = stages[index].trainer
+        stages[index] = replace(stages[index], trainer=replace(trainer, steps=min(trainer.steps, most)))
+        made(pipeline, replace(recipe, stages=tuple(stages)), index)
 
-    Pipeline._trainer = shortened  # type: ignore[method-assign]
+    Pipeline.train = shortened  # type: ignore[method-assign]
 
 
 def _leave_out_the_clock() -> None:
     """Disable the time-based first image of a run, so that runs write the same images at any speed."""
-    from bozzetto.engine import callbacks
+    from bozzetto.engine import pictures
 
-    callbacks.FIRST_PICTURE_S = math.inf
+    pictures.FIRST_PICTURE_S = math.inf

@@ -81,7 +81,7 @@ def recipe_to_export(
     recipe = amended.recipe
     if formats is None:
         return recipe
-    names = [name for name, component in recipe.exports if hasattr(component.config, "formats")]
+    names = [name for name, _ in recipe.mesh_exporters]
     if not names:
         known = ", ".join(name for name, _ in recipe.exports) or "none"
         raise ConfigError(

@@ -3,42 +3,87 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from lightning.pytorch.plugins.io import TorchCheckpointIO
 from torch import Tensor, nn
 
+from bozzetto.engine.random_state import load_state, save_state
+from bozzetto.engine.stopping import StopSignals
+from bozzetto.engine.system import System
 from bozzetto.errors import RunFolderError
+from bozzetto.files import write_atomically
+from bozzetto.recipe import Stage
 
 PARTS: Mapping[str, type | tuple[type, ...]] = {
     "state_dict": dict,
     "optimizer_states": list,
-    "lr_schedulers": list,
-    "loops": dict,
-    "epoch": int,
     "global_step": int,
-    "pytorch-lightning_version": str,
     "generator_state": Tensor,
 }
-"""Required entries of a checkpoint and their types."""
+"""Required entries of a checkpoint and their types. Those of release 0.1 have further ones, which are ignored."""
 
 
-class CheckpointFile(TorchCheckpointIO):
-    """Lightning checkpoint plugin that writes in place, without the temporary folder."""
+class Interrupted(Exception):
+    """Raised when the user or the system stopped the run at a step boundary; its state is saved."""
 
-    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
-        """Write `checkpoint` at `path`."""
-        with Path(path).open("wb") as file:  # torch's own writer would not report a full disk
+    def __init__(self, stage: str, step: int, number: int) -> None:
+        super().__init__(f"stopped in stage {stage} at step {step}")
+        self.stage, self.step, self.number = stage, step, number
+
+
+class Checkpoints:
+    """Saves the stage's latest state to one file: every `every` steps, at the end, and when a stop is requested.
+
+    Saved between steps only, so that the generator state matches the finished steps.
+    """
+
+    def __init__(self, path: Path, stage: Stage, optimizer: torch.optim.Optimizer, stop: StopSignals) -> None:
+        self.path, self.stage, self.optimizer, self.stop = path, stage, optimizer, stop
+
+    def after_step(self, done: int, system: System) -> None:
+        """Save if it is time. Raises `Interrupted` if a stop is requested."""
+        number, trainer = self.stop.requested, self.stage.trainer
+        if number or done % trainer.checkpoint_every == 0 or done == trainer.steps:
+            save_checkpoint(self.path, system, self.optimizer, done)
+        if number:
+            raise Interrupted(self.stage.name, done, number)
+
+    def close(self) -> None:
+        """Do nothing: every file is complete."""
+
+
+def save_checkpoint(path: Path, system: System, optimizer: torch.optim.Optimizer, done: int) -> None:
+    """Write the state of a stage after `done` steps, atomically."""
+    checkpoint: dict[str, Any] = {
+        "state_dict": system.state_dict(),
+        "optimizer_states": [optimizer.state_dict()],
+        "global_step": done,
+    }
+    save_state(checkpoint, system.generator)
+
+    def write(temporary: Path) -> None:
+        with temporary.open("wb") as file:  # torch's own writer would not report a full disk
             torch.save(checkpoint, file)
 
-    def load_checkpoint(
-        self, path: Any, map_location: Callable[..., Any] | None = None, weights_only: bool | None = None
-    ) -> dict[str, Any]:
-        """Read the checkpoint at `path` into host memory."""
-        return read_checkpoint(Path(path))
+    write_atomically(path, write)
+
+
+def restore(optimizer: torch.optim.Optimizer, generator: torch.Generator, saved: Mapping[str, Any], path: Path) -> int:
+    """Restore an optimiser and a generator from a checkpoint, read from `path`, and return its finished steps.
+
+    Raises:
+        RunFolderError: it does not fit them.
+    """
+    try:
+        (state,) = saved["optimizer_states"]
+        optimizer.load_state_dict(state)
+        load_state(saved, generator)
+    except (ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
+        raise RunFolderError(_damaged(path, f"{type(error).__name__}, {_first_line(error)}")) from error
+    return int(saved["global_step"])
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:

@@ -9,7 +9,8 @@ from typing import Any
 
 import pluggy
 
-from bozzetto.recipe import Recipe
+from bozzetto.engine.system import System
+from bozzetto.recipe import Recipe, TrainerConfig
 from bozzetto.registry.containment import contained
 
 
@@ -60,3 +61,18 @@ class Observers:
         self.reported.add((hook, plugin))
         why = f"{type(error).__name__}: {error}"
         self.report(f"notice    the observer {plugin} failed in {hook}, the run goes on: {why}")
+
+
+class Observed:
+    """Tells the observers every `log_every`-th step and the last."""
+
+    def __init__(self, observers: Observers, config: TrainerConfig) -> None:
+        self.observers, self.config = observers, config
+
+    def after_step(self, done: int, system: System) -> None:
+        """Call `bozzetto_step_finished` if it is time."""
+        if done % self.config.log_every == 0 or done == self.config.steps:
+            self.observers.step_finished(done, system.metrics)
+
+    def close(self) -> None:
+        """Do nothing: observers live as long as the run."""

@@ -1,12 +1,17 @@
-"""Optimiser with parameter groups by name prefix and scheduled learning rates."""
+"""Optimiser with parameter groups by name prefix, scheduled learning rates, and clipped gradients."""
 
 from __future__ import annotations
 
+import inspect
+import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
+from bozzetto.errors import NonFiniteError
 from bozzetto.parameters import check_rates, matches
 from bozzetto.recipe import OptimizerConfig
 
@@ -32,8 +37,8 @@ def make_optimizer(parameters: Sequence[tuple[str, nn.Parameter]], config: Optim
     for name, parameter in parameters:
         if parameter.requires_grad:
             groups.setdefault(prefix_of(name, prefixes), []).append(parameter)
-    kinds: dict[str, type[torch.optim.Adam]] = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
-    optimizer = kinds[config.type](
+    kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[config.type]
+    optimizer = without_compiler(kind)(
         [{"params": members, "prefix": prefix} for prefix, members in groups.items()],
         lr=config.lr.at(0),
         betas=config.betas,
@@ -45,7 +50,37 @@ def make_optimizer(parameters: Sequence[tuple[str, nn.Parameter]], config: Optim
     return optimizer
 
 
+def without_compiler(kind: type[torch.optim.Adam]) -> type[torch.optim.Adam]:
+    """Return a class of optimisers without torch's wrappers for `torch.compile`, which import the compiler: seconds."""
+    names = ("add_param_group", "zero_grad", "state_dict", "load_state_dict")
+    members: dict[str, Any] = {name: inspect.unwrap(getattr(kind, name)) for name in names}
+    members["step"] = torch.no_grad()(inspect.unwrap(kind.step))  # one of the wrappers disables gradients
+    made: type[torch.optim.Adam] = type(kind.__name__, (kind,), members)
+    return made
+
+
 def set_learning_rates(optimizer: torch.optim.Optimizer, config: OptimizerConfig, step: int) -> None:
     """Set each group's learning rate for `step`."""
     for group in optimizer.param_groups:
         group["lr"] = config.lr_of.get(group["prefix"], config.lr).at(step)
+
+
+def clip_gradients(parameters: Sequence[tuple[str, nn.Parameter]], limit: float | None, step: int) -> float:
+    """Scale all gradients down so that their global norm is at most `limit`; None: no clipping.
+
+    Returns:
+        The global norm before clipping; 0 without gradients.
+
+    Raises:
+        NonFiniteError: a gradient is not finite; the message names its parameter and `step`.
+    """
+    named = [(name, parameter, parameter.grad) for name, parameter in parameters if parameter.grad is not None]
+    total = get_total_norm([gradient for _, _, gradient in named])
+    norm = float(total)
+    if not math.isfinite(norm):
+        guilty = [name for name, _, gradient in named if not torch.isfinite(torch.linalg.vector_norm(gradient))]
+        if guilty:  # else only their sum overflows
+            raise NonFiniteError(f"the gradient of {', '.join(guilty)} is not finite at step {step}")
+    if limit is not None and norm > limit:
+        clip_grads_with_norm_([parameter for _, parameter, _ in named], limit, total)
+    return norm

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-import itertools
 import time
-import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-import lightning
 import torch
 
 from bozzetto.config.stages import stages_from
 from bozzetto.engine.build import Report, build_scene, build_system, make
-from bozzetto.engine.callbacks import Interrupted, callbacks_for
-from bozzetto.engine.checkpoints import CheckpointFile, load_into, read_checkpoint, require_finite
+from bozzetto.engine.checkpoints import Interrupted, load_into, read_checkpoint, require_finite, restore
 from bozzetto.engine.inheritance import inherit
+from bozzetto.engine.loop import Loop
 from bozzetto.engine.observers import Observers
+from bozzetto.engine.optimizer import make_optimizer
 from bozzetto.engine.photo_pictures import save_photos
 from bozzetto.engine.run_folder import RunFolder
+from bozzetto.engine.stage_observers import stage_observers
 from bozzetto.engine.stopping import StopSignals
 from bozzetto.engine.undeclared import check_undeclared
 from bozzetto.errors import ConfigError, ExportError
@@ -85,43 +85,75 @@ class Pipeline:
         return Observers(self.registry.manager, self.report)
 
     def train(self, recipe: Recipe, index: int) -> None:
-        """Train one stage from its checkpoint, from the previous stage, or from scratch."""
+        """Train one stage from its checkpoint, from the previous stage, or from scratch.
+
+        Raises:
+            ConfigError: it has trained more steps already than the recipe has.
+            Interrupted: a stop was requested; the state is saved.
+        """
         stage, started = recipe.stages[index], time.monotonic()
-        checkpoint = self.folder.checkpoint(stage.name)
+        with self._begun_everywhere(recipe, index) as loop:
+            for path in save_photos(loop.system.tasks, self.folder.images):
+                self.report(f"photo     as it is used, cut out and framed: {path}")
+            with self.stop, self.stop.deferred():
+                watching = stage_observers(loop, stage, recipe, self.folder, self.observers, self.stop)
+                loop.run(stage.trainer.steps, watching)
+        facts = {"finished": True, "steps": loop.done, "seconds": round(time.monotonic() - started, 1)}
+        if len(recipe.stages) > 1:
+            facts["edge_softness"] = self._edges(loop.system.scene, recipe.stages[index - 1].name if index else None)
+        self.folder.record_stage(stage.name, facts)
+        self.observers.stage_finished(stage.name, loop.done, self.folder.path)
+        if self.stop.requested:  # requested after the check of the last step
+            raise Interrupted(stage.name, loop.done, self.stop.requested)
+
+    @contextmanager
+    def _begun_everywhere(self, recipe: Recipe, index: int) -> Iterator[Loop]:
+        """Yield the loop of a stage, which trains in `trainer.devices` processes, this one included."""
+        count = recipe.stages[index].trainer.devices
+        if count == 1:
+            yield self.begun(recipe, index)
+            return
+        from bozzetto.engine.workers import Job, threads_of_each, working
+
+        job = Job(
+            run_folder=str(self.folder.path),
+            stage=index,
+            count=count,
+            device=self.device.type,
+            threads=threads_of_each(self.device, count),
+            weights={name: str(path) for name, path in self.weights.items()},
+            cache=None if self.cache is None else str(self.cache),
+        )
+        with working(job) as workers:
+            loop = self.begun(recipe, index)
+            with workers.connected(self.stop) as processes:
+                loop.join(processes)
+                yield loop
+
+    def begun(self, recipe: Recipe, index: int) -> Loop:
+        """Return the loop of a stage: as its checkpoint holds it, else initialised from the previous stage or anew."""
+        stage, checkpoint = recipe.stages[index], self.folder.checkpoint(recipe.stages[index].name)
         saved = read_checkpoint(checkpoint) if checkpoint.is_file() else None
-        state = saved["state_dict"] if saved else None
         if saved and saved["global_step"] > stage.trainer.steps:
             raise ConfigError(
                 f"trainer.steps: stage {stage.name} has trained {saved['global_step']} steps already, which cannot be "
                 f"taken back. Train it again: --from-stage {stage.name} trainer.steps={stage.trainer.steps}"
             )
+        state = saved["state_dict"] if saved else None
         with growing():
             system = build_system(
                 stage, recipe, self.registry, self.weights, self.device, self.cache, self.report, state
             )
-        for path in save_photos(system.tasks, self.folder.images):
-            self.report(f"photo     as it is used, cut out and framed: {path}")
         if state is not None:
-            load_into(system, state, checkpoint)  # the trainer's error would not name the file
+            load_into(system, state, checkpoint)
         elif stage.inherit:
             before = recipe.stages[index - 1]
             scene = load_scene(recipe, self.registry, self.folder, self.device, before)
             inherit(system, stage, before, scene, self.report)
-        trainer = self._trainer(stage)
-        with warnings.catch_warnings(), self.stop, self.stop.deferred():
-            warnings.filterwarnings("ignore", category=DeprecationWarning, module="lightning")
-            warnings.filterwarnings("ignore", ".*LeafSpec.*")
-            try:
-                trainer.fit(system, itertools.repeat(0), ckpt_path=checkpoint if saved else None, weights_only=True)
-            except SystemExit as error:  # Lightning's replacement of a KeyboardInterrupt
-                raise error.__context__ or error from None
-        facts = {"finished": True, "steps": trainer.global_step, "seconds": round(time.monotonic() - started, 1)}
-        if len(recipe.stages) > 1:
-            facts["edge_softness"] = self._edges(system.scene, recipe.stages[index - 1].name if index else None)
-        self.folder.record_stage(stage.name, facts)
-        self.observers.stage_finished(stage.name, trainer.global_step, self.folder.path)
-        if self.stop.requested:  # requested after the check of the last step
-            raise Interrupted(stage.name, trainer.global_step, self.stop.requested)
+        loop = Loop(system, make_optimizer(list(system.named_parameters()), stage.optimizer))
+        if saved is not None:
+            loop.done = restore(loop.optimizer, system.generator, saved, checkpoint)
+        return loop
 
     def _edges(self, scene: Scene, before: str | None) -> float:
         """Measure and report the silhouette softness of a stage, see `edge_softness`, and of the previous stage."""
@@ -137,20 +169,6 @@ class Pipeline:
                 "(mean distance of the opacity from 0 and 1 near the silhouette)"
             )
         return softness
-
-    def _trainer(self, stage: Stage) -> lightning.Trainer:
-        return lightning.Trainer(
-            max_steps=stage.trainer.steps,
-            accelerator=self.device.type,
-            devices=[self.device.index or 0] if self.device.type != "cpu" else 1,
-            logger=False,
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            default_root_dir=self.folder.path,
-            callbacks=callbacks_for(stage.name, stage.trainer, self.folder, self.observers, self.stop),
-            plugins=[CheckpointFile()],
-        )
 
     def export(self, recipe: Recipe) -> list[Path]:
         """Export the last stage's scene with every exporter of the recipe.

@@ -43,7 +43,7 @@ def load_state(checkpoint: Mapping[str, Any], generator: torch.Generator) -> Non
     )
 
 
-def seed_at(seed: int, step: int) -> int:
-    """Return a reproducible seed for the steps after `step`, distinct from those of other steps and seeds."""
-    digest = hashlib.sha256(f"{seed} {step}".encode()).digest()
+def seed_at(seed: int, step: int, *parts: int) -> int:
+    """Return a reproducible seed for the steps after `step`, distinct from those of other steps, seeds and parts."""
+    digest = hashlib.sha256(" ".join(map(str, (seed, step, *parts))).encode()).digest()
     return int.from_bytes(digest[:8], "big") >> 1  # every generator accepts 63 bits

@@ -26,7 +26,7 @@ from bozzetto.errors import RunFolderError
 from bozzetto.files import remove_unfinished, slug, write_text
 from bozzetto.recipe import Recipe
 
-PACKAGES = ("bozzetto", "torch", "diffusers", "transformers", "lightning", "numpy", "trimesh", "xatlas")
+PACKAGES = ("bozzetto", "torch", "diffusers", "transformers", "lightning-fabric", "numpy", "trimesh", "xatlas")
 
 
 @dataclass(frozen=True)
@@ -94,26 +94,32 @@ class RunFolder:
 
     @property
     def recipe_file(self) -> Path:
+        """The recipe as it runs (YAML)."""
         return self.path / "recipe.yaml"
 
     @property
     def manifest_file(self) -> Path:
+        """Facts about the run (JSON)."""
         return self.path / "manifest.json"
 
     @property
     def checkpoints(self) -> Path:
+        """Folder of one checkpoint per stage."""
         return self.path / "checkpoints"
 
     @property
     def images(self) -> Path:
+        """Folder of validation and debug images (PNG)."""
         return self.path / "images"
 
     @property
     def metrics(self) -> Path:
+        """Folder of metrics: a CSV per stage, and TensorBoard events."""
         return self.path / "metrics"
 
     @property
     def export(self) -> Path:
+        """Folder of exported files."""
         return self.path / "export"
 
     def checkpoint(self, stage: str) -> Path:

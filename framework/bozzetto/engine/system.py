@@ -1,17 +1,14 @@
-"""Training step over all tasks. Methods are recipes, never subclasses."""
+"""Losses of one training step over all tasks. Methods are recipes, never subclasses."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
 from dataclasses import dataclass
-from typing import Any
 
-import lightning
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from bozzetto.engine.optimizer import make_optimizer, set_learning_rates
-from bozzetto.engine.random_state import load_state, save_state
+from bozzetto.engine.shares import Share
 from bozzetto.errors import NonFiniteError
 from bozzetto.kinds.guidance import Guidance
 from bozzetto.kinds.loss import Loss
@@ -67,7 +64,7 @@ class Roots:
             torch.autograd.backward([t for t, _ in pairs], [g for _, g in pairs])
 
 
-class System(lightning.LightningModule):
+class System(nn.Module):
     """Scene and the tasks that train it.
 
     Args:
@@ -79,59 +76,61 @@ class System(lightning.LightningModule):
         self, scene: Scene, tasks: tuple[RunningTask, ...], optimizer: OptimizerConfig, generator: torch.Generator
     ) -> None:
         super().__init__()
-        self.automatic_optimization = False  # some SDS forms back-propagate a given gradient, not a scalar
         self.geometry, self.material = scene.geometry, scene.material
         self.background, self.renderer = scene.background, scene.renderer
         self.scene = scene
         self.tasks = tasks
         self.optimizer_config = optimizer
         self.generator = generator
+        self.share = Share()
+        """Part of each batch of views that this process renders."""
         self.metrics: dict[str, float] = {}
         """Losses and other metrics of the latest step, by `task/name`."""
         self.guided: dict[str, Guided] = {}
         """Results of each guidance in the latest step, by task; keeps `debug` callables until they are evaluated."""
 
-    def training_step(self, batch: object, batch_index: int) -> None:
-        """Run every active task and one optimiser step. `batch` is ignored, since tasks sample their own views."""
-        step = self.global_step
+    def prepare(self, step: int) -> None:
+        """Let the scene adapt to the step, counted from 0: progressive settings, occupancy."""
         self.geometry.set_step(step)
         self.renderer.update(self.geometry, step, self.generator)
+
+    def run_tasks(self, step: int) -> Roots:
+        """Render and judge the views of every active task, and set `metrics`; draws the views' random numbers.
+
+        Raises:
+            NonFiniteError: a loss is not finite.
+        """
         roots = Roots([], [])
-        metrics: dict[str, float] = {}
-        self.guided = {}
+        self.metrics, self.guided = {}, {}
+        own = self.share.generator(self.generator, step)
         for task in self.tasks:
             if task.times.active(step):
-                self._run(task, step, roots, metrics)
-        optimizer = self.optimizers()
-        assert not isinstance(optimizer, list)  # `configure_optimizers` makes one
-        set_learning_rates(optimizer.optimizer, self.optimizer_config, step)
-        optimizer.zero_grad(set_to_none=True)
-        roots.backward()
-        metrics["gradient_norm"] = self._checked_gradient_norm(step)
-        optimizer.step()
-        self.metrics = metrics
+                self._run(task, step, own, roots)
+        return roots
 
-    def _run(self, task: RunningTask, step: int, roots: Roots, metrics: dict[str, float]) -> None:
+    def _run(self, task: RunningTask, step: int, own: torch.Generator, roots: Roots) -> None:
         cameras = task.views.sample(step, self.generator)
         shading = self.material.sample_shading(cameras, step, self.generator)
+        if task.reference is not None and len(cameras) == 1:
+            own = self.generator  # every process renders the photo's view, with the same random numbers
+        else:
+            cameras, shading = self.share.of(cameras, shading, task.name)
         rendered = self.renderer(
             cameras, self.geometry, self.material, self.background, shading,
-            normal=task.needs_normal(step), generator=self.generator,
+            normal=task.needs_normal(step), generator=own,
         )  # fmt: skip
         guided = None
         if task.guidance is not None and task.condition is not None:
             condition = task.condition.for_view(cameras)
-            guided = task.guidance(rendered, condition, cameras, step, self.generator)
+            guided = task.guidance(rendered, condition, cameras, step, own)
             self.guided[task.name] = guided
-            metrics.update({f"{task.name}/{name}": value for name, value in guided.metrics.items()})
-        inputs = LossInputs(rendered, cameras, self.geometry, step, self.generator, task.reference)
+            self.metrics.update({f"{task.name}/{name}": value for name, value in guided.metrics.items()})
+        inputs = LossInputs(rendered, cameras, self.geometry, step, own, task.reference)
         for term in task.terms:
-            self._add(term, inputs, guided, task.name, roots, metrics)
-        metrics[f"{task.name}/opacity"] = float(rendered.opacity.detach().mean())
+            self._add(term, inputs, guided, task.name, roots)
+        self.metrics[f"{task.name}/opacity"] = float(rendered.opacity.detach().mean())
 
-    def _add(
-        self, term: Term, inputs: LossInputs, guided: Guided | None, task: str, roots: Roots, metrics: dict[str, float]
-    ) -> None:
+    def _add(self, term: Term, inputs: LossInputs, guided: Guided | None, task: str, roots: Roots) -> None:
         weight = term.weight.at(inputs.step)
         if weight == 0.0:
             return
@@ -146,35 +145,8 @@ class System(lightning.LightningModule):
         else:
             assert guided is not None  # the recipe's checks: a term without a loss is its guidance's
             value = guided.losses[term.name]
-        metrics[label] = float(value.detach())
-        if not torch.isfinite(value.detach()):
-            raise NonFiniteError(f"loss {label} is {metrics[label]} at step {inputs.step}")
+        self.metrics[label] = number = float(value.detach())
+        if not math.isfinite(number):
+            raise NonFiniteError(f"loss {label} is {number} at step {inputs.step}")
         roots.tensors.append(weight * value)
         roots.gradients.append(None)
-
-    def _checked_gradient_norm(self, step: int) -> float:
-        """Return the global gradient norm, clipped as configured; the error of a non-finite one names the parameter."""
-        named = [(name, p.grad) for name, p in self.named_parameters() if p.grad is not None]
-        if not named:
-            return 0.0
-        norms = torch.stack(torch._foreach_norm([gradient for _, gradient in named]))
-        if not torch.isfinite(norms).all():
-            guilty = [name for (name, _), norm in zip(named, norms, strict=True) if not torch.isfinite(norm)]
-            raise NonFiniteError(f"the gradient of {', '.join(guilty)} is not finite at step {step}")
-        total = float(norms.norm())
-        limit = self.optimizer_config.clip_norm
-        if limit is not None and total > limit:
-            torch._foreach_mul_([gradient for _, gradient in named], limit / total)
-        return total
-
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        """Create the optimiser with a group for each learning rate."""
-        return make_optimizer(list(self.named_parameters()), self.optimizer_config)
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Save the generator's state, so that a resumed run draws the same random numbers as an uninterrupted one."""
-        save_state(checkpoint, self.generator)
-
-    def on_load_checkpoint(self, checkpoint: Mapping[str, Any]) -> None:
-        """Restore the generator's state."""
-        load_state(checkpoint, self.generator)

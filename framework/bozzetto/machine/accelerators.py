@@ -127,6 +127,15 @@ def cuda_driver() -> CudaDriver | None:
     return CudaDriver(count.value, (version.value // 1000, version.value % 1000 // 10))
 
 
+def select(device: str) -> None:
+    """Make a GPU with a number torch's current one, which is used by packages that are not told a device."""
+    import torch
+
+    kind, _, number = device.partition(":")
+    if kind == "cuda" and number:
+        torch.cuda.set_device(device)
+
+
 def torch_device(wanted: str, profile: str, found: Accelerator) -> str:
     """Return the torch device for a recipe's `device` on this machine. Imports torch.
 

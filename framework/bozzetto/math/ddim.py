@@ -13,6 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from bozzetto.math.levels import Level, add_noise_at, per_view, same_level, x0_at
+from bozzetto.math.view_draws import draw_rows
 
 __all__ = ["Predict", "ddim_step", "ddim_variance", "denoise", "fresh_noise"]
 
@@ -103,5 +104,8 @@ def fresh_noise(
         return None
     if generator is None:
         raise ValueError(f"eta {eta} needs a generator")
-    noise = torch.randn(like.shape, generator=generator, device=generator.device, dtype=like.dtype)
-    return noise.to(like.device)
+    shape, dtype = like.shape[1:], like.dtype
+    drawn = draw_rows(
+        lambda n, g: torch.randn(n, *shape, generator=g, device=g.device, dtype=dtype), len(like), generator
+    )
+    return drawn.to(like.device)

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from bozzetto.math.ddim import Predict, ddim_step, ddim_variance, fresh_noise
 from bozzetto.math.levels import Level, per_view, same_level
+from bozzetto.math.view_draws import draw_rows
 
 __all__ = ["Inverted", "interval_timesteps", "inversion_timesteps", "invert", "last_gap", "noise_between"]
 
@@ -92,7 +93,7 @@ def interval_timesteps(start: Int[Tensor, "B"], end: Int[Tensor, "B"], spacing: 
 def last_gap(count: int, spacing: int, generator: torch.Generator) -> Int[Tensor, "count"]:
     """Draw the gap of the last step of `inversion_timesteps`: uniform integers of [0, spacing)."""
     _require_spacing(spacing)
-    return torch.randint(0, spacing, (count,), generator=generator, device=generator.device)
+    return draw_rows(lambda n, g: torch.randint(0, spacing, (n,), generator=g, device=g.device), count, generator)
 
 
 def inversion_timesteps(

@@ -12,18 +12,25 @@ from torch import Tensor
 
 from bozzetto.math.schedules import Schedule
 from bozzetto.math.timesteps import sample_timesteps
+from bozzetto.math.view_draws import ShareGenerator
 
 __all__ = ["density_timesteps", "plateau_density", "point_timesteps", "shared_timesteps", "snr_density"]
 
 
-def shared_timesteps(count: int, low: int, high: int, views: int, generator: torch.Generator) -> Int[Tensor, "count"]:
+def shared_timesteps(
+    count: int, low: int, high: int, views: int | None, generator: torch.Generator
+) -> Int[Tensor, "count"]:
     """Sample one timestep per group of `views` consecutive views, uniform integers from `low` to `high`, both included.
 
-    `views` = 1 is `sample_timesteps`, `views` = `count` one timestep per batch. One number per group is drawn.
+    `views` = 1 is `sample_timesteps`; None is one timestep for the whole batch, also if processes share its views out.
+    One number per group is drawn.
 
     Raises:
         ValueError: `count` is not a whole number of groups.
     """
+    if views is None:
+        whole = generator.whole if isinstance(generator, ShareGenerator) else generator
+        return sample_timesteps(1, low, high, whole).repeat(count)
     if views < 1 or count % views:
         raise ValueError(f"{count} views are not a whole number of groups of {views}")
     return sample_timesteps(count // views, low, high, generator).repeat_interleave(views)

@@ -9,6 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from bozzetto.math.levels import Level
+from bozzetto.math.view_draws import draw_rows
 
 __all__ = ["LevelWeighting", "Weighting", "level_weight", "sample_timesteps", "step_range", "timestep_weight"]
 
@@ -54,5 +55,5 @@ def step_range(min_fraction: float, max_fraction: float, train_steps: int) -> tu
 
 
 def sample_timesteps(count: int, low: int, high: int, generator: torch.Generator) -> Int[Tensor, "count"]:
-    """Sample `count` uniform integers from `low` to `high`, both included, on the generator's device."""
-    return torch.randint(low, high + 1, (count,), generator=generator, device=generator.device)
+    """Sample a uniform integer from `low` to `high`, both included, per view, on the generator's device."""
+    return draw_rows(lambda n, g: torch.randint(low, high + 1, (n,), generator=g, device=g.device), count, generator)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -102,8 +102,12 @@ class Registry:
         slow: tuple[str, ...],
     ) -> None:
         entries = [Entry(source.dist, source.version, spec, slow) for spec in specs]
-        _add(self.entries, entries, lambda entry: (entry.spec.kind, entry.spec.name))
-        _add(self.models, [ModelEntry(source.dist, source.version, spec) for spec in models], lambda m: m.spec.alias)
+        named = [((entry.spec.kind, entry.spec.name), entry) for entry in entries]
+        aliased = [(spec.alias, ModelEntry(source.dist, source.version, spec)) for spec in models]
+        _check_twins(self.entries, named)
+        _check_twins(self.models, aliased)  # before anything is added: a broken plugin leaves nothing behind
+        _add(self.entries, named)
+        _add(self.models, aliased)
         self.recipe_folders += [(source.dist, folder) for folder in folders]
 
     def faults(self) -> list[str]:
@@ -249,19 +253,19 @@ def _checked_folder(folder: object) -> Path:
     return Path(folder)
 
 
-def _add(found: dict[Key, list[Declared]], offered: Sequence[Declared], key: Callable[[Declared], Key]) -> None:
-    """Add what a distribution declares to all that is declared under the same names; repetitions are dropped.
-
-    Raises:
-        PluginError: it declares a name twice, differently.
-    """
-    for entry in offered:
-        twins = [*found.get(key(entry), []), *(other for other in offered if key(other) == key(entry))]
+def _check_twins(found: Mapping[Key, Sequence[Declared]], offered: Sequence[tuple[Key, Declared]]) -> None:
+    """Raise `PluginError` if a distribution declares a name twice, differently."""
+    for key, entry in offered:
+        twins = [*found.get(key, []), *(other for name, other in offered if name == key)]
         if any(twin.dist == entry.dist and twin != entry for twin in twins):
             raise PluginError(f"{entry.dist} declares {entry.title.rpartition(' from ')[0]} twice.")
-    for entry in offered:
-        if entry not in found.setdefault(key(entry), []):
-            found[key(entry)].append(entry)
+
+
+def _add(found: dict[Key, list[Declared]], offered: Sequence[tuple[Key, Declared]]) -> None:
+    """Add what a distribution declares to all that is declared under the same names; repetitions are dropped."""
+    for key, entry in offered:
+        if entry not in found.setdefault(key, []):
+            found[key].append(entry)
 
 
 def _check_hooks(plugin: object, implemented: int) -> None:

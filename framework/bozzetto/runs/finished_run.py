@@ -171,11 +171,11 @@ class Run:
         from bozzetto.engine.build import make
 
         target = Path(path).expanduser()
-        chosen = [part for _, part in self.recipe.exports if hasattr(part.config, "formats")]
-        if not chosen:
+        if not self.recipe.mesh_exporters:
             raise ConfigError("The recipe of this run has no exporter of meshes. Add one: export.mesh.type=mesh")
-        config: Any = chosen[0].config
-        exporter = make(self._registry, replace(chosen[0], config=replace(config, formats=(kind,))))
+        _, chosen = self.recipe.mesh_exporters[0]
+        config: Any = chosen.config
+        exporter = make(self._registry, replace(chosen, config=replace(config, formats=(kind,))))
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=target.parent) as folder:
             written = exporter.export(self.scene, Path(folder), lambda line: None).files

@@ -49,6 +49,8 @@ def generate(
     settings = [f"{name}={value}" for name, value in given.items() if value is not None] + as_settings(overrides)
     registry = _registry()
     prepared = prepare(str(recipe), registry, settings, profile, hardware.detect())
+    for line in prepared.recipe.notices:
+        report(f"notice    {line}")
     return _trained(prepared, registry, f"generate({prompt!r})", on_step, report, None)
 
 

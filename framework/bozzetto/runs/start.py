@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -18,6 +17,7 @@ from bozzetto.engine.stopping import StopSignals
 from bozzetto.errors import ConfigError, UserError
 from bozzetto.machine import accelerators as hardware
 from bozzetto.machine.capacity import check_machine, check_output
+from bozzetto.machine.trainers import check_trainer
 from bozzetto.machine.tuning import growing, tune_allocator
 from bozzetto.recipe import Component, Recipe
 from bozzetto.registry.discovery import Registry
@@ -57,6 +57,8 @@ def prepare(
     recipe = load_recipe(find_recipe(config, registry), registry, overrides, profile, found)
     require_photo(recipe)
     check_machine(recipe)
+    for stage in recipe.stages:
+        check_trainer(recipe, stage, found)
     check_output(recipe)
     return Prepared(recipe, plans_for(recipe, registry))
 
@@ -81,6 +83,9 @@ def prepare_to_resume(
     if set(states.values()) != {"finished"}:
         require_photo(amended.recipe)
     check_machine(amended.recipe, reads=lambda stage, part: still_read(states[stage.name], part))
+    for stage in amended.recipe.stages:
+        if states[stage.name] != "finished":
+            check_trainer(amended.recipe, stage, found)
     return Prepared(amended.recipe, plans_for(amended.recipe, registry)), told
 
 
@@ -167,8 +172,8 @@ def opened(
     from bozzetto.engine.pipeline import Pipeline
 
     tune_allocator()
-    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)  # it advertises; what matters it raises
     recipe, device = prepared.recipe, torch.device(open_device(prepared.recipe, hardware.detect()))
+    hardware.select(str(device))
     weights = {name: fetch(item) for name, item in prepared.plans.items()}
     for guidance in guidances(recipe):
         require_weights(guidance, weights[guidance.model])

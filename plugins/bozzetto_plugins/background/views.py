@@ -6,12 +6,13 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
+from bozzetto.math.view_draws import draw_rows
 from bozzetto.types import Rays
 
 
 def uniform_per_view(rays: Rays, channels: int, generator: torch.Generator) -> Float[Tensor, "B {channels}"]:
     """Draw uniform numbers in [0, 1), one row per view."""
-    return torch.rand(rays.image_shape[0], channels, generator=generator, device=rays.direction.device)
+    return draw_rows(lambda n, g: torch.rand(n, channels, generator=g, device=g.device), rays.image_shape[0], generator)
 
 
 def spread(per_view: Shaped[Tensor, "B C"], rays: Rays) -> Shaped[Tensor, "R C"]:

@@ -7,16 +7,18 @@ import logging
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from bozzetto.files import sha256_of
 from bozzetto.model_files import read_settings, weight_files
 from bozzetto_plugins.guidance.weights import load_with_info, reading, require_size, require_whole, without_bars
+
+if TYPE_CHECKING:  # transformers takes seconds to import, and cached embeddings do not need it
+    from transformers import CLIPTokenizer
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +56,8 @@ class ClipText:
     @cached_property
     def tokenizer(self) -> CLIPTokenizer:
         """Tokenizer; kept in memory because it is small."""
+        from transformers import CLIPTokenizer
+
         path = self.folder / "tokenizer"
         with reading("The tokenizer", path):
             tokenizer: CLIPTokenizer = CLIPTokenizer.from_pretrained(path, local_files_only=True)
@@ -80,6 +84,8 @@ class ClipText:
         return hidden.float()
 
     def _load(self) -> nn.Module:
+        from transformers import CLIPTextConfig, CLIPTextModel
+
         path = self.folder / "text_encoder"
         with reading("The text encoder", path), without_bars():
             require_size(lambda: CLIPTextModel(CLIPTextConfig.from_pretrained(path)), path)

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from bozzetto.math.score import add_noise, clip_gradient, require_finite, sds_gradient, sds_loss, sds_pair
 from bozzetto.math.timesteps import sample_timesteps, step_range, timestep_weight
+from bozzetto.math.view_draws import draw_rows
 from bozzetto.types import Guided, Rendered
 from bozzetto_plugins.guidance.config import StableDiffusionConfig, Zero123Config
 from bozzetto_plugins.guidance.denoiser import Denoiser
@@ -126,4 +127,6 @@ def denoise(
 
 def normal_noise(like: Float[Tensor, "B C h w"], generator: torch.Generator) -> Float[Tensor, "B C h w"]:
     """Draw unit Gaussian noise on the generator's device."""
-    return torch.randn(like.shape, generator=generator, device=generator.device).to(like.device)
+    shape = like.shape[1:]
+    drawn = draw_rows(lambda n, g: torch.randn(n, *shape, generator=g, device=g.device), len(like), generator)
+    return drawn.to(like.device)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +12,6 @@ from typing import Any, cast
 import torch
 from diffusers.utils import logging as diffusers_logging
 from torch import nn
-from transformers.utils import logging
 
 from bozzetto.errors import ModelError, UserError
 from bozzetto.model_files import whole_part
@@ -91,7 +91,12 @@ def require_whole(loaded: Mapping[str, Any], what: str, path: Path) -> None:
 @contextmanager
 def without_bars() -> Iterator[None]:
     """Disable progress bars while local files are read: it takes a second, and the bars hide other messages."""
-    shown = [library for library in (logging, diffusers_logging) if library.is_progress_bar_enabled()]
+    libraries = [diffusers_logging]
+    if "transformers" in sys.modules:
+        from transformers.utils import logging as transformers_logging
+
+        libraries.append(transformers_logging)
+    shown = [library for library in libraries if library.is_progress_bar_enabled()]
     for library in shown:
         library.disable_progress_bar()
     try:

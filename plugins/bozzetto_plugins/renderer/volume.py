@@ -17,6 +17,7 @@ from bozzetto.kernels import api
 from bozzetto.kinds.background import Background
 from bozzetto.kinds.geometry import Geometry
 from bozzetto.kinds.material import Material
+from bozzetto.math.view_draws import draw_rows
 from bozzetto.types import Cameras, Rays, Rendered, Samples, Shading, VolumeSamples
 from bozzetto_plugins.renderer.checks import check_finite
 from bozzetto_plugins.renderer.config import VolumeConfig
@@ -85,7 +86,7 @@ class Volume(nn.Module):
         rays = cameras.rays()
         scene = _Scene(geometry, material, shading, rays, normal or shading.needs_normal)
         if generator is not None:
-            jitter = torch.rand(len(rays), generator=generator, device=rays.origin.device)
+            jitter = draw_rows(lambda n, g: torch.rand(n, generator=g, device=g.device), len(rays), generator)
             parts = [self._trace(scene, 0, self._march(rays, jitter))]
         else:
             parts = [self._trace(scene, first, samples) for first, samples in self._chunks(rays)]

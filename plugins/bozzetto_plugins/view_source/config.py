@@ -76,6 +76,14 @@ class OrbitConfig:
         if self.azimuth_deg[1] - self.azimuth_deg[0] > 360.0:
             raise ValueError(f"azimuth_deg: must span at most 360 degrees, got {list(self.azimuth_deg)}")
 
+    def check_neighbours(self, stage: Stage, task: Task | None) -> None:
+        """Raise `ValueError` if the processes of the training cannot render equal shares of the views."""
+        sizes = (self.batch_size,) if isinstance(self.batch_size, int) else self.batch_size
+        devices = stage.trainer.devices
+        if any(size % devices for size in sizes):
+            given = self.batch_size if isinstance(self.batch_size, int) else list(sizes)
+            raise ValueError(f"batch_size: must be a multiple of trainer.devices ({devices}), got {given}")
+
     def pixels_per_step(self) -> int:
         """Return the maximum number of pixels per step."""
         return max(math.prod(self.size_at(step)) for step in (0, *self.resolution_milestones))

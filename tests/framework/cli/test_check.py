@@ -6,9 +6,11 @@ import os
 import re
 import subprocess
 import sysconfig
+import tomllib
 from pathlib import Path
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).parents[3]
 LINES = [
@@ -32,6 +34,18 @@ def test_ci_runs_the_same_before_the_tests():
     done = subprocess.run(["bash", "-c", printed], cwd=ROOT, capture_output=True, text=True, check=True)
     readme = done.stdout.splitlines()[-len(LINES) :]
     assert readme == [*LINES[:-1], LINES[-1].removesuffix(' "$@"')]
+
+
+def test_the_hooks_of_a_commit_run_the_same_on_the_same_files():
+    (repository,) = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8"))["repos"]
+    hooks = {hook["entry"]: hook for hook in repository["hooks"]}
+    assert set(hooks) == {line.removesuffix(" --check") for line in LINES[:-1]}
+    typed = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["mypy"]["files"]
+    for path in [
+        path for folder in ("framework", "plugins", "tools", "tests") for path in (ROOT / folder).rglob("*.py")
+    ]:
+        name = path.relative_to(ROOT).as_posix()
+        assert bool(re.search(hooks["mypy"]["files"], name)) == name.startswith(tuple(f"{one}/" for one in typed)), name
 
 
 @pytest.mark.parametrize("line", LINES[:-1])

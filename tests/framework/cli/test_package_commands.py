@@ -105,7 +105,7 @@ def test_a_bug_is_one_of_its_package(bozzetto):
 
 
 def test_the_traceback_on_demand(bozzetto):
-    with pytest.raises(AttributeError):
+    with pytest.raises(AttributeError, match="nowhere"):
         bozzetto(GOOD.replace("return 0", "return options.nowhere"), "say", "a", "--traceback")
     with pytest.raises(Exception, match="no luck") as raised:
         bozzetto("raise RuntimeError('no luck')", "say", "--traceback")

@@ -4,7 +4,7 @@ import pytest
 
 from bozzetto.cli import main
 from bozzetto.config.stages import stages_from
-from bozzetto.engine.callbacks import drop_rows_after
+from bozzetto.engine.metrics import drop_rows_after
 from bozzetto.errors import ConfigError
 
 FIELD = {

@@ -7,7 +7,9 @@ import pytest
 import torch
 from torch import nn
 
-from bozzetto.engine.checkpoints import CheckpointFile, load_into, read_checkpoint, require_finite
+from bozzetto.engine.checkpoints import load_into, read_checkpoint, require_finite, restore, save_checkpoint
+from bozzetto.engine.optimizer import make_optimizer
+from bozzetto.engine.pipeline import load_scene, load_state
 from bozzetto.engine.run_folder import RunFolder
 from bozzetto.errors import RunFolderError
 from bozzetto.files import UNFINISHED, remove_unfinished, write_atomically
@@ -15,11 +17,7 @@ from bozzetto.files import UNFINISHED, remove_unfinished, write_atomically
 WHOLE = {
     "state_dict": {"weight": torch.zeros(1, 2), "bias": torch.zeros(1)},
     "optimizer_states": [],
-    "lr_schedulers": [],
-    "loops": {},
-    "epoch": 0,
     "global_step": 3,
-    "pytorch-lightning_version": "2.6.0",
     "generator_state": torch.zeros(4, dtype=torch.uint8),
 }
 
@@ -52,7 +50,7 @@ DAMAGE = {
     "empty": lambda path: path.write_bytes(b""),
     "text": lambda path: path.write_text("{}"),
     "pickle": lambda path: path.write_bytes(pickle.dumps(Hostile())),
-    "hostile": lambda path: torch.save({**WHOLE, "epoch": Hostile()}, path),
+    "hostile": lambda path: torch.save({**WHOLE, "also": Hostile()}, path),
     "a list": lambda path: torch.save([1], path),
     "no generator": lambda path: torch.save({k: v for k, v in WHOLE.items() if k != "generator_state"}, path),
     "no tensors": lambda path: torch.save({**WHOLE, "state_dict": {"weight": "x"}}, path),
@@ -82,10 +80,50 @@ def test_numbers_that_are_not_finite_name_the_parameter(path):
         require_finite({**WHOLE["state_dict"], "bias": torch.tensor([float("nan")])}, path)
 
 
-def test_it_is_written_beside_its_place(path, monkeypatch, tmp_path):
+def test_it_is_written_beside_its_place_and_holds_what_a_resume_needs(path, monkeypatch, tmp_path, tiny):
+    system = tiny.system(tiny.recipe())
+    optimizer = make_optimizer(list(system.named_parameters()), system.optimizer_config)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "there is no such folder"))
-    write_atomically(path, lambda temporary: CheckpointFile().save_checkpoint(WHOLE, temporary))
-    assert CheckpointFile().load_checkpoint(path).keys() == WHOLE.keys()
+    save_checkpoint(path, system, optimizer, 3)
+    saved = read_checkpoint(path)
+    assert saved.keys() == {*WHOLE, "generator_device"}
+    system.generator.manual_seed(9)
+    assert restore(optimizer, system.generator, saved, path) == 3
+    assert torch.equal(system.generator.get_state(), saved["generator_state"])
+
+
+@pytest.mark.parametrize("states", [[], [{}], [{"state": {}, "param_groups": []}], ["x"]])
+def test_an_optimiser_state_that_does_not_fit_is_damage(path, tiny, states):
+    system = tiny.system(tiny.recipe())
+    optimizer = make_optimizer(list(system.named_parameters()), system.optimizer_config)
+    saved = {**WHOLE, "optimizer_states": states}
+    with pytest.raises(RunFolderError, match="is damaged: .*--from-stage main"):
+        restore(optimizer, system.generator, saved, path)
+
+
+def as_release_0_1_wrote_it(path):
+    """Rewrite a checkpoint in the layout of Lightning's trainer, which release 0.1 used."""
+    saved = torch.load(path, weights_only=True)
+    steps = {"ready": saved["global_step"], "completed": saved["global_step"]}
+    loops = {"fit_loop": {"epoch_loop.manual_optimization.optim_step_progress": {"total": steps, "current": steps}}}
+    del saved["generator_device"]  # not recorded by the first release
+    old = {"epoch": 0, "pytorch-lightning_version": "2.6.0", "loops": loops, "callbacks": {}, "lr_schedulers": []}
+    torch.save({**old, **saved}, path)
+
+
+def test_a_run_of_release_0_1_goes_on_as_if_it_had_not_been_stopped(tiny):
+    ramp = {"optimizer": {"lr": {"from": 0.02, "to": 0.01, "until_step": 4}}}
+    recipe, half = (tiny.recipe({"trainer": {"steps": steps, "image_every": 0}, "system": ramp}) for steps in (4, 2))
+    whole, stopped = tiny.pipeline(recipe), tiny.pipeline(half)
+    whole.train(recipe, 0)
+    stopped.train(half, 0)
+    as_release_0_1_wrote_it(stopped.folder.checkpoint("main"))
+    load_scene(half, tiny.registry, stopped.folder, torch.device("cpu"))
+    resumed = tiny.pipeline(recipe, RunFolder.existing(stopped.folder.path))
+    resumed.train(recipe, 0)
+    expected, actual = (load_state(run.folder.checkpoint("main")) for run in (whole, resumed))
+    assert expected.keys() == actual.keys()
+    assert all(torch.equal(value, actual[name]) for name, value in expected.items())
 
 
 def test_what_a_killed_write_leaves_is_removed_and_nothing_else(path):

@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from bozzetto import hookimpl, hookspecs
+from bozzetto.engine.loop import Loop
 from bozzetto.engine.observers import Observers
 from bozzetto.engine.pipeline import load_state
-from bozzetto.engine.system import System
 from bozzetto.errors import NonFiniteError
 
 SHORT = {"trainer": {"steps": 3, "log_every": 2, "image_every": 0}, "export": None}
@@ -110,10 +110,10 @@ def test_what_observers_raise_is_told_once_per_hook_and_plugin_and_changes_nothi
     ],
 )
 def test_a_run_that_ends_early_is_told_and_the_error_stays(tiny, watch, monkeypatch, error, raised, reason):
-    def fail(system, batch, batch_index):
+    def fail(loop):
         raise error
 
-    monkeypatch.setattr(System, "training_step", fail)
+    monkeypatch.setattr(Loop, "step", fail)
     watcher = Watcher()
     watch(watcher=watcher)
     recipe = tiny.recipe(SHORT)

@@ -9,6 +9,7 @@ import torch
 import trimesh
 from PIL import Image
 
+from bozzetto.engine.loop import Loop
 from bozzetto.engine.pipeline import Interrupted, load_scene, load_state
 from bozzetto.engine.run_folder import RunFolder
 from bozzetto.errors import ConfigError, RunFolderError
@@ -37,18 +38,16 @@ def test_a_resumed_run_ends_where_an_unbroken_one_does(tiny, monkeypatch):
     whole = tiny.pipeline(recipe)
     whole.train(recipe, 0)
 
-    from bozzetto.engine.system import System
-
-    step_of = System.training_step
+    step_of = Loop.step
     broken = tiny.pipeline(recipe)
 
-    def stopped_in_the_third_step(system, batch, batch_index):
-        if system.global_step == 2:
+    def stopped_in_the_third_step(loop):
+        if loop.done == 2:
             broken.stop.requested = signal.SIGTERM
-        step_of(system, batch, batch_index)
+        step_of(loop)
 
     with monkeypatch.context() as patch:
-        patch.setattr(System, "training_step", stopped_in_the_third_step)
+        patch.setattr(Loop, "step", stopped_in_the_third_step)
         with pytest.raises(Interrupted, match="stopped in stage main at step 3") as stop:
             broken.train(recipe, 0)
     assert stop.value.number == signal.SIGTERM

@@ -122,19 +122,17 @@ def test_the_shape_and_the_colours_are_those_of_the_stage_before(tiny, two_stage
 
 @pytest.mark.parametrize("stage, step", [("coarse", 1), ("refine", 0), ("refine", 3)])
 def test_a_killed_run_ends_with_the_same_files(tiny, two_stages, unbroken, monkeypatch, stage, step):
-    from bozzetto.engine.system import System
+    step_of = Loop.step
 
-    step_of = System.training_step
-
-    def killed(system, batch, batch_index):
-        refining = type(system.renderer).__name__ == "Mesh"
-        if refining == (stage == "refine") and system.global_step == step:
+    def killed(loop):
+        refining = type(loop.system.renderer).__name__ == "Mesh"
+        if refining == (stage == "refine") and loop.done == step:
             raise Killed
-        step_of(system, batch, batch_index)
+        step_of(loop)
 
     broken = tiny.pipeline(two_stages)
     with monkeypatch.context() as patch:
-        patch.setattr(System, "training_step", killed)
+        patch.setattr(Loop, "step", killed)
         with pytest.raises(Killed):
             broken.run(two_stages)
     resumed = tiny.pipeline(two_stages, RunFolder.existing(broken.folder.path))

@@ -8,8 +8,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from bozzetto.math.ddim import ddim_step, ddim_variance, denoise
+from bozzetto.math.ddim import ddim_step, ddim_variance, denoise, fresh_noise
 from bozzetto.math.levels import Level, add_noise_at, rectified_flow, variance_preserving, x0_at
+from bozzetto.math.view_draws import share_generator
 from bozzetto.testing.gaussian_prior import GaussianPrior
 
 PRIOR = GaussianPrior({"cond": 2.0}, 0.7)
@@ -109,6 +110,13 @@ def test_noise_is_drawn_once_per_step_and_only_with_eta(sd_alpha_bar: Tensor) ->
         torch.randn(2, 4, 2, 2, generator=untouched, dtype=torch.float64)
     assert torch.equal(generator.get_state(), untouched.get_state())
     assert torch.equal(first, run(1.0, torch.Generator().manual_seed(3)))
+
+
+def test_processes_draw_the_noise_of_their_views() -> None:
+    whole = fresh_noise(draw(), 0.5, torch.Generator().manual_seed(1))
+    for rank in range(2):
+        part = share_generator(torch.Generator().manual_seed(1), rank, 2, seed=7)
+        assert torch.equal(fresh_noise(draw()[:1], 0.5, part), whole[rank : rank + 1])
 
 
 def test_many_steps_solve_the_flow_of_gaussian_data(sd_alpha_bar: Tensor) -> None:

@@ -15,6 +15,7 @@ from bozzetto.math.timestep_schedules import (
     snr_density,
 )
 from bozzetto.math.timesteps import sample_timesteps
+from bozzetto.math.view_draws import share_generator
 
 CPU = torch.device("cpu")
 
@@ -29,6 +30,20 @@ def test_groups_of_one_are_the_window() -> None:
     first, second = (torch.Generator().manual_seed(1) for _ in range(2))
     assert torch.equal(shared_timesteps(5, 0, 999, 1, first), sample_timesteps(5, 0, 999, second))
     assert torch.equal(first.get_state(), second.get_state())
+
+
+def test_a_batch_shares_one_timestep_in_every_process() -> None:
+    alone = shared_timesteps(4, 0, 999, None, torch.Generator().manual_seed(1))
+    assert alone.tolist() == sample_timesteps(1, 0, 999, torch.Generator().manual_seed(1)).tolist() * 4
+    for rank in range(2):
+        part = share_generator(torch.Generator().manual_seed(1), rank, 2, seed=7)
+        assert torch.equal(shared_timesteps(2, 0, 999, None, part), alone[:2])
+
+
+def test_processes_draw_the_timesteps_of_their_groups() -> None:
+    whole = shared_timesteps(8, 0, 999, 2, torch.Generator().manual_seed(1))
+    parts = (share_generator(torch.Generator().manual_seed(1), rank, 2, seed=7) for rank in range(2))
+    assert torch.equal(torch.cat([shared_timesteps(4, 0, 999, 2, part) for part in parts]), whole)
 
 
 def test_part_of_a_group_has_no_timestep() -> None:

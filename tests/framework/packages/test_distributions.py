@@ -21,8 +21,8 @@ LEFT_BEHIND = (
     ".mypy_cache/3.11/cache.json", ".venv/lib/module.py", "build/lib/module.py", "dist/old.whl", "outputs/run/mesh.glb",
     "bozzetto.egg-info/SOURCES.txt", "framework/bozzetto/__pycache__/types.cpython-311.pyc",
     "framework/bozzetto/kernels/cpp/_native.so", "tests/.pytest_cache/README.md", "tests/.hypothesis/example",
-    "tools/gltf_validator/node_modules/gltf-validator/index.js", "tools/priors/trained/things.pt",
-    "tools/priors/trained/loss.csv", "examples/bozzetto-voxels/src/bozzetto_voxels.egg-info/PKG-INFO",
+    "tools/gltf_validator/node_modules/gltf-validator/index.js", "tools/bozzetto_priors/__pycache__/a.cpython-311.pyc",
+    "examples/bozzetto-voxels/src/bozzetto_voxels.egg-info/PKG-INFO",
     "examples/bozzetto-voxels/build/lib/module.py", "examples/bozzetto-voxels/dist/old.whl",
 )  # fmt: skip
 """What work leaves behind in a copy of the repository."""

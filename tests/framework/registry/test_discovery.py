@@ -11,9 +11,9 @@ import pytest
 from bozzetto import ComponentSpec, ModelSpec, hookimpl
 from bozzetto.cli.plugins import list_plugins, rows, show_component
 from bozzetto.errors import ConfigError, PluginError
+from bozzetto.kinds import KINDS
 from bozzetto.registry.discovery import Registry, Source, installed_sources, status_of
 from bozzetto.registry.sources import import_limit_s
-from bozzetto.spec import KINDS
 
 GOOD = "bozzetto_plugins.loss.config:SparsityConfig"
 

@@ -18,7 +18,7 @@ CPU = torch.device("cpu")
 def test_parts_make_up_the_step(tiny) -> None:
     system = tiny.system(tiny.recipe())
     backward, update = Roots.backward, type(system.renderer).update
-    times = time_steps(system, CPU, 1)
+    times = time_steps(system, 1)
     assert sum(times.parts.values()) == pytest.approx(times.whole)
     assert set(times.parts) <= {*PRIOR, *SCENE}
     assert {"prior: encode", "prior: denoise", "prior: backward", "render", "backward", "optimiser"} <= set(times.parts)
@@ -34,7 +34,7 @@ def test_without_the_prior_nothing_is_denoised(tiny, form: str) -> None:
     recipe = tiny.recipe({"system": {"tasks": {"random": {"guidance": {"sds_form": form}}}}})
     system = system_without_prior(recipe, tiny.registry, CPU)
     before = [parameter.detach().clone() for parameter in system.parameters()]
-    times = time_steps(system, CPU, 2, warm_up=1)
+    times = time_steps(system, 2, warm_up=1)
     assert not {"prior: encode", "prior: denoise", "prior: rest"} & set(times.parts)
     assert any(not torch.equal(one, other) for one, other in zip(before, system.parameters(), strict=True))
 

@@ -13,7 +13,7 @@ from bozzetto.testing.exporter import sphere_scene
 from bozzetto.testing.scenes import SoftSphere
 from bozzetto.types import TriangleMesh
 from bozzetto_plugins.exporter.config import MeshConfig
-from bozzetto_plugins.exporter.mesh import TriangleMesh as MeshExporter
+from bozzetto_plugins.exporter.mesh import Mesh as MeshExporter
 from bozzetto_plugins.exporter.placement import AXES, Placement, from_file_axes, to_file_axes
 
 BOX = TriangleMesh(torch.tensor([[0.0, -1.0, 2.0], [1.0, 3.0, 4.0], [0.5, 0.0, 3.0]]), torch.tensor([[0, 1, 2]]))

@@ -21,7 +21,7 @@ from bozzetto.types import Cameras, FieldOutput, Rendered, TriangleMesh
 from bozzetto_plugins.exporter import mesh as mesh_module
 from bozzetto_plugins.exporter.config import MeshConfig
 from bozzetto_plugins.exporter.gltf import write_glb
-from bozzetto_plugins.exporter.mesh import TriangleMesh as MeshExporter
+from bozzetto_plugins.exporter.mesh import Mesh as MeshExporter
 from bozzetto_plugins.exporter.read_back import ReadBack, read_mesh
 from bozzetto_plugins.exporter.surface_source import own_mesh, surface_of
 from bozzetto_plugins.exporter.texture_baking import bake, unwrap

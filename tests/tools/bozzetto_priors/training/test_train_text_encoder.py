@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
-from bozzetto_plugins.guidance.camera_unet import CameraUNet
 
+from bozzetto_plugins.priors.camera_unet import CameraUNet
 from bozzetto_priors.objects.captions import COLORS, NAMES, Caption
 from bozzetto_priors.objects.thing_table import PIECES
 from bozzetto_priors.training import tokenizer_and_encoder, train_text_encoder

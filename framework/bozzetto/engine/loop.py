@@ -1,0 +1,71 @@
+"""Training loop of a stage: optimiser steps, after each of which the observers act in the order of their list."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import Protocol, runtime_checkable
+
+import torch
+
+from bozzetto.engine.optimizer import clip_gradients, set_learning_rates
+from bozzetto.engine.processes import OneProcess, Processes
+from bozzetto.engine.system import System
+
+
+@runtime_checkable
+class StepObserver(Protocol):
+    """Acts after each training step."""
+
+    def after_step(self, done: int, system: System) -> None:
+        """Act after a step; `done` steps of the stage are finished. An exception ends the training."""
+
+    def close(self) -> None:
+        """Release files and the terminal; called once, however the training ends."""
+
+
+@dataclass
+class Loop:
+    """Training of one stage: the system, its optimiser and the number of finished steps."""
+
+    system: System
+    optimizer: torch.optim.Optimizer
+    done: int = 0
+    """Finished steps."""
+    processes: Processes = field(default_factory=OneProcess)
+    """Other processes that train the same system with other views."""
+
+    def join(self, processes: Processes) -> None:
+        """Train together with other processes from now on, beginning with the first one's state."""
+        self.processes, self.system.share = processes, processes.share
+        processes.copy_state(self.system)
+
+    def run(self, last: int, observers: Sequence[StepObserver]) -> None:
+        """Train until `last` steps are finished.
+
+        Raises:
+            NonFiniteError: a loss or gradient is not finite.
+        """
+        with ExitStack() as opened:
+            for observer in observers:
+                opened.callback(observer.close)
+            while self.done < last:
+                self.step()
+                for observer in observers:
+                    observer.after_step(self.done, self.system)
+
+    def step(self) -> None:
+        """Train one step: render and judge the views, back-propagate once, and move the parameters."""
+        step, system = self.done, self.system
+        system.prepare(step)
+        self.processes.align(system)
+        roots = system.run_tasks(step)
+        set_learning_rates(self.optimizer, system.optimizer_config, step)
+        self.optimizer.zero_grad(set_to_none=True)
+        roots.backward()
+        self.processes.average_gradients(system)
+        limit = system.optimizer_config.clip_norm
+        system.metrics["gradient_norm"] = clip_gradients(list(system.named_parameters()), limit, step)
+        self.optimizer.step()
+        self.done += 1

@@ -1,0 +1,44 @@
+"""Processes that train one stage together: what each of them does between the parts of a step."""
+
+from __future__ import annotations
+
+from typing import Protocol, runtime_checkable
+
+from bozzetto.engine.shares import Share
+from bozzetto.engine.system import System
+
+
+class ProcessLostError(RuntimeError):
+    """Raised when another process of the training has ended."""
+
+
+@runtime_checkable
+class Processes(Protocol):
+    """One process, or several that render shares of the same views."""
+
+    share: Share
+    """Part of each batch of views that this process renders."""
+
+    def copy_state(self, system: System) -> None:
+        """Give every process the first one's parameters, buffers and random numbers; before the first step."""
+
+    def align(self, system: System) -> None:
+        """Give every process the first one's occupancy and random numbers; before the views of a step are drawn."""
+
+    def average_gradients(self, system: System) -> None:
+        """Average the gradients over all processes; after the backward pass."""
+
+
+class OneProcess:
+    """Training in one process: nothing is exchanged."""
+
+    share = Share()
+
+    def copy_state(self, system: System) -> None:
+        """Do nothing."""
+
+    def align(self, system: System) -> None:
+        """Do nothing."""
+
+    def average_gradients(self, system: System) -> None:
+        """Do nothing."""

@@ -1,0 +1,48 @@
+"""Random numbers of the views of a batch, which several processes may share out among themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Shaped
+from torch import Tensor
+
+__all__ = ["Draw", "ShareGenerator", "draw_rows", "share_generator"]
+
+Draw = Callable[[int, torch.Generator], Tensor]
+"""Function from a number of rows and a generator to random rows on the generator's device."""
+
+
+class ShareGenerator(torch.Generator):
+    """Generator of a process that renders one of several equal parts of each batch of views; see `share_generator`.
+
+    Numbers that are drawn from it directly are its own, and differ from those of the other processes. `draw_rows` gives
+    the numbers that a single process would draw for the same views.
+    """
+
+    whole: torch.Generator
+    """Generator in the same state in every process."""
+    rank: int
+    """Index of the part."""
+    count: int
+    """Number of parts."""
+
+
+def share_generator(whole: torch.Generator, rank: int, count: int, seed: int) -> ShareGenerator:
+    """Return the generator of part `rank` of `count`, with its own numbers from `seed`."""
+    made = ShareGenerator(whole.device)
+    made.whole, made.rank, made.count = whole, rank, count
+    made.manual_seed(seed)
+    return made
+
+
+def draw_rows(draw: Draw, rows: int, generator: torch.Generator) -> Shaped[Tensor, "rows ..."]:
+    """Draw `rows` rows, which are views, or rays or pixels of whole views in their order.
+
+    With a `ShareGenerator`, the rows of all processes are drawn, and those of this one are returned.
+    """
+    if not isinstance(generator, ShareGenerator):
+        return draw(rows, generator)
+    first = generator.rank * rows
+    return draw(generator.count * rows, generator.whole)[first : first + rows]
