@@ -1,7 +1,8 @@
 """DDIM inversion: noisy latents whose denoising leads back to given latents, in place of random noise.
 
 Interval score matching inverts without the prompt (Liang et al. 2023, LucidDreamer), score distillation via inversion
-with it (Lukoianov et al. 2024, sec. 5). Random numbers are drawn in the order: gap of the last step, noise of each step.
+with it (Lukoianov et al. 2024, sec. 5). Random numbers are drawn in the order: gap of the last step, noise of each
+step.
 """
 
 from __future__ import annotations
