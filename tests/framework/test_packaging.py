@@ -92,6 +92,7 @@ MAY_NAME_DEVICES = {
     "recipe.py": "the names a recipe may write",
     "loading.py": "falls back to the cpu profile",
     "data_parallel.py": "chooses the exchange between processes",
+    "trainers.py": "counts the devices that a recipe asks for",
     "workers.py": "gives each process its share of the processor",
     "worker.py": "takes the GPU of its number",
     "checkpoints.py": "reads checkpoints into main memory",

@@ -61,9 +61,8 @@ class Pictures:
 @torch.no_grad()
 def render_views(system: System, count: int) -> Rendered:
     """Render the scene from `count` evaluation cameras."""
-    cameras = system.scene.views.eval_cameras(count, system.scene.device)
-    shading = system.material.eval_shading(cameras)
-    return system.renderer(cameras, system.geometry, system.material, system.background, shading, normal=True)
+    scene = system.scene
+    return scene.render(scene.views.eval_cameras(count, scene.device), normal=True)
 
 
 def picture_grid(rendered: Rendered) -> torch.Tensor:

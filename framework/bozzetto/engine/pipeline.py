@@ -159,8 +159,7 @@ class Pipeline:
         """Measure and report the silhouette softness of a stage, see `edge_softness`, and of the previous stage."""
         with torch.no_grad():
             cameras = scene.views.eval_cameras(EDGE_VIEWS, scene.device)
-            shading = scene.material.eval_shading(cameras)
-            rendered = scene.renderer(cameras, scene.geometry, scene.material, scene.background, shading)
+            rendered = scene.render(cameras)
         softness = round(edge_softness(rendered.opacity), 4)
         earlier = self.folder.manifest["stages"].get(before, {}).get("edge_softness")
         if earlier is not None:

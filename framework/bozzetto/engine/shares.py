@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor
@@ -11,7 +11,9 @@ from torch import Tensor
 from bozzetto.engine.random_state import seed_at
 from bozzetto.errors import ConfigError
 from bozzetto.math.view_draws import share_generator
-from bozzetto.types import Cameras, Record, Shading
+from bozzetto.types import Cameras, Shading
+
+Record = TypeVar("Record")
 
 
 @dataclass(frozen=True)
