@@ -19,7 +19,7 @@ from bozzetto.weights.catalogue import Catalogue
 from bozzetto.weights.download import fetch
 from bozzetto.weights.plans import plan
 
-EXAMPLES = sorted(path.parent for path in (Path(__file__).parents[2] / "examples").glob("*/pyproject.toml"))
+EXAMPLES = sorted(path.parents[2] for path in (Path(__file__).parents[2] / "examples").glob("*/src/*/recipes"))
 VIEWS = "system.tasks.random.views"
 SMALL = [
     "trainer.steps=2", "trainer.log_every=1", "trainer.image_every=2", "trainer.image_views=1",

@@ -62,7 +62,7 @@ def with_bright(tiny, monkeypatch):
 
 
 def test_there_is_nothing_to_download_and_nothing_to_choose(with_bright):
-    _, recipe = with_bright
+    tiny, recipe = with_bright
     guidance = recipe.stages[0].tasks[0].guidance
     assert isinstance(guidance, Component) and not guidance.has_model and guidance.model == ""
     assert plans_for(recipe, tiny.registry) == {}

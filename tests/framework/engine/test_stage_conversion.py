@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from bozzetto.config import layers
+from bozzetto.engine.loop import Loop
 from bozzetto.engine.pipeline import load_scene, load_state
 from bozzetto.engine.run_folder import RunFolder
 from bozzetto.errors import ConfigError
