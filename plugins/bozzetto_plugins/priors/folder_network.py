@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, TypeVar
 
 import torch
 from safetensors.torch import load_file
@@ -15,6 +15,7 @@ from bozzetto.model_files import read_settings
 from bozzetto.weights.folder import weights_in
 
 CONFIG = "config.json"
+Network = TypeVar("Network", bound="FolderNetwork")
 
 
 class FolderNetwork(nn.Module):
@@ -22,19 +23,21 @@ class FolderNetwork(nn.Module):
 
     SETTINGS: ClassVar[type]
     """Dataclass of the settings in `config.json`."""
+    PREFIX: ClassVar[str] = ""
+    """Prefix that the names of the weights may have."""
 
     def __init__(self, settings: Any) -> None:
         super().__init__()
         self.config = settings
 
     @classmethod
-    def from_config(cls, values: Mapping[str, Any]) -> Self:
+    def from_config(cls: type[Network], values: Mapping[str, Any]) -> Network:
         """Build the network with fresh weights; unknown settings are ignored."""
         return cls(cls.SETTINGS(**{one.name: values[one.name] for one in fields(cls.SETTINGS) if one.name in values}))
 
     @classmethod
     def from_pretrained(
-        cls,
+        cls: type[Network],
         folder: Path,
         torch_dtype: torch.dtype | None = None,
         variant: str | None = None,
@@ -42,8 +45,8 @@ class FolderNetwork(nn.Module):
         local_files_only: bool = True,
         low_cpu_mem_usage: bool = False,
         output_loading_info: bool = False,
-    ) -> Self | tuple[Self, dict[str, Any]]:
-        """Build the network with the weights of a folder; all arguments not named below are ignored.
+    ) -> Network | tuple[Network, dict[str, Any]]:
+        """Build the network with the weights of a folder; arguments not named below are ignored.
 
         Args:
             torch_dtype: data type of the weights; None: float32.
@@ -51,19 +54,41 @@ class FolderNetwork(nn.Module):
 
         Raises:
             FileNotFoundError: the folder has no safetensors weights.
+            ValueError: weights are missing or have another shape, and the loading info is not requested.
+        """
+        network, facts = cls.loaded(folder, torch_dtype or torch.float32)
+        if output_loading_info:
+            return network, facts
+        lacking = [*facts["missing_keys"], *(name for name, *_ in facts["mismatched_keys"])]
+        if lacking:
+            raise ValueError(f"{folder} lacks weights of its network: {', '.join(lacking)}")
+        return network
+
+    @classmethod
+    def loaded(cls: type[Network], folder: Path, dtype: torch.dtype) -> tuple[Network, dict[str, Any]]:
+        """Build the network with the weights of a folder, and return diffusers' facts of loading it.
+
+        Missing weights remain on the meta device.
+
+        Raises:
+            FileNotFoundError: the folder has no safetensors weights.
         """
         files = weights_in(folder)
         if not files:
             raise FileNotFoundError(f"{folder} has no .safetensors weights")
-        network = cls.from_config(read_settings(folder / CONFIG))
-        held = {name: value for file in files for name, value in load_file(file).items()}
+        with torch.device("meta"):  # random weights would only be replaced
+            network = cls.from_config(read_settings(folder / CONFIG))
+        held = {name.removeprefix(cls.PREFIX): value for file in files for name, value in load_file(file).items()}
         wanted = network.state_dict()
         other = [name for name, value in wanted.items() if name in held and held[name].shape != value.shape]
-        found = network.load_state_dict({name: held[name] for name in held if name not in other}, strict=False)
-        network.to(torch_dtype or torch.float32)
-        facts = {
+        fitting = {
+            name: value.to(dtype) if value.is_floating_point() else value
+            for name, value in held.items()
+            if name not in other
+        }
+        found = network.load_state_dict(fitting, strict=False, assign=True)
+        return network, {
             "missing_keys": [name for name in found.missing_keys if name not in other],
             "mismatched_keys": [(name, held[name].shape, wanted[name].shape) for name in other],
             "unexpected_keys": found.unexpected_keys,
         }
-        return (network, facts) if output_loading_info else network
