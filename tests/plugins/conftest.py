@@ -17,7 +17,8 @@ from transformers import ResNetConfig, ResNetForImageClassification
 
 from bozzetto.testing.fakes import TEXT_WIDTH, tiny_stable_diffusion, tiny_zero123
 from bozzetto.types import Cameras, Reference
-from bozzetto_plugins.priors.camera_unet import CameraUNet, Recalled
+from bozzetto_plugins.priors.camera_denoiser import Recalled
+from bozzetto_plugins.priors.camera_unet import CameraUNet
 from bozzetto_plugins.priors.patch_codec import PatchCodec
 from bozzetto_plugins.priors.photo_recall import SIDES
 from bozzetto_plugins.priors.solid_fit import draw

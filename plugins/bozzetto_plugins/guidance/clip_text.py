@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, cast
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from bozzetto.files import sha256_of
-from bozzetto.model_files import read_settings, weight_files
-from bozzetto_plugins.guidance.weights import load_with_info, reading, require_size, require_whole, without_bars
+from bozzetto.model_files import read_settings, weight_files, whole_part
+from bozzetto_plugins.guidance.clip_transformer import ClipTransformer
+from bozzetto_plugins.guidance.weights import reading, require_size, require_whole
 
-if TYPE_CHECKING:  # transformers takes seconds to import, and cached embeddings do not need it
+if TYPE_CHECKING:  # transformers takes a second to import, and cached embeddings do not need it
     from transformers import CLIPTokenizer
 
 log = logging.getLogger(__name__)
@@ -78,19 +79,18 @@ class ClipText:
                 list(texts), padding="max_length", max_length=self.length, truncation=True, return_tensors="pt"
             )
         encoder = self._load()
-        mask = tokens.attention_mask.to(self.device) if getattr(encoder.config, "use_attention_mask", False) else None
+        mask = tokens.attention_mask.to(self.device) if encoder.config.use_attention_mask else None
         with reading("The text encoder, which does not fit the tokenizer,", self.folder / "text_encoder"):
-            hidden: Tensor = encoder(tokens.input_ids.to(self.device), attention_mask=mask).last_hidden_state
+            hidden: Tensor = encoder(tokens.input_ids.to(self.device), mask)
         return hidden.float()
 
-    def _load(self) -> nn.Module:
-        from transformers import CLIPTextConfig, CLIPTextModel
-
+    def _load(self) -> ClipTransformer:
         path = self.folder / "text_encoder"
-        with reading("The text encoder", path), without_bars():
-            require_size(lambda: CLIPTextModel(CLIPTextConfig.from_pretrained(path)), path)
-            encoder, loaded = load_with_info(CLIPTextModel, path, self.dtype)
-        require_whole(loaded, "The text encoder", path)
+        with reading("The text encoder", path):
+            require_size(lambda: ClipTransformer.from_config(read_settings(path / "config.json")), path)
+            with whole_part(path) as whole:
+                encoder, facts = ClipTransformer.loaded(whole, self.dtype)
+        require_whole(facts, "The text encoder", path)
         return encoder.requires_grad_(False).eval().to(self.device)
 
     def _warn_if_cut(self, text: str) -> None:

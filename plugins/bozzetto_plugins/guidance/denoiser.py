@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import inspect
 import math
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers.models.modeling_utils import ModelMixin
-from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
-from diffusers.utils.import_utils import is_accelerate_available
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
@@ -21,6 +18,7 @@ from bozzetto.math.score import epsilon_from_v, x0_from_epsilon, x0_from_v
 from bozzetto.model_files import read_settings, whole_part
 from bozzetto_plugins.guidance.families import family_of, reads_cameras
 from bozzetto_plugins.guidance.gradient_scale import scaled_backward
+from bozzetto_plugins.guidance.noise_schedule import read_schedule
 from bozzetto_plugins.guidance.offload import Offload, place
 from bozzetto_plugins.guidance.weights import reading, require_size, require_whole, variant_of, without_bars
 
@@ -55,9 +53,9 @@ class Denoiser:
         self.dtype = dtype
         self.unet = _load(folder / "unet", dtype)
         self.vae = _load(folder / "vae", dtype)
-        scheduler = _scheduler(folder / "scheduler" / "scheduler_config.json")
-        self.prediction: str = scheduler.config["prediction_type"]
-        self.alpha_bars: Float[Tensor, "T"] = scheduler.alphas_cumprod.to(device=device, dtype=torch.float32)
+        schedule = read_schedule(folder / "scheduler" / "scheduler_config.json")
+        self.prediction = schedule.prediction
+        self.alpha_bars: Float[Tensor, "T"] = schedule.alpha_bars.to(device=device, dtype=torch.float32)
         self._check(folder, image_conditioned)
         if attention_slicing and hasattr(self.unet, "set_attention_slice"):  # absent without attention
             self.unet.set_attention_slice("auto")
@@ -195,25 +193,15 @@ def _to_channels_last(network: nn.Module) -> None:
     to(memory_format=torch.channels_last)
 
 
-def _load(path: Path, dtype: torch.dtype) -> ModelMixin:
+def _load(path: Path, dtype: torch.dtype) -> Any:
     """Load one frozen network."""
     family: Any = family_of(path)
     with reading(family.__name__, path), without_bars(), whole_part(path) as whole:
         require_size(lambda: family.from_config(dict(read_settings(path / "config.json"))), path)
         network, loaded = family.from_pretrained(
             whole, torch_dtype=dtype, variant=variant_of(path), use_safetensors=True, local_files_only=True,
-            low_cpu_mem_usage=is_accelerate_available(),  # avoids a warning of diffusers
+            low_cpu_mem_usage=find_spec("accelerate") is not None,  # avoids a warning of diffusers
             output_loading_info=True,
         )  # fmt: skip
     require_whole(loaded, family.__name__, path)
-    frozen: ModelMixin = network.requires_grad_(False).eval()
-    return frozen
-
-
-def _scheduler(path: Path) -> DDPMScheduler:
-    """Load the noise schedule of any sampler: all share the fields that define the betas."""
-    known = inspect.signature(DDPMScheduler.__init__).parameters
-    with reading("The noise schedule", path):
-        values = read_settings(path)
-        schedule: DDPMScheduler = DDPMScheduler(**{key: value for key, value in values.items() if key in known})
-        return schedule
+    return network.requires_grad_(False).eval()

@@ -3,37 +3,51 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
-from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
-from diffusers.models.modeling_utils import ModelMixin
-from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from bozzetto.types import Cameras
-from bozzetto_plugins.priors.camera_unet import CAMERA_NUMBERS, CameraUNet, camera_numbers
-from bozzetto_plugins.priors.patch_codec import PatchCodec
+from bozzetto_plugins.priors.camera_denoiser import CAMERA_NUMBERS, camera_numbers
+from bozzetto_plugins.priors.camera_network import CameraNetwork
+from bozzetto_plugins.priors.pixel_codec import PixelCodec
 
-OURS: tuple[type[ModelMixin], ...] = (CameraUNet, PatchCodec)
-USUAL: dict[str, type[ModelMixin]] = {"unet": UNet2DConditionModel, "vae": AutoencoderKL}
-"""Default classes of diffusers, by part of the model."""
+OURS: Mapping[str, type[nn.Module]] = {"CameraUNet": CameraNetwork, "PatchCodec": PixelCodec}
+"""Classes of the bundled priors, by the names of their forms for diffusers."""
 
 
-def family_of(part: Path) -> type[ModelMixin]:
-    """Return the class of the network in folder `part` of a model: one of `OURS` if named, else diffusers' default."""
+def family_of(part: Path) -> type[nn.Module]:
+    """Return the class of the network in folder `part` of a model: one of `OURS` if named, else diffusers' default.
+
+    It has diffusers' class methods `from_config` and `from_pretrained`.
+    """
     try:
         named = json.loads((part / "config.json").read_text(encoding="utf-8")).get("_class_name")
     except (OSError, ValueError, AttributeError):
         named = None  # loading with the default class reports the error
-    return next((family for family in OURS if family.__name__ == named), USUAL[part.name])
+    return OURS[named] if isinstance(named, str) and named in OURS else _usual(part.name)
 
 
-def reads_cameras(denoiser: ModelMixin) -> bool:
+def _usual(part: str) -> type[nn.Module]:
+    """Return diffusers' class for a part of a model; the import takes seconds."""
+    if part == "unet":
+        from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
+
+        unet: type[nn.Module] = UNet2DConditionModel
+        return unet
+    from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+
+    vae: type[nn.Module] = AutoencoderKL
+    return vae
+
+
+def reads_cameras(denoiser: nn.Module) -> bool:
     """Return whether the denoiser's class labels are exact cameras."""
     return getattr(denoiser.config, "projection_class_embeddings_input_dim", None) == CAMERA_NUMBERS
 
 
-def camera_labels(denoiser: ModelMixin, cameras: Cameras) -> Float[Tensor, "B 17"] | None:
+def camera_labels(denoiser: nn.Module, cameras: Cameras) -> Float[Tensor, "B 17"] | None:
     """Return the `class_labels` of a denoiser that reads cameras; None for any other."""
     return camera_numbers(cameras) if reads_cameras(denoiser) else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import math
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -10,7 +11,6 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-from diffusers.utils import logging as diffusers_logging
 from torch import nn
 
 from bozzetto.errors import ModelError, UserError
@@ -91,11 +91,8 @@ def require_whole(loaded: Mapping[str, Any], what: str, path: Path) -> None:
 @contextmanager
 def without_bars() -> Iterator[None]:
     """Disable progress bars while local files are read: it takes a second, and the bars hide other messages."""
-    libraries = [diffusers_logging]
-    if "transformers" in sys.modules:
-        from transformers.utils import logging as transformers_logging
-
-        libraries.append(transformers_logging)
+    loaded = [name for name in ("diffusers", "transformers") if name in sys.modules]  # their import takes seconds
+    libraries = [importlib.import_module(f"{name}.utils.logging") for name in loaded]
     shown = [library for library in libraries if library.is_progress_bar_enabled()]
     for library in shown:
         library.disable_progress_bar()

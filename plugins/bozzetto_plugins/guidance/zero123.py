@@ -21,7 +21,7 @@ from bozzetto_plugins.guidance.image_embedding import POSE_WIDTH, ImageEmbedding
 from bozzetto_plugins.guidance.precision import choose_dtype
 from bozzetto_plugins.guidance.zero123_elevation import CANDIDATES_DEG, estimate_elevation_deg, likeliest_deg
 from bozzetto_plugins.guidance.zero123_views import EncodedReference, Views, angles_deg, spherical
-from bozzetto_plugins.priors.camera_unet import RECALLED_NUMBERS, camera_numbers
+from bozzetto_plugins.priors.camera_denoiser import RECALLED_NUMBERS, camera_numbers
 from bozzetto_plugins.priors.photo_recall import PhotoRecall
 
 WHITE = 1.0

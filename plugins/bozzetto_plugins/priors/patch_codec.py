@@ -1,9 +1,8 @@
-"""Lossless image codec of pixel-space models: latents are rearranged pixels."""
+"""The bundled priors' image codec for diffusers' own pipelines and for saving."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import torch
 from diffusers.configuration_utils import ConfigMixin, register_to_config
@@ -13,33 +12,11 @@ from diffusers.models.modeling_utils import ModelMixin
 from jaxtyping import Float
 from torch import Tensor
 
-
-@dataclass(frozen=True)
-class Certain:
-    """Distribution without variance, with the interface of diffusers' `DiagonalGaussianDistribution`."""
-
-    mean: Float[Tensor, "B C h w"]
-
-    @property
-    def std(self) -> Float[Tensor, "B C h w"]:
-        """Standard deviation: 0 everywhere."""
-        return torch.zeros_like(self.mean)
-
-    def mode(self) -> Float[Tensor, "B C h w"]:
-        """Return the mean."""
-        return self.mean
-
-    def sample(self, generator: torch.Generator | None = None) -> Float[Tensor, "B C h w"]:
-        """Return the mean."""
-        return self.mean
+from bozzetto_plugins.priors.pixel_codec import Certain, PixelSettings
 
 
 class PatchCodec(ModelMixin, ConfigMixin):
-    """Weightless stand-in for `AutoencoderKL`: each block of pixels becomes the channels of one latent position.
-
-    Lossless; unit Gaussian noise stays unit Gaussian, and distillation gradients reach each pixel unchanged. Only the
-    length of `block_out_channels` is used, as in diffusers: the downsampling factor is 2^(length - 1).
-    """
+    """`PixelCodec` as a model of diffusers; the guidances load `PixelCodec`, which needs no diffusers."""
 
     config_name = "config.json"  # type: ignore[assignment] # None stands in its place in diffusers
 
@@ -49,9 +26,7 @@ class PatchCodec(ModelMixin, ConfigMixin):
     ) -> None:
         initialize: Callable[[], None] = super().__init__  # not annotated in diffusers
         initialize()
-        self.factor = 2 ** (len(block_out_channels) - 1)
-        if latent_channels != 3 * self.factor**2:
-            raise ValueError(f"latent_channels: must be {3 * self.factor**2} for a factor of {self.factor}")
+        self.factor = PixelSettings(latent_channels, block_out_channels, scaling_factor).factor
         self.register_buffer("unit", torch.ones(1))  # provides `device` and `dtype` of the module
 
     def encode(self, x: Float[Tensor, "B 3 H W"], return_dict: bool = True) -> AutoencoderKLOutput | tuple[Certain]:

@@ -11,7 +11,7 @@ from torch import Tensor
 from bozzetto.math.cameras import look_at_origin, spherical_position
 from bozzetto.math.photos import resize_masked
 from bozzetto.types import Cameras, Reference
-from bozzetto_plugins.priors.camera_unet import Recalled
+from bozzetto_plugins.priors.camera_denoiser import Recalled
 from bozzetto_plugins.priors.solid_fit import FINE, ROUGH, Fit, Seen, draw, fit, with_paint
 from bozzetto_plugins.priors.solid_memory import Placement, SolidMemory
 

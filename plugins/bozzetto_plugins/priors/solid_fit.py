@@ -11,7 +11,7 @@ from torch import Tensor
 
 from bozzetto.math.photos import resize_masked
 from bozzetto.types import Cameras, Rays, Reference
-from bozzetto_plugins.priors.camera_unet import Recalled
+from bozzetto_plugins.priors.camera_denoiser import Recalled
 from bozzetto_plugins.priors.solid_memory import Placement, SolidMemory
 
 SIDE = 40

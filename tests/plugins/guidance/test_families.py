@@ -10,22 +10,23 @@ import pytest
 from diffusers import AutoencoderKL, UNet2DConditionModel
 
 from bozzetto_plugins.guidance.config import NETWORKS
-from bozzetto_plugins.guidance.families import OURS, USUAL, family_of
-from bozzetto_plugins.priors.camera_unet import CameraUNet
-from bozzetto_plugins.priors.patch_codec import PatchCodec
+from bozzetto_plugins.guidance.families import OURS, family_of
+from bozzetto_plugins.priors.camera_network import CameraNetwork
+from bozzetto_plugins.priors.pixel_codec import PixelCodec
 
 
 @pytest.mark.parametrize(
     ("part", "named", "family"),
     [
-        ("unet", "CameraUNet", CameraUNet),
-        ("vae", "PatchCodec", PatchCodec),
+        ("unet", "CameraUNet", CameraNetwork),
+        ("vae", "PatchCodec", PixelCodec),
         ("unet", "UNet2DConditionModel", UNet2DConditionModel),
         ("unet", "AnotherUNet", UNet2DConditionModel),
         ("vae", None, AutoencoderKL),
+        ("unet", ["CameraUNet"], UNet2DConditionModel),
     ],
 )
-def test_ours_are_known_by_their_names(tmp_path: Path, part: str, named: str | None, family: type) -> None:
+def test_ours_are_known_by_their_names(tmp_path: Path, part: str, named: object, family: type) -> None:
     (tmp_path / part).mkdir()
     (tmp_path / part / "config.json").write_text(json.dumps({"_class_name": named}))
     assert family_of(tmp_path / part) is family
@@ -45,5 +46,5 @@ def test_other_models_are_diffusers_own(tiny_folder: Callable[..., Path]) -> Non
 
 
 def test_a_check_lets_pass_what_can_be_loaded() -> None:
-    named = {family.__name__ for family in (*OURS, *USUAL.values())}
+    named = {*OURS, UNet2DConditionModel.__name__, AutoencoderKL.__name__}
     assert {*NETWORKS["unet"], *NETWORKS["vae"]} == named

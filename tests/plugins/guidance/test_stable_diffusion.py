@@ -20,7 +20,7 @@ from bozzetto.types import Guided, Rendered, ViewCondition
 from bozzetto_plugins.guidance.config import StableDiffusionConfig
 from bozzetto_plugins.guidance.denoiser import Denoiser
 from bozzetto_plugins.guidance.stable_diffusion import StableDiffusion
-from bozzetto_plugins.priors.camera_unet import camera_numbers
+from bozzetto_plugins.priors.camera_denoiser import camera_numbers
 
 Folders = Callable[..., Path]
 CPU = torch.device("cpu")

@@ -21,7 +21,8 @@ from bozzetto.types import Reference, ViewCondition
 from bozzetto_plugins.guidance.config import Zero123Config
 from bozzetto_plugins.guidance.zero123 import Zero123
 from bozzetto_plugins.priors import photo_recall
-from bozzetto_plugins.priors.camera_unet import NOTHING, CameraUNet, camera_numbers, recalled_of
+from bozzetto_plugins.priors.camera_denoiser import NOTHING, camera_numbers, recalled_of
+from bozzetto_plugins.priors.camera_unet import CameraUNet
 from bozzetto_plugins.priors.solid_fit import numbers_of
 
 CPU = torch.device("cpu")

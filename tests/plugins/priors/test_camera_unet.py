@@ -13,8 +13,10 @@ from bozzetto.math.score import add_noise, x0_from_v
 from bozzetto.testing.fakes import TEXT_LENGTH, TEXT_WIDTH, cameras_around
 from bozzetto_plugins.guidance.denoiser import Denoiser
 from bozzetto_plugins.guidance.families import family_of
-from bozzetto_plugins.priors import camera_unet as module
-from bozzetto_plugins.priors.camera_unet import BETAS, CameraUNet, Recalled, camera_numbers, cameras_of
+from bozzetto_plugins.priors import camera_denoiser as module
+from bozzetto_plugins.priors.camera_denoiser import BETAS, Recalled, camera_numbers, cameras_of
+from bozzetto_plugins.priors.camera_network import CameraNetwork
+from bozzetto_plugins.priors.camera_unet import CameraUNet
 
 CPU = torch.device("cpu")
 COLOUR = torch.tensor([0.9, 0.6, 0.1])
@@ -133,7 +135,7 @@ def test_what_the_network_adds_is_in_units_of_what_is_uncertain(camera_unet: Cam
 def test_loaded_it_says_the_same_at_any_precision_and_noise(
     camera_unet: CameraUNet, camera_folder: Path, dtype: torch.dtype
 ) -> None:
-    assert family_of(camera_folder / "unet") is CameraUNet
+    assert family_of(camera_folder / "unet") is CameraNetwork
     denoiser = Denoiser(camera_folder, CPU, dtype)
     assert denoiser.reads_cameras and denoiser.image_size == (SIDE, SIDE)
     torch.testing.assert_close(denoiser.alpha_bars, camera_unet.alpha_bars, rtol=0.0, atol=1e-6)

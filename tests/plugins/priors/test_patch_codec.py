@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from bozzetto_plugins.guidance.families import family_of
-from bozzetto_plugins.priors.patch_codec import Certain, PatchCodec
+from bozzetto_plugins.priors.patch_codec import PatchCodec
+from bozzetto_plugins.priors.pixel_codec import Certain, PixelCodec
 
 
 def picture(size: int = 8) -> torch.Tensor:
@@ -47,7 +48,16 @@ def test_a_factor_that_its_channels_cannot_have_is_refused() -> None:
 
 def test_it_is_saved_and_loaded_as_any_autoencoder(tmp_path: Path) -> None:
     PatchCodec(latent_channels=12, block_out_channels=(12, 12)).save_pretrained(tmp_path / "vae")
-    assert family_of(tmp_path / "vae") is PatchCodec
     again = PatchCodec.from_pretrained(tmp_path / "vae", torch_dtype=torch.float16)
     assert again.factor == 2 and again.dtype == torch.float16 and again.device.type == "cpu"
     assert isinstance(again.encode(picture().half()).latent_dist, Certain)
+
+
+def test_without_diffusers_it_does_the_same(tmp_path: Path) -> None:
+    codec, shown = PatchCodec(latent_channels=12, block_out_channels=(12, 12)), picture()
+    codec.save_pretrained(tmp_path / "vae")
+    assert family_of(tmp_path / "vae") is PixelCodec
+    again = PixelCodec.from_pretrained(tmp_path / "vae")
+    latents = again.encode(shown).latent_dist.mean
+    assert torch.equal(latents, codec.encode(shown).latent_dist.mean)
+    assert torch.equal(again.decode(latents).sample, shown) and again.config.scaling_factor == 1.0

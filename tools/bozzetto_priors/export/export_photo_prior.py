@@ -20,7 +20,8 @@ from transformers import ResNetForImageClassification
 from bozzetto import model_files
 from bozzetto.files import sha256_of
 from bozzetto_plugins.guidance.image_embedding import POSE_WIDTH
-from bozzetto_plugins.priors.camera_unet import RECALLED_NUMBERS, CameraUNet
+from bozzetto_plugins.priors.camera_denoiser import RECALLED_NUMBERS
+from bozzetto_plugins.priors.camera_unet import CameraUNet
 from bozzetto_plugins.priors.patch_codec import PatchCodec
 from bozzetto_plugins.priors.photo_recall import SIDES
 from bozzetto_priors.command_line import step_parser

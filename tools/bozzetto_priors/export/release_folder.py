@@ -9,7 +9,7 @@ from pathlib import Path
 
 from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 
-from bozzetto_plugins.priors.camera_unet import BETAS
+from bozzetto_plugins.priors.camera_denoiser import BETAS
 
 MOST_BYTES = "15MB"
 """Maximum size of one weight file."""

@@ -23,7 +23,8 @@ from torch import Tensor
 from bozzetto.math.posterior import clean_deviation, plain_deviation
 from bozzetto.math.score import add_noise
 from bozzetto.types import Cameras
-from bozzetto_plugins.priors.camera_unet import EMPTY, NOTHING, PAGE_DEVIATION, CameraUNet, Recalled, camera_numbers
+from bozzetto_plugins.priors.camera_denoiser import EMPTY, NOTHING, PAGE_DEVIATION, Recalled, camera_numbers
+from bozzetto_plugins.priors.camera_unet import CameraUNet
 from bozzetto_plugins.priors.solid_memory import Drawing
 from bozzetto_priors.command_line import step_parser
 from bozzetto_priors.export.assembled_denoiser import assemble

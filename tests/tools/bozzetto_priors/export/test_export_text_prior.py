@@ -10,7 +10,8 @@ import torch
 from bozzetto.weights.faults import check_folder
 from bozzetto_plugins.guidance.clip_text import ClipText
 from bozzetto_plugins.guidance.denoiser import Denoiser
-from bozzetto_plugins.priors.camera_unet import CameraUNet, zero_snr_alpha_bars
+from bozzetto_plugins.priors.camera_denoiser import zero_snr_alpha_bars
+from bozzetto_plugins.priors.camera_unet import CameraUNet
 from bozzetto_priors.export import export_text_prior
 from bozzetto_priors.objects import captions, thing_table
 
