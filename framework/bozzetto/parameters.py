@@ -13,6 +13,7 @@ from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from bozzetto.errors import ConfigError, PluginError, did_you_mean, shown
+from bozzetto.kinds import SYSTEM_KINDS
 
 if TYPE_CHECKING:
     from bozzetto.recipe import Component, Stage
@@ -33,7 +34,7 @@ __all__ = [
     "unlike_fields",
 ]
 
-PARTS = ("geometry", "material", "background", "renderer")
+PARTS = tuple(kind.key for kind in SYSTEM_KINDS if kind.is_module)
 """Parts of a stage that are trained or saved."""
 
 

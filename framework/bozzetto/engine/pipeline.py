@@ -27,6 +27,7 @@ from bozzetto.errors import ConfigError, ExportError
 from bozzetto.kinds.scene import Scene
 from bozzetto.machine.tuning import growing
 from bozzetto.math.silhouettes import edge_softness
+from bozzetto.parameters import PARTS
 from bozzetto.recipe import Recipe, Stage
 from bozzetto.registry.discovery import Registry
 
@@ -209,7 +210,7 @@ def load_scene(
     state = load_state(checkpoint)
     require_finite(state, checkpoint)
     scene = build_scene(stage, recipe.seed, registry, device, state)
-    for part in ("geometry", "material", "background", "renderer"):
+    for part in PARTS:
         module, prefix = getattr(scene, part), f"{part}."
         load_into(module, {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}, checkpoint)
     scene.geometry.set_step(stage.trainer.steps)

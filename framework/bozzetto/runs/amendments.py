@@ -15,6 +15,7 @@ from bozzetto.config.stages import stages_from
 from bozzetto.engine.run_folder import RunFolder
 from bozzetto.errors import ConfigError
 from bozzetto.machine.accelerators import Accelerator
+from bozzetto.parameters import PARTS
 from bozzetto.recipe import Recipe, Stage
 from bozzetto.registry.discovery import Registry
 
@@ -26,7 +27,6 @@ STAYS = ("output", "name")
 """Keys that determine the run folder."""
 OPTIMIZER_STATE = ("type", "betas", "eps", "weight_decay")
 """Optimiser fields that are part of its saved state."""
-PARTS = ("geometry", "material", "background", "renderer")
 EXPORTED = ("system.renderer", "system.material", "system.background")
 """Parts whose fields an export reads, besides the trained parameters."""
 
