@@ -16,7 +16,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
@@ -158,7 +158,7 @@ def working(job: Job) -> Iterator[Workers]:
     before, started = torch.get_num_threads(), Workers([], job)
     try:
         for rank in range(1, job.count):
-            started.workers.append(Worker(Job(**{**asdict(job), "rank": rank})))
+            started.workers.append(Worker(replace(job, rank=rank)))
         torch.set_num_threads(job.threads)
         yield started
     except ProcessLostError as error:

@@ -15,7 +15,7 @@ from torch import Tensor
 from bozzetto_plugins.priors.camera_denoiser import CAMERA_NUMBERS, CameraDenoiser, CameraSettings
 
 
-class CameraUNet(ModelMixin, ConfigMixin, CameraDenoiser):
+class CameraUNet(CameraDenoiser, ModelMixin, ConfigMixin):
     """`CameraDenoiser` as a model of diffusers; the guidances load `CameraNetwork`, which needs no diffusers.
 
     The call signature is that of diffusers' `UNet2DConditionModel` with `class_embed_type="projection"`; `class_labels`
