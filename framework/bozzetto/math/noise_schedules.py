@@ -9,14 +9,16 @@ from torch import Tensor
 __all__ = ["alpha_bars", "linear_betas", "scaled_linear_betas", "zero_terminal_snr"]
 
 
-def linear_betas(first: float, last: float, count: int) -> Float[Tensor, "T"]:
+def linear_betas(first: float, last: float, count: int, device: torch.device | None = None) -> Float[Tensor, "T"]:
     """Return variances that grow linearly (DDPM, Ho et al. 2020, sec. 4)."""
-    return torch.linspace(first, last, count, dtype=torch.float32)
+    return torch.linspace(first, last, count, dtype=torch.float32, device=device)
 
 
-def scaled_linear_betas(first: float, last: float, count: int) -> Float[Tensor, "T"]:
+def scaled_linear_betas(
+    first: float, last: float, count: int, device: torch.device | None = None
+) -> Float[Tensor, "T"]:
     """Return variances whose square roots grow linearly, as in latent diffusion models (Rombach et al. 2022)."""
-    roots: Tensor = linear_betas(first**0.5, last**0.5, count)
+    roots: Tensor = linear_betas(first**0.5, last**0.5, count, device)
     return roots**2
 
 

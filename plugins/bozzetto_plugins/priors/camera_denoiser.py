@@ -122,7 +122,7 @@ class CameraDenoiser(nn.Module):
     @cached_property
     def alpha_bars(self) -> Float[Tensor, "T"]:
         """Alpha_bar by timestep; no buffer, since half precision would lose the lowest noise levels."""
-        return zero_snr_alpha_bars()
+        return zero_snr_alpha_bars(next(self.parameters()).device)
 
     def recall(self, text: Float[Tensor, "B N E"]) -> Recalled:
         """Return the most likely thing and colour for a text, or the thing recognised in a photo."""
@@ -184,9 +184,9 @@ class CameraDenoiser(nn.Module):
         return mean + share[:, None, None, None] * added
 
 
-def zero_snr_alpha_bars() -> Float[Tensor, "T"]:
+def zero_snr_alpha_bars(device: torch.device | None = None) -> Float[Tensor, "T"]:
     """Return Stable Diffusion's alpha_bar rescaled to zero terminal SNR (Lin et al. 2023, arXiv 2305.08891)."""
-    return alpha_bars(zero_terminal_snr(scaled_linear_betas(*BETAS, 1000)))
+    return alpha_bars(zero_terminal_snr(scaled_linear_betas(*BETAS, 1000, device)))
 
 
 def recalled_of(numbers: Float[Tensor, "B N"], things: int) -> Recalled:
