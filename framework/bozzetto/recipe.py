@@ -120,7 +120,7 @@ def device_of(value: object) -> str:
 
 @dataclass(frozen=True)
 class LossTerm:
-    """Weighted loss of a task; `component` is None for a loss computed by the task's guidance."""
+    """Weighted loss of a task; `component` is None for a loss computed by the task's score or guidance."""
 
     name: str
     weight: Schedule
@@ -151,13 +151,14 @@ class TaskTimes:
 
 @dataclass(frozen=True)
 class Task:
-    """Task of a stage: a view source, an optional guidance, and weighted losses."""
+    """Task of a stage: a view source, an optional guidance with an optional score, and weighted losses."""
 
     name: str
     views: Component
     guidance: Component | None
     terms: tuple[LossTerm, ...]
     times: TaskTimes
+    score: Component | None = None
 
 
 @dataclass(frozen=True)
@@ -236,7 +237,7 @@ class Stage:
         """All components of the stage."""
         parts = list(self.parts)
         for task in self.tasks:
-            parts += [task.views, *([task.guidance] if task.guidance else [])]
+            parts += [task.views, *(part for part in (task.guidance, task.score) if part)]
             parts += [term.component for term in task.terms if term.component]
         return tuple(parts)
 

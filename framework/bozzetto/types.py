@@ -235,6 +235,10 @@ class ViewCondition:
     text: Float[Tensor, "B N E"]
     uncond: Float[Tensor, "B N E"]
     """Embedding of the negative prompt."""
+    empty: Float[Tensor, "B N E"] | None = None
+    """Embedding of the empty prompt."""
+    plain: Float[Tensor, "B N E"] | None = None
+    """Embedding of the prompt without words for the view."""
     negatives: Float[Tensor, "B K N E"] | None = None
     """Embeddings of Perp-Neg's negative view prompts."""
     negative_weights: Float[Tensor, "B K"] | None = None

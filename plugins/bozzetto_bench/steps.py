@@ -140,7 +140,7 @@ def _clocked(system: System, clock: Clock, seen: _Seen) -> Iterator[Any]:
     yield _watched_renderer(system.renderer, clock, seen)
     tasks = []
     for task in system.tasks:
-        denoiser = getattr(task.guidance, "denoiser", None)
+        denoiser = getattr(getattr(task.guidance, "guidance", task.guidance), "denoiser", None)  # below a score, too
         for method, part in (("encode", "prior: encode"), ("predict", "prior: denoise")):
             if hasattr(denoiser, method):
                 yield replaced(denoiser, method, clock.timed(part, getattr(denoiser, method)))

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
+from typing import Any
 
 from bozzetto.config.binding import plain
+from bozzetto.math.schedules import Schedule
 from bozzetto.recipe import Component, Recipe, Stage
 from bozzetto.vocabulary import Vocabulary
 from bozzetto.weights.plans import ModelPlan
@@ -76,9 +78,23 @@ def stage_report(stage: Stage) -> list[str]:
         lines.append(f"    views           {component_line(task.views)}")
         if task.guidance is not None:
             lines.append(f"    guidance        {component_line(task.guidance)}")
+        if task.score is not None:
+            lines.append(f"    score           {component_line(task.score)}")
         for term in task.terms:
             lines.append(f"    loss            {term.name} x {plain(term.weight)}")
     return lines
+
+
+def _changed(config: Any, default: Any) -> dict[str, Any]:
+    """Return the plain values that differ from the defaults; of a nested config, what differs in it."""
+    found = {}
+    for item in fields(config):
+        value = getattr(config, item.name)
+        below = None if default is None else getattr(default, item.name)
+        if default is None or value != below:
+            nested = is_dataclass(value) and not isinstance(value, Schedule) and type(value) is type(below)
+            found[item.name] = _changed(value, below) if nested else plain(value)
+    return found
 
 
 def component_line(component: Component) -> str:
@@ -88,6 +104,5 @@ def component_line(component: Component) -> str:
         default = type(config)()
     except TypeError:  # a config with required fields has no defaults to compare with
         default = None
-    values = {item.name: getattr(config, item.name) for item in fields(config)}
-    changed = [f"{k}={plain(v)}" for k, v in values.items() if default is None or getattr(default, k) != v]
+    changed = [f"{key}={shown}" for key, shown in _changed(config, default).items()]
     return " ".join([f"{component.name} ({component.entry.dist} {component.entry.version})", *changed])

@@ -16,6 +16,8 @@ from bozzetto.math.schedules import Schedule
 
 REQUIRED = "???"
 """Placeholder in a recipe for a value that the user must give."""
+TYPE = "type"
+"""Field that a text in place of a nested dataclass sets, as in place of a component: `none` for `{type: none}`."""
 
 
 class RangeError(ConfigError):
@@ -81,7 +83,8 @@ def convert(hint: Any, value: object, where: str) -> Any:
         except ValueError as error:
             raise ConfigError(f"{where}: {error}.") from error
     if isinstance(hint, type) and is_dataclass(hint):
-        return bind(hint, value, where)
+        named = isinstance(value, str) and TYPE in hints_of(hint)
+        return bind(hint, {TYPE: value} if named else value, where)
     if origin in (tuple, list):
         return _convert_tuple(arguments, value, where)
     if origin in (dict, Mapping, get_origin(Mapping[str, int])):

@@ -16,6 +16,7 @@ from bozzetto.config.origins import Origins
 from bozzetto.config.overrides import require_known_stages, shadowed
 from bozzetto.config.recipe_file import find_recipe, read_recipe
 from bozzetto.config.requirements import check_requirements
+from bozzetto.config.scored_tasks import check_score
 from bozzetto.config.sections import section
 from bozzetto.config.stage_checks import check_exporters, check_stage
 from bozzetto.config.stages import check_inheritance
@@ -48,6 +49,7 @@ __all__ = ["find_recipe", "load_recipe"]
 
 FILE_ONLY = ("extends", "profiles")
 """Keys that are consumed by layering."""
+MAKERS = ("guidance", "score")
 
 
 def load_recipe(
@@ -218,31 +220,36 @@ class _Reader:
         if not isinstance(values, Mapping):
             raise ConfigError(f"{where}: expected {', '.join(TASK)}; got {shown(values)}.")
         _check_keys(where, values, TASK)
-        guidance = self.component("guidance", values["guidance"], f"{where}.guidance") if "guidance" in values else None
+        given = {kind: self.component(kind, values[kind], f"{where}.{kind}") for kind in MAKERS if kind in values}
+        guidance, score = (given.get(kind) for kind in MAKERS)
         losses = section(values, "losses", "weights by name, e.g. {sds: 1.0}", f"{where}.")
         if not losses:
             raise ConfigError(f"{where}.losses: at least one weighted loss is needed, e.g. {{sds: 1.0}}.")
+        maker = score or guidance
+        terms = tuple(self.term(key, value, f"{where}.losses.{key}", maker) for key, value in losses.items())
+        check_score(score, guidance, values.get("guidance"), terms, where)
         return Task(
             name=name,
             views=self.component("view-source", values.get("views"), f"{where}.views"),
             guidance=guidance,
-            terms=tuple(self.term(key, value, f"{where}.losses.{key}", guidance) for key, value in losses.items()),
+            score=score,
+            terms=terms,
             times=bind(TaskTimes, {k: values[k] for k in ("every", "start_step", "until_step") if k in values}, where),
         )
 
-    def term(self, name: str, value: object, where: str, guidance: Component | None) -> LossTerm:
+    def term(self, name: str, value: object, where: str, maker: Component | None) -> LossTerm:
         config: Mapping[str, Any] = {}
         if isinstance(value, Mapping) and not set(value) <= set(SCHEDULE_FIELDS):
             config = {k: v for k, v in value.items() if k != "weight"}
             value = value.get("weight", 1.0)
         weight = convert(Weight, value, where)
-        if guidance and name in guidance.entry.spec.provides:
+        if maker and name in maker.entry.spec.provides:
             return LossTerm(name, weight, None)
         try:
             component = self.component("loss", config, where, default=name)
         except PluginError as error:
-            made = sorted(guidance.entry.spec.provides) if guidance else []
-            note = f" The guidance makes: {', '.join(made)}." if made else " The task has no guidance."
+            made = sorted(maker.entry.spec.provides) if maker else []
+            note = f" The {maker.kind} makes: {', '.join(made)}." if maker and made else " The task has no guidance."
             raise PluginError(f"{error}{note}") from error
         return LossTerm(name, weight, component)
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from bozzetto.config.binding import field_texts, plain
+from bozzetto.config.binding import TYPE, field_texts, plain
 from bozzetto.errors import PluginError
 from bozzetto.fields import Range, hints_of
 from bozzetto.kinds import KINDS, SYSTEM_KINDS
@@ -72,6 +72,7 @@ def recipe_schema(registry: Registry) -> Schema:
         "task": _object(TASK, {
             "views": _ref("view-source"),
             "guidance": _ref("guidance"),
+            "score": _ref("score"),
             "losses": {
                 "type": "object",
                 "properties": {name: _maybe(_ref(f"loss.{name}")) for name in _losses(registry)},
@@ -181,7 +182,8 @@ def _of_type(hint: Any) -> Schema:
     if hint is Schedule:
         return _ref("schedule")
     if isinstance(hint, type) and is_dataclass(hint):
-        return _of_dataclass(hint)
+        one = _of_dataclass(hint)
+        return {"anyOf": [one, one["properties"][TYPE]]} if TYPE in one["properties"] else one
     if origin in (tuple, list):
         if len(arguments) == 1 or arguments[1:] == (Ellipsis,):
             return {"type": "array", "items": _maybe(_of_type(arguments[0]))}

@@ -55,8 +55,9 @@ def _check_task(task: Task, stage: Stage) -> None:
             f"never runs, got {task.times.start_step}."
         )
     _check_neighbours(task.views, stage, task)
-    if task.guidance:
-        _check_neighbours(task.guidance, stage, task)
+    for part in (task.guidance, task.score):
+        if part is not None:
+            _check_neighbours(part, stage, task)
     for term in task.terms:
         if term.component is None or term.weight.start == term.weight.end == 0.0:
             continue

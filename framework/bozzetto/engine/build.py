@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from bozzetto.engine.reference_photos import NEEDS, WithReferences, estimate_elevations, gather
+from bozzetto.engine.scored import scored
 from bozzetto.engine.system import RunningTask, System, Term
 from bozzetto.errors import ConfigError
 from bozzetto.kinds.geometry import MadeFromSaved
@@ -114,6 +115,8 @@ def build_task(
         needs_normal = term.component is not None and "normal" in term.component.entry.spec.needs
         terms.append(Term(term.name, term.weight, loss, needs_normal))
     reference = views.reference(device) if isinstance(views, ReferenceSource) else None
+    if task.score is not None and guidance is not None:
+        guidance = scored(guidance, make(registry, task.score))
     return RunningTask(task.name, task.times, views, guidance, condition, tuple(terms), reference)
 
 

@@ -91,11 +91,17 @@ _ROWS = (
         ("model_folder", "device"),
     ),
     Kind(
+        "score",
+        "bozzetto.kinds.score:Score",
+        "system.tasks.TASK.score",
+        "Method that makes a gradient of the guidance's predictions; none: the guidance's own.",
+    ),
+    Kind(
         "loss",
         "bozzetto.kinds.loss:Loss",
         "system.tasks.TASK.losses.NAME",
-        "Weights by name: a number or schedule for a loss of the guidance or a loss component, or a mapping of "
-        "`weight` and the component's fields.",
+        "Weights by name: a number or schedule for a loss of the score, of the guidance or a loss component, or a "
+        "mapping of `weight` and the component's fields.",
     ),
     Kind(
         "exporter",

@@ -59,12 +59,13 @@ def plateau_density(
     lower: float = 500.0,
     upper_width: float = 300.0,
     lower_width: float = 100.0,
+    device: torch.device | None = None,
 ) -> Float[Tensor, "T"]:
     """Return W(t): 1 from `lower` to `upper`, Gaussian tails beyond (Huang et al. 2023, DreamTime, first version).
 
     All arguments are timesteps; the defaults are for 1000 `train_steps`.
     """
-    timestep = torch.arange(train_steps, dtype=torch.float64)
+    timestep = torch.arange(train_steps, dtype=torch.float64, device=device)
     above = ((timestep - upper).clamp_min(0.0) / upper_width).square()
     below = ((lower - timestep).clamp_min(0.0) / lower_width).square()
     return torch.exp(-0.5 * (above + below))

@@ -7,17 +7,20 @@ from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
 from bozzetto.errors import ModelError
-from bozzetto.fields import FilePath, Range, Share, Step, check_fields
+from bozzetto.fields import FilePath, Share, Step, check_fields
 from bozzetto.math.schedules import Schedule
 from bozzetto.model_files import read_settings
 from bozzetto.recipe import Stage, Task
 from bozzetto.spec import installed
 from bozzetto.weights.folder import PARTS, parts_in
+from bozzetto_plugins.score.axes import Fraction, GuiderConfig, Scale, TimestepsConfig, steps_of
+from bozzetto_plugins.score.config import Clip, Count, DistillationConfig
 
-Scale = Annotated[Schedule, Range(least=0.0, most=1e4)]
-Fraction = Annotated[Schedule, Range(least=0.0, most=1.0)]
-Clip = Annotated[Schedule, Range(least=1e-8, most=1e8)]
-Count = Annotated[int, Range(least=0, most=1000)]
+OF_A_SCORE = (
+    "weighting", "sds_form", "grad_clip", "grad_clip_by", "debug", "debug_steps", "cfg_scale", "min_step_fraction",
+    "max_step_fraction",
+)  # fmt: skip
+"""Fields of all guidances that are of SDS, not of the model: a score in the task replaces them."""
 
 NETWORKS = {
     "unet": ("UNet2DConditionModel", "CameraUNet"),
@@ -25,8 +28,6 @@ NETWORKS = {
     "text_encoder": ("CLIPTextModel", "CLIPTextModelWithProjection"),
 }
 """Class names that the settings of each part may give."""
-CHECKED_RATIOS = 64
-"""Number of steps at which two schedules are compared before a run."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,10 @@ class StableDiffusionConfig(LatentDiffusionConfig):
 
     estimates_elevation: ClassVar[bool] = False
     """False: the guidance is not a `bozzetto.kinds.guidance.ElevationEstimator`."""
+    prior_branches: ClassVar[frozenset[str]] = frozenset({"cond", "uncond", "empty", "plain", "negatives"})
+    """Branches that the guidance predicts for scores, as far as the prompt processor gives their texts."""
+    replaced_by_score: ClassVar[frozenset[str]] = frozenset({*OF_A_SCORE, "guider", "cfg_rescale"})
+    """Fields without effect in a task with a score."""
 
     model: Annotated[str, FilePath(or_name=True)] = "sd-1.5"
     """Model weights: an alias such as `bozzetto-mini` or `sd-1.5`, a hub repository `owner/name`, or a folder."""
@@ -86,6 +91,10 @@ class StableDiffusionConfig(LatentDiffusionConfig):
         """Raise `ModelError` if the model in `folder` is of another kind, or a required package is not installed."""
         _check_weights(self, folder, posed=False)
 
+    def as_score(self) -> DistillationConfig:
+        """Return the guidance's own method, SDS, as a composed score."""
+        return _as_score(self, GuiderConfig(self.guider, self.cfg_scale, self.cfg_rescale))
+
     def check_neighbours(self, stage: Stage, task: Task | None) -> None:
         """Raise `ValueError` if a setting requires what the other components of the stage do not provide."""
         if self.guider == "perp-neg" and getattr(stage.prompt_processor.config, "negatives", None) is False:
@@ -107,6 +116,10 @@ class Zero123Config(LatentDiffusionConfig):
 
     estimates_elevation: ClassVar[bool] = True
     """True: the guidance estimates photo elevations, as `bozzetto.kinds.guidance.ElevationEstimator`."""
+    prior_branches: ClassVar[frozenset[str]] = frozenset({"cond", "uncond"})
+    """Branches that the guidance predicts for scores."""
+    replaced_by_score: ClassVar[frozenset[str]] = frozenset(OF_A_SCORE)
+    """Fields without effect in a task with a score."""
 
     model: Annotated[str, FilePath(or_name=True)] = "zero123-xl"
     """Model weights: an alias such as `bozzetto-mini-zero123` or `zero123-xl`, a hub repository, or a folder."""
@@ -129,6 +142,10 @@ class Zero123Config(LatentDiffusionConfig):
         """Raise `ModelError` if the model in `folder` is of another kind, or a required package is not installed."""
         _check_weights(self, folder, posed=True)
 
+    def as_score(self) -> DistillationConfig:
+        """Return the guidance's own method, SDS, as a composed score."""
+        return _as_score(self, GuiderConfig("cfg", self.cfg_scale))
+
     def pose_convention_of(self, folder: str) -> Literal["zero123", "stable-zero123"]:
         """Return the pose convention of weights in a folder of that name."""
         if self.pose_convention != "auto":
@@ -142,6 +159,19 @@ def _check(config: StableDiffusionConfig | Zero123Config) -> None:
     if not config.model.strip():
         raise ValueError("model: must name weights, e.g. bozzetto-mini, sd-1.5, owner/name or a folder")
     _check_order(config.min_step_fraction, config.max_step_fraction)
+
+
+def _as_score(config: StableDiffusionConfig | Zero123Config, guider: GuiderConfig) -> DistillationConfig:
+    return DistillationConfig(
+        timesteps=TimestepsConfig(min=config.min_step_fraction, max=config.max_step_fraction),
+        guider=guider,
+        weighting=config.weighting,
+        form=config.sds_form,
+        grad_clip=config.grad_clip,
+        grad_clip_by=config.grad_clip_by,
+        debug=config.debug,
+        debug_steps=config.debug_steps,
+    )
 
 
 def _check_weights(config: StableDiffusionConfig | Zero123Config, folder: Path, posed: bool) -> None:
@@ -174,9 +204,7 @@ def _check_classes(folder: Path) -> None:
 
 
 def _check_order(low: Schedule, high: Schedule) -> None:
-    last = max(low.until_step, high.until_step)
-    corners = {low.start_step, low.until_step, high.start_step, high.until_step}
-    for step in sorted(corners | {last * i // CHECKED_RATIOS for i in range(CHECKED_RATIOS)}):
+    for step in steps_of((low, high)):
         if low.at(step) > high.at(step):
             raise ValueError(
                 f"min_step_fraction: must not exceed max_step_fraction, got {low.at(step):g} and {high.at(step):g} "

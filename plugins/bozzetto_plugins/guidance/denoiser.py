@@ -14,15 +14,17 @@ from torch import Tensor, nn
 
 from bozzetto.errors import ModelError
 from bozzetto.kinds.guidance import folder_of
-from bozzetto.math.score import epsilon_from_v, x0_from_epsilon, x0_from_v
+from bozzetto.math.levels import Level, Output, epsilon_at, variance_preserving, x0_at
 from bozzetto.model_files import read_settings, whole_part
+from bozzetto.scoring import Prediction
 from bozzetto_plugins.guidance.families import family_of, reads_cameras
 from bozzetto_plugins.guidance.gradient_scale import scaled_backward
 from bozzetto_plugins.guidance.noise_schedule import read_schedule
 from bozzetto_plugins.guidance.offload import Offload, place
 from bozzetto_plugins.guidance.weights import reading, require_size, require_whole, variant_of, without_bars
 
-PREDICTIONS = ("epsilon", "v_prediction")
+OUTPUTS: dict[str, Output] = {"epsilon": "epsilon", "v_prediction": "v"}
+"""Output of the network by the name in its scheduler's settings."""
 
 
 class Denoiser:
@@ -69,8 +71,8 @@ class Denoiser:
         for name, number in (("scaling_factor", scale), *(("sample_size", side) for side in self.latent_size)):
             if not isinstance(number, (int, float)) or not 0.0 < number < math.inf:
                 raise ModelError(f"{folder}: the settings say {name}: {number!r:.80}, which is not a valid size.")
-        if self.prediction not in PREDICTIONS:
-            known = " and ".join(PREDICTIONS)
+        if self.prediction not in OUTPUTS:
+            known = " and ".join(OUTPUTS)
             raise ModelError(f"{folder}: the model predicts {self.prediction!r}; this guidance knows {known}.")
         if self.unet.config.in_channels != self.vae.config.latent_channels * (1 + image_conditioned):
             cure = (
@@ -116,6 +118,10 @@ class Denoiser:
     def alpha_bar(self, timestep: Int[Tensor, "B"]) -> Float[Tensor, "B"]:
         """Return the cumulative product of alphas at each timestep, in [0, 1]."""
         return self.alpha_bars[timestep]
+
+    def level(self, timestep: Int[Tensor, "B"]) -> Level:
+        """Return signal and noise at each timestep."""
+        return variance_preserving(self.alpha_bar(timestep))
 
     def encode(
         self, image: Float[Tensor, "B 3 H W"], noise: Float[Tensor, "B C h w"] | None
@@ -175,17 +181,22 @@ class Denoiser:
         self._rest()
 
     def epsilon(
-        self, output: Float[Tensor, "B C h w"], noisy: Float[Tensor, "B C h w"], alpha_bar: Float[Tensor, "B"]
+        self, output: Float[Tensor, "B C h w"], noisy: Float[Tensor, "B C h w"], timestep: Int[Tensor, "B"]
     ) -> Float[Tensor, "B C h w"]:
         """Convert the network's output to the predicted noise."""
-        return epsilon_from_v(output, noisy, alpha_bar) if self.prediction == "v_prediction" else output
+        return epsilon_at(OUTPUTS[self.prediction], output, noisy, self.level(timestep))
 
     def x0(
-        self, output: Float[Tensor, "B C h w"], noisy: Float[Tensor, "B C h w"], alpha_bar: Float[Tensor, "B"]
+        self, output: Float[Tensor, "B C h w"], noisy: Float[Tensor, "B C h w"], timestep: Int[Tensor, "B"]
     ) -> Float[Tensor, "B C h w"]:
         """Convert the network's output to the predicted clean latents."""
-        convert = x0_from_v if self.prediction == "v_prediction" else x0_from_epsilon
-        return convert(output, noisy, alpha_bar)
+        return x0_at(OUTPUTS[self.prediction], output, noisy, self.level(timestep))
+
+    def prediction_of(
+        self, output: Float[Tensor, "B C h w"], noisy: Float[Tensor, "B C h w"], timestep: Int[Tensor, "B"]
+    ) -> Prediction:
+        """Return what the network's output says of noisy latents."""
+        return Prediction(self.epsilon(output, noisy, timestep), self.x0(output, noisy, timestep))
 
 
 def _to_channels_last(network: nn.Module) -> None:

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from bozzetto.errors import ConfigError, ModelError
-from bozzetto.math.guidance import cfg, perp_neg, rescale
+from bozzetto.kinds.score import Branch
 from bozzetto.types import Cameras, Guided, Rendered, ViewCondition
 from bozzetto.vocabulary import Vocabulary
 from bozzetto_plugins.guidance.clip_text import ClipText
 from bozzetto_plugins.guidance.config import StableDiffusionConfig
 from bozzetto_plugins.guidance.denoiser import Denoiser
-from bozzetto_plugins.guidance.distillation import Distillation, encode_image
 from bozzetto_plugins.guidance.families import camera_labels
+from bozzetto_plugins.guidance.latent_prior import LatentPrior, encode_image
 from bozzetto_plugins.guidance.latents import latents_of_latent, latents_of_normals
 from bozzetto_plugins.guidance.precision import choose_dtype
+from bozzetto_plugins.score.distillation import Distillation
 
 
 class StableDiffusion:
@@ -51,6 +52,7 @@ class StableDiffusion:
                 f"{model_folder}: the text encoder is {self.text.width} wide, the denoiser expects "
                 f"{self.denoiser.text_width}. The parts are of different models."
             )
+        self._score = Distillation(config.as_score(), "sds")
         if config.as_latent_until_step and self.denoiser.latent_channels != 4:
             raise ConfigError(
                 f"guidance.as_latent_until_step: normals and opacity make 4 latent channels, {config.model} has "
@@ -82,13 +84,24 @@ class StableDiffusion:
         Raises:
             NonFiniteError: the image, its latents or the gradient contain NaN or infinity.
         """
+        return self._score(self.prior(condition, cameras, step), rendered, step, generator)
+
+    def prior(self, condition: ViewCondition, cameras: Cameras, step: int) -> LatentPrior:
+        """Return the prior of the views of one step. Random numbers of an encoder sample are drawn as it encodes."""
         told = camera_labels(self.denoiser.unet, cameras)
+        texts = texts_of(condition)
 
-        def predict(noisy: Tensor, timestep: Tensor) -> Tensor:
-            return self._predict(noisy, timestep, condition, told, step)
+        def outputs(noisy: Tensor, timestep: Tensor, branches: Sequence[Branch]) -> Mapping[Branch, Tensor]:
+            return self._outputs(noisy, timestep, {branch: texts[branch] for branch in branches}, told)
 
-        distil = Distillation(self.denoiser, self.config, "stable-diffusion", predict)
-        return distil(rendered.image, self._latents(rendered, step, generator), step, generator)
+        return LatentPrior(
+            self.denoiser,
+            "stable-diffusion",
+            lambda rendered, generator: self._latents(rendered, step, generator),
+            outputs,
+            frozenset(texts),
+            condition.negative_weights,
+        )
 
     def _latents(self, rendered: Rendered, step: int, generator: torch.Generator) -> Float[Tensor, "B C h w"]:
         denoiser = self.denoiser
@@ -98,38 +111,34 @@ class StableDiffusion:
             return latents_of_normals(rendered, denoiser.latent_size)
         return encode_image(denoiser, rendered, self.config.encode == "sample", generator)
 
-    def _predict(
+    def _outputs(
         self,
         noisy: Float[Tensor, "B C h w"],
-        timestep: Tensor,
-        condition: ViewCondition,
+        timestep: Int[Tensor, "B"],
+        texts: Mapping[Branch, Float[Tensor, "K B N E"]],
         cameras: Float[Tensor, "B 17"] | None,
-        step: int,
-    ) -> Float[Tensor, "B C h w"]:
-        """Return the guided output of the network; all prompts form one batch."""
-        scale = self.config.cfg_scale.at(step)
-        texts, negative_weights = [condition.text], None
-        if self.config.guider == "perp-neg":
-            if condition.negatives is None or condition.negative_weights is None:
-                raise ConfigError(
-                    "guidance.guider: 'perp-neg' needs negative prompts, and the prompt processor gives none. "
-                    "Set system.prompt_processor.negatives=true, or guider=cfg."
-                )
-            texts += [condition.uncond, *condition.negatives.unbind(dim=1)]
-            negative_weights = condition.negative_weights
-        elif scale != 1.0:
-            texts.append(condition.uncond)
-        prompts = len(texts)
+    ) -> Mapping[Branch, Tensor]:
+        """Return the output of the network for each branch; all prompts form one batch."""
+        prompts = sum(len(text) for text in texts.values())
         output = self.denoiser.predict(
-            noisy.repeat(prompts, 1, 1, 1), timestep.repeat(prompts), torch.cat(texts),
+            noisy.repeat(prompts, 1, 1, 1), timestep.repeat(prompts), torch.cat([*texts.values()]).flatten(0, 1),
             None if cameras is None else cameras.repeat(prompts, 1),
         )  # fmt: skip
-        self.denoiser.rest()
-        cond, *others = output.chunk(prompts)
-        if not others:
-            return cond
-        if negative_weights is not None:
-            guided = perp_neg(cond, others[0], torch.stack(others[1:], dim=1), negative_weights.to(cond), scale)
-        else:
-            guided = cfg(cond, others[0], scale)
-        return rescale(guided, cond, self.config.cfg_rescale) if self.config.cfg_rescale else guided
+        parts = output.unflatten(0, (prompts, len(noisy))).split([len(text) for text in texts.values()])
+        return {
+            branch: part.transpose(0, 1) if branch == "negatives" else part[0]
+            for branch, part in zip(texts, parts, strict=True)
+        }
+
+
+def texts_of(condition: ViewCondition) -> dict[Branch, Float[Tensor, "K B N E"]]:
+    """Return the embeddings of each branch that a condition has: one per view, or several of `negatives`."""
+    negatives = condition.negatives
+    found: dict[Branch, Tensor | None] = {
+        "cond": condition.text[None],
+        "uncond": condition.uncond[None],
+        "empty": None if condition.empty is None else condition.empty[None],
+        "plain": None if condition.plain is None else condition.plain[None],
+        "negatives": None if negatives is None else negatives.transpose(0, 1),
+    }
+    return {branch: text for branch, text in found.items() if text is not None}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -10,19 +10,20 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from bozzetto.errors import ConfigError, ModelError
-from bozzetto.math.guidance import cfg
+from bozzetto.kinds.score import Branch
 from bozzetto.math.photos import over, resize_masked
 from bozzetto.math.relative_pose import PoseConvention, nearness, relative_pose
 from bozzetto.types import Cameras, Guided, Reference, Rendered, ViewCondition
 from bozzetto_plugins.guidance.config import Zero123Config
 from bozzetto_plugins.guidance.denoiser import Denoiser
-from bozzetto_plugins.guidance.distillation import Distillation, encode_image
 from bozzetto_plugins.guidance.image_embedding import POSE_WIDTH, ImageEmbedding, load_projection
+from bozzetto_plugins.guidance.latent_prior import LatentPrior, encode_image
 from bozzetto_plugins.guidance.precision import choose_dtype
 from bozzetto_plugins.guidance.zero123_elevation import CANDIDATES_DEG, estimate_elevation_deg, likeliest_deg
 from bozzetto_plugins.guidance.zero123_views import EncodedReference, Views, angles_deg, spherical
 from bozzetto_plugins.priors.camera_denoiser import RECALLED_NUMBERS, camera_numbers
 from bozzetto_plugins.priors.photo_recall import PhotoRecall
+from bozzetto_plugins.score.distillation import Distillation
 
 WHITE = 1.0
 
@@ -63,6 +64,7 @@ class Zero123:
                 f"layer that joins them reads {self.projection.in_features}. The parts are of different models."
             )
         self.convention: PoseConvention = config.pose_convention_of(model_folder.name)
+        self._score = Distillation(config.as_score(), "sds")
         self._photos: tuple[Reference, ...] = ()
         self._encoded: tuple[EncodedReference, ...] = ()
 
@@ -87,18 +89,29 @@ class Zero123:
             ConfigError: the condition has no photo, or the scene is not rendered in RGB.
             NonFiniteError: the image, its latents or the gradient contain NaN or infinity.
         """
+        return self._score(self.prior(condition, cameras, step), rendered, step, generator)
+
+    def prior(self, condition: ViewCondition, cameras: Cameras, step: int) -> LatentPrior:
+        """Return the prior of the views of one step: `cond` sees the photos, `uncond` none.
+
+        Raises:
+            ConfigError: the condition has no photo.
+        """
+        photos = self.encoded(condition.references)
+        views = self.views(photos, cameras)
+        return LatentPrior(
+            self.denoiser,
+            "zero123",
+            self._latents,
+            lambda noisy, timestep, branches: self.outputs(noisy, timestep, photos, views, branches),
+            frozenset({"cond", "uncond"}),
+            view_weight=self._angle_weight(photos, cameras) if self.config.angle_scale else None,
+        )
+
+    def _latents(self, rendered: Rendered, generator: torch.Generator) -> Float[Tensor, "B C h w"]:
         if rendered.space != "rgb":
             raise ConfigError("guidance: 'zero123' compares colours with a photo; render the scene in space 'rgb'.")
-        photos = self.encoded(condition.references)
-        latents = encode_image(self.denoiser, rendered, self.config.encode == "sample", generator)
-        views, scale = self.views(photos, cameras), self.config.cfg_scale.at(step)
-
-        def predict(noisy: Tensor, timestep: Tensor) -> Tensor:
-            return self.predict(noisy, timestep, photos, views, scale)
-
-        weight = self._angle_weight(photos, cameras) if self.config.angle_scale else None
-        distil = Distillation(self.denoiser, self.config, "zero123", predict)
-        return distil(rendered.image, latents, step, generator, weight)
+        return encode_image(self.denoiser, rendered, self.config.encode == "sample", generator)
 
     def encoded(self, photos: tuple[Reference, ...]) -> tuple[EncodedReference, ...]:
         """Return the encoded photos; recomputed only if the photos change.
@@ -136,24 +149,27 @@ class Zero123:
         token: Tensor = self.projection(torch.cat([embedding, pose.to(embedding)], dim=1))
         return token[:, None]
 
-    def predict(
+    def outputs(
         self, noisy: Float[Tensor, "B C h w"], timestep: Int[Tensor, "B"], photos: Sequence[EncodedReference],
-        views: Views, scale: float,
-    ) -> Float[Tensor, "B C h w"]:  # fmt: skip
-        """Return the guided output of the network; all photos and the unconditional branch form one batch."""
-        context = [photo.latents.expand_as(noisy) for photo in photos]
-        tokens = list(views.tokens)
-        if scale != 1.0:
-            context.append(torch.zeros_like(noisy))
-            tokens.append(torch.zeros_like(tokens[0]))
+        views: Views, branches: Sequence[Branch],
+    ) -> Mapping[Branch, Tensor]:  # fmt: skip
+        """Return the output of the network for each branch; all photos and the unconditional branch form one batch."""
+        context: list[Tensor] = []
+        tokens: list[Tensor] = []
+        for branch in branches:
+            seen = branch == "cond"
+            context += [photo.latents.expand_as(noisy) for photo in photos] if seen else [torch.zeros_like(noisy)]
+            tokens += list(views.tokens) if seen else [torch.zeros_like(views.tokens[0])]
         parts = len(context)
         inputs = torch.cat([noisy.repeat(parts, 1, 1, 1), torch.cat(context)], dim=1)
         told = () if views.cameras is None else (views.cameras.repeat(parts, 1),)
         output = self.denoiser.predict(inputs, timestep.repeat(parts), torch.cat(tokens), *told)
-        self.denoiser.rest()
-        outputs = output.unflatten(0, (parts, len(noisy)))
-        cond = (views.nearness[:, :, None, None, None] * outputs[: len(photos)]).sum(dim=0)
-        return cond if scale == 1.0 else cfg(cond, outputs[-1], scale)
+        each = output.unflatten(0, (parts, len(noisy))).split([len(photos) if b == "cond" else 1 for b in branches])
+        nearness = views.nearness[:, :, None, None, None]
+        return {
+            branch: (nearness * part).sum(dim=0) if branch == "cond" else part[0]
+            for branch, part in zip(branches, each, strict=True)
+        }
 
     def _angle_weight(self, photos: Sequence[EncodedReference], cameras: Cameras) -> Float[Tensor, "B"]:
         """Return weights: 0 at a photo, where the reference losses apply, 1 halfway between evenly spread photos."""

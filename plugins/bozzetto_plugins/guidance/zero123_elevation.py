@@ -14,11 +14,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from bozzetto.math.cameras import look_at_origin, spherical_position
+from bozzetto.math.levels import add_noise_at
 from bozzetto.math.relative_pose import relative_pose
-from bozzetto.math.score import add_noise
+from bozzetto.scoring import Prediction, denoise, normal_noise
 from bozzetto.types import Cameras
 from bozzetto_plugins.guidance.coarse_volume import least_errors
-from bozzetto_plugins.guidance.distillation import denoise, normal_noise
 from bozzetto_plugins.guidance.zero123_views import EncodedReference, PosedPrior, Views
 
 CANDIDATES_DEG = (-10.0, 0.0, 10.0, 20.0, 30.0, 40.0, 50.0, 60.0)
@@ -73,8 +73,8 @@ def _shape_scores(
     here = photo.camera.expand(len(moves), -1)
     tokens = guidance.tokens(photo, relative_pose(here + moves, here, guidance.convention))
 
-    def predict(noisy: Tensor, timestep: Tensor) -> Tensor:
-        return _predict(guidance, photo, noisy, timestep, tokens)
+    def predict(noisy: Tensor, timestep: Tensor) -> Prediction:
+        return denoiser.prediction_of(_predict(guidance, photo, noisy, timestep, tokens), noisy, timestep)
 
     size = (1, denoiser.latent_channels, *denoiser.latent_size)
     noise = normal_noise(tokens.new_empty(size), generator).expand(len(moves), -1, -1, -1)
@@ -108,10 +108,9 @@ def _errors(
     for level in NOISE_LEVELS:
         timestep = torch.full((len(latents),), int(level * denoiser.train_steps), device=latents.device)
         epsilon = normal_noise(latents[:1], generator).expand_as(latents)
-        alpha_bar = denoiser.alpha_bar(timestep)
-        noisy = add_noise(latents, epsilon, alpha_bar)
+        noisy = add_noise_at(latents, epsilon, denoiser.level(timestep))
         output = _predict(guidance, photo, noisy, timestep, tokens)
-        total += (denoiser.epsilon(output, noisy, alpha_bar) - epsilon).square().mean(dim=(1, 2, 3))
+        total += (denoiser.epsilon(output, noisy, timestep) - epsilon).square().mean(dim=(1, 2, 3))
     return total
 
 
@@ -121,4 +120,4 @@ def _predict(
 ) -> Float[Tensor, "N C h w"]:  # fmt: skip
     """Return the network's output without classifier-free guidance, which estimates likelihood undistorted."""
     views = Views(tokens[None], tokens.new_ones(1, len(tokens)))
-    return guidance.predict(noisy, timestep, (photo,), views, 1.0)
+    return guidance.outputs(noisy, timestep, (photo,), views, ["cond"])["cond"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from bozzetto.kinds.score import Branch
 from bozzetto.math.relative_pose import PoseConvention, angle_between_deg
 from bozzetto.types import Cameras
 from bozzetto_plugins.guidance.denoiser import Denoiser
@@ -49,11 +50,11 @@ class PosedPrior(Protocol):
     def tokens(self, photo: EncodedReference, pose: Float[Tensor, "B 4"]) -> Float[Tensor, "B 1 E"]:
         """Return the conditioning tokens for poses relative to a photo."""
 
-    def predict(
+    def outputs(
         self, noisy: Float[Tensor, "B C h w"], timestep: Int[Tensor, "B"], photos: Sequence[EncodedReference],
-        views: Views, scale: float,
-    ) -> Float[Tensor, "B C h w"]:  # fmt: skip
-        """Return the guided output of the network."""
+        views: Views, branches: Sequence[Branch],
+    ) -> Mapping[Branch, Tensor]:  # fmt: skip
+        """Return the output of the network for each branch."""
 
 
 def spherical(cameras: Cameras) -> Float[Tensor, "B 3"]:

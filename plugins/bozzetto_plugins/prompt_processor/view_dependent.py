@@ -44,7 +44,11 @@ class ViewDependent:
         """Encode the prompts of all directions and the negative prompt, using `cache` keyed by content hash."""
         texts = [*self.texts().values(), self.negative_prompt]
         embeddings = encode_cached(encoder, texts, cache)
-        return ViewDependentCondition(self.config, embeddings[:-1], embeddings[-1])
+        known = dict(zip(texts, embeddings, strict=True))
+        more = [text for text in ("", self.prompt) if text not in known]
+        if more:  # apart from the others, whose embeddings would depend on the size of the batch in their last bits
+            known |= dict(zip(more, encode_cached(encoder, more, cache).to(embeddings.device), strict=True))
+        return ViewDependentCondition(self.config, embeddings[:-1], embeddings[-1], known[""], known[self.prompt])
 
 
 class ViewDependentCondition:
@@ -53,22 +57,35 @@ class ViewDependentCondition:
     Args:
         text: one embedding per text, in the order of `ViewDependent.texts`.
         uncond: embedding of the negative prompt.
+        empty: of the empty prompt.
+        plain: of the prompt without a word for the view.
     """
 
-    def __init__(self, config: ViewDependentConfig, text: Float[Tensor, "D N E"], uncond: Float[Tensor, "N E"]) -> None:
+    def __init__(
+        self,
+        config: ViewDependentConfig,
+        text: Float[Tensor, "D N E"],
+        uncond: Float[Tensor, "N E"],
+        empty: Float[Tensor, "N E"],
+        plain: Float[Tensor, "N E"],
+    ) -> None:
         self.config = config
         self.text = text
-        self.uncond = uncond
+        self.shared: tuple[Tensor, ...] = (uncond, empty, plain)
 
     def for_view(self, cameras: Cameras) -> ViewCondition:
         """Return the conditioning of each camera, on the cameras' device."""
         device = cameras.c2w.device
-        self.text, self.uncond = self.text.to(device), self.uncond.to(device)  # cached embeddings are loaded on the CPU
+        self.text = self.text.to(device)  # cached embeddings are loaded on the CPU
+        self.shared = tuple(embedding.to(device) for embedding in self.shared)
+        uncond, empty, plain = (embedding.expand(len(cameras), -1, -1) for embedding in self.shared)
         weights = self._weights(cameras).to(self.text.dtype)
         negatives, negative_weights = self._negatives(cameras) if self.config.negatives else (None, None)
         return ViewCondition(
             text=torch.einsum("bd,dne->bne", weights, self.text),
-            uncond=self.uncond.expand(len(cameras), -1, -1),
+            uncond=uncond,
+            empty=empty,
+            plain=plain,
             negatives=negatives,
             negative_weights=negative_weights,
         )

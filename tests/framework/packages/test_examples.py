@@ -24,6 +24,7 @@ PAGE = ROOT / "docs" / "reference" / "public-api.md"
 
 def test_there_are_some():
     assert {
+        "bozzetto-averaged-score",
         "bozzetto-dreamshaper",
         "bozzetto-faces",
         "bozzetto-gsplat",
@@ -48,7 +49,7 @@ def test_they_are_listed_checked_and_their_recipes_have_names(bozzetto):
     }
     assert status == dict.fromkeys(
         ["command/faces", "exporter/silhouettes", "exporter/splat-ply", "geometry/gaussians", "geometry/voxels", "loss/silhouette",
-         "model/dreamshaper-8", "renderer/splatting"], "ok",
+         "model/dreamshaper-8", "renderer/splatting", "score/averaged"], "ok",
     )  # fmt: skip
     code, out, err = bozzetto("check", "bozzetto-voxels/voxels", "--profile", "cpu", only="none")
     assert code == 0 and "voxels (bozzetto-voxels 0.1.0)" in out and "ok: the recipe is valid" in out, err

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from bozzetto.errors import ModelError
 from bozzetto.kinds.guidance import Guidance
+from bozzetto.math.guidance import cfg
 from bozzetto.math.schedules import Schedule
 from bozzetto.testing.fakes import a_photo, cameras_around
 from bozzetto.testing.guidance import GuidanceContract
@@ -73,8 +74,8 @@ def one_step(guidance: Zero123, photo: Reference, azimuth_deg: float, scale: flo
     denoiser = guidance.denoiser
     noisy = torch.randn(1, 48, 8, 8, generator=torch.Generator().manual_seed(0))
     last = torch.tensor([denoiser.train_steps - 1])
-    output = guidance.predict(noisy, last, photos, guidance.views(photos, cameras), scale)
-    return denoiser.decode(denoiser.x0(output, noisy, denoiser.alpha_bar(last)))[0]
+    outputs = guidance.outputs(noisy, last, photos, guidance.views(photos, cameras), ["cond", "uncond"])
+    return denoiser.decode(denoiser.x0(cfg(outputs["cond"], outputs["uncond"], scale), noisy, last))[0]
 
 
 def test_it_expects_the_recalled_thing_as_each_camera_sees_it(

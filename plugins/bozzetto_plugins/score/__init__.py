@@ -1,0 +1,1 @@
+"""Built-in score: score distillation as a composition of choices."""

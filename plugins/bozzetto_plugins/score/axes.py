@@ -1,0 +1,152 @@
+"""Settings of each choice that a composed score makes. Does not import torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
+from typing import Annotated, Any, Literal
+
+from bozzetto.fields import Range, Share, Step, check_fields
+from bozzetto.math.schedules import Schedule
+
+Scale = Annotated[Schedule, Range(least=0.0, most=1e4)]
+Fraction = Annotated[Schedule, Range(least=0.0, most=1.0)]
+Coefficient = Annotated[Schedule, Range(least=-1e4, most=1e4)]
+CHECKED_RATIOS = 64
+"""Number of steps at which schedules are compared before a run."""
+
+
+@dataclass(frozen=True)
+class TimestepsConfig:
+    """Choice of the timestep of each view; fractions are of the model's training timesteps."""
+
+    type: Literal["window", "point", "dreamtime"] = "window"
+    """`window`: uniform between `min` and `max`; `point`: `at`, without chance; `dreamtime`: from noisy to clean, as
+    long at each timestep as a density says (DreamTime, Huang et al. 2023), without chance."""
+    shared: bool = False
+    """Window: one timestep for all views of a step."""
+    min: Fraction = Schedule.constant(0.02)
+    """Window: lower bound."""
+    max: Fraction = Schedule.constant(0.98)
+    """Window: upper bound; annealing it sharpens detail."""
+    at: Fraction = Schedule.constant(0.5)
+    """Point: the timestep, usually a schedule; `curve: sqrt` is HiFA's."""
+    until_step: Step = 10000
+    """Dreamtime: step at which the cleanest timestep is reached; the length of the training."""
+    plateau: tuple[Share, Share] = (0.5, 0.8)
+    """Dreamtime: bounds of the fractions with the highest density."""
+    tails: tuple[Annotated[float, Range(above=0.0, most=10.0)], Annotated[float, Range(above=0.0, most=10.0)]] = (
+        0.1,
+        0.3,
+    )
+    """Dreamtime: deviation of the density below and above the plateau."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        require_own(self, {"window": ("shared", "min", "max"), "point": ("at",), "dreamtime": DREAMTIME})
+        for step in steps_of([self.min, self.max]):
+            if self.min.at(step) > self.max.at(step):
+                raise ValueError(
+                    f"min: must not exceed max, got {self.min.at(step):g} and {self.max.at(step):g} at step {step}"
+                )
+        if self.plateau[0] > self.plateau[1]:
+            raise ValueError(f"plateau: the lower bound comes first, got {list(self.plateau)}")
+        if self.type == "dreamtime" and self.until_step < 1:
+            raise ValueError("until_step: must be at least 1, got 0")
+
+
+DREAMTIME = ("until_step", "plateau", "tails")
+
+
+@dataclass(frozen=True)
+class NoiseConfig:
+    """Choice of what is added to the latents."""
+
+    type: Literal["random", "inverted"] = "random"
+    """`random`: unit noise; `inverted`: the noise that the model finds, by DDIM steps from clean to noisy latents."""
+    scale: Annotated[float, Range(least=-1e4, most=1e4)] = 0.0
+    """Inverted: guidance scale of its predictions; 0: without the prompt."""
+    base: Literal["empty", "uncond"] = "empty"
+    """Inverted: what its predictions are guided away from: the empty prompt, or the negative prompt."""
+    spacing: Annotated[float, Range(above=0.0, most=1.0)] = 0.2
+    """Inverted: length of a DDIM step, as a fraction of the training timesteps; shorter is exacter and costs more."""
+    eta: Share = 0.0
+    """Inverted: share of fresh noise in each DDIM step."""
+    overshoot: bool = False
+    """Inverted: end up to one `spacing` beyond the timestep, by chance, as the implementation of SDI does."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        require_own(self, {"random": (), "inverted": ("scale", "base", "spacing", "eta", "overshoot")})
+
+
+@dataclass(frozen=True)
+class GuiderConfig:
+    """Choice of how predictions are combined."""
+
+    type: Literal["cfg", "perp-neg", "mix", "nfsd"] = "cfg"
+    """`cfg`: `uncond + scale * (cond - uncond)`; `perp-neg`: with negative view prompts; `mix`: a sum with the weights
+    below; `nfsd`: `scale * (cond - empty)` and a correction towards images (Katzir et al. 2023)."""
+    scale: Scale = Schedule.constant(100.0)
+    """All but mix: guidance scale; 1 is the plain conditional prediction."""
+    rescale: Share = 0.0
+    """Cfg and perp-neg: blend towards the standard deviation of the conditional prediction; reduces over-exposure."""
+    rescale_space: Literal["output", "epsilon", "x0"] = "output"
+    """Cfg and perp-neg: what is rescaled: the network's output, the noise, or the clean latents (MVDream)."""
+    cond: Coefficient = Schedule.constant(1.0)
+    """Mix: weight of the prompt."""
+    uncond: Coefficient = Schedule.constant(-1.0)
+    """Mix: weight of the negative prompt."""
+    empty: Coefficient = Schedule.constant(0.0)
+    """Mix: weight of the empty prompt."""
+    switch: Share = 0.2
+    """Nfsd: fraction of the timesteps below which the correction is the whole prediction for the empty prompt."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        own = ("scale", "rescale", "rescale_space")
+        mix = ("cond", "uncond", "empty")
+        require_own(self, {"cfg": own, "perp-neg": own, "mix": mix, "nfsd": ("scale", "switch")})
+
+    @property
+    def predicts_noise(self) -> bool:
+        """True if the result estimates the noise: if its weights sum to 1 at every step."""
+        parts = (self.cond, self.uncond, self.empty)
+        sums = [sum(part.at(step) for part in parts) for step in steps_of(parts)]
+        return self.type in ("cfg", "perp-neg") or (self.type == "mix" and all(abs(s - 1.0) < 1e-6 for s in sums))
+
+
+@dataclass(frozen=True)
+class ReferenceConfig:
+    """Choice of what is subtracted from the guided prediction."""
+
+    type: Literal["noise", "interval", "none"] = "noise"
+    """`noise`: the noise that was added (SDS); `interval`: the prediction of the inversion at a cleaner timestep (ISM);
+    `none`: nothing, for a guider whose weights sum to 0."""
+    gap: Fraction = Schedule.constant(0.08)
+    """Interval: how much cleaner, as a fraction of the training timesteps."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        require_own(self, {"noise": (), "interval": ("gap",), "none": ()})
+
+
+def require_own(config: Any, own: Mapping[str, Iterable[str]]) -> None:
+    """Raise `ValueError` if a field that another `type` reads is not at its default.
+
+    Args:
+        own: names of the fields that each type reads.
+    """
+    for item in fields(config):
+        readers = [kind for kind, names in own.items() if item.name in names]
+        if readers and config.type not in readers and getattr(config, item.name) != item.default:
+            raise ValueError(
+                f"{item.name}: is of type {' and '.join(readers)} only, and this is {config.type!r}. Remove it"
+            )
+
+
+def steps_of(schedules: Iterable[Schedule]) -> list[int]:
+    """Return steps that tell whether a relation of schedules holds at every step: all corners, and many between."""
+    corners = {step for item in schedules for step in (item.start_step, item.until_step)}
+    last = max(corners)
+    return sorted(corners | {last * index // CHECKED_RATIOS for index in range(CHECKED_RATIOS)})

@@ -1,0 +1,119 @@
+"""Settings of the scores. Does not import torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from bozzetto.fields import Range, check_fields
+from bozzetto.math.schedules import Schedule
+from bozzetto.recipe import Stage, Task
+from bozzetto_plugins.score.axes import GuiderConfig, NoiseConfig, ReferenceConfig, TimestepsConfig
+
+Clip = Annotated[Schedule, Range(least=1e-8, most=1e8)]
+Count = Annotated[int, Range(least=0, most=1000)]
+
+
+@dataclass(frozen=True)
+class DistillationConfig:
+    """Settings of a composed score: `w(t) (guider - reference)` at noisy latents, the gradient of each view's latents.
+
+    The defaults are SDS (DreamFusion, Poole et al. 2022). A text stands for a type: `guider: nfsd`.
+    """
+
+    timesteps: TimestepsConfig = TimestepsConfig()
+    """Timestep of each view."""
+    noise: NoiseConfig = NoiseConfig()
+    """What is added to the latents."""
+    guider: GuiderConfig = GuiderConfig()
+    """How predictions are combined."""
+    reference: ReferenceConfig = ReferenceConfig()
+    """What is subtracted."""
+    weighting: Literal["one-minus-alpha-bar", "uniform", "fantasia3d", "sigma-over-alpha"] = "one-minus-alpha-bar"
+    """Weighting w(t): 1 - alpha_bar (DreamFusion), 1, sqrt(alpha_bar) (1 - alpha_bar) (Fantasia3D), or
+    sqrt((1 - alpha_bar) / alpha_bar), which makes the loss half the squared distance to the denoised latents."""
+    target_steps: Annotated[int, Range(least=1, most=1000)] = 1
+    """Deterministic DDIM steps of the prediction, from the timestep to clean latents; each costs a prediction."""
+    image_term: Annotated[Schedule, Range(least=0.0, most=1e6)] = Schedule.constant(0.0)
+    """Weight of the difference between rendered and denoised images (HiFA), which decodes in each step; 0: none."""
+    normalise: bool = False
+    """Divide each view's gradient by its L2 norm (CSD's first stage)."""
+    form: Literal["target", "function", "dot", "backward"] = "target"
+    """Implementation of the gradient in autograd; all four give the same gradient, see `bozzetto.math.score`."""
+    grad_clip: Clip | None = None
+    """Maximum gradient in latents, per view, before averaging over views; null: no clipping."""
+    grad_clip_by: Literal["value", "norm"] = "value"
+    """Clip each value (`value`) or the L2 norm of each view's gradient (`norm`)."""
+    debug: bool = True
+    """Provide debug images (reconstructed, noisy, denoised); free until `trainer.debug_every` draws them."""
+    debug_steps: Count = 20
+    """Denoising steps of the fully denoised debug image; each costs a prediction. 0: no such image."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        noise_is_predicted = self.guider.predicts_noise
+        if self.reference.type == "interval" and self.noise.type != "inverted":
+            raise ValueError("reference: 'interval' is a prediction of the inversion; set noise to inverted")
+        if self.reference.type == "interval" and (self.noise.overshoot or self.target_steps > 1):
+            raise ValueError("reference: 'interval' ends at the timestep itself, without overshoot or target_steps")
+        if self.reference.type == "none" and noise_is_predicted:
+            raise ValueError(
+                f"reference: must not be none with guider {self.guider.type!r}, whose weights sum to 1: the gradient "
+                "would be noise. Choose noise, or a guider such as mix"
+            )
+        if self.reference.type != "none" and not noise_is_predicted:
+            raise ValueError(
+                f"reference: must be none with guider {self.guider.type!r}: its weights do not sum to 1, so it "
+                f"predicts no noise that {self.reference.type!r} could be compared with"
+            )
+        if not noise_is_predicted and (self.target_steps > 1 or self._has_image_term):
+            field = "target_steps" if self.target_steps > 1 else "image_term"
+            raise ValueError(f"{field}: needs denoised latents, and guider {self.guider.type!r} predicts none")
+        if self.noise.eta > 0.0 and self.timesteps.type == "window" and not self.timesteps.shared:
+            raise ValueError(
+                "noise: eta draws noise in every step of the inversion, whose number depends on the timestep; views "
+                "must share it. Set timesteps to point, or timesteps.shared=true"
+            )
+        if self._has_image_term and self.form == "backward":
+            raise ValueError("image_term: is a loss of its own beside the latents'; choose another form than backward")
+
+    @property
+    def _has_image_term(self) -> bool:
+        return max(self.image_term.start, self.image_term.end) > 0.0
+
+    @property
+    def branches(self) -> frozenset[str]:
+        """Branches of the prior that are predicted at some step."""
+        guider, noise = self.guider, self.noise
+        uses_empty = max(abs(guider.empty.start), abs(guider.empty.end)) > 0.0
+        of_guider = {
+            "cfg": {"cond"} if guider.scale == Schedule.constant(1.0) else {"cond", "uncond"},
+            "perp-neg": {"cond", "uncond", "negatives"},
+            "mix": {"cond", "uncond", *(["empty"] if uses_empty else [])},
+            "nfsd": {"cond", "uncond", "empty"},
+        }[guider.type]
+        if noise.type == "random":
+            return frozenset(of_guider)
+        return frozenset(of_guider | ({"cond"} if noise.scale != 0.0 else set()) | {noise.base})
+
+    def check_neighbours(self, stage: Stage, task: Task | None) -> None:
+        """Raise `ValueError` if a setting requires what the guidance or the prompt processor does not provide."""
+        if task is None or task.guidance is None:
+            return
+        guidance = task.guidance
+        lacking = sorted(self.branches - frozenset(getattr(guidance.config, "prior_branches", self.branches)))
+        if lacking:
+            field = "guider" if lacking != [self.noise.base] or self.noise.type == "random" else "noise"
+            raise ValueError(
+                f"{field}: needs predictions of {', '.join(lacking)}, which guidance {guidance.name!r} cannot give"
+            )
+        if "negatives" in self.branches and getattr(stage.prompt_processor.config, "negatives", None) is False:
+            raise ValueError(
+                "guider: 'perp-neg' needs negative prompts, and the prompt processor gives none. Set "
+                "system.prompt_processor.negatives=true, or guider=cfg"
+            )
+        if self.noise.type == "inverted" and getattr(guidance.config, "encode", None) == "sample":
+            raise ValueError(
+                "noise: 'inverted' finds the noise of given latents, and the guidance adds noise of its own to them. "
+                f"Set {guidance.where}.encode=mode"
+            )

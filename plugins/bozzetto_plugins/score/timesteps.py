@@ -1,0 +1,26 @@
+"""Timesteps of the views of a step."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from bozzetto.math.timestep_schedules import density_timesteps, plateau_density, point_timesteps, shared_timesteps
+from bozzetto.math.timesteps import step_range
+from bozzetto_plugins.score.axes import TimestepsConfig
+
+
+def timesteps(
+    config: TimestepsConfig, count: int, step: int, train_steps: int, generator: torch.Generator, device: torch.device
+) -> Int[Tensor, "count"]:
+    """Return the timestep of each of `count` views; a window draws integers, the other types nothing."""
+    if config.type == "point":
+        return point_timesteps(count, config.at, step, train_steps, device)
+    if config.type == "dreamtime":
+        (lower, upper), (below, above) = config.plateau, config.tails
+        parts = (upper * train_steps, lower * train_steps, above * train_steps, below * train_steps)
+        density = plateau_density(train_steps, *parts, device)
+        return density_timesteps(count, density, step, config.until_step)
+    low, high = step_range(config.min.at(step), config.max.at(step), train_steps)
+    return shared_timesteps(count, low, high, None if config.shared else 1, generator).to(device)

@@ -1,0 +1,55 @@
+"""Tests of docs/scores.md: its YAML is what the recipes say, and its code passes the contract of scores."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from bozzetto.config import yaml_text
+from bozzetto.config.loading import load_recipe
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "scores.md").read_text(encoding="utf-8")
+METHODS = dict(re.findall(r"^### ([\w-]+)\n.*?```yaml score\n(.*?)```", PAGE, re.MULTILINE | re.DOTALL))
+CODE = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+
+
+def test_every_recipe_of_a_score_is_on_the_page():
+    recipes = {path.stem for path in (ROOT / "configs").glob("*.yaml") if "extends: sds" in path.read_text()}
+    assert set(METHODS) == recipes
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_the_lines_of_a_method_make_the_recipes_score(name, registry, tmp_path):
+    shipped = load_recipe(ROOT / "configs" / f"{name}.yaml", registry, profile="cuda")
+    task = {"score": yaml_text.parse(METHODS[name], name)}
+    if name in ("luciddreamer-ism", "sdi"):
+        task["guidance"] = {"encode": "mode"}
+    values = {"extends": "bozzetto/sds", "system": {"tasks": {"random": task}}}
+    if name == "perp-neg":
+        values["system"]["prompt_processor"] = {"negatives": True}
+    assert scores(values, registry, tmp_path) == [task.score.config for task in shipped.stages[0].tasks]
+
+
+def test_the_first_lines_are_the_recipe_sds(registry, tmp_path):
+    (text,) = re.findall(r"```yaml recipe\n(.*?)```", PAGE, re.DOTALL)
+    shipped = load_recipe(ROOT / "configs" / "sds.yaml", registry, profile="cuda")
+    values = yaml_text.parse(text, "page")
+    assert scores(values, registry, tmp_path) == [task.score.config for task in shipped.stages[0].tasks]
+
+
+def scores(values, registry, tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text(yaml.safe_dump(values))
+    return [task.score.config for task in load_recipe(path, registry, profile="cuda").stages[0].tasks]
+
+
+NAMES: dict[str, type] = {}
+exec(compile("\n".join(CODE), "docs/scores.md", "exec"), NAMES)
+
+
+class TestTheScoreOfThePage(NAMES["TestHalfway"]):
+    """The contract, of the code on the page."""

@@ -1,0 +1,187 @@
+"""Closed forms of composed scores on Gaussian images, and equality of the defaults with SDS."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from bozzetto.config.binding import bind
+from bozzetto.errors import ConfigError
+from bozzetto.math.guidance import cfg
+from bozzetto.math.levels import per_view
+from bozzetto.math.score import add_noise, sds_gradient, sds_loss
+from bozzetto.math.timesteps import sample_timesteps, step_range, timestep_weight
+from bozzetto.testing.score_prior import GaussianViews, picture_of
+from bozzetto.types import Guided
+from bozzetto_plugins.guidance.config import Zero123Config
+from bozzetto_plugins.score.config import DistillationConfig
+from bozzetto_plugins.score.distillation import Distillation
+
+PIXELS = 0.5 + 0.2 * torch.randn(2, 3, 4, 4, generator=torch.Generator().manual_seed(1))
+POINT = {"type": "point", "at": 0.4}
+
+
+def run(prior: GaussianViews, pixels: Tensor = PIXELS, step: int = 0, seed: int = 0, **values: object) -> Guided:
+    score = Distillation(bind(DistillationConfig, {"form": "backward", **values}, "score"))
+    return score(prior, picture_of(pixels), step, torch.Generator().manual_seed(seed))
+
+
+def gradient(guided: Guided) -> Tensor:
+    """Return the gradient of each view."""
+    tensor, mean = guided.gradients["score"]
+    return mean * len(tensor)
+
+
+@pytest.mark.parametrize("output", ["epsilon", "v"])
+def test_the_defaults_are_sds_bit_for_bit(output: str) -> None:
+    """The equations as they stand in DreamFusion, in their order of random draws."""
+    prior, generator = GaussianViews(output=output), torch.Generator().manual_seed(5)
+    rendered = picture_of(PIXELS)
+    made = Distillation(DistillationConfig())(prior, rendered, 0, torch.Generator().manual_seed(5))
+    latents = rendered.image.permute(0, 3, 1, 2)
+    timestep = sample_timesteps(2, *step_range(0.02, 0.98, 1000), generator)
+    noise = torch.randn(latents.shape, generator=generator)
+    alpha_bar = prior.alpha_bars[timestep].float()
+    noisy = add_noise(latents.detach(), noise, alpha_bar)
+    outputs = prior.predict(noisy, timestep, ["cond", "uncond"])
+    guided = prior.epsilon(cfg(outputs["cond"], outputs["uncond"], 100.0), noisy, timestep)
+    expected = sds_gradient(guided, noise, timestep_weight("one-minus-alpha-bar", alpha_bar))
+    assert torch.equal(made.timestep, timestep)
+    assert torch.equal(made.losses["score"], sds_loss(latents, expected))
+
+
+def test_sds_is_zero_on_average_at_the_guided_mean() -> None:
+    prior = GaussianViews()
+    at_mean = torch.full((2, 3, 64, 64), prior.guided_mean(3.0))
+    found = gradient(run(prior, at_mean, guider={"scale": 3}, timesteps=POINT, weighting="uniform"))
+    assert found.mean().abs() < 0.02
+    away = gradient(run(prior, at_mean + 1.0, guider={"scale": 3}, timesteps=POINT, weighting="uniform"))
+    expected = prior.pull(at_mean + 1.0, torch.tensor([400, 400]), 3.0)
+    torch.testing.assert_close(away.mean(), expected.mean(), rtol=0.02, atol=0.0)
+
+
+def test_csd_is_the_same_everywhere() -> None:
+    prior = GaussianViews()
+    values = {"guider": "mix", "reference": "none", "weighting": "uniform", "timesteps": POINT}
+    one, other = gradient(run(prior, **values)), gradient(run(prior, PIXELS + 3.0, seed=1, **values))
+    torch.testing.assert_close(one, other, rtol=0.0, atol=1e-5)
+    level = prior.level(torch.tensor([400, 400]))
+    factor = per_view(level.noise * level.signal) / prior.exact.variance(level)
+    expected = factor * (prior.means["uncond"] - prior.means["cond"])
+    torch.testing.assert_close(one, expected.expand_as(one), rtol=1e-4, atol=1e-6)
+
+
+def test_a_mix_of_g_and_1_minus_g_is_sds() -> None:
+    prior = GaussianViews()
+    mixed = gradient(run(prior, guider={"type": "mix", "cond": 7.5, "uncond": -6.5}))
+    assert torch.equal(mixed, gradient(run(prior, guider={"scale": 7.5})))
+
+
+def test_nfsd_switches_per_view() -> None:
+    prior = GaussianViews()
+    values = {"guider": {"type": "nfsd", "scale": 7.5}, "reference": "none", "weighting": "uniform"}
+    for at, corrected in ((0.1, True), (0.4, False)):
+        found = gradient(run(prior, timesteps={"type": "point", "at": at}, **values))
+        level = prior.level(torch.tensor([round(at * 1000)] * 2))
+        factor = per_view(level.noise * level.signal) / prior.exact.variance(level)
+        pure = 7.5 * factor * (prior.means["empty"] - prior.means["cond"])
+        rest = factor * (prior.means["uncond"] - prior.means["empty"])
+        assert torch.allclose(found, (pure + rest).expand_as(found), atol=1e-4) is not corrected
+
+
+def test_ism_of_one_step_has_a_closed_form() -> None:
+    """One DDIM step from s to t: with z = (x_s - a_s m_u) / sqrt(D_s) and a scale g."""
+    prior = GaussianViews(deviation=0.3)
+    found = run(
+        prior, timesteps=POINT, noise={"type": "inverted", "base": "uncond", "spacing": 1.0}, weighting="uniform",
+        guider={"scale": 7.5}, reference={"type": "interval", "gap": 0.4},
+    )  # fmt: skip
+    noise = torch.randn(PIXELS.shape, generator=torch.Generator().manual_seed(0))
+    start, end = prior.level(torch.tensor([0, 0])), prior.level(torch.tensor([400, 400]))
+    noisy = per_view(start.signal) * PIXELS + per_view(start.noise) * noise
+    reference = prior.exact.epsilon(noisy, start, "uncond")
+    clean = (noisy - per_view(start.noise) * reference) / per_view(start.signal)
+    inverted = per_view(end.signal) * clean + per_view(end.noise) * reference
+    expected = prior.exact.epsilon_of_mean(inverted, end, prior.guided_mean(7.5)) - reference
+    torch.testing.assert_close(gradient(found), expected, rtol=1e-3, atol=1e-4)
+
+
+def test_sigma_over_alpha_is_the_distance_to_the_denoised_image() -> None:
+    prior = GaussianViews()
+    guided = run(prior, timesteps=POINT, weighting="sigma-over-alpha", guider={"scale": 1}, debug_steps=0)
+    denoised = guided.debug()["denoised-one-step"].permute(0, 3, 1, 2)
+    inside = (denoised > 0.0) & (denoised < 1.0)
+    torch.testing.assert_close(gradient(guided)[inside], (PIXELS - denoised)[inside], rtol=1e-3, atol=1e-3)
+
+
+def test_pfd_with_the_scale_of_its_inversion_vanishes_as_steps_get_fine() -> None:
+    prior = GaussianViews(deviation=0.5)
+    values = {"timesteps": POINT, "weighting": "sigma-over-alpha", "guider": {"scale": 1}}
+    sizes = []
+    for steps in (4, 40):
+        noise = {"type": "inverted", "scale": 1, "spacing": 0.4 / steps}
+        sizes.append(gradient(run(prior, noise=noise, target_steps=steps, **values)).abs().mean())
+    assert sizes[1] < 0.3 * sizes[0]
+
+
+def test_the_image_term_adds_the_distance_of_images() -> None:
+    values = {"timesteps": POINT, "weighting": "sigma-over-alpha", "guider": {"scale": 1}, "form": "target"}
+    plain, more = (run(GaussianViews(), image_term=factor, **values).losses["score"] for factor in (0.0, 0.5))
+    assert more > plain
+
+
+def test_what_draws_nothing_consumes_nothing() -> None:
+    generator = torch.Generator().manual_seed(0)
+    before = generator.get_state()
+    values = {"timesteps": POINT, "noise": {"type": "inverted", "spacing": 0.1}}
+    score = Distillation(bind(DistillationConfig, values, "score"))
+    score(GaussianViews(), picture_of(PIXELS), 0, generator)
+    assert torch.equal(before, generator.get_state())
+
+
+def test_timesteps_are_drawn_before_noise_whatever_the_type_of_noise() -> None:
+    window = {"shared": True}
+    first = run(GaussianViews(), timesteps=window, seed=3)
+    second = run(GaussianViews(), timesteps=window, noise={"type": "inverted", "eta": 0.5}, seed=3)
+    assert torch.equal(first.timestep, second.timestep) and first.timestep[0] == first.timestep[1]
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"guider": "mix"}, "score.reference: must be none with guider 'mix'"),
+        ({"reference": "none"}, "score.reference: must not be none with guider 'cfg'"),
+        ({"reference": "interval"}, "score.reference: 'interval' is a prediction of the inversion; set noise to inverted"),
+        ({"guider": {"type": "nfsd", "rescale": 0.5}}, "score.guider.rescale: is of type cfg and perp-neg only"),
+        ({"guider": "nfsd", "reference": "none", "target_steps": 2}, "score.target_steps: needs denoised latents"),
+        ({"guider": "nfsd", "reference": "none", "image_term": 1}, "score.image_term: needs denoised latents"),
+        ({"image_term": 1, "form": "backward"}, "score.image_term: is a loss of its own"),
+        ({"noise": {"type": "inverted", "eta": 0.3}}, "score.noise: eta draws noise in every step"),
+        ({"noise": {"eta": 0.3}}, "score.noise.eta: is of type inverted only, and this is 'random'. Remove it"),
+        ({"timesteps": {"min": 0.9, "max": 0.1}}, "score.timesteps.min: must not exceed max, got 0.9 and 0.1 at step 0"),
+        ({"timesteps": {"plateau": [0.9, 0.1], "type": "dreamtime"}}, "score.timesteps.plateau: the lower bound comes first"),
+        ({"guider": "cgf"}, "score.guider.type: 'cgf' is not one of cfg, perp-neg, mix, nfsd. Did you mean 'cfg'?"),
+    ],
+)  # fmt: skip
+def test_what_does_not_fit_together_is_refused(values: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        bind(DistillationConfig, values, "score")
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("values", "branches"),
+    [
+        ({}, "cond uncond"),
+        ({"guider": {"scale": 1}}, "cond"),
+        ({"guider": "perp-neg"}, "cond uncond negatives"),
+        ({"guider": "nfsd", "reference": "none"}, "cond uncond empty"),
+        ({"guider": {"scale": 1}, "noise": "inverted"}, "cond empty"),
+        ({"guider": {"scale": 1}, "noise": {"type": "inverted", "scale": 2, "base": "uncond"}}, "cond uncond"),
+    ],
+)  # fmt: skip
+def test_it_is_known_before_a_run_which_branches_are_read(values: dict[str, object], branches: str) -> None:
+    config = bind(DistillationConfig, values, "score")
+    assert config.branches == set(branches.split())
+    assert (config.branches <= Zero123Config.prior_branches) is not bool({"empty", "negatives"} & config.branches)
