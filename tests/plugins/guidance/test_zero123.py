@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from bozzetto.errors import ConfigError, ModelError
 from bozzetto.kinds.guidance import ElevationEstimator, Guidance
+from bozzetto.kinds.score import Branch
 from bozzetto.math.guidance import cfg
 from bozzetto.math.relative_pose import relative_pose
 from bozzetto.math.schedules import Schedule
@@ -92,14 +93,16 @@ def test_an_absolute_convention_scores_the_photo_itself(zero123_folder: Path) ->
     good = guidance.tokens(photo, relative_pose(*[torch.tensor([[0.0, wanted, 3.0]])] * 2, "stable-zero123"))
     seen: list[Tensor] = []
 
-    def predict(noisy: Tensor, timestep: Tensor, photos: object, views: Views, scale: float) -> Tensor:
+    def outputs(
+        noisy: Tensor, timestep: Tensor, photos: object, views: Views, branches: Sequence[Branch]
+    ) -> dict[Branch, Tensor]:
         seen.append(noisy)
         wrong = (views.tokens[0] - good).norm(dim=(1, 2))[:, None, None, None]
         alpha_bar = guidance.denoiser.alpha_bar(timestep)[:, None, None, None]
         epsilon = (noisy - alpha_bar.sqrt() * photo.latents * 0.18215) / (1 - alpha_bar).sqrt()
-        return epsilon + wrong
+        return dict.fromkeys(branches, epsilon + wrong)
 
-    guidance.predict = predict
+    guidance.outputs = outputs
     assert guidance.estimate_elevation_deg(photo_of(photo), torch.Generator().manual_seed(0)) == wanted
     assert len(seen) == len(zero123_elevation.NOISE_LEVELS)
 

@@ -100,7 +100,7 @@ def test_negatives_are_front_and_side_with_weights_by_azimuth() -> None:
 def test_equal_texts_are_encoded_once() -> None:
     encoder = FakeTextEncoder()
     ViewDependent(ViewDependentConfig(template="{prompt}"), "a ball", "a ball").encode(encoder, None)
-    assert encoder.encoded == ["a ball"]
+    assert encoder.encoded == ["a ball", ""]
 
 
 def test_only_what_is_missing_is_encoded(tmp_path: Path) -> None:

@@ -1,7 +1,11 @@
 // Texture sampling; see ref/texture.py. Levels are given as pointers to "T h w C", T = 1 if all images share them.
+//
+// Pixels are taken in blocks: where each reads is computed for a whole block at once, in loops that the compiler
+// vectorises, and its texels are requested from memory before the first of them is used.
 
 #include <cmath>
 #include <cstring>
+#include <type_traits>
 
 #include "parallel.h"
 
@@ -10,123 +14,209 @@ namespace {
 using bozzetto::ParallelFor;
 
 constexpr int64_t kGrain = 4096;  // pixels
+constexpr int kBlock = 64;        // pixels
 
 enum Filter : int64_t { kNearest, kLinear, kMipmapNearest, kMipmapLinear };
 enum Boundary : int64_t { kWrap, kClamp, kZero };
 
+// Channels per texel, known to the compiler if kCount is not 0: loops over three numbers are then unrolled.
+template <int64_t kCount>
+using Channels = std::integral_constant<int64_t, kCount>;
+
+// Calls body with the number of channels as a constant where it is a common one.
+template <class Body>
+int32_t with_channels(int64_t channels, const Body& body) {
+    if (channels == 1) return body(Channels<1>{});
+    if (channels == 3) return body(Channels<3>{});
+    if (channels == 4) return body(Channels<4>{});
+    return body(Channels<0>{});
+}
+
+// Where the pixels of a block are along one axis of the texture: two neighbouring cells, -1 if outside.
+struct Axis {
+    float fraction[kBlock], slope[kBlock];
+    int32_t cell[2][kBlock];
+};
+
+template <int64_t kBoundary>
+int32_t bounded(int32_t cell, int32_t size) {
+    if (kBoundary == kZero) return cell >= 0 && cell < size ? cell : -1;
+    if (kBoundary == kClamp) return cell < 0 ? 0 : cell < size ? cell : size - 1;
+    return cell < 0 ? cell + size : cell < size ? cell : cell - size;
+}
+
+// `coordinate` holds u and v in turn.
+template <int64_t kBoundary>
+void locate(int count, const float* coordinate, const int32_t* size, float shift, Axis* axis) {
+    for (int i = 0; i < count; ++i) {
+        const float extent = static_cast<float>(size[i]);
+        const float low = kBoundary == kClamp ? 0.0f : kBoundary == kZero ? -1.0f : -0.5f;
+        const float high = kBoundary == kClamp ? extent - 1.0f : kBoundary == kZero ? extent : extent - 0.5f;
+        const float whole = kBoundary == kWrap ? std::floor(coordinate[2 * i]) : 0.0f;
+        float position = (coordinate[2 * i] - whole) * extent - 0.5f;
+        axis->slope[i] = position >= low && position <= high ? extent : 0.0f;
+        position = position >= low ? (position <= high ? position : high) : low;  // NaN becomes `low`
+        const float cell = std::floor(position + shift);
+        const int32_t first = static_cast<int32_t>(cell);
+        axis->fraction[i] = position - cell;
+        axis->cell[0][i] = bounded<kBoundary>(first, size[i]);
+        axis->cell[1][i] = bounded<kBoundary>(first + 1, size[i]);
+    }
+}
+
+void locate(int64_t boundary, int count, const float* coordinate, const int32_t* size, float shift, Axis* axis) {
+    if (boundary == kWrap) return locate<kWrap>(count, coordinate, size, shift, axis);
+    if (boundary == kClamp) return locate<kClamp>(count, coordinate, size, shift, axis);
+    locate<kZero>(count, coordinate, size, shift, axis);
+}
+
 // Up to four texels, with the derivatives of their weights with respect to u and v.
 struct Taps {
-    int count;
     int64_t texel[4];  // -1: outside
     float weight[4], along_u[4], along_v[4];
 };
 
-struct Axis {
-    float fraction, slope;
-    int64_t cell[2];  // -1: outside
+// Mip levels of a block: `finer` with weight 1 - share, the next with share.
+struct Levels {
+    int32_t finer[kBlock];
+    float share[kBlock];
+    bool blended;  // some share is above 0
 };
 
-int64_t bounded(int64_t cell, int64_t size, int64_t boundary) {
-    if (cell >= 0 && cell < size) return cell;
-    if (boundary == kZero) return -1;
-    if (boundary == kClamp) return cell < 0 ? 0 : size - 1;
-    return cell < 0 ? cell + size : cell - size;
-}
-
-Axis locate(float coordinate, int64_t size, int64_t boundary, float shift) {
-    const float extent = static_cast<float>(size);
-    const float low = boundary == kClamp ? 0.0f : boundary == kZero ? -1.0f : -0.5f;
-    const float high = boundary == kClamp ? extent - 1.0f : boundary == kZero ? extent : extent - 0.5f;
-    const float whole = boundary == kWrap ? std::floor(coordinate) : 0.0f;
-    float position = (coordinate - whole) * extent - 0.5f;
-    const float slope = position >= low && position <= high ? extent : 0.0f;
-    position = position >= low ? (position <= high ? position : high) : low;  // NaN becomes `low`
-    const float cell = std::floor(position + shift);
-    const int64_t first = static_cast<int64_t>(cell);
-    return {position - cell, slope, {bounded(first, size, boundary), bounded(first + 1, size, boundary)}};
-}
-
+template <int64_t kChannels>
 struct Texture {
     int64_t pixels;  // per image
-    int64_t channels, level_count, shared, filter, boundary;
-    const float* const* levels;
+    int64_t any_channels, level_count, shared, filter, boundary;
     const int64_t* sizes;  // height and width of each level
 
-    // Start of level l of the texture read by pixel p.
+    int64_t channels() const { return kChannels ? kChannels : any_channels; }
+
+    // Texels that a pixel reads in a level.
+    int taps() const { return filter == kNearest ? 1 : 4; }
+
+    // Start of level l of the texture read by a pixel.
     int64_t start(int64_t pixel, int64_t l) const {
-        return shared ? 0 : pixel / pixels * sizes[2 * l] * sizes[2 * l + 1] * channels;
+        return shared ? 0 : pixel / pixels * sizes[2 * l] * sizes[2 * l + 1] * channels();
     }
 
-    Taps taps(int64_t l, const float* uv) const {
-        const int64_t height = sizes[2 * l], width = sizes[2 * l + 1];
-        const float shift = filter == kNearest ? 0.5f : 0.0f;
-        const Axis x = locate(uv[0], width, boundary, shift), y = locate(uv[1], height, boundary, shift);
-        Taps taps{filter == kNearest ? 1 : 4, {}, {1.0f}, {}, {}};
-        for (int i = 0; i < taps.count; ++i) {
-            const int64_t column = x.cell[i & 1], row = y.cell[i >> 1];
-            taps.texel[i] = column < 0 || row < 0 ? -1 : (row * width + column) * channels;
+    void choose(const float* level, int count, Levels* at) const {
+        at->blended = false;
+        if (filter < kMipmapNearest || level_count == 1) {
+            std::memset(at->finer, 0, sizeof at->finer);
+            std::memset(at->share, 0, sizeof at->share);
+            return;
         }
-        if (filter == kNearest) return taps;
-        const float fx[2] = {1.0f - x.fraction, x.fraction}, fy[2] = {1.0f - y.fraction, y.fraction};
-        for (int i = 0; i < 4; ++i) {
-            taps.weight[i] = fx[i & 1] * fy[i >> 1];
-            taps.along_u[i] = (i & 1 ? x.slope : -x.slope) * fy[i >> 1];
-            taps.along_v[i] = (i >> 1 ? y.slope : -y.slope) * fx[i & 1];
+        const float last = static_cast<float>(level_count - 2);
+        for (int i = 0; i < count; ++i) {
+            float from = level[i] > 0.0f ? level[i] : 0.0f;  // NaN becomes 0
+            from = from < last + 1.0f ? from : last + 1.0f;
+            if (filter == kMipmapNearest) from = std::floor(from + 0.5f);
+            const float finer = std::floor(from) < last ? std::floor(from) : last;
+            at->finer[i] = static_cast<int32_t>(finer);
+            at->share[i] = from - finer;
+            at->blended |= at->share[i] > 0.0f;
+        }
+    }
+};
+
+// Where the pixels of a block read in one level each.
+template <int64_t kChannels>
+struct Block {
+    const Texture<kChannels>& texture;
+    int64_t begin;
+    int count;
+    int32_t level[kBlock];
+    int32_t height[kBlock], width[kBlock];
+    Axis x, y;
+
+    Block(const Texture<kChannels>& texture, int64_t begin, int count) : texture(texture), begin(begin), count(count) {}
+
+    void locate_all(const float* uv, const int32_t* finer, int32_t coarser) {
+        for (int i = 0; i < count; ++i) {
+            level[i] = finer[i] + coarser;
+            height[i] = static_cast<int32_t>(texture.sizes[2 * level[i]]);
+            width[i] = static_cast<int32_t>(texture.sizes[2 * level[i] + 1]);
+        }
+        const float shift = texture.filter == kNearest ? 0.5f : 0.0f;
+        locate(texture.boundary, count, uv + 2 * begin, width, shift, &x);
+        locate(texture.boundary, count, uv + 2 * begin + 1, height, shift, &y);
+    }
+
+    int64_t texel(int i, int tap) const {
+        const int64_t column = x.cell[tap & 1][i], row = y.cell[tap >> 1][i];
+        if (column < 0 || row < 0) return -1;
+        return (row * width[i] + column) * texture.channels();
+    }
+
+    // Requests the texels of the block from memory; both columns of a row are mostly in one cache line.
+    template <int kWrite, class Pointer>
+    void prefetch(Pointer levels) const {
+        for (int i = 0; i < count; ++i) {
+            const auto* texels = levels[level[i]] + texture.start(begin + i, level[i]);
+            for (int tap = 0; tap < texture.taps(); tap += 2) {
+                const int64_t at = texel(i, tap);
+                if (at >= 0) __builtin_prefetch(texels + at, kWrite);
+            }
+        }
+    }
+
+    Taps taps(int i) const {
+        Taps taps{{}, {1.0f}, {}, {}};
+        for (int tap = 0; tap < texture.taps(); ++tap) taps.texel[tap] = texel(i, tap);
+        if (texture.filter == kNearest) return taps;
+        const float fx[2] = {1.0f - x.fraction[i], x.fraction[i]}, fy[2] = {1.0f - y.fraction[i], y.fraction[i]};
+        for (int tap = 0; tap < 4; ++tap) {
+            taps.weight[tap] = fx[tap & 1] * fy[tap >> 1];
+            taps.along_u[tap] = (tap & 1 ? x.slope[i] : -x.slope[i]) * fy[tap >> 1];
+            taps.along_v[tap] = (tap >> 1 ? y.slope[i] : -y.slope[i]) * fx[tap & 1];
         }
         return taps;
     }
 };
 
-// Mip levels of a pixel: `finer` with weight 1 - share, the next with share.
-struct Levels {
-    int64_t finer;
-    float share;
-};
-
-Levels choose(const Texture& t, const float* level, int64_t pixel) {
-    if (t.filter < kMipmapNearest || t.level_count == 1) return {0, 0.0f};
-    const float last = static_cast<float>(t.level_count - 2);
-    float at = level[pixel] > 0.0f ? level[pixel] : 0.0f;  // NaN becomes 0
-    at = at < last + 1.0f ? at : last + 1.0f;
-    if (t.filter == kMipmapNearest) at = std::floor(at + 0.5f);
-    const float finer = std::floor(at) < last ? std::floor(at) : last;
-    return {static_cast<int64_t>(finer), at - finer};
-}
-
-void add(const Texture& t, int64_t pixel, int64_t l, const float* uv, float scale, float* out) {
-    const Taps taps = t.taps(l, uv);
-    const float* texels = t.levels[l] + t.start(pixel, l);
-    for (int i = 0; i < taps.count; ++i) {
-        if (taps.texel[i] < 0) continue;
-        const float weight = scale * taps.weight[i];
-        for (int64_t c = 0; c < t.channels; ++c) out[c] += weight * texels[taps.texel[i] + c];
+template <int64_t kChannels>
+void add(const Block<kChannels>& block, int i, const float* texels, float scale, float* __restrict out) {
+    const Taps taps = block.taps(i);
+    for (int tap = 0; tap < block.texture.taps(); ++tap) {
+        if (taps.texel[tap] < 0) continue;
+        const float weight = scale * taps.weight[tap];
+        for (int64_t c = 0; c < block.texture.channels(); ++c) out[c] += weight * texels[taps.texel[tap] + c];
     }
 }
 
 // Dot product of the sample of one level with the gradient; adds its derivatives with respect to u and v.
-float pull(const Texture& t, int64_t pixel, int64_t l, const float* uv, float scale, const float* grad, float* to_uv) {
-    const Taps taps = t.taps(l, uv);
-    const float* texels = t.levels[l] + t.start(pixel, l);
-    float worth = 0.0f;
-    for (int i = 0; i < taps.count; ++i) {
-        if (taps.texel[i] < 0) continue;
+template <int64_t kChannels>
+float pull(const Block<kChannels>& block, int i, const float* texels, float scale, const float* grad, float* to_uv) {
+    const Taps taps = block.taps(i);
+    float worth = 0.0f, along_u = to_uv[0], along_v = to_uv[1];
+    for (int tap = 0; tap < block.texture.taps(); ++tap) {
+        if (taps.texel[tap] < 0) continue;
         float product = 0.0f;
-        for (int64_t c = 0; c < t.channels; ++c) product += grad[c] * texels[taps.texel[i] + c];
-        worth += product * taps.weight[i];
-        to_uv[0] += scale * product * taps.along_u[i];
-        to_uv[1] += scale * product * taps.along_v[i];
+        for (int64_t c = 0; c < block.texture.channels(); ++c) product += grad[c] * texels[taps.texel[tap] + c];
+        worth += product * taps.weight[tap];
+        along_u += scale * product * taps.along_u[tap];
+        along_v += scale * product * taps.along_v[tap];
     }
+    to_uv[0] = along_u;
+    to_uv[1] = along_v;
     return worth;
 }
 
-void push(const Texture& t, int64_t pixel, int64_t l, const float* uv, float scale, const float* grad, float* to) {
-    const Taps taps = t.taps(l, uv);
-    float* texels = to + t.start(pixel, l);
-    for (int i = 0; i < taps.count; ++i) {
-        if (taps.texel[i] < 0) continue;
-        const float weight = scale * taps.weight[i];
-        for (int64_t c = 0; c < t.channels; ++c) texels[taps.texel[i] + c] += weight * grad[c];
+template <int64_t kChannels>
+void push(const Block<kChannels>& block, int i, float scale, const float* __restrict grad, float* __restrict texels) {
+    const Taps taps = block.taps(i);
+    for (int tap = 0; tap < block.texture.taps(); ++tap) {
+        if (taps.texel[tap] < 0) continue;
+        const float weight = scale * taps.weight[tap];
+        for (int64_t c = 0; c < block.texture.channels(); ++c) texels[taps.texel[tap] + c] += weight * grad[c];
     }
+}
+
+// Calls body(first pixel, count) for the blocks of [begin, end).
+template <class Body>
+void in_blocks(int64_t begin, int64_t end, const Body& body) {
+    for (int64_t pixel = begin; pixel < end; pixel += kBlock)
+        body(pixel, static_cast<int>(end - pixel < kBlock ? end - pixel : kBlock));
 }
 
 }  // namespace
@@ -136,14 +226,26 @@ BOZZETTO_EXPORT int32_t bozzetto_texture(ParallelFor pool, int64_t images, int64
                                          int64_t level_count, int64_t shared, int64_t filter, int64_t boundary,
                                          const float* const* levels, const int64_t* sizes, const float* uv,
                                          const float* level, float* out) {
-    const Texture t{pixels, channels, level_count, shared, filter, boundary, levels, sizes};
-    return bozzetto::parallel(pool, images * pixels, kGrain, [=](int64_t begin, int64_t end) {
-        std::memset(out + begin * channels, 0, sizeof(float) * (end - begin) * channels);
-        for (int64_t pixel = begin; pixel < end; ++pixel) {
-            const Levels at = choose(t, level, pixel);
-            add(t, pixel, at.finer, uv + 2 * pixel, 1.0f - at.share, out + pixel * channels);
-            if (at.share > 0.0f) add(t, pixel, at.finer + 1, uv + 2 * pixel, at.share, out + pixel * channels);
-        }
+    return with_channels(channels, [=](auto constant) {
+        const Texture<constant> t{pixels, channels, level_count, shared, filter, boundary, sizes};
+        const auto sample = [=, &t](int64_t first, int count) {
+            Levels at;
+            t.choose(level + (level ? first : 0), count, &at);
+            std::memset(out + first * channels, 0, sizeof(float) * count * channels);
+            Block<constant> block(t, first, count);
+            for (int32_t coarser = 0; coarser <= (at.blended ? 1 : 0); ++coarser) {
+                block.locate_all(uv, at.finer, coarser);
+                block.template prefetch<0>(levels);
+                for (int i = 0; i < count; ++i) {
+                    const float scale = coarser ? at.share[i] : 1.0f - at.share[i];
+                    if (coarser && scale == 0.0f) continue;
+                    const int32_t l = block.level[i];
+                    add(block, i, levels[l] + t.start(first + i, l), scale, out + (first + i) * channels);
+                }
+            }
+        };
+        return bozzetto::parallel(pool, images * pixels, kGrain,
+                                  [&](int64_t begin, int64_t end) { in_blocks(begin, end, sample); });
     });
 }
 
@@ -153,19 +255,30 @@ BOZZETTO_EXPORT int32_t bozzetto_texture_backward_points(ParallelFor pool, int64
                                                          int64_t filter, int64_t boundary, const float* const* levels,
                                                          const int64_t* sizes, const float* uv, const float* level,
                                                          const float* grad, float* grad_uv, float* grad_level) {
-    const Texture t{pixels, channels, level_count, shared, filter, boundary, levels, sizes};
-    return bozzetto::parallel(pool, images * pixels, kGrain, [=](int64_t begin, int64_t end) {
-        std::memset(grad_uv + 2 * begin, 0, sizeof(float) * 2 * (end - begin));
-        for (int64_t pixel = begin; pixel < end; ++pixel) {
-            const Levels at = choose(t, level, pixel);
-            const float *from = grad + pixel * channels, *point = uv + 2 * pixel;
-            float* to = grad_uv + 2 * pixel;
-            const float fine = pull(t, pixel, at.finer, point, 1.0f - at.share, from, to);
-            if (grad_level == nullptr && at.share == 0.0f) continue;
-            const bool coarser = t.level_count > 1;
-            const float coarse = coarser ? pull(t, pixel, at.finer + 1, point, at.share, from, to) : fine;
-            if (grad_level != nullptr) grad_level[pixel] = coarse - fine;
-        }
+    return with_channels(channels, [=](auto constant) {
+        const Texture<constant> t{pixels, channels, level_count, shared, filter, boundary, sizes};
+        const auto differentiate = [=, &t](int64_t first, int count) {
+            Levels at;
+            t.choose(level + (level ? first : 0), count, &at);
+            std::memset(grad_uv + 2 * first, 0, sizeof(float) * 2 * count);
+            Block<constant> block(t, first, count);
+            float worth[2][kBlock] = {};
+            const bool both = level_count > 1 && (at.blended || grad_level != nullptr);
+            for (int32_t coarser = 0; coarser <= (both ? 1 : 0); ++coarser) {
+                block.locate_all(uv, at.finer, coarser);
+                block.template prefetch<0>(levels);
+                for (int i = 0; i < count; ++i) {
+                    const float scale = coarser ? at.share[i] : 1.0f - at.share[i];
+                    const int32_t l = block.level[i];
+                    worth[coarser][i] = pull(block, i, levels[l] + t.start(first + i, l), scale,
+                                             grad + (first + i) * channels, grad_uv + 2 * (first + i));
+                }
+            }
+            if (grad_level == nullptr) return;
+            for (int i = 0; i < count; ++i) grad_level[first + i] = both ? worth[1][i] - worth[0][i] : 0.0f;
+        };
+        return bozzetto::parallel(pool, images * pixels, kGrain,
+                                  [&](int64_t begin, int64_t end) { in_blocks(begin, end, differentiate); });
     });
 }
 
@@ -175,14 +288,29 @@ BOZZETTO_EXPORT int32_t bozzetto_texture_backward_levels(ParallelFor pool, int64
                                                          int64_t filter, int64_t boundary, const int64_t* sizes,
                                                          const float* uv, const float* level, const float* grad,
                                                          float* const* grad_levels) {
-    const Texture t{pixels, channels, level_count, shared, filter, boundary, nullptr, sizes};
-    const int64_t owners = shared ? 1 : images, each = images / owners * pixels;
-    return bozzetto::parallel(pool, owners, 1, [=](int64_t begin, int64_t end) {
-        for (int64_t pixel = begin * each; pixel < end * each; ++pixel) {
-            const Levels at = choose(t, level, pixel);
-            const float *from = grad + pixel * channels, *point = uv + 2 * pixel;
-            push(t, pixel, at.finer, point, 1.0f - at.share, from, grad_levels[at.finer]);
-            if (at.share > 0.0f) push(t, pixel, at.finer + 1, point, at.share, from, grad_levels[at.finer + 1]);
-        }
+    return with_channels(channels, [=](auto constant) {
+        const Texture<constant> t{pixels, channels, level_count, shared, filter, boundary, sizes};
+        const int64_t owners = shared ? 1 : images, each = images / owners * pixels;
+        const auto spread = [=, &t](int64_t first, int count) {
+            Levels at;
+            t.choose(level + (level ? first : 0), count, &at);
+            Block<constant> blocks[2] = {{t, first, count}, {t, first, count}};
+            const int32_t last = at.blended ? 1 : 0;
+            for (int32_t coarser = 0; coarser <= last; ++coarser) {
+                blocks[coarser].locate_all(uv, at.finer, coarser);
+                blocks[coarser].template prefetch<1>(grad_levels);
+            }
+            for (int i = 0; i < count; ++i) {
+                for (int32_t coarser = 0; coarser <= last; ++coarser) {
+                    const float scale = coarser ? at.share[i] : 1.0f - at.share[i];
+                    if (coarser && scale == 0.0f) continue;
+                    const int32_t l = blocks[coarser].level[i];
+                    float* texels = grad_levels[l] + t.start(first + i, l);
+                    push(blocks[coarser], i, scale, grad + (first + i) * channels, texels);
+                }
+            }
+        };
+        return bozzetto::parallel(pool, owners, 1,
+                                  [&](int64_t begin, int64_t end) { in_blocks(begin * each, end * each, spread); });
     });
 }
