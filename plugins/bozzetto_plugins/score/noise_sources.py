@@ -46,7 +46,8 @@ def add_inverted(
     gap = torch.zeros_like(timestep)
     if config.overshoot:
         gap = last_gap(len(timestep), spacing, generator).to(timestep)
-    times = [time.clamp_min(0) for time in inversion_timesteps(timestep, gap, spacing, prior.train_steps)]
+    found, last = inversion_timesteps(timestep, gap, spacing, prior.train_steps), _last_with_signal(prior, timestep)
+    times = [torch.minimum(time.clamp_min(0), last) for time in found]
     times = times[1:] if len(times) > 2 else times  # the level of clean latents is that of timestep 0
     noisy, _ = _inverted(config, prior, latents, times, generator)
     level = prior.level(times[-1])
@@ -74,6 +75,12 @@ def add_inverted_interval(
     first = add_noise_at(latents, normal_noise(latents, generator), prior.level(times[0]))
     noisy, reference = _inverted(config, prior, first, times, generator)
     return Noised(noisy, timestep, prior.level(timestep), reference)
+
+
+def _last_with_signal(prior: Prior, timestep: Int[Tensor, "B"]) -> Int[Tensor, "B"]:
+    """Return the noisiest timestep from which clean latents can be told: the last but one of a zero-SNR schedule."""
+    last = torch.full_like(timestep, prior.train_steps - 1)
+    return last - (prior.level(last).signal == 0.0).to(last)
 
 
 def spacing_of(config: NoiseConfig, prior: Prior) -> int:

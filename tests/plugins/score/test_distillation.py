@@ -125,6 +125,18 @@ def test_pfd_with_the_scale_of_its_inversion_vanishes_as_steps_get_fine() -> Non
     assert sizes[1] < 0.3 * sizes[0]
 
 
+def test_an_inversion_that_overshoots_stops_where_there_is_still_signal() -> None:
+    prior = GaussianViews(output="v")
+    prior.alpha_bars[-1] = 0.0  # as of models with zero terminal signal-to-noise ratio
+    noise = {"type": "inverted", "spacing": 0.1, "overshoot": True}
+    found = [
+        run(prior, seed=seed, noise=noise, timesteps={"type": "point", "at": 0.98}, weighting="sigma-over-alpha")
+        for seed in range(6)
+    ]
+    assert max(int(guided.timestep.max()) for guided in found) == prior.train_steps - 2
+    assert all(gradient(guided).isfinite().all() for guided in found)
+
+
 def test_the_image_term_adds_the_distance_of_images() -> None:
     values = {"timesteps": POINT, "weighting": "sigma-over-alpha", "guider": {"scale": 1}, "form": "target"}
     plain, more = (run(GaussianViews(), image_term=factor, **values).losses["score"] for factor in (0.0, 0.5))
