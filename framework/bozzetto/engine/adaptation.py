@@ -149,6 +149,6 @@ def _changed(system: System, name: str, what: str, step: int) -> PluginError:
     part = name.partition(".")[0]
     return PluginError(
         f"{part} {type(getattr(system, part, None)).__name__}: its parameter {name} {what} at step {step}, unknown to "
-        f"the optimiser. A geometry changes the rows of its parameters by the contract {CONTRACT} alone; those of other "
-        "parts stay. Report this to its author."
+        f"the optimiser. A geometry changes the rows of its parameters by the contract {CONTRACT} alone; other "
+        "parts keep theirs. Report this to its author."
     )

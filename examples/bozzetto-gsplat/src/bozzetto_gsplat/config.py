@@ -26,7 +26,7 @@ class GaussiansConfig:
     opacity: float = 0.1
     """Initial opacity at the centre of each Gaussian."""
     densify_every: Step = 0
-    """Steps between densifications: prune Gaussians of low opacity, clone or split those of large gradient; 0: never."""
+    """Steps between densifications, which prune Gaussians of low opacity and clone or split some others; 0: never."""
     densify_from_step: Step = 500
     """Finished steps before the first densification."""
     densify_until_step: Step = 5000
