@@ -18,6 +18,9 @@ __all__ = ["assert_adapts_by_contract", "no_value_is_read"]
 READING = {"aten._local_scalar_dense.default", "aten.nonzero.default", "aten.masked_select.default"}
 """Operators whose result the processor waits for."""
 
+INDEXING = {"aten.index.Tensor", "aten.index_put_.default", "aten.index_put.default", "aten._index_put_impl_.default"}
+"""Operators whose result has as many rows as a mask has ones, if an index is a mask."""
+
 Backward = Callable[[Geometry], None]
 
 
@@ -74,9 +77,13 @@ class _Reading(TorchDispatchMode):
         self.read: set[str] = set()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if str(func) in READING:
+        if str(func) in READING or (str(func) in INDEXING and any(_is_mask(index) for index in args[1])):
             self.read.add(str(func))
         return func(*args, **(kwargs or {}))
+
+
+def _is_mask(index: object) -> bool:
+    return isinstance(index, torch.Tensor) and index.dtype == torch.bool
 
 
 def _step(geometry: Geometry, backward: Backward, done: int) -> Mapping[str, RowChange] | None:
