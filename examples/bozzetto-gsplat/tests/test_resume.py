@@ -1,4 +1,4 @@
-"""Tests of a run of the recipe that densifies: stopped before, at and after a densification, it ends with the same tensors."""
+"""Tests of a densifying run of the recipe: stopped before, at and after a change, it ends with the same tensors."""
 
 from __future__ import annotations
 

@@ -66,6 +66,7 @@ class Loop:
         """Train one step: render and judge the views, back-propagate once, move the parameters, and let them adapt."""
         step, system = self.done, self.system
         system.prepare(step)
+        self.known.require_same(system, step)
         self.processes.align(system)
         roots = system.run_tasks(step)
         set_learning_rates(self.optimizer, system.optimizer_config, step)

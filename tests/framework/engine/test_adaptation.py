@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -17,6 +16,7 @@ from bozzetto.engine.loop import Loop
 from bozzetto.engine.optimizer import make_optimizer
 from bozzetto.engine.pipeline import load_scene, load_state
 from bozzetto.engine.run_folder import RunFolder
+from bozzetto.engine.undeclared import check_undeclared
 from bozzetto.errors import PluginError, RunFolderError
 from bozzetto.kinds.geometry import RowChange
 from bozzetto.math.schedules import Schedule
@@ -193,7 +193,9 @@ class TestRuns:
         assert len(scene.geometry.position) == len(scene.geometry.color.weight) == 7
 
     def test_the_next_stage_inherits_the_rows_and_goes_on(self, blobs):
-        recipe = recipe_of(blobs, steps=4, stages={"one": {}, "two": {"inherit": ["geometry"]}})
+        other = {"system": {"geometry": {"count": 5}}, "inherit": ["geometry"]}  # the count at first, without effect
+        recipe = recipe_of(blobs, steps=4, stages={"one": {}, "two": other})
+        check_undeclared(recipe, blobs.registry, torch.device("cpu"))
         pipeline = blobs.pipeline(recipe)
         pipeline.train(recipe, 0)
         before = state_of(pipeline.folder, "one")
@@ -265,8 +267,8 @@ class TestOutsideOfTheContract:
         loop = Loop(system, make_optimizer(list(system.named_parameters()), system.optimizer_config))
         whole = {"values": torch.zeros(2, 3), "source": torch.tensor([0, 5]), "fresh": torch.tensor([True, False])}
         whole |= {key: value for key, value in change.items() if key != "name"}
-        system.geometry.adapt = lambda done, generator: {
-            change.get("name", "position"): SimpleNamespace(**whole)  # not checked by annotations
-        }
+        wrong = object.__new__(RowChange)  # not checked by annotations
+        wrong.__dict__.update(whole)
+        system.geometry.adapt = lambda done, generator: {change.get("name", "position"): wrong}
         with pytest.raises(PluginError, match=message):
             loop.step()
