@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from bozzetto.engine.processes import Processes
 from bozzetto.engine.system import System
 from bozzetto.errors import PluginError, did_you_mean
-from bozzetto.kinds.geometry import Adaptive, RowChange
+from bozzetto.kinds.geometry import Adaptive, RowChange, module
 
 CONTRACT = "bozzetto.kinds.geometry.Adaptive"
 
@@ -55,13 +55,14 @@ def adapt(
     geometry = system.geometry
     if not isinstance(geometry, Adaptive):
         return
+    owner = module(geometry)
     with torch.no_grad():
         changes = geometry.adapt(done, system.generator) or {}
         for name, change in changes.items():
-            require_fitting(geometry, name, change, done)
+            require_fitting(owner, name, change, done)
         changes = processes.agree(changes)
         for name, change in changes.items():
-            known.accept(f"geometry.{name}", replace_rows(geometry, name, change, optimizer))
+            known.accept(f"geometry.{name}", replace_rows(owner, name, change, optimizer))
     known.require_same(system, done)
 
 

@@ -14,7 +14,7 @@ from bozzetto.engine.reference_photos import NEEDS, WithReferences, estimate_ele
 from bozzetto.engine.scored import scored
 from bozzetto.engine.system import RunningTask, System, Term
 from bozzetto.errors import ConfigError
-from bozzetto.kinds.geometry import Adaptive, MadeFromSaved
+from bozzetto.kinds.geometry import Adaptive, Geometry, MadeFromSaved, module
 from bozzetto.kinds.guidance import Guidance
 from bozzetto.kinds.notices import HasNotices
 from bozzetto.kinds.prompt_processor import Condition
@@ -79,10 +79,13 @@ def make_geometry(registry: Registry, component: Component, saved: Mapping[str, 
         return make(registry, component)
     kind = registry.implementation(component.kind, f"{component.entry.dist}/{component.name}")
     state = {name.removeprefix("geometry."): value for name, value in saved.items() if name.startswith("geometry.")}
-    made = issubclass(kind, MadeFromSaved)
-    geometry = kind.from_saved(component.config, state) if made else make(registry, component)
+    geometry: Geometry
+    if issubclass(kind, MadeFromSaved):
+        geometry = kind.from_saved(component.config, state)
+    else:
+        geometry = make(registry, component)
     if isinstance(geometry, Adaptive):
-        take_rows(geometry, state)
+        take_rows(module(geometry), state)
     return geometry
 
 

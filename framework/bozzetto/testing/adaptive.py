@@ -73,7 +73,7 @@ class _Reading(TorchDispatchMode):
     """Notes the operators of `READING`."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call] # torch annotates no argument of it
         self.read: set[str] = set()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
