@@ -6,10 +6,11 @@ from torch import nn
 
 from bozzetto.kinds.geometry import RowChange
 from bozzetto.testing.adaptive import assert_adapts_by_contract
+from bozzetto.testing.scenes import SoftSphere
 
 
-class Points(nn.Module):
-    """As much of a geometry as the contract needs: every second step the point of largest gradient is doubled."""
+class Points(SoftSphere):
+    """Points beside a ball: every second step the one of largest gradient is doubled."""
 
     def __init__(self):
         super().__init__()
@@ -80,7 +81,7 @@ class Hurries(Points):
 
 def backward(geometry):
     weight = torch.linspace(1.0, 2.0, geometry.position.numel()).view_as(geometry.position)
-    (geometry.position * weight).square().sum().backward()
+    ((geometry.position * weight).square().sum() + geometry.log_density + geometry.feature.sum()).backward()
 
 
 def test_one_that_keeps_it_passes():
