@@ -12,10 +12,15 @@ from bozzetto_gsplat.cloud import MadeOfGaussians
 from bozzetto_gsplat.config import GaussiansConfig, SplattingConfig
 from bozzetto_gsplat.gaussians import Gaussians
 
+TWO_STEPS = {"densify_every": 2, "densify_from_step": 0, "densify_until_step": 9, "split_above": 0.305}
+"""Densification that splits some of the Gaussians of the contract's test and clones others."""
+
 
 class TestGaussians(GeometryContract):
     def make(self) -> Gaussians:
-        return Gaussians(GaussiansConfig(count=200, size=0.3, opacity=0.3))
+        return Gaussians(GaussiansConfig(count=200, size=0.3, opacity=0.3, **TWO_STEPS))
+
+    adapts_after = 2
 
 
 def one_gaussian(size: float = 0.1, opacity: float = 0.6) -> Gaussians:

@@ -9,11 +9,12 @@ from typing import Any
 import torch
 from torch import nn
 
+from bozzetto.engine.adaptation import take_rows
 from bozzetto.engine.reference_photos import NEEDS, WithReferences, estimate_elevations, gather
 from bozzetto.engine.scored import scored
 from bozzetto.engine.system import RunningTask, System, Term
 from bozzetto.errors import ConfigError
-from bozzetto.kinds.geometry import MadeFromSaved
+from bozzetto.kinds.geometry import Adaptive, Geometry, MadeFromSaved, module
 from bozzetto.kinds.guidance import Guidance
 from bozzetto.kinds.notices import HasNotices
 from bozzetto.kinds.prompt_processor import Condition
@@ -70,12 +71,22 @@ def make(registry: Registry, component: Component, *arguments: Any) -> Any:
 
 
 def make_geometry(registry: Registry, component: Component, saved: Mapping[str, torch.Tensor] | None) -> Any:
-    """Construct a geometry, from its part of a checkpoint if there is one and the geometry supports it."""
-    kind = registry.implementation(component.kind, f"{component.entry.dist}/{component.name}")
-    if saved is None or not issubclass(kind, MadeFromSaved):
+    """Construct a geometry into which its part of a checkpoint, if there is one, can be loaded.
+
+    It is made from that part if it supports this, and has as many rows if their number changes during training.
+    """
+    if saved is None:
         return make(registry, component)
+    kind = registry.implementation(component.kind, f"{component.entry.dist}/{component.name}")
     state = {name.removeprefix("geometry."): value for name, value in saved.items() if name.startswith("geometry.")}
-    return kind.from_saved(component.config, state)
+    geometry: Geometry
+    if issubclass(kind, MadeFromSaved):
+        geometry = kind.from_saved(component.config, state)
+    else:
+        geometry = make(registry, component)
+    if isinstance(geometry, Adaptive):
+        take_rows(module(geometry), state)
+    return geometry
 
 
 def weights_of(guidance: Component, folders: Mapping[str, Path]) -> Path | None:

@@ -80,10 +80,19 @@ def restore(optimizer: torch.optim.Optimizer, generator: torch.Generator, saved:
     try:
         (state,) = saved["optimizer_states"]
         optimizer.load_state_dict(state)
+        _require_shapes(optimizer)
         load_state(saved, generator)
     except (ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
         raise RunFolderError(_damaged(path, f"{type(error).__name__}, {_first_line(error)}")) from error
     return int(saved["global_step"])
+
+
+def _require_shapes(optimizer: torch.optim.Optimizer) -> None:
+    """Raise `ValueError` if averages have another shape than their parameter: a step would read beyond their end."""
+    for parameter, state in optimizer.state.items():
+        for name, value in state.items():
+            if isinstance(value, Tensor) and value.ndim and value.shape != parameter.shape:
+                raise ValueError(f"{name} {tuple(value.shape)} of a parameter {tuple(parameter.shape)}")
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:

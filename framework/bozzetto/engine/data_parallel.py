@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+import zlib
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 
@@ -17,6 +18,8 @@ from bozzetto.engine.processes import ProcessLostError
 from bozzetto.engine.shares import Share
 from bozzetto.engine.stopping import StopSignals
 from bozzetto.engine.system import System
+from bozzetto.errors import PluginError
+from bozzetto.kinds.geometry import RowChange
 
 HOST = "127.0.0.1"
 PATIENCE = timedelta(days=2)
@@ -81,6 +84,27 @@ class SeveralProcesses:
             assert isinstance(mean, Tensor)  # as a tensor is given
             for gradient, part in zip(gradients, mean.split([one.numel() for one in gradients]), strict=True):
                 gradient.copy_(part.view_as(gradient))
+
+    def agree(self, changes: Mapping[str, RowChange]) -> Mapping[str, RowChange]:
+        """Return the first process's changes of rows, which must be of the same parameters and numbers everywhere."""
+        mine = zlib.crc32(repr([(name, len(changes[name].source)) for name in sorted(changes)]).encode())
+        both = torch.tensor([mine, -mine])
+        with _lost():
+            distributed.all_reduce(both, distributed.ReduceOp.MAX, group=self.control)
+        if int(both.sum()):  # the largest is not the smallest
+            raise PluginError(
+                "The processes of this training would change the rows of the geometry's parameters differently. Its "
+                "method adapt may depend on parameters, gradients, buffers, step and generator alone. Report this to "
+                "its author, or set trainer.devices=1."
+            )
+        return {name: self._from_first(changes[name]) for name in sorted(changes)}
+
+    def _from_first(self, change: RowChange) -> RowChange:
+        values, source, fresh = change.values.contiguous(), change.source.contiguous(), change.fresh.to(torch.uint8)
+        with _lost():
+            for tensor in (values, source, fresh):
+                distributed.broadcast(tensor, src=0)
+        return RowChange(values, source, fresh.bool())
 
 
 @contextmanager

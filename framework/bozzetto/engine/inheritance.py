@@ -6,10 +6,12 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
+from bozzetto.engine.adaptation import take_rows
 from bozzetto.engine.build import Report
 from bozzetto.engine.system import System
 from bozzetto.errors import ConfigError
 from bozzetto.kinds.conversion import StartsFromScene
+from bozzetto.kinds.geometry import Adaptive
 from bozzetto.kinds.scene import Scene
 from bozzetto.recipe import Stage
 
@@ -34,6 +36,8 @@ def inherit(system: System, stage: Stage, before: Stage, scene: Scene, report: R
 
 
 def _copy(module: nn.Module, values: Mapping[str, Tensor], part: str, stage: str) -> None:
+    if isinstance(module, Adaptive):
+        take_rows(module, values)
     try:
         module.load_state_dict(values)
     except RuntimeError as error:

@@ -9,6 +9,7 @@ from typing import Protocol, runtime_checkable
 
 import torch
 
+from bozzetto.engine.adaptation import KnownParameters, adapt
 from bozzetto.engine.optimizer import clip_gradients, set_learning_rates
 from bozzetto.engine.processes import OneProcess, Processes
 from bozzetto.engine.system import System
@@ -35,6 +36,11 @@ class Loop:
     """Finished steps."""
     processes: Processes = field(default_factory=OneProcess)
     """Other processes that train the same system with other views."""
+    known: KnownParameters = field(init=False)
+    """Parameters that the optimiser trains."""
+
+    def __post_init__(self) -> None:
+        self.known = KnownParameters(self.system)
 
     def join(self, processes: Processes) -> None:
         """Train together with other processes from now on, beginning with the first one's state."""
@@ -46,6 +52,7 @@ class Loop:
 
         Raises:
             NonFiniteError: a loss or gradient is not finite.
+            PluginError: a component replaced, resized, added or removed a parameter outside of its contract.
         """
         with ExitStack() as opened:
             for observer in observers:
@@ -56,16 +63,19 @@ class Loop:
                     observer.after_step(self.done, self.system)
 
     def step(self) -> None:
-        """Train one step: render and judge the views, back-propagate once, and move the parameters."""
+        """Train one step: render and judge the views, back-propagate once, move the parameters, and let them adapt."""
         step, system = self.done, self.system
         system.prepare(step)
+        self.known.require_same(system, step)
         self.processes.align(system)
         roots = system.run_tasks(step)
         set_learning_rates(self.optimizer, system.optimizer_config, step)
         self.optimizer.zero_grad(set_to_none=True)
+        self.known.require_same(system, step)
         roots.backward()
         self.processes.average_gradients(system)
         limit = system.optimizer_config.clip_norm
         system.metrics["gradient_norm"] = clip_gradients(list(system.named_parameters()), limit, step)
         self.optimizer.step()
         self.done += 1
+        adapt(system, self.optimizer, self.known, self.processes, self.done)

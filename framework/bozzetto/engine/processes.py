@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Protocol, runtime_checkable
 
 from bozzetto.engine.shares import Share
 from bozzetto.engine.system import System
+from bozzetto.kinds.geometry import RowChange
 
 
 class ProcessLostError(RuntimeError):
@@ -28,6 +30,13 @@ class Processes(Protocol):
     def average_gradients(self, system: System) -> None:
         """Average the gradients over all processes; after the backward pass."""
 
+    def agree(self, changes: Mapping[str, RowChange]) -> Mapping[str, RowChange]:
+        """Return the first process's changes of rows; after each step of an adaptive geometry.
+
+        Raises:
+            PluginError: another process changes other parameters, or to another number of rows.
+        """
+
 
 class OneProcess:
     """Training in one process: nothing is exchanged."""
@@ -42,3 +51,7 @@ class OneProcess:
 
     def average_gradients(self, system: System) -> None:
         """Do nothing."""
+
+    def agree(self, changes: Mapping[str, RowChange]) -> Mapping[str, RowChange]:
+        """Return the changes."""
+        return changes

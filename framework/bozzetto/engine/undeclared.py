@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import torch
 
+from bozzetto.engine.adaptation import take_rows
 from bozzetto.engine.build import build_scene
 from bozzetto.errors import ConfigError
+from bozzetto.kinds.geometry import Adaptive, module
 from bozzetto.kinds.scene import Scene
 from bozzetto.parameters import PARTS, check_rates, stage_specs
 from bozzetto.recipe import Recipe, Stage
@@ -40,6 +42,8 @@ def _check_inherited(stage: Stage, scene: Scene, before: Stage, earlier: Scene) 
     for part in stage.inherit:
         if getattr(stage, part).entry != getattr(before, part).entry:
             continue
+        if part == "geometry" and isinstance(scene.geometry, Adaptive):  # as it will be after the stage before
+            take_rows(module(scene.geometry), module(earlier.geometry).state_dict())
         ours, theirs = (shapes_of(getattr(one, part)) for one in (scene, earlier))
         for name in sorted(ours.keys() | theirs.keys()):
             if ours.get(name) != theirs.get(name):

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
-from jaxtyping import Float
+import torch
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor, nn
 
 from bozzetto.types import FieldOutput, TriangleMesh
 
-__all__ = ["Geometry", "GivenMesh", "MadeFromSaved", "MeshGeometry", "module"]
+__all__ = ["Adaptive", "Geometry", "GivenMesh", "MadeFromSaved", "MeshGeometry", "RowChange", "module"]
 
 
 @runtime_checkable
@@ -72,6 +74,43 @@ class MadeFromSaved(Protocol):
     @classmethod
     def from_saved(cls, config: Any, state: Mapping[str, Tensor]) -> Geometry:
         """Construct a geometry into which `state`, its part of a checkpoint, can be loaded; opens no file."""
+
+
+@dataclass(frozen=True)
+class RowChange:
+    """New rows of one parameter; a row is an index of the first dimension."""
+
+    values: Shaped[Tensor, "M ..."]
+    """Values of the M >= 1 new rows; type, device and further dimensions are those of the parameter."""
+    source: Int[Tensor, "M"]
+    """Old row from which each new row comes; its optimiser state goes with it."""
+    fresh: Bool[Tensor, "M"]
+    """True for new rows that begin with an optimiser state of zeros instead."""
+
+
+@runtime_checkable
+class Adaptive(Protocol):
+    """Geometry that changes the number of rows of its parameters between steps, such as Gaussians that are split.
+
+    Only `adapt` may change the number of rows; everything else that replaces or resizes a parameter ends the training.
+    Only parameters and buffers hold the number of rows, since the host resizes both when it restores a checkpoint or
+    another stage's geometry: state that a decision needs, such as accumulated gradients, is in buffers.
+    """
+
+    def adapt(self, done: int, generator: torch.Generator) -> Mapping[str, RowChange] | None:
+        """Return the changed parameters by name, or None; called after each step, without gradients.
+
+        The host replaces each parameter that is returned and moves its optimiser state; group and learning rate stay,
+        and so does the count of steps by which Adam corrects its averages. The geometry itself replaces buffers whose
+        rows change, so that they fit. `grad` of the parameters is that of the step: summed over its views and losses,
+        averaged over processes, clipped. A step without a change should not read a value of a tensor, which would wait
+        for the GPU. With several processes the decision is made in each: it depends on parameters, their gradients,
+        buffers, `done` and `generator` alone.
+
+        Args:
+            done: finished steps of the stage, from 1.
+            generator: source of random numbers on the training's device; draw only in steps that change rows.
+        """
 
 
 def module(geometry: Geometry) -> nn.Module:

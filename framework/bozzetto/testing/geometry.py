@@ -8,7 +8,8 @@ from jaxtyping import Float
 from safetensors.torch import load, save
 from torch import Tensor
 
-from bozzetto.kinds.geometry import Geometry, module
+from bozzetto.kinds.geometry import Adaptive, Geometry, module
+from bozzetto.testing.adaptive import assert_adapts_by_contract
 from bozzetto.testing.checks import (
     assert_close_in_half,
     assert_declared_parameters_are_the_real_ones,
@@ -43,6 +44,8 @@ class GeometryContract:
     """Set to False if a new instance is not denser toward the origin."""
     works_in_half = True
     """Set to False if half-precision matrix products change the result too much."""
+    adapts_after = 1
+    """Number of finished steps after which an `Adaptive` geometry changes its rows for the first time."""
 
     def make(self) -> Geometry:
         """Return a small new instance."""
@@ -241,6 +244,11 @@ class GeometryContract:
         after = module(geometry).state_dict()
         assert before.keys() == after.keys()
         assert all(torch.equal(before[name], after[name]) for name in before)
+
+    def test_rows_change_by_contract(self) -> None:
+        if not isinstance(self.built(), Adaptive):
+            pytest.skip("its parameters keep their rows")
+        assert_adapts_by_contract(self.built, self.backward_from_everything, self.adapts_after)
 
     def outputs(self, geometry: Geometry, points: Float[Tensor, "S 3"]) -> list[FieldOutput]:
         """Return the outputs without normals, and with normals if supported."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 
@@ -45,7 +45,7 @@ class Cloud:
         facing = (axis * (eye - self.position)).sum(dim=-1, keepdim=True) >= 0.0
         return torch.where(facing, axis, -axis)
 
-    def rows(self, some: Bool[Tensor, "N"]) -> Cloud:
+    def rows(self, some: Bool[Tensor, "N"] | Int[Tensor, "M"]) -> Cloud:
         """Return a subset of the Gaussians."""
         return Cloud(
             self.position[some], self.scale[some], self.quaternion[some], self.opacity[some], self.features[some]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import torch
+from bozzetto.kinds.geometry import RowChange
 from bozzetto.math.normals import with_analytic_normal
 from bozzetto.types import FieldOutput
 from jaxtyping import Float
@@ -13,6 +15,7 @@ from torch.nn.functional import normalize
 
 from bozzetto_gsplat.cloud import Cloud
 from bozzetto_gsplat.config import GaussiansConfig
+from bozzetto_gsplat.densification import SPLIT_SHRINK, Plan, offsets, planned, shared_opacity, split_opacity
 
 FEATURES = 3
 PAIRS_AT_ONCE = 1 << 17
@@ -21,8 +24,6 @@ FARTHEST = 100.0
 """Clamp of squared distances in standard deviations; exp of more is subnormal, which is slow on a CPU."""
 UNEVEN = 0.05
 """Standard deviation of the initial log scales; an isotropic Gaussian has no gradient with respect to rotation."""
-SPLIT_SHRINK = 1.6
-"""Shrink factor of a Gaussian that is split (3D Gaussian splatting, sec. 5.2)."""
 
 
 class Gaussians(nn.Module):
@@ -33,8 +34,14 @@ class Gaussians(nn.Module):
 
     The geometry is also a density field, so that any renderer and exporter can use it: a Gaussian of opacity o and
     scales s has density -ln(1 - o) / (sqrt(2 pi) (s1 s2 s3)^(1/3)) at its centre, which gives a ray through the centre
-    of an isotropic Gaussian the opacity of its splat. Implements `bozzetto.kinds.geometry.Geometry`.
+    of an isotropic Gaussian the opacity of its splat. Implements `bozzetto.kinds.geometry.Geometry`, and `Adaptive`:
+    the number of Gaussians changes during training if `densify_every` is not 0.
     """
+
+    gradient_sum: Float[Tensor, "N"]
+    """Sum of the lengths of the position gradients since the last densification."""
+    gradient_steps: Float[Tensor, "N"]
+    """Number of steps with a gradient since then."""
 
     def __init__(self, config: GaussiansConfig) -> None:
         super().__init__()
@@ -47,6 +54,7 @@ class Gaussians(nn.Module):
         self.quaternion = nn.Parameter(normalize(torch.randn(count, 4), dim=-1))
         self.opacity_logit = nn.Parameter(torch.logit(torch.full((count,), config.opacity)))
         self.feature = nn.Parameter(0.1 * torch.randn(count, FEATURES))
+        self._forget_gradients(count)
 
     def cloud(self) -> Cloud:
         """Return the current Gaussians; those whose centre has left the cube get opacity 0."""
@@ -83,13 +91,63 @@ class Gaussians(nn.Module):
         return self.feature.new_zeros(())
 
     @torch.no_grad()
+    def adapt(self, done: int, generator: torch.Generator) -> Mapping[str, RowChange] | None:
+        """Prune, clone and split every `densify_every` steps; see `bozzetto_gsplat.densification`.
+
+        A clone has the place and shape of its original, and both together its opacity. The original keeps its optimiser
+        state and the clone begins without, which separates them.
+        """
+        config, gradient = self.config, self.position.grad
+        if done > config.last_densification:
+            return None
+        if gradient is not None:
+            length = gradient.norm(dim=-1)
+            self.gradient_sum += length
+            self.gradient_steps += length > 0.0
+        if done % config.densify_every:
+            return None
+        mean = self.gradient_sum / self.gradient_steps.clamp(min=1.0)
+        self._forget_gradients(len(mean))
+        if not config.densifies(done):
+            return None
+        above, most = config.split_above * self.radius, config.most_gaussians
+        plan = planned(self.cloud(), mean, config.densify_share, above, config.prune_opacity, most)
+        if len(plan.stay) == len(mean) and not len(plan.cloned):
+            return None
+        source, fresh, values = plan.source, plan.fresh, self._values(plan, generator)
+        self._forget_gradients(len(source))
+        return {name: RowChange(value, source, fresh) for name, value in values.items()}
+
+    def _values(self, plan: Plan, generator: torch.Generator) -> dict[str, Tensor]:
+        """Return the rows of the parameters after a densification."""
+        cloud, stay, parts = self.cloud(), len(plan.stay), 2 * len(plan.split)
+        values = {name: parameter[plan.source] for name, parameter in self.named_parameters()}
+        halves = torch.isin(plan.source, plan.cloned)
+        opacity = torch.where(halves, shared_opacity(cloud.opacity, 2)[plan.source], cloud.opacity[plan.source])
+        if parts:
+            split = cloud.rows(plan.split)
+            away = offsets(split, generator)
+            last = slice(len(plan.source) - parts, None)
+            moved = torch.cat([split.position + away, split.position - away])
+            values["position"][last] = moved.clamp(-self.radius, self.radius)
+            values["log_scale"][last] -= math.log(SPLIT_SHRINK)
+            opacity[last] = split_opacity(split.opacity).repeat(2)
+        changed = halves | (torch.arange(len(opacity), device=opacity.device) >= stay)
+        values["opacity_logit"] = torch.where(changed, torch.logit(opacity, eps=1e-6), values["opacity_logit"])
+        return values
+
+    def _forget_gradients(self, count: int) -> None:
+        """Begin to accumulate the gradients of `count` Gaussians."""
+        for name in ("gradient_sum", "gradient_steps"):
+            self.register_buffer(name, self.feature.new_zeros(count))
+
+    @torch.no_grad()
     def relocate(self, dead_below: float, generator: torch.Generator) -> int:
         """Move each Gaussian of opacity below `dead_below` onto a visible one, drawn in proportion to opacity.
 
         Kheradmand et al. 2024 (3D Gaussian splatting as Markov chain Monte Carlo), eq. 8: K Gaussians that replace one
         of opacity o each get 1 - (1 - o)^(1 / K), which preserves the total opacity. They are spread as in a split (3D
-        Gaussian splatting, sec. 5.2). The number of parameters is constant, so checkpoints and the optimiser are
-        unaffected.
+        Gaussian splatting, sec. 5.2). The number of parameters is constant, and the rows keep their optimiser state.
 
         Returns:
             Number of Gaussians moved.
@@ -102,7 +160,7 @@ class Gaussians(nn.Module):
         source = torch.multinomial(chances, len(dead), replacement=True, generator=generator)
         sharing = torch.bincount(source, minlength=len(opacity)) + 1
         split = sharing > 1
-        shared = 1.0 - (1.0 - opacity) ** (1.0 / sharing)
+        shared = shared_opacity(opacity, sharing)
         self.opacity_logit.copy_(torch.where(split, torch.logit(shared, eps=1e-6), self.opacity_logit))
         self.log_scale.sub_(split[:, None] * math.log(SPLIT_SHRINK))
         cloud = self.cloud()
@@ -116,7 +174,7 @@ class Gaussians(nn.Module):
 
     def _field(self, points: Float[Tensor, "S 3"]) -> tuple[Float[Tensor, "S"], Float[Tensor, "S F"]]:
         """Return the density, without the cut at the cube's faces, and the features."""
-        at_once = max(1, PAIRS_AT_ONCE // self.config.count)
+        at_once = max(1, PAIRS_AT_ONCE // len(self.position))
         with torch.autocast(points.device.type, enabled=False):  # distances relative to small scales need float32
             cloud = self.cloud()
             peak = -torch.log1p(-cloud.opacity) / (math.sqrt(2.0 * math.pi) * self.log_scale.mean(dim=-1).exp())
