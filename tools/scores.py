@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -85,12 +86,13 @@ def report(args: argparse.Namespace) -> None:
 
 def command_of(args: argparse.Namespace) -> str:
     """Return the commands that make the table, without what is as by default."""
-    chosen = [("prompts", PROMPTS), ("seeds", SEEDS), ("steps", STEPS), ("seconds", SECONDS)]
     words = ""
-    for name, default in chosen:
+    for name, default in (("prompts", PROMPTS), ("seeds", SEEDS), ("steps", STEPS), ("seconds", SECONDS)):
         value = getattr(args, name)
-        many = [f'"{one}"' if " " in str(one) else f"{one:g}" for one in value] if isinstance(value, list) else [value]
-        words += f" --{name} {' '.join(map(str, many))}" if many != [default] and value != default else ""
+        if isinstance(default, tuple):
+            words += f" --{name} {shlex.join(map(str, value))}" if tuple(value) != default else ""
+        else:
+            words += f" --{name} {value:g}" if value != default else ""
     return (
         f"taskset -c 1 python tools/scores.py run --out RUN/scores{words}\n"
         f"python tools/scores.py report --out RUN/scores --data RUN/debian{words}"
