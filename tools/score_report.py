@@ -51,15 +51,20 @@ class Judged:
 
 
 def write_report(cases: Cases, out: Path, docs: Path, data: Path, command: str) -> None:
-    """Judge all finished cases, and write the table and the sheets.
+    """Judge all finished cases, and write the table and the sheets of the scores that have finished all of a budget.
 
     Args:
         data: folder of the true models, see `Truth`.
         command: what made the table, for the page.
     """
-    finished = [case for some in cases.values() for case in some if case.result(out)]
+    left = {key: [case for case in some if not case.result(out)] for key, some in cases.items()}
+    for (score, budget), some in left.items():
+        if some:
+            print(f"left out  {score}, {budget}: {len(some)} of {len(cases[score, budget])} runs have not finished")
+    cases = {key: some for key, some in cases.items() if not left[key]}
+    finished = [case for some in cases.values() for case in some]
     if not finished:
-        raise SystemExit(f"{out}: nothing has finished. Train first: python tools/scores.py run --out {out}")
+        raise SystemExit(f"{out}: no score has finished. Train first: python tools/scores.py run --out {out}")
     subjects = {case.prompt: subject_of(case.prompt) for case in finished}
     truth = true_views(finished[0], subjects, out, data)
     judges = Judges(OwnJudge.load(), PhotoJudge.load())
@@ -67,11 +72,11 @@ def write_report(cases: Cases, out: Path, docs: Path, data: Path, command: str) 
         Judged(judges.judge(subject, "truth", truth[prompt], truth[prompt]), saturation(truth[prompt]))
         for prompt, subject in subjects.items()
     ]
-    found: dict[tuple[str, Budget], list[Judged]] = {}
-    for key, some in cases.items():
-        done = [case for case in some if case.result(out)]
-        found[key] = [judged(case, subjects[case.prompt], truth[case.prompt], judges, out) for case in done]
-    table = section(true, {key: some for key, some in found.items() if some}, command)
+    found = {
+        key: [judged(case, subjects[case.prompt], truth[case.prompt], judges, out) for case in some]
+        for key, some in cases.items()
+    }
+    table = section(true, found, command)
     page = docs / "scores.md"
     write_text(page, between_markers(page.read_text(encoding="utf-8"), table))
     write_sheets(cases, list(subjects.values()), out, docs / "gallery" / "scores")
@@ -176,9 +181,8 @@ def write_sheets(cases: Cases, subjects: Sequence[Subject], out: Path, folder: P
     folder.mkdir(parents=True, exist_ok=True)
     first = next(iter(cases))[1]
     for (score, budget), some in cases.items():
-        done = [case for case in some if case.seed == some[0].seed and case.result(out)]
-        if budget == first and done:
-            pictures = {(case.prompt, "run"): views(case, out) for case in done}
+        if budget == first:
+            pictures = {(case.prompt, "run"): views(case, out) for case in some if case.seed == some[0].seed}
             save_small(folder / f"{score}.png", sheet(subjects, ["run"], pictures))
 
 

@@ -59,6 +59,7 @@ def text_recipe():
     return {"extends": f"{NAME}/averaged-score", "prompt": "a hamburger"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("values", "model"),
     [(text_recipe(), "bozzetto-mini"), (photo_recipe(), "bozzetto-mini-zero123")],
