@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ RECIPES = Path(__file__).parents[3] / "configs"
 def shipped(registry: Registry) -> Callable[[str], Task]:
     """`shipped(name)`: return the task with a score of a recipe, with the numbers of the profile `cuda`."""
 
+    @cache
     def task(name: str) -> Task:
         recipe = load_recipe(RECIPES / f"{name}.yaml", registry, ["prompt=a ball"], "cuda")
         return next(task for task in recipe.stages[0].tasks if task.score)

@@ -113,11 +113,10 @@ def test_equal_states_give_equal_bits_and_the_network_stays_as_it_is(
     assert all(torch.equal(one, other) for one, other in zip(before, frozen, strict=True))
 
 
-@every_output
 @every_recipe
-def test_a_batch_of_two_is_two_singles(tiny: Callable[..., Tiny], name: str, output: Output) -> None:
+def test_a_batch_of_two_is_two_singles(tiny: Callable[..., Tiny], name: str) -> None:
     """With the random numbers of the batch, among them a timestep that views share (ISM)."""
-    score = tiny(name, output)
+    score = tiny(name)
     _, both = score(seed=5)
     for index in range(VIEWS):
         part = share_generator(torch.Generator().manual_seed(5), index, VIEWS, seed=0)
