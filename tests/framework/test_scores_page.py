@@ -41,6 +41,14 @@ def test_the_first_lines_are_the_recipe_sds(registry, tmp_path):
     assert scores(values, registry, tmp_path) == [task.score.config for task in shipped.stages[0].tasks]
 
 
+def test_every_block_of_the_page_is_executed_by_a_test():
+    """Those of the recipe and of the methods here, that of a photo in test_scores_of_packages.py; code below."""
+    text = PAGE.split("<!-- scores: measured -->")[0] + PAGE.split("<!-- scores: end -->")[1]
+    kinds = re.findall(r"^```(.*)\n(?:.*\n)*?```$", text, re.MULTILINE)
+    assert set(kinds) == {"yaml recipe", "yaml score", "yaml photo", "python"}
+    assert kinds.count("python") == len(CODE) and kinds.count("yaml score") == len(METHODS)
+
+
 def scores(values, registry, tmp_path):
     path = tmp_path / "mine.yaml"
     path.write_text(yaml.safe_dump(values))
