@@ -128,6 +128,7 @@ GUIDANCES = (
             same("use_sjc", False, "score.weighting", how=score.chaining, note="`uniform`"),
             Key("var_red", True, how=score.variance, note="true"),
         ),
+        note="with a `score` for SJC and HiFA",
     ),
     Part(
         "guidance",
@@ -143,10 +144,11 @@ GUIDANCES = (
             lost("lora_model_name_or_path", None, "LoRA weights cannot be loaded"),
             idle("return_rgb_1step_orig", "see trainer.debug_every"),
             idle("return_rgb_multistep_orig", "see trainer.debug_every"),
-            same("n_rgb_multistep_orig_steps", 4, "guidance.debug_steps", fill=False),
+            same("n_rgb_multistep_orig_steps", 4, "score.debug_steps", "guidance.debug_steps", fill=False),
             *lacking("preprocessor", "control_scale"),
             *PHI,
         ),
+        note="with a `score` for HiFA, VSD and several views",
     ),
     Part(
         "guidance",
@@ -168,6 +170,7 @@ GUIDANCES = (
             *LORA,
             VIEW_WORDS,
         ),
+        note="with a `score` of reference `adapter`",
     ),
     Part(
         "guidance",
@@ -178,6 +181,7 @@ GUIDANCES = (
             *(key for key in STABLE_DIFFUSION if key.name not in NOT_IN_SDI),
             *INVERSION,
         ),
+        note="with a `score` of noise `inverted`",
     ),
     Part("guidance", "zero123-guidance", ("zero123",), (*_common("load/zero123/105000.ckpt", 5.0), *CAMERA_CONDITION)),
     Part(

@@ -51,6 +51,9 @@ GUIDANCE = {"as_latent_until_step": 0, "weighting": "one-minus-alpha-bar", "dtyp
 INVERSION = {"noise.scale": 1.0, "noise.spacing": 0.2}
 """Inversion with the bundled priors, which do not support guidance in it; longer steps are fewer."""
 
+TRAINED = {"reference.lr": 0.01}
+"""Adapter that learns fast enough for a few hundred steps."""
+
 
 def profile_lines(chosen: Mapping[str, Chosen], lines: Mapping[str, Line]) -> dict[str, Line]:
     """Return the lines of both profiles by dotted path; only values that differ from the recipe or the defaults."""
@@ -73,11 +76,12 @@ def _changes(chosen: Mapping[str, Chosen], lines: Mapping[str, Line]) -> Iterato
             model, scale = PRIORS[item.entry.spec.name]
             fields = {"model": model, "cfg_scale": scale, **GUIDANCE}
         if slot == "guidance" and "score" in chosen:
-            replaced = getattr(item.schema, "replaced_by_score", frozenset())
+            replaced: frozenset[str] = getattr(item.schema, "replaced_by_score", frozenset())
             fields = {name: value for name, value in fields.items() if name not in replaced}
         if slot == "score":
-            inverted = f"{item.slot.where}.noise.type" in lines
-            fields = {"guider.scale": 1.0, **(INVERSION if inverted else {})}
+            fields = {"guider.scale": 1.0}
+            fields |= INVERSION if f"{item.slot.where}.noise.type" in lines else {}
+            fields |= TRAINED if f"{item.slot.where}.reference.type" in lines else {}
         where = [item.slot.where, *(["system.tasks.pose.views"] if slot == "views" and "posed" in chosen else [])]
         for name, value in fields.items():
             if found := item.field(name):

@@ -42,7 +42,7 @@ def falling(read: Read) -> bool:
 def shares_timestep(read: Read) -> bool:
     """Return whether a step has several views and one timestep, as the unified guidances draw it."""
     sizes = [read("data.batch_size"), read("data.random_camera.batch_size")]
-    several = any(size not in (None, 1) and set(size if isinstance(size, list) else [size]) != {1} for size in sizes)
+    several = any(item not in (None, 1) for size in sizes for item in (size if isinstance(size, list) else [size]))
     return several and not falling(read) and str(read("system.guidance_type")).endswith("-unified-guidance")
 
 

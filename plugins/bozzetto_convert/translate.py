@@ -22,6 +22,7 @@ from bozzetto_convert.run_parts import BLOCKS, SLOTS, part_for
 from bozzetto_convert.threestudio_recipe import Source
 from bozzetto_convert.values import model as weights
 from bozzetto_convert.values import schedule
+from bozzetto_convert.variational_parts import ADAPTER_RATE
 
 TOP = dict.fromkeys(("name", "summary", "prompt", "negative_prompt", "image", "output"), str) | {"seed": int}
 PLAIN = {"trainer": (TrainerConfig, "trainer"), "optimizer": (OptimizerConfig, "system.optimizer")}
@@ -238,7 +239,7 @@ class _Translator:
         background = self.chosen["background"].entry.spec.name
         for item in translate_optimizer(system, background, declared(self.chosen, self.draft.lines), self.read):
             if isinstance(item, Note):
-                if item.key not in self.placed:
+                if item.key != ADAPTER_RATE or item.key not in self.placed:
                     self.draft.notes.append(item)
                 continue
             name, value, key = item

@@ -9,6 +9,7 @@ from bozzetto_convert.score_parts import image_term, variational
 from bozzetto_convert.values import only
 
 OPTIMIZER = "system.optimizer"
+ADAPTER_RATE = f"{OPTIMIZER}.params.guidance.lr"
 OWN_NETWORK = "the adapter is one of the guidance's own network here"
 
 
