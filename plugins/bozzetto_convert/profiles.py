@@ -48,8 +48,11 @@ SMALL: Mapping[str, Mapping[str, Any]] = {
 GUIDANCE = {"as_latent_until_step": 0, "weighting": "one-minus-alpha-bar", "dtype": "auto", "cpu_offload": "none"}
 """Guidance settings that the bundled priors do not support or need, with their replacements."""
 
-INVERSION = {"noise.scale": 1.0, "noise.spacing": 0.2}
-"""Inversion with the bundled priors, which do not support guidance in it; longer steps are fewer."""
+INVERSION = {"noise.scale": 1.0, "noise.spacing": 0.2, "noise.overshoot": False}
+"""Inversion with the bundled priors, which do not support guidance in it; longer steps are fewer. None ends at the last
+timestep, where these priors have no signal left to divide by."""
+FALLING = {"from": 0.6, "to": 0.3, "until_step": STEPS}
+"""Falling timestep with the bundled priors, in the steps of this profile."""
 
 TRAINED = {"reference.lr": 0.01}
 """Adapter that learns fast enough for a few hundred steps."""
@@ -81,6 +84,8 @@ def _changes(chosen: Mapping[str, Chosen], lines: Mapping[str, Line]) -> Iterato
         if slot == "score":
             fields = {"guider.scale": 1.0}
             fields |= INVERSION if f"{item.slot.where}.noise.type" in lines else {}
+            if falls := lines.get(f"{item.slot.where}.timesteps.at"):
+                fields["timesteps.at"] = {**falls.value, **FALLING}
             fields |= TRAINED if f"{item.slot.where}.reference.type" in lines else {}
         where = [item.slot.where, *(["system.tasks.pose.views"] if slot == "views" and "posed" in chosen else [])]
         for name, value in fields.items():

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bozzetto.config.loading import load_recipe
-from bozzetto.errors import ConfigError
+from bozzetto.errors import UserError
 
 ROOT = Path(__file__).parents[3]
 TEXT = (ROOT / "docs" / "from-threestudio.md").read_text(encoding="utf-8")
@@ -43,7 +43,7 @@ def test_the_settings_of_a_row_are_accepted(row, registry):
 
 @pytest.mark.parametrize("row", SCORED)
 def test_a_recipe_without_a_score_refuses_the_scores_settings(row, registry):
-    with pytest.raises(ConfigError):
+    with pytest.raises(UserError):
         load_recipe(ROOT / "configs" / "dreamfusion-sd.yaml", registry, settings(row), "cuda")
 
 

@@ -145,4 +145,5 @@ def test_profiles_leave_the_method_and_take_the_guidance_away(theirs, registry):
         path.removeprefix(f"profiles.cpu.{TASK}."): line.value for path, line in lines.items() if "profiles.cpu" in path
     }
     assert (cpu["score.guider.scale"], cpu["score.noise.scale"], cpu["score.noise.spacing"]) == (1.0, 1.0, 0.2)
+    assert cpu["score.timesteps.at"] == {"from": 0.6, "to": 0.3, "until_step": 800} and not cpu["score.noise.overshoot"]
     assert not [path for path in cpu if path.startswith(("guidance.cfg_scale", "guidance.weighting"))]
