@@ -13,10 +13,12 @@ from bozzetto.config.loading import load_recipe
 from bozzetto.errors import ConfigError, UserError
 from bozzetto.files import write_text
 from bozzetto.registry.discovery import Registry
+from bozzetto.spec import installed
 from bozzetto_convert.conversion_table import markdown
 from bozzetto_convert.draft import Draft
 from bozzetto_convert.profiles import PROFILES
 from bozzetto_convert.recipe_yaml import summary, to_yaml
+from bozzetto_convert.score_parts import ADAPTER, ADAPTER_PACKAGE
 from bozzetto_convert.stages import as_stages
 from bozzetto_convert.threestudio_recipe import read
 from bozzetto_convert.translate import translate
@@ -66,8 +68,14 @@ def run(options: argparse.Namespace, host: Host) -> int:
 
 
 def require_loadable(text: str, draft: Draft, registry: Registry) -> None:
-    """Raise `ConfigError` unless the recipe loads, with placeholders for the values that the user must give."""
+    """Raise `ConfigError` unless the recipe loads, with placeholders for the values that the user must give.
+
+    Where the package of adapters is not installed, the rest of such a recipe is checked.
+    """
     given = [f"{path}=given later" for path, line in draft.lines.items() if line.value == REQUIRED]
+    if not installed(ADAPTER_PACKAGE):
+        types = [path for path, line in draft.lines.items() if line.value == ADAPTER]
+        given += [f"{path.removesuffix('.type')}=null" for path in types]
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "recipe.yaml"
         file.write_text(text, encoding="utf-8")

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bozzetto.config.binding import REQUIRED
-from bozzetto_convert.rules import Note
+from bozzetto_convert.rules import UNSET, Note
 
 
 @dataclass(frozen=True)
@@ -39,13 +39,23 @@ class Draft:
 
 
 def nested(lines: dict[str, Line], where: str) -> dict[str, Any]:
-    """Return the plain values below a path without `type`, with placeholders for values that the user must give."""
+    """Return the plain values below a path without its own `type`; values that the user must give have placeholders."""
     values: dict[str, Any] = {}
     for path, line in lines.items():
-        if path.startswith(f"{where}.") and not path.endswith(".type"):
+        if path.startswith(f"{where}.") and path != f"{where}.type":
             *parents, name = path.removeprefix(f"{where}.").split(".")
             below = values
             for parent in parents:
                 below = below.setdefault(parent, {})
             below[name] = "given later" if line.value == REQUIRED else line.value
     return values
+
+
+def joined(base: str, name: str) -> str:
+    """Return the path of a key below a base, which may be empty."""
+    return f"{base}.{name}" if base else name
+
+
+def shown(path: str, value: Any) -> str:
+    """Return a path with its value, if there is one that fits on a line."""
+    return path if value in (UNSET, REQUIRED) or isinstance(value, dict) else f"{path} = {value!r}"

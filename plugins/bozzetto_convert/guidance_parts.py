@@ -1,62 +1,14 @@
-"""Rules for threestudio's prompt processors and guidances."""
+"""Rules for threestudio's guidances."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from typing import Any
 
+from bozzetto_convert import score_parts as score
 from bozzetto_convert.rules import UNSET, Changed, How, Key, Part, Read, idle, lacking, lost, same, with_defaults
-from bozzetto_convert.values import cfg_scale, front_deg, mapped, model, only, or_unset, step_fraction, written_out
-
-DEBIASING = "words are not removed from prompts here"
-
-
-def _template(value: Any, read: Read) -> Any:
-    if value:
-        return Changed("{view} view of {prompt}", "its 'backside view of' is 'back view of' here")
-    return UNSET
-
-
-def _guider(value: Any, read: Read) -> Any:
-    return "perp-neg" if value else UNSET
-
-
-PROMPTS: tuple[Key, ...] = (
-    same("prompt", "a hamburger", "top.prompt", how=written_out, fill=False),
-    same("negative_prompt", "", "top.negative_prompt", fill=False),
-    same("prompt_front", None, "prompt_processor.prompt_front", how=or_unset),
-    same("prompt_side", None, "prompt_processor.prompt_side", how=or_unset),
-    same("prompt_back", None, "prompt_processor.prompt_back", how=or_unset),
-    same("prompt_overhead", None, "prompt_processor.prompt_overhead", how=or_unset),
-    idle("pretrained_model_name_or_path", "the guidance's text encoder is used"),
-    same("overhead_threshold", 60.0, "prompt_processor.overhead_deg"),
-    same("front_threshold", 45.0, "prompt_processor.front_deg", how=front_deg, note="twice as much: the whole width"),
-    idle("back_threshold", "see front_threshold", 45.0),
-    same("view_dependent_prompt_front", False, "prompt_processor.template", how=_template),
-    idle("use_cache", "embeddings are cached"),
-    idle("spawn", "the text encoder leaves memory by itself"),
-    same("use_perp_neg", False, "prompt_processor.negatives"),
-    same("use_perp_neg", False, "guidance.guider", how=_guider, note="`perp-neg`"),
-    same("perp_neg_f_fs", [4, 0.5, -2.426], "prompt_processor.perp_neg_front_side"),
-    same("perp_neg_f_sf", [4, 0.5, -2.426], "prompt_processor.perp_neg_side_front"),
-    same("perp_neg_f_sb", [1, 0.5, -0.606], "prompt_processor.perp_neg_side_back"),
-    same("perp_neg_f_fsb", [1, 0.5, 0.967], "prompt_processor.perp_neg_front_side_back"),
-    lost("use_prompt_debiasing", False, DEBIASING),
-    idle("pretrained_model_name_or_path_prompt_debiasing", "belongs to use_prompt_debiasing"),
-    lost("prompt_debiasing_mask_ids", None, DEBIASING),
-)
-
-PROMPT_PROCESSORS = (
-    Part("prompt_processor", "stable-diffusion-prompt-processor", ("view-dependent",), PROMPTS),
-    Part("prompt_processor", "deep-floyd-prompt-processor", ("view-dependent",), PROMPTS),
-    Part(
-        "prompt_processor",
-        "dummy-prompt-processor",
-        ("view-dependent",),
-        with_defaults(PROMPTS, {"prompt": ""}),
-        note="a prompt is always needed",
-    ),
-)
+from bozzetto_convert.values import cfg_scale, model, only, or_unset
+from bozzetto_convert.variational_parts import LORA, PHI
 
 
 def _dtype(value: Any, read: Read) -> Any:
@@ -64,19 +16,14 @@ def _dtype(value: Any, read: Read) -> Any:
 
 
 def _offload(value: Any, read: Read) -> Any:
+    if value and score.variational(read):
+        return Changed("model", "an adapter is trained through all layers at once")
     return "sequential" if value else UNSET
 
 
 def _no_view_words(value: Any, read: Read) -> Any:
     return UNSET if value else "{prompt}"
 
-
-WEIGHTINGS = {
-    "sds": "one-minus-alpha-bar",
-    "dreamfusion": "one-minus-alpha-bar",
-    "uniform": "uniform",
-    "fantasia3d": "fantasia3d",
-}
 
 MEMORY: tuple[Key, ...] = (
     idle("enable_memory_efficient_attention", "torch's own attention is memory-efficient"),
@@ -102,24 +49,29 @@ def _common(repository: str, scale: float, how: How | None = None, note: str = "
             "an alias where there is one",
             specific=True,
         ),
-        Key("guidance_scale", scale, ("guidance.cfg_scale",), how, note, specific=True),
-        same("min_step_percent", 0.02, "guidance.min_step_fraction", how=step_fraction),
-        same("max_step_percent", 0.98, "guidance.max_step_fraction", how=step_fraction),
-        same("grad_clip", None, "guidance.grad_clip", how=or_unset),
+        Key("guidance_scale", scale, ("score.guider.scale", "guidance.cfg_scale"), how, note, specific=True),
+        same("min_step_percent", 0.02, "score.timesteps.min", "guidance.min_step_fraction", how=score.of_window),
+        same("max_step_percent", 0.98, "score.timesteps.max", "guidance.max_step_fraction", how=score.of_window),
+        same("grad_clip", None, "score.grad_clip", "guidance.grad_clip", how=or_unset),
         idle("max_items_eval", "debug pictures show every view"),
     )
 
 
 ANNEALING: tuple[Key, ...] = (
-    idle("sqrt_anneal", "makes both step fractions one schedule with `curve: sqrt` (HiFA)", False),
+    same("max_step_percent", 0.98, "score.timesteps.at", how=score.of_point, note="where the timestep falls"),
+    same("sqrt_anneal", False, "score.timesteps.type", how=score.point, note="`point` (HiFA)"),
     idle("trainer_max_steps", "where that schedule ends", 25000),
 )
+VIEW_WORDS = same(
+    "view_dependent_prompting", True, "prompt_processor.template", how=_no_view_words, note="`{prompt}` if false"
+)
+WEIGHTING = ("score.weighting", "guidance.weighting")
 STABLE_DIFFUSION: tuple[Key, ...] = (
-    same("weighting_strategy", "sds", "guidance.weighting", how=mapped(WEIGHTINGS, "the weighting")),
+    same("weighting_strategy", "sds", *WEIGHTING, how=score.weighting),
     *MEMORY,
     *ANNEALING,
-    lost("use_img_loss", False, "there is no loss between images (HiFA); nothing is decoded"),
-    same("view_dependent_prompting", True, "prompt_processor.template", how=_no_view_words, note="`{prompt}` if false"),
+    same("use_img_loss", False, "score.image_term", how=score.image_term, note="`lambda_sds_img / lambda_sds` (HiFA)"),
+    VIEW_WORDS,
 )
 
 CAMERA_CONDITION: tuple[Key, ...] = (
@@ -133,24 +85,34 @@ CAMERA_CONDITION: tuple[Key, ...] = (
 )
 
 
-VARIATIONAL = lacking(
-    "vsd_phi_model_name_or_path",
-    "vsd_guidance_scale_phi",
-    "vsd_use_lora",
-    "vsd_lora_cfg_training",
-    "vsd_lora_n_timestamp_samples",
-    "vsd_use_camera_condition",
-    "vsd_camera_condition_type",
-    "weights",
-)
 EDITING = lacking(
     "cache_dir", "ddim_scheduler_name_or_path", "condition_scale", "fixed_size", "diffusion_steps", "use_sds"
 )
 
 
-def _unified(read: Read) -> tuple[str, ...]:
-    kind = read("system.guidance.guidance_type") or "sds"
-    return ("stable-diffusion",) if kind == "sds" else (kind,)
+UNIFIED: tuple[Key, ...] = (
+    same("weighting_strategy", "dreamfusion", *WEIGHTING, how=score.unified_weighting, note="of another alpha"),
+    same("guidance_type", "sds", "score.timesteps.shared", how=score.shared, note="true for several views"),
+    same("guidance_type", "sds", "score.reference.type", how=score.reference, note="`adapter` for vsd"),
+    same("guidance_type", "sds", "score.reference.warm_up_steps", how=score.warm_up, note="0 for vsd"),
+)
+NOT_IN_SDI = ("weighting_strategy", "sqrt_anneal", "trainer_max_steps", "use_img_loss")
+INVERSION: tuple[Key, ...] = (
+    same("t_anneal", True, "score.timesteps.type", how=score.point, note="`point`"),
+    same("t_anneal", True, "score.timesteps.shared", how=score.one_timestep, note="true with fresh noise if false"),
+    idle("trainer_max_steps", "where that schedule ends", 10000),
+    same("enable_sdi", True, "score.noise.type", how=score.inverted, note="`inverted`"),
+    same("enable_sdi", True, "score.noise.base", how=score.if_inverted("uncond"), note="`uncond`"),
+    same("enable_sdi", True, "score.noise.overshoot", how=score.if_inverted(True)),
+    same("enable_sdi", True, "guidance.encode", how=score.if_inverted("mode"), note="`mode`: not a sample"),
+    same("inversion_guidance_scale", -7.5, "score.noise.scale", how=score.inversion_scale, note="as guidance_scale"),
+    same("inversion_n_steps", 10, "score.noise.spacing", how=score.spacing, note="1 / n"),
+    same("inversion_eta", 0.3, "score.noise.eta", how=score.eta),
+    same("n_ddim_steps", 50, "score.debug_steps", fill=False),
+    idle("weighting_strategy", "the loss is on clean latents: `sigma-over-alpha`", "sds"),
+    idle("use_img_loss", "unused in threestudio", False),
+    idle("var_red", "unused in threestudio", True),
+)
 
 
 SD_15, SD_21 = "runwayml/stable-diffusion-v1-5", "stabilityai/stable-diffusion-2-1-base"
@@ -163,31 +125,30 @@ GUIDANCES = (
         (
             *_common(SD_15, 100.0, cfg_scale, CFG),
             *STABLE_DIFFUSION,
-            lost("use_sjc", False, "score Jacobian chaining does not exist"),
-            idle("var_red", "belongs to use_sjc"),
+            same("use_sjc", False, "score.weighting", how=score.chaining, note="`uniform`"),
+            Key("var_red", True, how=score.variance, note="true"),
         ),
+        note="with a `score` for SJC and HiFA",
     ),
     Part(
         "guidance",
         "stable-diffusion-unified-guidance",
-        ("stable-diffusion", "vsd"),
+        ("stable-diffusion",),
         (
             *_common(SD_15, 100.0),
             *with_defaults(
-                tuple(key for key in STABLE_DIFFUSION if key.name != "use_img_loss"),
-                {"weighting_strategy": "dreamfusion"},
+                tuple(key for key in STABLE_DIFFUSION if key.name != "weighting_strategy"), {"use_img_loss": True}
             ),
-            idle("use_img_loss", "see lambda_sd_img", True),
-            idle("guidance_type", "chooses the guidance", "sds"),
+            *UNIFIED,
             lost("controlnet_model_name_or_path", None, "ControlNet does not exist"),
             lost("lora_model_name_or_path", None, "LoRA weights cannot be loaded"),
             idle("return_rgb_1step_orig", "see trainer.debug_every"),
             idle("return_rgb_multistep_orig", "see trainer.debug_every"),
-            same("n_rgb_multistep_orig_steps", 4, "guidance.debug_steps", fill=False),
+            same("n_rgb_multistep_orig_steps", 4, "score.debug_steps", "guidance.debug_steps", fill=False),
             *lacking("preprocessor", "control_scale"),
-            *VARIATIONAL,
+            *PHI,
         ),
-        choose=_unified,
+        note="with a `score` for HiFA, VSD and several views",
     ),
     Part(
         "guidance",
@@ -201,28 +162,26 @@ GUIDANCES = (
     Part(
         "guidance",
         "stable-diffusion-vsd-guidance",
-        ("vsd", "variational-score"),
+        ("stable-diffusion",),
         (
             *_common(SD_21, 7.5),
             *MEMORY,
             *ANNEALING,
-            same("guidance_scale_lora", 1.0, "guidance.lora_cfg_scale"),
-            *lacking("pretrained_model_name_or_path_lora", "lora_cfg_training", "lora_n_timestamp_samples"),
-            *lacking("camera_condition_type", "use_img_loss", "view_dependent_prompting"),
+            *LORA,
+            VIEW_WORDS,
         ),
+        note="with a `score` of reference `adapter`",
     ),
     Part(
         "guidance",
         "stable-diffusion-sdi-guidance",
-        ("sdi", "inversion"),
+        ("stable-diffusion",),
         (
             *_common(SD_21, 100.0, cfg_scale, CFG),
-            *with_defaults(STABLE_DIFFUSION, {"trainer_max_steps": 10000}),
-            same("inversion_guidance_scale", -7.5, "guidance.inversion_cfg_scale"),
-            same("inversion_n_steps", 10, "guidance.inversion_steps"),
-            same("inversion_eta", 0.3, "guidance.inversion_eta"),
-            *lacking("n_ddim_steps", "enable_sdi", "t_anneal", "var_red"),
+            *(key for key in STABLE_DIFFUSION if key.name not in NOT_IN_SDI),
+            *INVERSION,
         ),
+        note="with a `score` of noise `inverted`",
     ),
     Part("guidance", "zero123-guidance", ("zero123",), (*_common("load/zero123/105000.ckpt", 5.0), *CAMERA_CONDITION)),
     Part(
@@ -242,11 +201,11 @@ GUIDANCES = (
         (
             *_common("bennyguo/zero123-diffusers", 5.0),
             *with_defaults(CAMERA_CONDITION, {"half_precision_weights": True}),
-            same("weighting_strategy", "dreamfusion", "guidance.weighting", how=mapped(WEIGHTINGS, "the weighting")),
+            *UNIFIED[:2],
             Key("guidance_type", "sds", how=only("sds"), note="sds"),
             lost("use_img_loss", False, "there is no loss between images (HiFA); nothing is decoded"),
             *lacking("return_rgb_1step_orig", "return_rgb_multistep_orig", "n_rgb_multistep_orig_steps"),
-            *VARIATIONAL,
+            *PHI,
         ),
     ),
     Part(
@@ -269,16 +228,18 @@ GUIDANCES = (
 )
 
 
-def _posed(key: Key) -> Key:
-    how = None if key.how is step_fraction else key.how  # step_fraction reads the annealing of the main guidance
-    return replace(key, to=tuple(name.replace("guidance.", "posed.") for name in key.to), how=how)
+def _posed(key: Key) -> Key | None:
+    """Return the rule for the second guidance, which has no score; None for a rule of scores."""
+    how = None if key.how is score.of_window else key.how  # of_window reads the main guidance
+    to = tuple(name.replace("guidance.", "posed.") for name in key.to if not name.startswith("score."))
+    return None if key.to and not to else replace(key, to=to, how=how)
 
 
 POSED = tuple(
     replace(
         part,
         slot="posed",
-        keys=tuple(map(_posed, part.keys)),
+        keys=tuple(filter(None, map(_posed, part.keys))),
         fixed=tuple((name.replace("guidance.", "posed."), value) for name, value in part.fixed),
     )
     for part in GUIDANCES

@@ -9,7 +9,8 @@ from typing import Any
 from bozzetto.errors import PluginError
 from bozzetto.registry.discovery import Registry
 from bozzetto_convert.component_choice import BUILT_IN, Chosen
-from bozzetto_convert.rules import Changed, Lost, Note
+from bozzetto_convert.rules import Changed, Lost, Note, Read
+from bozzetto_convert.score_parts import LATENT_VALUES, in_a_score
 from bozzetto_convert.values import adjusted, is_zero, schedule
 
 BASE = "system.loss"
@@ -30,19 +31,21 @@ class LossKey:
 
 
 REFERENCE, BOTH, POSE = ("reference",), ("random", "reference"), ("pose",)
-GUIDED = {"random": "guidance", "pose": "posed"}
-"""Slot of the guidance of each task that has one."""
+GUIDED = {"random": ("score", "guidance"), "pose": ("posed",)}
+"""Slots that can make the losses of each task with a guidance, first the one that does if it is there."""
 NO_TASK: Mapping[tuple[str, ...], str] = {
     REFERENCE: "there is no task here that compares with a reference image",
     POSE: "there is no task here with a second guidance",
 }
+MEAN = f"1 / {LATENT_VALUES}: the mean over the values of the latents there, their sum here"
 QUARTER = "a quarter: normals are in [-1, 1] here, in [0, 1] there"
 
 LOSSES = (
-    LossKey("lambda_sds", ("sds",)),
-    LossKey("lambda_vsd", ("vsd",)),
+    LossKey("lambda_sds", ("score", "sds")),
+    LossKey("lambda_vsd", ("score", "vsd")),
     LossKey("lambda_lora", ("lora",)),
-    LossKey("lambda_sdi", ("sdi",)),
+    LossKey("lambda_train_phi", ("lora",)),
+    LossKey("lambda_sdi", ("score", "sdi"), 1.0 / LATENT_VALUES, MEAN),
     LossKey(
         "lambda_orient", ("orientation",), note="averaged over all rays here, over rays that hit there", tasks=BOTH
     ),
@@ -65,7 +68,7 @@ LOSSES = (
     LossKey("lambda_normal", ("reference-normal",), tasks=REFERENCE),
     LossKey("lambda_sds_img"),
     LossKey("lambda_vsd_img"),
-    LossKey("lambda_sd", ("sds",)),
+    LossKey("lambda_sd", ("score", "sds")),
     LossKey("lambda_sd_img"),
     LossKey("lambda_3d_sds", ("sds",), tasks=POSE),
     LossKey("lambda_3d_sd", ("sds",), tasks=POSE),
@@ -89,7 +92,7 @@ class Weight:
 
 
 def translate_losses(
-    weights: Mapping[str, Any], chosen: Mapping[str, Chosen], registry: Registry
+    weights: Mapping[str, Any], chosen: Mapping[str, Chosen], registry: Registry, read: Read
 ) -> Iterator[Weight | Note]:
     """Yield the converted weight of every loss that is not 0 at all steps, and notes."""
     known = {rule.name: rule for rule in LOSSES}
@@ -99,9 +102,11 @@ def translate_losses(
         key = f"{BASE}.{name}"
         if is_zero(value):
             continue
+        if said := in_a_score(name, read, "score" in chosen):
+            yield said
+            continue
         rule = known.get(name) or LossKey(name, (name.removeprefix("lambda_").replace("_", "-"),))
-        slot = GUIDED.get(rule.tasks[0], "guidance")
-        made = chosen[slot].entry.spec.provides if slot in chosen else frozenset()
+        made = made_by(chosen, rule.tasks[0])
         ours, why = _find(rule, made, provided, registry)
         wanted = [task for task in rule.tasks if task in tasks]
         why = why if wanted else NO_TASK.get(rule.tasks, why)
@@ -116,6 +121,12 @@ def translate_losses(
             yield Note("changed", key, rule.note)
         for task in wanted:
             yield Weight(task, str(ours), result, key)
+
+
+def made_by(chosen: Mapping[str, Chosen], task: str) -> frozenset[str]:
+    """Return the names of the losses that the score of a task makes, or else its guidance; empty without one."""
+    slots = (slot for slot in GUIDED.get(task, GUIDED["random"]) if slot in chosen)
+    return next((chosen[slot].entry.spec.provides for slot in slots), frozenset())
 
 
 def stilled(weights: Mapping[str, Any], task: str, made: frozenset[str]) -> str:

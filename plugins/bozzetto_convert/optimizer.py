@@ -11,6 +11,7 @@ from bozzetto.errors import ConfigError
 from bozzetto.parameters import Specs, matches
 from bozzetto_convert.component_choice import Chosen
 from bozzetto_convert.rules import Note, Read
+from bozzetto_convert.score_parts import variational
 from bozzetto_convert.values import is_number
 
 BASE, SCHEDULER = "system.optimizer", "system.scheduler"
@@ -60,7 +61,7 @@ def translate_optimizer(
     yield from notes
     yield "lr", _scheduled(lr, shape), f"{BASE}.args.lr" + (f" and {SCHEDULER}" if shape else "")
     for module, settings in (values.get("params") or {}).items():
-        yield from _module(module, settings, lr, shape, background, parameters)
+        yield from _module(module, settings, lr, shape, background, parameters, read)
 
 
 def _module(
@@ -70,6 +71,7 @@ def _module(
     shape: Mapping[str, Any],
     background: str,
     parameters: Mapping[str, Specs | None],
+    read: Read,
 ) -> Iterator[Setting | Note]:
     key = f"{BASE}.params.{module}"
     for extra in set(settings) - {"lr"}:
@@ -80,6 +82,8 @@ def _module(
     place = _place(module, parameters)
     if module == "background" and background in WITHOUT_PARAMETERS:
         yield Note("idle", f"{key}.lr", f"the background {background!r} has no parameters")
+    elif module == "guidance" and not variational(read):
+        yield Note("idle", f"{key}.lr", "nothing is trained beside the scene")
     elif place is None:
         yield Note("lost", f"{key}.lr", f"nothing here has parameters of that name; they learn with {lr:g}")
     else:

@@ -48,12 +48,21 @@ SMALL: Mapping[str, Mapping[str, Any]] = {
 GUIDANCE = {"as_latent_until_step": 0, "weighting": "one-minus-alpha-bar", "dtype": "auto", "cpu_offload": "none"}
 """Guidance settings that the bundled priors do not support or need, with their replacements."""
 
+INVERSION = {"noise.scale": 1.0, "noise.spacing": 0.2, "noise.overshoot": False}
+"""Inversion with the bundled priors, which do not support guidance in it; longer steps are fewer. None ends at the last
+timestep, where these priors have no signal left to divide by."""
+FALLING = {"from": 0.6, "to": 0.3, "until_step": STEPS}
+"""Falling timestep with the bundled priors, in the steps of this profile."""
+
+TRAINED = {"reference.lr": 0.01}
+"""Adapter that learns fast enough for a few hundred steps."""
+
 
 def profile_lines(chosen: Mapping[str, Chosen], lines: Mapping[str, Line]) -> dict[str, Line]:
     """Return the lines of both profiles by dotted path; only values that differ from the recipe or the defaults."""
     made = {"profiles.cuda.device": Line("cuda", "as in threestudio")}
     made["profiles.cpu.device"] = Line("cpu", "small, with the bundled prior and the cameras it knows")
-    for path, value, default in _changes(chosen):
+    for path, value, default in _changes(chosen, lines):
         if value != (lines[path].value if path in lines else default):
             made[f"profiles.cpu.{path}"] = Line(value, "")
     steps = lines.get("trainer.steps")
@@ -62,13 +71,22 @@ def profile_lines(chosen: Mapping[str, Chosen], lines: Mapping[str, Line]) -> di
     return made
 
 
-def _changes(chosen: Mapping[str, Chosen]) -> Iterator[tuple[str, Any, Any]]:
+def _changes(chosen: Mapping[str, Chosen], lines: Mapping[str, Line]) -> Iterator[tuple[str, Any, Any]]:
     """Yield path, value and default of every field that the cpu profile may change."""
     for slot, item in chosen.items():
         fields = dict(SMALL.get(slot, {}))
         if slot in ("guidance", "posed") and item.entry.spec.name in PRIORS:
             model, scale = PRIORS[item.entry.spec.name]
             fields = {"model": model, "cfg_scale": scale, **GUIDANCE}
+        if slot == "guidance" and "score" in chosen:
+            replaced: frozenset[str] = getattr(item.schema, "replaced_by_score", frozenset())
+            fields = {name: value for name, value in fields.items() if name not in replaced}
+        if slot == "score":
+            fields = {"guider.scale": 1.0}
+            fields |= INVERSION if f"{item.slot.where}.noise.type" in lines else {}
+            if falls := lines.get(f"{item.slot.where}.timesteps.at"):
+                fields["timesteps.at"] = {**falls.value, **FALLING}
+            fields |= TRAINED if f"{item.slot.where}.reference.type" in lines else {}
         where = [item.slot.where, *(["system.tasks.pose.views"] if slot == "views" and "posed" in chosen else [])]
         for name, value in fields.items():
             if found := item.field(name):

@@ -16,7 +16,7 @@ ORDER = (
     "system", "trainer", "stages", "export", "profiles",
 )  # fmt: skip
 SYSTEM = ("geometry", "material", "background", "renderer", "prompt_processor", "tasks", "optimizer")
-TASK = ("views", "guidance", "losses")
+TASK = ("views", "guidance", "score", "losses")
 WIDTH = 116
 
 HEADINGS = {

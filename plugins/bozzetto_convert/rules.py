@@ -86,6 +86,8 @@ class Part:
     """Selects the names among `ours` where this depends on other keys."""
     near: tuple[str, ...] = ()
     """Best substitutes if none of `ours` is installed."""
+    missing: str = ""
+    """What a system does that nothing here does; every check and run of the recipe repeats it."""
 
 
 @dataclass(frozen=True)

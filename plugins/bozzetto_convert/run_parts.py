@@ -7,9 +7,12 @@ from typing import Any
 
 from bozzetto_convert.camera_parts import DATA
 from bozzetto_convert.geometry_parts import GEOMETRIES
-from bozzetto_convert.guidance_parts import GUIDANCES, POSED, PROMPT_PROCESSORS
+from bozzetto_convert.guidance_parts import GUIDANCES, POSED
+from bozzetto_convert.prompt_parts import PROMPT_PROCESSORS
 from bozzetto_convert.rules import UNSET, Changed, Key, Lost, Part, Read, Slot, idle, lacking, lost, same
+from bozzetto_convert.score_parts import SCORES
 from bozzetto_convert.shading_parts import BACKGROUNDS, MATERIALS, RENDERERS
+from bozzetto_convert.variational_parts import ADAPTER_OPTIMIZER
 
 TASK = "system.tasks.random"
 
@@ -30,6 +33,7 @@ SLOTS = (
     ),
     Slot("reference", "view-source", "data", "data_type", "system.tasks.reference.views", None),
     Slot("guidance", "guidance", "system.guidance", "system.guidance_type", f"{TASK}.guidance", "stable-diffusion"),
+    Slot("score", "score", "system.guidance", "system.guidance_type", f"{TASK}.score", None),
     Slot("posed", "guidance", "system.guidance_3d", "system.guidance_3d_type", "system.tasks.pose.guidance", None),
     Slot("views", "view-source", "data", "data_type", f"{TASK}.views", "orbit"),
     Slot("mesh", "exporter", "system.exporter", "system.exporter_type", "export.mesh", None),
@@ -107,6 +111,11 @@ LIFT: tuple[Key, ...] = (
 )
 
 EDITING = lacking("per_editing_step", "start_editing_step")
+NOT_EDITED = "one task; images are not edited"
+EDITS = (
+    "it edits photos of a scene, which nothing here does; its guidance has the weight 0, so that the recipe makes "
+    "nothing of the prompt until losses.sds has a weight"
+)
 
 SYSTEMS = (
     Part("system", "dreamfusion-system", (), LIFT, note="one task"),
@@ -155,8 +164,8 @@ SYSTEMS = (
         note="three tasks: the reference view, random views with a prior of words, the same with a prior of poses",
     ),
     Part("system", "efficient-dreamfusion-system", (), LIFT, note="one task; every pixel is rendered"),
-    Part("system", "instructnerf2nerf-system", (), (*LIFT, *EDITING), note="one task; images are not edited"),
-    Part("system", "control4d-multiview-system", (), (*LIFT, *EDITING), note="one task; images are not edited"),
+    Part("system", "instructnerf2nerf-system", (), (*LIFT, *EDITING), note=NOT_EDITED, missing=EDITS),
+    Part("system", "control4d-multiview-system", (), (*LIFT, *EDITING), note=NOT_EDITED, missing=EDITS),
 )
 
 LENGTH: tuple[Key, ...] = (
@@ -201,7 +210,7 @@ TOP: tuple[Key, ...] = (
     lost("resume", None, "threestudio's checkpoints cannot be read"),
 )
 
-BLOCKS = (("", TOP), ("trainer", LENGTH), ("checkpoint", CHECKPOINT))
+BLOCKS = (("", TOP), ("trainer", LENGTH), ("checkpoint", CHECKPOINT), ("system.optimizer", ADAPTER_OPTIMIZER))
 """Keys outside of typed parts, with their base paths."""
 
 MODULES = (*GEOMETRIES, *MATERIALS, *BACKGROUNDS, *RENDERERS)
@@ -212,6 +221,7 @@ PARTS: tuple[Part, ...] = (
     *(replace(part, keys=(*part.keys, WEIGHTS)) for part in MODULES),
     *PROMPT_PROCESSORS,
     *GUIDANCES,
+    *SCORES,
     *POSED,
     *EXPORTERS,
 )

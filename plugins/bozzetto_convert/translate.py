@@ -13,8 +13,8 @@ from bozzetto.recipe import OptimizerConfig, TrainerConfig
 from bozzetto.registry.discovery import Registry
 from bozzetto.weights.catalogue import Catalogue
 from bozzetto_convert.component_choice import BUILT_IN, Chosen, choose, field_of
-from bozzetto_convert.draft import Draft, Line, nested
-from bozzetto_convert.losses import GUIDED, Weight, stilled, translate_losses
+from bozzetto_convert.draft import Draft, Line, joined, nested, shown
+from bozzetto_convert.losses import GUIDED, Weight, made_by, stilled, translate_losses
 from bozzetto_convert.optimizer import declared, translate_optimizer
 from bozzetto_convert.profiles import profile_lines
 from bozzetto_convert.rules import UNSET, Changed, Key, Lost, Note, Part, Severity
@@ -22,6 +22,7 @@ from bozzetto_convert.run_parts import BLOCKS, SLOTS, part_for
 from bozzetto_convert.threestudio_recipe import Source
 from bozzetto_convert.values import model as weights
 from bozzetto_convert.values import schedule
+from bozzetto_convert.variational_parts import ADAPTER_RATE
 
 TOP = dict.fromkeys(("name", "summary", "prompt", "negative_prompt", "image", "output"), str) | {"seed": int}
 PLAIN = {"trainer": (TrainerConfig, "trainer"), "optimizer": (OptimizerConfig, "system.optimizer")}
@@ -55,7 +56,7 @@ class _Translator:
         self.placed: set[str] = set()
         self.blocks = list(self._blocks())
         for base, keys, _ in self.blocks:
-            self.defaults |= {_join(base, key.name): self._default(base, key) for key in keys}
+            self.defaults |= {joined(base, key.name): self._default(base, key) for key in keys}
 
     def _blocks(self) -> Iterator[tuple[str, tuple[Key, ...], str]]:
         """Yield the base path of keys, their rules, and the slot they belong to."""
@@ -69,7 +70,7 @@ class _Translator:
 
     def _default(self, base: str, key: Key) -> Any:
         """Return threestudio's default; a mapping in the recipe replaces all of the class's defaults."""
-        around = self.source.get(_join(base, key.name).rpartition(".")[0])
+        around = self.source.get(joined(base, key.name).rpartition(".")[0])
         return key.default_inside if key.default_inside is not UNSET and isinstance(around, Mapping) else key.default
 
     def read(self, path: str) -> Any:
@@ -83,7 +84,11 @@ class _Translator:
         self.draft.converts = CONVERSION in self.chosen["geometry"].entry.spec.provides
         named = {slot.type_key for slot in SLOTS if slot.name in self.chosen and not self.chosen[slot.name].real}
         self.draft.stand_ins += [str(note) for note in notes if note.key.partition(" ")[0] in named]
-        if not part_for("system", self.draft.system):
+        system = part_for("system", self.draft.system)
+        if system and system.missing:
+            self._note("lost", f"system_type {system.type}", system.missing)
+            self.draft.stand_ins.append(str(self.draft.notes[-1]))
+        if not system:
             why = "this system is not known; its keys are read as those of dreamfusion-system"
             self.draft.notes.append(Note("lost", f"system_type {self.draft.system or '(none)'}", why))
         for chosen in self.chosen.values():
@@ -144,7 +149,7 @@ class _Translator:
         return None
 
     def _follow(self, base: str, key: Key, slot: str) -> None:
-        path = _join(base, key.name)
+        path = joined(base, key.name)
         self.seen.add(path)
         value = self.source.get(path)
         given = value is not UNSET
@@ -216,23 +221,26 @@ class _Translator:
 
     def _no_field(self, path: str, key: Key, slot: str, value: Any) -> None:
         wanted = key.to[0].partition(".")[0]
+        if path.startswith(HANDLED):
+            return
         if wanted not in self.chosen:
             self._note("lost", path, "it belongs to a part that is left out", value)
             return
         name = self.chosen[wanted].entry.spec.name
         severity: Severity = "lost" if wanted == slot and self.chosen[wanted].real else "idle"
         why = f"{self.chosen[wanted].slot.kind} {name!r} has no such setting"
-        self.unplaced.append((path, Note(severity, _shown(path, value), why)))
+        self.unplaced.append((path, Note(severity, shown(path, value), why)))
 
     def _note(self, severity: Severity, path: str, why: str, value: Any = UNSET) -> None:
-        self.draft.notes.append(Note(severity, _shown(path, value), why))
+        self.draft.notes.append(Note(severity, shown(path, value), why))
 
     def _optimizer(self) -> None:
         system = self.source.get("system")
         background = self.chosen["background"].entry.spec.name
         for item in translate_optimizer(system, background, declared(self.chosen, self.draft.lines), self.read):
             if isinstance(item, Note):
-                self.draft.notes.append(item)
+                if item.key != ADAPTER_RATE or item.key not in self.placed:
+                    self.draft.notes.append(item)
                 continue
             name, value, key = item
             hint, default = field_of(OptimizerConfig, name.partition(".")[0]) or (None, UNSET)
@@ -245,13 +253,13 @@ class _Translator:
         given = self.source.get("system.loss")
         weights = {} if given is UNSET else given
         terms: dict[str, Weight] = {}
-        for item in translate_losses(weights, self.chosen, self.registry):
+        for item in translate_losses(weights, self.chosen, self.registry, self.read):
             if isinstance(item, Note):
                 self.draft.notes.append(item)
             else:
                 terms[f"{TASKS}.{item.task}.losses.{item.name}"] = item
-        for task, slot in GUIDED.items():
-            own = self.chosen[slot].entry.spec.provides if slot in self.chosen else frozenset()
+        for task in GUIDED:
+            own = made_by(self.chosen, task)
             if own and not any(term.task == task and term.name in own for term in terms.values()):
                 key = stilled(weights, task, own)
                 self._put(f"{TASKS}.{task}.losses.{min(own)}", 0.0 if key else 1.0, key or "what this guidance makes")
@@ -288,11 +296,3 @@ class _Translator:
                 if line is None:
                     raise ConfigError(f"{self.source.name} cannot be converted: {error}") from error
                 self._note("lost", line.comment, str(error).removeprefix(f"{guilty}: "))
-
-
-def _join(base: str, name: str) -> str:
-    return f"{base}.{name}" if base else name
-
-
-def _shown(path: str, value: Any) -> str:
-    return path if value in (UNSET, REQUIRED) or isinstance(value, dict) else f"{path} = {value!r}"

@@ -126,17 +126,6 @@ def model(value: Any, read: Read) -> Any:
     return value or Lost("no weights are named")
 
 
-def step_fraction(value: Any, read: Read) -> Any:
-    """Convert `min_step_percent` or `max_step_percent`; `sqrt_anneal` (HiFA) turns both into one falling schedule."""
-    if not read(f"{GUIDANCE}.sqrt_anneal"):
-        return schedule(value)
-    low, high = read(f"{GUIDANCE}.min_step_percent"), read(f"{GUIDANCE}.max_step_percent")
-    if not is_number(low):
-        return Lost("sqrt_anneal towards a value that itself changes")
-    high = high if is_number(high) else high[1]
-    return {"from": high, "to": low, "until_step": int(read(f"{GUIDANCE}.trainer_max_steps")), "curve": "sqrt"}
-
-
 def finest_resolution(value: Any, read: Read) -> int:
     """Compute the resolution of the finest level from the ratio between levels."""
     encoding = "system.geometry.pos_encoding_config"

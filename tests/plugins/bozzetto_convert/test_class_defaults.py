@@ -45,7 +45,8 @@ def values_of(theirs, registry, **system):
 def test_annealing_ends_where_the_class_says(theirs, registry, kind, steps):
     values = values_of(theirs, registry, guidance_type=kind, guidance={"sqrt_anneal": True})
     expected = {"from": 0.98, "to": 0.02, "until_step": steps, "curve": "sqrt"}
-    assert values[f"{GUIDANCE}.max_step_fraction"] == expected
+    score = GUIDANCE.replace("guidance", "score")
+    assert values[f"{score}.timesteps.type"] == "point" and values[f"{score}.timesteps.at"] == expected
 
 
 def test_a_random_background_takes_the_probability_of_the_class(theirs, registry):

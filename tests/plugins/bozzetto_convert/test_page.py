@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from bozzetto.config.loading import load_recipe
+from bozzetto.errors import UserError
 
 ROOT = Path(__file__).parents[3]
 TEXT = (ROOT / "docs" / "from-threestudio.md").read_text(encoding="utf-8")
@@ -15,6 +16,8 @@ ROWS = [
     cells[2] for line in TEXT.split("## stable-dreamfusion")[1].split("## Every type")[0].splitlines()
     if line.startswith("| `-") and len(cells := line.split("|")) > 3
 ]  # fmt: skip
+SCORED = [row for row in ROWS if ".score" in row]
+"""Rows of the table for recipes with a score."""
 MESH = [
     "system.geometry={type: dmtet}",
     "system.renderer.type=mesh",
@@ -29,13 +32,20 @@ def settings(row):
 
 @pytest.mark.parametrize("row", [row for row in ROWS if settings(row)])
 def test_the_settings_of_a_row_are_accepted(row, registry):
+    """Of a row for recipes with a score, by such a recipe and by no other."""
     mesh = MESH if "dmtet" in row else []
-    recipe = ROOT / "configs" / "dreamfusion-sd.yaml"
+    recipe = ROOT / "configs" / f"{'sds' if row in SCORED else 'dreamfusion-sd'}.yaml"
     alone = [] if mesh else settings(row)[:1]
     for chosen in ([*mesh, *settings(row)], alone):
         if chosen:
             load_recipe(recipe, registry, chosen, "cuda")
 
 
+@pytest.mark.parametrize("row", SCORED)
+def test_a_recipe_without_a_score_refuses_the_scores_settings(row, registry):
+    with pytest.raises(UserError):
+        load_recipe(ROOT / "configs" / "dreamfusion-sd.yaml", registry, settings(row), "cuda")
+
+
 def test_the_rows_are_found():
-    assert len(ROWS) > 40
+    assert len(ROWS) > 40 and len(SCORED) == 6

@@ -15,7 +15,6 @@ from bozzetto_convert.values import (
     levels_active,
     model,
     schedule,
-    step_fraction,
 )
 
 
@@ -77,15 +76,6 @@ def test_the_two_conventions_of_guidance_give_the_same_prediction():
     assert cond + scale * (cond - uncond) == pytest.approx(uncond + ours * (cond - uncond))
     assert cfg_scale(scale, reading(use_perp_neg=True)) == scale
     assert cfg_scale([0, 50.0, 7.5, 100], reading()) == {"from": 51.0, "to": 8.5, "until_step": 100}
-
-
-def test_square_root_annealing():
-    read = reading(sqrt_anneal=True, min_step_percent=0.02, max_step_percent=0.98, trainer_max_steps=25000)
-    ours = Schedule.parse(step_fraction(0.98, read))
-    assert step_fraction(0.02, read) == step_fraction(0.98, read)
-    for step in (0, 100, 6250, 24999, 25000):
-        theirs = 0.02 + (0.98 - 0.02) * (1.0 - (step / 25000) ** 0.5)
-        assert ours.at(step) == pytest.approx(theirs)
 
 
 def test_the_finest_level_of_the_usual_grid():
