@@ -15,15 +15,12 @@ from bozzetto.recipe import Component, Stage, Task
 PHOTO = "reference"
 """Capability in a view source's `provides` that marks a photo."""
 
-Providers = Iterable[Component]
-"""Components whose `provides` a component can use."""
-
 
 def check_stage(stage: Stage) -> None:
     """Raise `ConfigError` if the components of a stage are incompatible."""
     for part in stage.parts:
         for task in stage.tasks:  # a part of the scene is in all of them
-            _check_needs(part, (*stage.parts, *task.components), stage, task)
+            _check_needs(part, _provided((*stage.parts, *task.components)), stage, task)
         _check_neighbours(part, stage, None)
     for task in stage.tasks:
         _check_task(task, stage)
@@ -33,17 +30,17 @@ def check_stage(stage: Stage) -> None:
 def check_exporters(exporters: Iterable[Component], last: Stage) -> None:
     """Raise `ConfigError` if an exporter requires something that the last stage does not provide."""
     for exporter in exporters:
-        _check_needs(exporter, last.components, last, None)
+        _check_needs(exporter, _provided(last.components), last, None)
         _check_neighbours(exporter, last, None)
 
 
-def _check_needs(component: Component, providers: Providers, stage: Stage, task: Task | None) -> None:
-    """Raise `ConfigError` unless the component's `needs` are provided by components that it runs with.
+def _check_needs(component: Component, provided: frozenset[str], stage: Stage, task: Task | None) -> None:
+    """Raise `ConfigError` unless the component's `needs` are provided.
 
     Args:
-        providers: the scene, and the components of `task`.
+        provided: capabilities of the scene, and of the components of `task`.
     """
-    lacking = sorted(component.entry.spec.needs - _provided(providers))
+    lacking = sorted(component.entry.spec.needs - provided)
     if not lacking:
         return
     needs = f"{component.where}: {component.kind} {component.name!r} needs {', '.join(lacking)}, which"
@@ -61,17 +58,14 @@ def _check_needs(component: Component, providers: Providers, stage: Stage, task:
     )
 
 
-def _provided(components: Providers) -> frozenset[str]:
+def _provided(components: Iterable[Component]) -> frozenset[str]:
     return frozenset().union(*(component.entry.spec.provides for component in components))
 
 
-def _usable(component: Component, stage: Stage, task: Task) -> Providers:
-    """Return the components whose provisions reach a component of a task: the scene's, its own, and others' photos.
-
-    A guidance is given the photos of all view sources of the stage.
-    """
-    photos = [other.views for other in stage.tasks if PHOTO in other.views.entry.spec.provides]
-    return (*stage.parts, *task.components, *(photos if component.kind == "guidance" else ()))
+def _provided_to(component: Component, stage: Stage, task: Task) -> frozenset[str]:
+    """Return the capabilities that reach a component of a task; a guidance is given the photos of all tasks."""
+    own = _provided((*stage.parts, *task.components))
+    return own | (_provided(other.views for other in stage.tasks) & {PHOTO} if component.kind == "guidance" else set())
 
 
 def _check_task(task: Task, stage: Stage) -> None:
@@ -84,9 +78,9 @@ def _check_task(task: Task, stage: Stage) -> None:
     unused = [term.component for term in task.terms if term.weight.start == term.weight.end == 0.0]
     for component in task.components:
         if component in unused:  # a loss of weight 0 is never computed
-            _check_needs(component, stage.components, stage, task)
+            _check_needs(component, _provided(stage.components), stage, task)
             continue
-        _check_needs(component, _usable(component, stage, task), stage, task)
+        _check_needs(component, _provided_to(component, stage, task), stage, task)
         _check_neighbours(component, stage, task)
 
 

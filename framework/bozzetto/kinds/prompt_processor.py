@@ -23,8 +23,8 @@ class Condition(Protocol):
 class PromptProcessor(Protocol):
     """Prompt processor. Constructor: `PromptProcessor(config, prompt, negative_prompt)`; text only until `encode`.
 
-    Its config may have an attribute `text_branches`, the branches (`bozzetto.kinds.score.Branch`) whose texts it gives; a
-    score that needs another is then refused when the recipe is read.
+    Its config may have an attribute `text_branches`, the branches (`bozzetto.kinds.score.Branch`) whose texts it gives:
+    a score that needs another is then refused when the recipe is read.
     """
 
     def texts(self) -> dict[str, str]:

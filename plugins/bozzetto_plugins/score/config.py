@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from bozzetto.fields import Range, check_fields
 from bozzetto.math.schedules import Schedule
-from bozzetto.recipe import Stage, Task
+from bozzetto.recipe import Component, Stage, Task
 from bozzetto_plugins.score.axes import GuiderConfig, NoiseConfig, ReferenceConfig, TimestepsConfig
 
 Clip = Annotated[Schedule, Range(least=1e-8, most=1e8)]
@@ -108,25 +107,7 @@ class DistillationConfig:
             return
         self._check_groups(task)
         guidance = task.guidance
-        lacking = sorted(self.branches - frozenset(getattr(guidance.config, "prior_branches", self.branches)))
-        if lacking:
-            field = "guider" if lacking != [self.noise.base] or self.noise.type == "random" else "noise"
-            raise ValueError(
-                f"{field}: needs predictions of {', '.join(lacking)}, which guidance {guidance.name!r} of task "
-                f"{task.name!r} cannot give{_giver_elsewhere(lacking, stage)}"
-            )
-        if "negatives" in self.branches and getattr(stage.prompt_processor.config, "negatives", None) is False:
-            raise ValueError(
-                "guider: 'perp-neg' needs negative prompts, and the prompt processor gives none. Set "
-                "system.prompt_processor.negatives=true, or guider=cfg"
-            )
-        texts = getattr(stage.prompt_processor.config, "text_branches", self.branches)
-        if untold := sorted(self.branches - texts):
-            raise ValueError(
-                f"{'noise' if untold == [self.noise.base] and self.guider.type != 'nfsd' else 'guider'}: needs the text "
-                f"of {', '.join(untold)}, which prompt processor {stage.prompt_processor.name!r} does not give. Choose "
-                "another, e.g. view-dependent"
-            )
+        self._check_branches(stage, task, guidance)
         if self._has_image_term and getattr(guidance.config, "as_latent_until_step", 0) > 0:
             raise ValueError(
                 "image_term: compares images, and in the warm-up of the guidance the latents are those of normals. Set "
@@ -137,6 +118,29 @@ class DistillationConfig:
                 "noise: 'inverted' finds the noise of given latents, and the guidance adds noise of its own to them. "
                 f"Set {guidance.where}.encode=mode"
             )
+
+    def _check_branches(self, stage: Stage, task: Task, guidance: Component) -> None:
+        """Raise `ValueError` if the guidance does not predict a branch, or has no text of it."""
+        if lacking := self.branches - frozenset(getattr(guidance.config, "prior_branches", self.branches)):
+            raise ValueError(
+                f"{self._reader_of(lacking)}: needs predictions of {', '.join(sorted(lacking))}, which guidance "
+                f"{guidance.name!r} of task {task.name!r} cannot give{_giver_elsewhere(lacking, stage)}"
+            )
+        processor = stage.prompt_processor
+        if "negatives" in self.branches and getattr(processor.config, "negatives", None) is False:
+            raise ValueError(
+                "guider: 'perp-neg' needs negative prompts, and the prompt processor gives none. Set "
+                "system.prompt_processor.negatives=true, or guider=cfg"
+            )
+        if untold := self.branches - frozenset(getattr(processor.config, "text_branches", self.branches)):
+            raise ValueError(
+                f"{self._reader_of(untold)}: needs the text of {', '.join(sorted(untold))}, which prompt processor "
+                f"{processor.name!r} does not give. Choose another, e.g. view-dependent"
+            )
+
+    def _reader_of(self, branches: frozenset[str]) -> str:
+        """Return the field that reads these branches, as far as one can tell."""
+        return "noise" if self.noise.type == "inverted" and branches == {self.noise.base} else "guider"
 
     def _check_groups(self, task: Task) -> None:
         """Raise `ValueError` if something is of groups of views, and the views have none."""
@@ -152,9 +156,9 @@ class DistillationConfig:
                 )
 
 
-def _giver_elsewhere(branches: Iterable[str], stage: Stage) -> str:
+def _giver_elsewhere(branches: frozenset[str], stage: Stage) -> str:
     """Return a hint at the task of the stage whose guidance predicts these branches; empty if there is none."""
     for task in stage.tasks:
-        if task.guidance and frozenset(branches) <= getattr(task.guidance.config, "prior_branches", frozenset()):
+        if task.guidance and branches <= getattr(task.guidance.config, "prior_branches", frozenset()):
             return f"; {task.guidance.name!r} of task {task.name!r} gives them to that task alone"
     return ""
