@@ -41,6 +41,12 @@ def test_the_first_lines_are_the_recipe_sds(registry, tmp_path):
     assert scores(values, registry, tmp_path) == [task.score.config for task in shipped.stages[0].tasks]
 
 
+def test_the_lines_of_groups_are_a_recipe(registry, tmp_path):
+    (text,) = re.findall(r"```yaml groups\n(.*?)```", PAGE, re.DOTALL)
+    (config,) = scores({"extends": "bozzetto/sds", **yaml_text.parse(text, "page")}, registry, tmp_path)
+    assert config.guider.rescale_over == config.timesteps.shared == "group"
+
+
 def scores(values, registry, tmp_path):
     path = tmp_path / "mine.yaml"
     path.write_text(yaml.safe_dump(values))
