@@ -180,7 +180,9 @@ def test_a_wrong_config_says_which_field_and_why(changes: dict, message: str) ->
     assert str(caught.value) == message
 
 
-GROUPED = OrbitConfig(batch_size=12, views_per_group=4, relative_distance=True, distance=(0.8, 1.0), fov_y_deg=(15, 60))
+GROUPED = OrbitConfig(
+    batch_size=12, views_per_group=4, relative_distance=True, distance=(0.8, 1.0), fov_y_deg=(15.0, 60.0)
+)
 
 
 def turned_rad(views: Cameras, each: int) -> torch.Tensor:
