@@ -27,7 +27,6 @@ DEVICE_PATTERN = r"auto|cpu|mps|cuda(:[0-9]{1,2})?"
 Seed = Annotated[int, Range(least=0, most=2**63 - 1)]
 """Seed in the range of torch's generators on every device."""
 Weight = Annotated[Schedule, Range(least=-1e9, most=1e9)]
-"""Loss weight."""
 LearningRate = Annotated[Schedule, Range(least=0.0, most=10.0)]
 Decay = Annotated[float, Range(least=0.0, most=0.999999)]
 Every = Annotated[int, Range(least=1, most=LAST_STEP)]
@@ -160,6 +159,11 @@ class Task:
     times: TaskTimes
     score: Component | None = None
 
+    @property
+    def components(self) -> tuple[Component, ...]:
+        """All components of the task."""
+        return tuple(one for one in (self.views, self.guidance, self.score, *(t.component for t in self.terms)) if one)
+
 
 @dataclass(frozen=True)
 class OptimizerConfig:
@@ -235,11 +239,7 @@ class Stage:
     @property
     def components(self) -> tuple[Component, ...]:
         """All components of the stage."""
-        parts = list(self.parts)
-        for task in self.tasks:
-            parts += [task.views, *(part for part in (task.guidance, task.score) if part)]
-            parts += [term.component for term in task.terms if term.component]
-        return tuple(parts)
+        return (*self.parts, *(component for task in self.tasks for component in task.components))
 
 
 @dataclass(frozen=True)

@@ -62,6 +62,12 @@ class Cameras:
     """Image height in pixels."""
     width: int
     """Image width in pixels."""
+    views_per_group: int = 1
+    """Consecutive views with one light and background, for a prior that predicts them jointly; 1: no groups."""
+
+    def __post_init__(self) -> None:
+        if self.views_per_group < 1 or len(self) % self.views_per_group:
+            raise ValueError(f"{len(self)} views are not a whole number of groups of {self.views_per_group}")
 
     def __len__(self) -> int:
         return self.c2w.shape[0]
@@ -100,7 +106,8 @@ class Cameras:
         """Return one ray through each pixel centre, views outermost, rows from the top."""
         direction = ray_directions(self.c2w, self.fov_y_rad, self.height, self.width)
         origin = self.position[:, None, None].expand_as(direction)
-        return Rays(origin.reshape(-1, 3), direction.reshape(-1, 3), (len(self), self.height, self.width))
+        shape = (len(self), self.height, self.width)
+        return Rays(origin.reshape(-1, 3), direction.reshape(-1, 3), shape, self.views_per_group)
 
 
 @dataclass(frozen=True)
@@ -112,6 +119,8 @@ class Rays:
     """Unit directions."""
     image_shape: tuple[int, int, int]
     """(B, H, W) with B * H * W = R."""
+    views_per_group: int = 1
+    """That of the cameras."""
 
     def __len__(self) -> int:
         return self.origin.shape[0]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import FrozenInstanceError
+from dataclasses import FrozenInstanceError, replace
 
 import pytest
 import torch
@@ -97,3 +97,13 @@ def test_to_device_moves_nested_records_and_nothing_else() -> None:
     assert moved.rays.image_shape == rays.image_shape
     with pytest.raises(TypeError, match="is not a record"):
         to_device(3, torch.device("meta"))
+
+
+def test_cameras_come_in_whole_groups() -> None:
+    one = cameras()
+    grouped = replace(one, views_per_group=3)
+    assert grouped.rays().views_per_group == to_device(grouped, torch.device("cpu")).views_per_group == 3
+    assert one.rays().views_per_group == 1
+    for each in (0, 2):
+        with pytest.raises(ValueError, match=f"3 views are not a whole number of groups of {each}"):
+            replace(one, views_per_group=each)

@@ -40,16 +40,19 @@ class Share:
             task: name of the views' task, for the message.
 
         Raises:
-            ConfigError: the views cannot be divided equally.
+            ConfigError: the views, or their groups, cannot be divided equally.
         """
         if self.count == 1:
             return cameras, shading
-        each, rest = divmod(len(cameras), self.count)
-        if rest:
+        groups = len(cameras) // cameras.views_per_group
+        if groups % self.count:
+            joint = cameras.views_per_group > 1
+            what = f"{groups} groups of {cameras.views_per_group} views" if joint else f"{groups} views"
             raise ConfigError(
-                f"system.tasks.{task}.views: a step of {len(cameras)} views cannot be divided among {self.count} "
-                f"processes. Make the number of views a multiple of trainer.devices, or set trainer.devices=1."
+                f"system.tasks.{task}.views: a step of {what} cannot be divided among {self.count} processes. Make the "
+                f"number of {'groups' if joint else 'views'} a multiple of trainer.devices, or set trainer.devices=1."
             )
+        each = len(cameras) // self.count
         part = slice(self.rank * each, (self.rank + 1) * each)
         return _rows(cameras, part), _rows(shading, part)
 

@@ -18,4 +18,7 @@ class Background(Protocol):
     """Background model. Constructor: `Background(config)`."""
 
     def __call__(self, rays: Rays, generator: torch.Generator | None) -> Float[Tensor, "R 3"]:
-        """Return RGB in [0, 1] for each ray. `generator` is None for evaluation, which must be deterministic."""
+        """Return RGB in [0, 1] for each ray. `generator` is None for evaluation, which must be deterministic.
+
+        The views of a group (`rays.views_per_group`) share what is drawn: `bozzetto.math.view_draws.draw_groups`.
+        """

@@ -18,7 +18,10 @@ class Material(Protocol):
     """Material model. Constructor: `Material(config, feature_count)`, with the geometry's feature count F."""
 
     def sample_shading(self, cameras: Cameras, step: int, generator: torch.Generator) -> Shading:
-        """Sample light and shading mode for a training step, following the schedules of its config."""
+        """Sample light and shading mode for a training step, following the schedules of its config.
+
+        The views of a group (`cameras.views_per_group`) share what is drawn: `bozzetto.math.view_draws.draw_groups`.
+        """
 
     def eval_shading(self, cameras: Cameras) -> Shading:
         """Return the shading of evaluation images: albedo, unless the config says otherwise. Deterministic."""

@@ -21,7 +21,11 @@ class Condition(Protocol):
 
 @runtime_checkable
 class PromptProcessor(Protocol):
-    """Prompt processor. Constructor: `PromptProcessor(config, prompt, negative_prompt)`; text only until `encode`."""
+    """Prompt processor. Constructor: `PromptProcessor(config, prompt, negative_prompt)`; text only until `encode`.
+
+    Its config may have an attribute `text_branches`, the branches (`bozzetto.kinds.score.Branch`) whose texts it gives:
+    a score that needs another is then refused when the recipe is read.
+    """
 
     def texts(self) -> dict[str, str]:
         """Return the prompt of every view direction, by direction name."""

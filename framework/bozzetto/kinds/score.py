@@ -57,6 +57,10 @@ class Prior(HasLevels, Protocol):
         """Weights of the branch `negatives`, non-positive; None without that branch."""
 
     @property
+    def views_per_group(self) -> int:
+        """Consecutive views that belong together, `Cameras.views_per_group`; 1: each view is by itself."""
+
+    @property
     def view_weight(self) -> Float[Tensor, "B"] | None:
         """Factor of each view's gradient; None: 1."""
 

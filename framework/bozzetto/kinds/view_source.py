@@ -13,7 +13,11 @@ __all__ = ["ReferenceSource", "ViewSource"]
 
 @runtime_checkable
 class ViewSource(Protocol):
-    """View source. Constructor: `ViewSource(config)`."""
+    """View source. Constructor: `ViewSource(config)`.
+
+    A source of views in groups gives their size as `Cameras.views_per_group`, the same in every step. Its config has a
+    field or class attribute `views_per_group` with it, by which settings that need groups are checked.
+    """
 
     def sample(self, step: int, generator: torch.Generator) -> Cameras:
         """Sample the training cameras of one step, on the generator's device."""

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Shaped
 from torch import Tensor
 
-__all__ = ["Draw", "ShareGenerator", "draw_rows", "share_generator"]
+__all__ = ["Draw", "ShareGenerator", "draw_groups", "draw_rows", "share_generator"]
 
 Draw = Callable[[int, torch.Generator], Tensor]
 """Function from a number of rows and a generator to random rows on the generator's device."""
@@ -46,3 +46,19 @@ def draw_rows(draw: Draw, rows: int, generator: torch.Generator) -> Shaped[Tenso
         return draw(rows, generator)
     first = generator.rank * rows
     return draw(generator.count * rows, generator.whole)[first : first + rows]
+
+
+def draw_groups(
+    draw: Draw, views: int, views_per_group: int, generator: torch.Generator
+) -> Shaped[Tensor, "{views} ..."]:
+    """Draw one row per group of `views_per_group` consecutive views, and repeat it for each of them.
+
+    Groups of one are `draw_rows`, bit for bit. A process that renders a share of the views has whole groups.
+
+    Raises:
+        ValueError: the views are not a whole number of groups.
+    """
+    if views_per_group < 1 or views % views_per_group:
+        raise ValueError(f"{views} views are not a whole number of groups of {views_per_group}")
+    drawn = draw_rows(draw, views // views_per_group, generator)
+    return drawn if views_per_group == 1 else drawn.repeat_interleave(views_per_group, dim=0)

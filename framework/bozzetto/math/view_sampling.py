@@ -14,6 +14,7 @@ __all__ = [
     "distance_of_frame",
     "grown_range",
     "mixed_elevation_deg",
+    "rings",
     "sphere_uniform_elevation_deg",
     "stratified",
     "uniform",
@@ -33,6 +34,17 @@ def stratified(bounds: Range, count: int, generator: torch.Generator) -> Float[T
     low, high = bounds
     part = torch.arange(count, device=generator.device)
     return low + (high - low) * (part + torch.rand(count, generator=generator, device=generator.device)) / count
+
+
+def rings(bounds: Range, groups: int, views: int, generator: torch.Generator) -> Float[Tensor, "{groups*views}"]:
+    """Sample groups of `views` numbers (high - low) / views apart: `low + (u + i) / views (high - low)`.
+
+    One u, uniform in [0, 1), per group, so that a group of azimuths is a regular ring, turned by chance (Shi et al.
+    2023, MVDream, sec. 4).
+    """
+    low, high = bounds
+    turn = torch.rand(groups, 1, generator=generator, device=generator.device)
+    return (low + (high - low) * (turn + torch.arange(views, device=generator.device)) / views).flatten()
 
 
 def sphere_uniform_elevation_deg(bounds_deg: Range, count: int, generator: torch.Generator) -> Float[Tensor, "{count}"]:

@@ -16,6 +16,7 @@ from bozzetto.testing.checks import (
     half_precision,
 )
 from bozzetto.testing.scenes import cameras_around, view_alone
+from bozzetto.types import Rays
 
 __all__ = ["BackgroundContract"]
 
@@ -52,6 +53,15 @@ class BackgroundContract:
             one, two = (background(rays, torch.Generator().manual_seed(seed)) for _ in range(2))
             assert torch.equal(one, two)
         assert torch.equal(before, torch.random.get_rng_state())
+
+    def test_a_group_of_views_has_one_background(self) -> None:
+        """Two groups of two views with the same rays: their colours differ between groups at most."""
+        background, rays = self.make(), cameras_around(1, size=4).rays()
+        origin, direction = rays.origin.repeat(4, 1), rays.direction.repeat(4, 1)
+        both = Rays(origin, direction, (4, 4, 4), views_per_group=2)
+        for seed in range(8):
+            color = background(both, torch.Generator().manual_seed(seed)).view(4, 16, 3)
+            assert torch.equal(color[0::2], color[1::2]), "use bozzetto.math.view_draws.draw_groups"
 
     def test_every_parameter_gets_a_finite_gradient(self) -> None:
         background, rays = self.make(), cameras_around(2, size=4).rays()

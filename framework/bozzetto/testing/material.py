@@ -17,7 +17,7 @@ from bozzetto.testing.checks import (
     half_precision,
 )
 from bozzetto.testing.scenes import cameras_around, shading_alone, view_alone
-from bozzetto.types import FieldOutput, Shading
+from bozzetto.types import Cameras, FieldOutput, Shading
 
 __all__ = ["MaterialContract", "random_field", "rows"]
 
@@ -89,6 +89,16 @@ class MaterialContract:
             assert one.mode == two.mode
             assert torch.equal(one.light, two.light) and torch.equal(one.ambient, two.ambient)
         assert torch.equal(before, torch.random.get_rng_state())
+
+    def test_a_group_of_views_is_lit_alike(self) -> None:
+        """Two groups of two cameras at the same place: their light differs between groups at most."""
+        material, one = self.make(), cameras_around(1)
+        cameras = Cameras(one.c2w.expand(4, 4, 4), one.fov_y_rad.expand(4), one.height, one.width, views_per_group=2)
+        for step in self.steps:
+            for seed in range(4):
+                shading = material.sample_shading(cameras, step, torch.Generator().manual_seed(seed))
+                for light in (shading.light, shading.ambient, shading.diffuse):
+                    assert torch.equal(light[0::2], light[1::2]), "use bozzetto.math.view_draws.draw_groups"
 
     def test_pictures_for_people_are_lit_alike_alone_and_in_a_batch(self) -> None:
         material, cameras = self.make(), cameras_around(2)

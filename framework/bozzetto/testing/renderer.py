@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -97,6 +99,18 @@ class RendererContract:
         for index in (0, 1):
             alone = self.render(view_alone(cameras, index), mode="normal")[0]
             torch.testing.assert_close(both.image[index], alone.image[0], atol=1e-5, rtol=1e-5)
+
+    def test_the_background_is_told_of_groups_of_views(self) -> None:
+        renderer, geometry, material, background = self.make(), self.ball(), PlainMaterial(), PlainBackground()
+        renderer.update(geometry, 0, torch.Generator().manual_seed(0))
+        cameras = replace(cameras_around(4), views_per_group=2)
+        seen: list[int] = []
+        background.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].views_per_group))
+        renderer(
+            cameras, geometry, material, background, material.eval_shading(cameras),
+            normal=False, generator=torch.Generator().manual_seed(0),
+        )  # fmt: skip
+        assert seen == [2], "draw the background of all views at once, of `cameras.rays()`"
 
     def test_gradients_reach_all_that_is_learned(self) -> None:
         rendered, geometry, material, background = self.render(cameras_around(), seed=0)

@@ -101,6 +101,22 @@ class ScoreContract:
             _, alone = self.guide(self.make(), generator=part, views=slice(index, index + 1))
             torch.testing.assert_close(2.0 * both[index], alone[0], rtol=1e-4, atol=1e-6)
 
+    def test_a_group_alone_gets_what_it_gets_in_a_batch(self) -> None:
+        """Two groups of two views, and each group in a process of its own."""
+        score, pixels = self.make(), torch.cat([self.pixels(), 1.0 - self.pixels()])
+
+        def gradient(values: Float[Tensor, "B 3 H W"], generator: torch.Generator) -> Float[Tensor, "B H W 3"]:
+            prior, rendered = self.prior(), picture_of(values)
+            prior.views_per_group = 2
+            return image_gradient(score(prior, rendered, STEP, generator), rendered.image)
+
+        both = gradient(pixels, torch.Generator().manual_seed(5))
+        for index in range(2):
+            part = share_generator(torch.Generator().manual_seed(5), index, 2, seed=0)
+            group = slice(2 * index, 2 * index + 2)
+            alone = gradient(pixels[group], part)
+            torch.testing.assert_close(2.0 * both[group], alone, rtol=1e-4, atol=1e-6)
+
     def test_devices_are_taken_from_the_pictures(self) -> None:
         score, prior, rendered = self.make(), self.prior(), picture_of(self.pixels())
         generator = torch.Generator().manual_seed(0)

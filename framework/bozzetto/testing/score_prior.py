@@ -38,6 +38,7 @@ class GaussianViews:
     output: Output = "epsilon"
     branches: frozenset[Branch] = frozenset({"cond", "uncond", "empty", "plain", "negatives"})
     view_weight: Float[Tensor, "B"] | None = None
+    views_per_group: int = 1
     predictions: int = 0
     """Branches predicted so far, of all views."""
     rests: int = 0

@@ -41,6 +41,15 @@ class ViewSourceContract:
             assert bool(((cameras.fov_y_rad > 0.0) & (cameras.fov_y_rad < math.pi)).all())
             assert cameras.height >= 1 and cameras.width >= 1 and len(cameras) >= 1
 
+    def test_groups_are_declared_and_share_a_field_of_view(self) -> None:
+        source = self.make()
+        cameras = source.sample(self.step, torch.Generator().manual_seed(0))
+        declared = getattr(getattr(source, "config", None), "views_per_group", 1)
+        assert cameras.views_per_group == declared, "the config must say views_per_group, and the cameras the same"
+        groups = cameras.fov_y_rad.unflatten(0, (-1, cameras.views_per_group))
+        assert torch.equal(groups, groups[:, :1].expand_as(groups)), "a group is of one field of view"
+        assert source.eval_cameras(3, torch.device("cpu")).views_per_group == 1
+
     def test_the_generator_decides_everything(self) -> None:
         first, again, other = self._sample(3), self._sample(3), self._sample(4)
         torch.testing.assert_close(first.c2w, again.c2w, atol=0.0, rtol=0.0)

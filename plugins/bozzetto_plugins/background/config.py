@@ -30,7 +30,7 @@ class SolidConfig:
 
 @dataclass(frozen=True)
 class RandomSolidConfig:
-    """Settings of a background with a random colour per training view."""
+    """Settings of a background with a random colour per training view; views of a group share it."""
 
     white_probability: Share = 0.0
     """Probability that a training view gets a white background instead of a random colour."""
@@ -58,7 +58,7 @@ class NeuralEnvironmentConfig:
     hidden_layers: Depth = 2
     """Number of hidden layers."""
     random_probability: Share = 0.5
-    """Probability that a training view gets a random colour instead; keeps the background from depicting the object."""
+    """Probability that a training view (or group) gets a random colour instead; keeps it from depicting the object."""
 
     def __post_init__(self) -> None:
         check_fields(self)

@@ -1,4 +1,4 @@
-"""Random numbers that are shared by all rays of a view."""
+"""Random numbers that are shared by all rays of a view, and by the views of a group."""
 
 from __future__ import annotations
 
@@ -6,13 +6,18 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
-from bozzetto.math.view_draws import draw_rows
+from bozzetto.math.view_draws import draw_groups
 from bozzetto.types import Rays
 
 
 def uniform_per_view(rays: Rays, channels: int, generator: torch.Generator) -> Float[Tensor, "B {channels}"]:
-    """Draw uniform numbers in [0, 1), one row per view."""
-    return draw_rows(lambda n, g: torch.rand(n, channels, generator=g, device=g.device), rays.image_shape[0], generator)
+    """Draw uniform numbers in [0, 1), one row per view, equal in each group of views."""
+    return draw_groups(
+        lambda n, g: torch.rand(n, channels, generator=g, device=g.device),
+        rays.image_shape[0],
+        rays.views_per_group,
+        generator,
+    )
 
 
 def spread(per_view: Shaped[Tensor, "B C"], rays: Rays) -> Shaped[Tensor, "R C"]:

@@ -34,6 +34,7 @@ class LatentPrior:
     branches: frozenset[Branch]
     negative_weights: Float[Tensor, "B K"] | None = None
     view_weight: Float[Tensor, "B"] | None = None
+    views_per_group: int = 1
 
     @property
     def cure(self) -> str:

@@ -101,6 +101,7 @@ class StableDiffusion:
             outputs,
             frozenset(texts),
             condition.negative_weights,
+            views_per_group=cameras.views_per_group,
         )
 
     def _latents(self, rendered: Rendered, step: int, generator: torch.Generator) -> Float[Tensor, "B C h w"]:

@@ -29,7 +29,7 @@ def check_feature_count(stage: Stage) -> None:
 
 @dataclass(frozen=True)
 class PlaneLightDiffuseConfig:
-    """Settings of diffuse shading with one directional light per view."""
+    """Settings of diffuse shading with one directional light per view. Views of a group are lit alike."""
 
     normal_until_step: Step = 0
     """Before this step, renders show normals as colours, as in the warm-up of stable-dreamfusion."""
@@ -62,7 +62,7 @@ class PlaneLightDiffuseConfig:
 
 @dataclass(frozen=True)
 class PointLightDiffuseConfig:
-    """Settings of diffuse shading with one point light per view."""
+    """Settings of diffuse shading with one point light per view. Views of a group are lit alike."""
 
     albedo_until_step: Step = 1000
     """Before this step, renders are unlit (threestudio's `ambient_only_steps`)."""

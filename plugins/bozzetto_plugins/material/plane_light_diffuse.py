@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from bozzetto.math.rows import rows_at
 from bozzetto.math.shading import light_near_camera
+from bozzetto.math.view_draws import draw_groups
 from bozzetto.types import Cameras, FieldOutput, Shading, ShadingMode
 from bozzetto_plugins.material import diffuse
 from bozzetto_plugins.material.config import PlaneLightDiffuseConfig
@@ -16,7 +17,7 @@ from bozzetto_plugins.material.config import PlaneLightDiffuseConfig
 class PlaneLightDiffuse(nn.Module):
     """Diffuse material: color = albedo * (ambient + (1 - ambient) * max(0, n.l)), albedo = sigmoid(features[:3]).
 
-    The mode is drawn once per step, the ambient light and light direction once per view.
+    The mode is drawn once per step, the ambient light and the noise of the light direction once per view or group.
     """
 
     def __init__(self, config: PlaneLightDiffuseConfig, feature_count: int) -> None:
@@ -26,12 +27,12 @@ class PlaneLightDiffuse(nn.Module):
 
     def sample_shading(self, cameras: Cameras, step: int, generator: torch.Generator) -> Shading:
         """Draw mode, light and ambient; consumes the same number of random numbers in every mode."""
-        count, device = len(cameras), generator.device
-        choice = torch.rand(2, generator=generator, device=device).tolist()
-        ambient = torch.rand(count, 1, generator=generator, device=device)
+        views = len(cameras), cameras.views_per_group
+        choice = torch.rand(2, generator=generator, device=generator.device).tolist()
+        ambient = draw_groups(lambda n, g: torch.rand(n, 1, generator=g, device=g.device), *views, generator)
         ambient = self.config.min_ambient + (1.0 - self.config.min_ambient) * ambient.expand(-1, 3)
-        noise = torch.randn(count, 3, generator=generator, device=device) * self.config.light_perturbation
-        light = light_near_camera(cameras.position, noise)
+        noise = draw_groups(lambda n, g: torch.randn(n, 3, generator=g, device=g.device), *views, generator)
+        light = light_near_camera(cameras.position, noise * self.config.light_perturbation)
         return Shading(self._mode(step, choice[0], choice[1]), light, ambient, 1.0 - ambient)
 
     def _mode(self, step: int, unlit: float, textureless: float) -> ShadingMode:

@@ -9,6 +9,7 @@ from torch.nn.functional import normalize
 
 from bozzetto.math.rows import rows_at
 from bozzetto.math.shading import light_in_cone, light_near_camera
+from bozzetto.math.view_draws import draw_groups
 from bozzetto.types import Cameras, FieldOutput, Shading, ShadingMode
 from bozzetto_plugins.material import diffuse
 from bozzetto_plugins.material.config import PointLightDiffuseConfig
@@ -17,7 +18,8 @@ from bozzetto_plugins.material.config import PointLightDiffuseConfig
 class PointLightDiffuse(nn.Module):
     """Diffuse material: color = albedo * (ambient + diffuse * max(0, n.l)), l pointing from the surface to the light.
 
-    The mode is drawn once per step, the light once per view.
+    The mode is drawn once per step, the light once per view. Views of a group share the draw: the light's distance and
+    strength, and the noise by which it is off each camera's direction (as threestudio-mvdream does).
     """
 
     def __init__(self, config: PointLightDiffuseConfig, feature_count: int) -> None:
@@ -27,21 +29,21 @@ class PointLightDiffuse(nn.Module):
 
     def sample_shading(self, cameras: Cameras, step: int, generator: torch.Generator) -> Shading:
         """Draw mode and light; consumes the same number of random numbers in every mode."""
-        count, device = len(cameras), generator.device
-        choice = torch.rand(2, generator=generator, device=device).tolist()
+        choice = torch.rand(2, generator=generator, device=generator.device).tolist()
         near, far = self.config.light_distance
-        distance = near + (far - near) * torch.rand(count, 1, generator=generator, device=device)
-        strength = torch.rand(count, 1, generator=generator, device=device).expand(-1, 3)
-        light = distance * self._light_direction(cameras.position, generator)
+        distance = near + (far - near) * _uniform(cameras, 1, generator)
+        strength = _uniform(cameras, 1, generator).expand(-1, 3)
+        light = distance * self._light_direction(cameras, generator)
         ambient, color = (1.0 - strength, strength) if self.config.soft_shading else self._fixed_colors(cameras)
         return Shading(self._mode(step, choice[0], choice[1]), light, ambient, color)
 
-    def _light_direction(self, position: Float[Tensor, "B 3"], generator: torch.Generator) -> Float[Tensor, "B 3"]:
-        count, device = len(position), generator.device
+    def _light_direction(self, cameras: Cameras, generator: torch.Generator) -> Float[Tensor, "B 3"]:
+        views = len(cameras), cameras.views_per_group
         if self.config.light_sampling == "magic3d":
-            return light_in_cone(position, *torch.rand(2, count, generator=generator, device=device))
-        noise = torch.randn(count, 3, generator=generator, device=device)
-        return light_near_camera(position, noise * self.config.light_perturbation)
+            angles = draw_groups(lambda n, g: torch.rand(2, n, generator=g, device=g.device).mT, *views, generator)
+            return light_in_cone(cameras.position, *angles.unbind(dim=1))
+        noise = draw_groups(lambda n, g: torch.randn(n, 3, generator=g, device=g.device), *views, generator)
+        return light_near_camera(cameras.position, noise * self.config.light_perturbation)
 
     def _fixed_colors(self, cameras: Cameras) -> tuple[Float[Tensor, "B 3"], Float[Tensor, "B 3"]]:
         ambient = cameras.position.new_tensor(self.config.ambient_color).expand(len(cameras), -1)
@@ -76,3 +78,13 @@ class PointLightDiffuse(nn.Module):
     def albedo(self, features: Float[Tensor, "S F"]) -> Float[Tensor, "S 3"]:
         """Return the albedo in (0, 1): the sigmoid of the first three features."""
         return diffuse.albedo(features)
+
+
+def _uniform(cameras: Cameras, channels: int, generator: torch.Generator) -> Float[Tensor, "B {channels}"]:
+    """Draw numbers uniform in [0, 1), one row per view, equal in each group of views."""
+    return draw_groups(
+        lambda n, g: torch.rand(n, channels, generator=g, device=g.device),
+        len(cameras),
+        cameras.views_per_group,
+        generator,
+    )

@@ -73,6 +73,11 @@ class ViewDependentConfig:
         """True if a view's prompt is a blend of two directions."""
         return self.mode == "interpolate" or (self.mode == "auto" and self.negatives)
 
+    @property
+    def text_branches(self) -> frozenset[str]:
+        """Branches of a prior whose texts the processor gives."""
+        return frozenset({"cond", "uncond", "empty", "plain", *(["negatives"] if self.negatives else [])})
+
     def _check_template(self) -> None:
         try:
             fields = {field for _, field, _, _ in Formatter().parse(self.template) if field is not None}

@@ -23,8 +23,8 @@ class TimestepsConfig:
     type: Literal["window", "point", "dreamtime"] = "window"
     """`window`: uniform between `min` and `max`; `point`: `at`, without chance; `dreamtime`: from noisy to clean, as
     long at each timestep as a density says (DreamTime, Huang et al. 2023), without chance."""
-    shared: bool = False
-    """Window: one timestep for all views of a step."""
+    shared: bool | Literal["group"] = False
+    """Window: one timestep for all views of a step; `group`: one for each group of `views_per_group`."""
     min: Fraction = Schedule.constant(0.02)
     """Window: lower bound."""
     max: Fraction = Schedule.constant(0.98)
@@ -93,6 +93,8 @@ class GuiderConfig:
     """Cfg and perp-neg: blend towards the standard deviation of the conditional prediction; reduces over-exposure."""
     rescale_space: Literal["output", "epsilon", "x0"] = "output"
     """Cfg and perp-neg: what is rescaled: the network's output, the noise, or the clean latents (MVDream)."""
+    rescale_over: Literal["view", "group"] = "view"
+    """Cfg and perp-neg: what has one standard deviation: a view, or a group of `views_per_group` (MVDream)."""
     cond: Coefficient = Schedule.constant(1.0)
     """Mix: weight of the prompt."""
     uncond: Coefficient = Schedule.constant(-1.0)
@@ -104,9 +106,11 @@ class GuiderConfig:
 
     def __post_init__(self) -> None:
         check_fields(self)
-        own = ("scale", "rescale", "rescale_space")
+        own = ("scale", "rescale", "rescale_space", "rescale_over")
         mix = ("cond", "uncond", "empty")
         require_own(self, {"cfg": own, "perp-neg": own, "mix": mix, "nfsd": ("scale", "switch")})
+        if self.rescale == 0.0 and self.rescale_over != "view":
+            raise ValueError(f"rescale_over: has no effect with rescale 0, got {self.rescale_over!r}. Remove it")
 
     @property
     def predicts_noise(self) -> bool:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from bozzetto.fields import Range, check_fields
 from bozzetto.math.schedules import Schedule
-from bozzetto.recipe import Stage, Task
+from bozzetto.recipe import Component, Stage, Task
 from bozzetto_plugins.score.axes import GuiderConfig, NoiseConfig, ReferenceConfig, TimestepsConfig
 
 Clip = Annotated[Schedule, Range(least=1e-8, most=1e8)]
@@ -69,10 +69,15 @@ class DistillationConfig:
         if not noise_is_predicted and (self.target_steps > 1 or self._has_image_term):
             field = "target_steps" if self.target_steps > 1 else "image_term"
             raise ValueError(f"{field}: needs denoised latents, and guider {self.guider.type!r} predicts none")
-        if self.noise.eta > 0.0 and self.timesteps.type == "window" and not self.timesteps.shared:
+        if self.noise.eta > 0.0 and self.timesteps.type == "window" and self.timesteps.shared is not True:
             raise ValueError(
                 "noise: eta draws noise in every step of the inversion, whose number depends on the timestep; views "
                 "must share it. Set timesteps to point, or timesteps.shared=true"
+            )
+        if self.noise.overshoot and self.timesteps.shared == "group":
+            raise ValueError(
+                "noise: overshoot ends each view at a timestep of its own, and timesteps.shared says one per group. "
+                "Set overshoot to false"
             )
         if self._has_image_term and self.form == "backward":
             raise ValueError("image_term: is a loss of its own beside the latents'; choose another form than backward")
@@ -100,20 +105,60 @@ class DistillationConfig:
         """Raise `ValueError` if a setting requires what the guidance or the prompt processor does not provide."""
         if task is None or task.guidance is None:
             return
+        self._check_groups(task)
         guidance = task.guidance
-        lacking = sorted(self.branches - frozenset(getattr(guidance.config, "prior_branches", self.branches)))
-        if lacking:
-            field = "guider" if lacking != [self.noise.base] or self.noise.type == "random" else "noise"
+        self._check_branches(stage, task, guidance)
+        if self._has_image_term and getattr(guidance.config, "as_latent_until_step", 0) > 0:
             raise ValueError(
-                f"{field}: needs predictions of {', '.join(lacking)}, which guidance {guidance.name!r} cannot give"
-            )
-        if "negatives" in self.branches and getattr(stage.prompt_processor.config, "negatives", None) is False:
-            raise ValueError(
-                "guider: 'perp-neg' needs negative prompts, and the prompt processor gives none. Set "
-                "system.prompt_processor.negatives=true, or guider=cfg"
+                "image_term: compares images, and in the warm-up of the guidance the latents are those of normals. Set "
+                f"{guidance.where}.as_latent_until_step=0"
             )
         if self.noise.type == "inverted" and getattr(guidance.config, "encode", None) == "sample":
             raise ValueError(
                 "noise: 'inverted' finds the noise of given latents, and the guidance adds noise of its own to them. "
                 f"Set {guidance.where}.encode=mode"
             )
+
+    def _check_branches(self, stage: Stage, task: Task, guidance: Component) -> None:
+        """Raise `ValueError` if the guidance does not predict a branch, or has no text of it."""
+        if lacking := self.branches - frozenset(getattr(guidance.config, "prior_branches", self.branches)):
+            raise ValueError(
+                f"{self._reader_of(lacking)}: needs predictions of {', '.join(sorted(lacking))}, which guidance "
+                f"{guidance.name!r} of task {task.name!r} cannot give{_giver_elsewhere(lacking, stage)}"
+            )
+        processor = stage.prompt_processor
+        if "negatives" in self.branches and getattr(processor.config, "negatives", None) is False:
+            raise ValueError(
+                "guider: 'perp-neg' needs negative prompts, and the prompt processor gives none. Set "
+                "system.prompt_processor.negatives=true, or guider=cfg"
+            )
+        if untold := self.branches - frozenset(getattr(processor.config, "text_branches", self.branches)):
+            raise ValueError(
+                f"{self._reader_of(untold)}: needs the text of {', '.join(sorted(untold))}, which prompt processor "
+                f"{processor.name!r} does not give. Choose another, e.g. view-dependent"
+            )
+
+    def _reader_of(self, branches: frozenset[str]) -> str:
+        """Return the field that reads these branches, as far as one can tell."""
+        return "noise" if self.noise.type == "inverted" and branches == {self.noise.base} else "guider"
+
+    def _check_groups(self, task: Task) -> None:
+        """Raise `ValueError` if something is of groups of views, and the views have none."""
+        if getattr(task.views.config, "views_per_group", 1) > 1:
+            return
+        for field, value in (("guider", self.guider.rescale_over), ("timesteps", self.timesteps.shared)):
+            if value == "group":
+                key = "rescale_over" if field == "guider" else "shared"
+                raise ValueError(
+                    f"{field}: {key} 'group' needs views in groups, and the views of this task, {task.views.name!r}, "
+                    f"have none. Set {task.views.where}.views_per_group, e.g. to 4, or {field}.{key}="
+                    f"{'view' if field == 'guider' else 'true'}"
+                )
+
+
+def _giver_elsewhere(branches: frozenset[str], stage: Stage) -> str:
+    """Return a hint at the task of the stage whose guidance predicts these branches; empty if there is none."""
+    for task in stage.tasks:
+        if task.guidance and branches <= getattr(task.guidance.config, "prior_branches", frozenset()):
+            return f"; {task.guidance.name!r} of task {task.name!r} gives them to that task alone"
+    return ""

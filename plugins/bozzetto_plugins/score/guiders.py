@@ -9,7 +9,7 @@ from torch import Tensor
 
 from bozzetto.kinds.score import Branch, Prior
 from bozzetto.math.branch_mixing import mix, noise_free
-from bozzetto.math.guidance import cfg, perp_neg, rescale
+from bozzetto.math.guidance import cfg, perp_neg
 from bozzetto.math.levels import epsilon_at, x0_at
 from bozzetto.math.rescaling import rescale_group
 from bozzetto.scoring import Prediction
@@ -60,14 +60,15 @@ def _guided_output(
         guided = perp_neg(cond, outputs["uncond"], outputs["negatives"], weights.to(cond), scale)
     else:
         guided = cond if "uncond" not in outputs else cfg(cond, outputs["uncond"], scale)
+    views = prior.views_per_group if config.rescale_over == "group" else 1
     if "uncond" in outputs and config.rescale and config.rescale_space == "output":
-        guided = rescale(guided, cond, config.rescale)
+        guided = rescale_group(guided, cond, config.rescale, views)
     epsilon, x0 = prior.epsilon(guided, noisy, timestep), prior.x0(guided, noisy, timestep)
     if config.rescale and config.rescale_space == "epsilon":
-        epsilon = rescale(epsilon, prior.epsilon(cond, noisy, timestep), config.rescale)
+        epsilon = rescale_group(epsilon, prior.epsilon(cond, noisy, timestep), config.rescale, views)
         x0 = _x0(prior, epsilon, noisy, timestep)
     elif config.rescale and config.rescale_space == "x0":
-        x0 = rescale_group(x0, prior.x0(cond, noisy, timestep), config.rescale)
+        x0 = rescale_group(x0, prior.x0(cond, noisy, timestep), config.rescale, views)
         epsilon = epsilon_at("x0", x0, noisy, prior.level(timestep))
     return Prediction(epsilon, x0)
 

@@ -23,7 +23,10 @@ class OrbitConfig:
     """Settings of cameras around the origin that look at it. Ranges are `[low, high]`; equal ends fix the value."""
 
     batch_size: Batch | tuple[Batch, ...] = 1
-    """Views per step; a list gives the initial value and one per milestone."""
+    """Views per step; a list gives the initial value and one per milestone. A multiple of `views_per_group`."""
+    views_per_group: Annotated[int, Range(least=1, most=64)] = 1
+    """Views of a group, for a prior that predicts them jointly (MVDream): consecutive views of the same elevation,
+    distance, field of view, jitter, light and background, whose azimuths divide the range equally. 1: no groups."""
     height: Sizes = 64
     """Height of training images, pixels; a list gives the initial value and one per milestone."""
     width: Sizes = 64
@@ -44,7 +47,7 @@ class OrbitConfig:
     """Couple distance to field of view (MVDream): camera distance = `distance` / tan(fov_y / 2), so that the object
     keeps its size in the image."""
     stratified_azimuth: bool = True
-    """Split the azimuth range into `batch_size` equal parts and draw one view in each."""
+    """Split the azimuth range into `batch_size` equal parts and draw one view in each. Groups are rings anyway."""
     sphere_uniform_rate: Share = 0.5
     """Probability that a view's elevation is drawn uniformly on the sphere instead of uniformly in angle."""
     position_jitter: Jitter = 0.0
@@ -75,14 +78,37 @@ class OrbitConfig:
                 raise ValueError(f"{name}: must be [low, high], got [{low}, {high}]")
         if self.azimuth_deg[1] - self.azimuth_deg[0] > 360.0:
             raise ValueError(f"azimuth_deg: must span at most 360 degrees, got {list(self.azimuth_deg)}")
+        self._check_groups()
+
+    def _check_groups(self) -> None:
+        each = self.views_per_group
+        for size in self._batch_sizes:
+            if size % each:
+                below = size // each * each
+                nearest = f"{below} and {below + each}" if below else f"{each}"
+                raise ValueError(
+                    f"batch_size: counts views and must be a multiple of views_per_group ({each}), got {size}; the "
+                    f"nearest {'are' if below else 'is'} {nearest}"
+                )
+        if each > 1 and not self.stratified_azimuth:
+            raise ValueError(
+                f"stratified_azimuth: has no effect with groups, whose views are a ring. Remove it, or set "
+                f"views_per_group to 1, got {each}"
+            )
+
+    @property
+    def _batch_sizes(self) -> tuple[int, ...]:
+        return (self.batch_size,) if isinstance(self.batch_size, int) else self.batch_size
 
     def check_neighbours(self, stage: Stage, task: Task | None) -> None:
         """Raise `ValueError` if the processes of the training cannot render equal shares of the views."""
-        sizes = (self.batch_size,) if isinstance(self.batch_size, int) else self.batch_size
-        devices = stage.trainer.devices
-        if any(size % devices for size in sizes):
-            given = self.batch_size if isinstance(self.batch_size, int) else list(sizes)
-            raise ValueError(f"batch_size: must be a multiple of trainer.devices ({devices}), got {given}")
+        devices, each = stage.trainer.devices, self.views_per_group
+        if any(size % (devices * each) for size in self._batch_sizes):
+            given = self.batch_size if isinstance(self.batch_size, int) else list(self._batch_sizes)
+            of = f"trainer.devices ({devices})"
+            if each > 1:
+                of = f"views_per_group ({each}) times {of}, for a group is not divided among processes"
+            raise ValueError(f"batch_size: must be a multiple of {of}, got {given}")
 
     def pixels_per_step(self) -> int:
         """Return the maximum number of pixels per step."""

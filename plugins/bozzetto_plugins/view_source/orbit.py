@@ -14,6 +14,7 @@ from bozzetto.math.view_sampling import (
     distance_of_frame,
     grown_range,
     mixed_elevation_deg,
+    rings,
     stratified,
     uniform,
 )
@@ -24,6 +25,7 @@ from bozzetto_plugins.view_source.config import OrbitConfig
 class Orbit:
     """Random cameras that look at the origin; `OrbitConfig` documents every distribution.
 
+    What is drawn per view is drawn per group of views if there are groups, in the same order.
     The records contain only the jittered camera matrix, from which angles and distance are derived.
     """
 
@@ -33,9 +35,10 @@ class Orbit:
     def sample(self, step: int, generator: torch.Generator) -> Cameras:
         """Draw the training cameras of one step, on the generator's device."""
         config = self.config
-        count, height, width = config.size_at(step)
-        draw_azimuth = stratified if config.stratified_azimuth else uniform
-        azimuth_deg = draw_azimuth(self._range("azimuth_deg", step), count, generator)
+        views, height, width = config.size_at(step)
+        each = config.views_per_group
+        count = views // each
+        azimuth_deg = self._azimuth_deg(step, count, generator)
         elevation_deg = mixed_elevation_deg(
             self._range("elevation_deg", step), count, config.sphere_uniform_rate, generator
         )
@@ -44,8 +47,19 @@ class Orbit:
         distance = uniform(self._range("distance", step), count, generator)
         if config.relative_distance:
             distance = distance_of_frame(distance, fov_y_rad)
+        elevation_deg, distance, fov_y_rad = (
+            value.repeat_interleave(each) for value in (elevation_deg, distance, fov_y_rad)
+        )
         position = spherical_position(azimuth_deg, elevation_deg, distance)
-        return Cameras(self._look_from(position, generator), fov_y_rad.contiguous(), height, width)
+        return Cameras(self._look_from(position, generator), fov_y_rad, height, width, each)
+
+    def _azimuth_deg(self, step: int, count: int, generator: torch.Generator) -> Float[Tensor, "B"]:
+        """Draw the azimuths of `count` groups, degrees."""
+        bounds, each = self._range("azimuth_deg", step), self.config.views_per_group
+        if each > 1:
+            return rings(bounds, count, each, generator)
+        draw = stratified if self.config.stratified_azimuth else uniform
+        return draw(bounds, count, generator)
 
     def eval_cameras(self, count: int, device: torch.device) -> Cameras:
         """Return `count` evenly spaced cameras around the object at the evaluation view, azimuth 0 first."""
@@ -58,16 +72,19 @@ class Orbit:
 
     def _look_from(self, position: Float[Tensor, "B 3"], generator: torch.Generator) -> Float[Tensor, "B 4 4"]:
         """Return camera matrices that look at the origin, with the three jitters applied."""
-        config, shape = self.config, position.shape
+        config, each = self.config, self.config.views_per_group
+        shape = (len(position) // each, 3)
         target = torch.zeros_like(position)
         up = position.new_tensor([0.0, 0.0, 1.0]).expand_as(position)
         if config.position_jitter > 0.0:
             shift = 2.0 * torch.rand(shape, generator=generator, device=generator.device) - 1.0
-            position = position + config.position_jitter * shift
+            position = position + config.position_jitter * shift.repeat_interleave(each, dim=0)
         if config.target_jitter_std > 0.0:
-            target = config.target_jitter_std * torch.randn(shape, generator=generator, device=generator.device)
+            shift = torch.randn(shape, generator=generator, device=generator.device)
+            target = config.target_jitter_std * shift.repeat_interleave(each, dim=0)
         if config.up_jitter_std > 0.0:
-            up = up + config.up_jitter_std * torch.randn(shape, generator=generator, device=generator.device)
+            shift = torch.randn(shape, generator=generator, device=generator.device)
+            up = up + config.up_jitter_std * shift.repeat_interleave(each, dim=0)
         return look_at(position, target, up)
 
     def _range(self, name: str, step: int) -> Range:

@@ -18,11 +18,11 @@ from bozzetto.errors import NonFiniteError
 pytestmark = pytest.mark.slow
 
 
-def recipe_of(tiny, devices, steps=4):
+def recipe_of(tiny, devices, steps=4, task=None):
     return tiny.recipe(
         {
             "trainer": {"steps": steps, "devices": devices, "image_every": 0, "checkpoint_every": 100},
-            "system": {"tasks": {"random": {"views": {"batch_size": 4}}}},
+            "system": {"tasks": {"random": {"views": {"batch_size": 4}, **(task or {})}}},
             "export": None,
         }
     )
@@ -73,6 +73,24 @@ def test_two_processes_end_where_one_does_also_after_a_resume(tiny):
     rows = list(csv.DictReader((folder.metrics / "main.csv").open()))
     assert [row["step"] for row in rows] == ["1", "2", "3", "4"]
     assert folder.manifest["stages"]["main"]["steps"] == 4
+
+
+def test_processes_share_out_whole_groups_of_views(tiny):
+    """Light, background, timestep and standard deviation of a group are those of one process."""
+    task = {
+        "views": {"batch_size": 4, "views_per_group": 2},
+        "guidance": {"cfg_scale": None},
+        "score": {
+            "type": "distillation",
+            "guider": {"scale": 5, "rescale": 0.5, "rescale_over": "group"},
+            "timesteps": {"shared": "group"},
+        },
+        "losses": {"sds": None, "score": 1.0},
+    }
+    (_, alone), (_, together) = (trained(tiny, recipe_of(tiny, devices, 2, task)) for devices in (1, 2))
+    assert alone.keys() == together.keys()
+    for name, value in alone.items():
+        torch.testing.assert_close(together[name].float(), value.float(), rtol=1e-3, atol=1e-5)
 
 
 def test_a_stop_of_either_process_is_one_of_both(tiny, monkeypatch, worker):

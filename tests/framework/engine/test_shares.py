@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -58,3 +60,12 @@ def test_numbers_that_are_drawn_directly_differ_between_processes_and_steps():
         for step in (0, 1, 0)
     ]
     assert len(set(drawn)) == 6
+
+
+def test_a_group_is_not_divided():
+    cameras, shading = views(12)
+    parts = [share.of(replace(cameras, views_per_group=4), shading, "random")[0] for share in SHARES]
+    assert [(len(part), part.views_per_group) for part in parts] == [(4, 4)] * 3
+    message = "system.tasks.random.views: a step of 2 groups of 6 views cannot be divided among 3 processes. Make the "
+    with pytest.raises(ConfigError, match=message.replace(".", r"\.") + "number of groups"):
+        SHARES[0].of(replace(cameras, views_per_group=6), shading, "random")

@@ -11,6 +11,7 @@ from bozzetto.math.view_sampling import (
     distance_of_frame,
     grown_range,
     mixed_elevation_deg,
+    rings,
     sphere_uniform_elevation_deg,
     stratified,
     uniform,
@@ -71,3 +72,12 @@ def test_the_frame_has_the_asked_height_at_the_target() -> None:
     distance = distance_of_frame(half_height, fov)
     torch.testing.assert_close(distance * torch.tan(0.5 * fov), half_height)
     assert distance[2].item() == pytest.approx(1.0)
+
+
+def test_rings_are_equal_steps_from_one_draw_per_group() -> None:
+    drawn = rings((-180.0, 180.0), 3, 4, seeded(2)).unflatten(0, (3, 4))
+    steps = drawn[:, 1:] - drawn[:, :-1]
+    torch.testing.assert_close(steps, torch.full_like(steps, 90.0), rtol=1e-6, atol=0.0)
+    turn = torch.rand(3, 1, generator=seeded(2))
+    torch.testing.assert_close(drawn[:, :1], -180.0 + turn / 4 * 360.0)
+    assert bool((turn.diff(dim=0).abs() > 0.01).all())

@@ -1,5 +1,7 @@
 """Tests that the contract suites fail for components with one fault each."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
@@ -17,7 +19,7 @@ from bozzetto.testing.loss import LossContract
 from bozzetto.testing.material import MaterialContract
 from bozzetto.testing.scenes import PlainBackground, PlainMaterial, cameras_around
 from bozzetto.testing.view_source import ViewSourceContract
-from bozzetto.types import Cameras
+from bozzetto.types import Cameras, Shading
 
 
 def contract(suite, make):
@@ -43,6 +45,35 @@ class ForgetfulBackground(PlainBackground):
 
     def state_dict(self, *arguments, **options):
         return {"color": self.color.detach()}
+
+
+class UngroupedBackground(PlainBackground):
+    """Background with a random colour per view, whatever the groups."""
+
+    def forward(self, rays, generator):
+        views, height, width = rays.image_shape
+        drawn = self.color.new_zeros(views, 3) if generator is None else torch.rand(views, 3, generator=generator)
+        return drawn[:, None].expand(views, height * width, 3).reshape(-1, 3)
+
+
+class UngroupedMaterial(PlainMaterial):
+    """Material with a random light per view, whatever the groups."""
+
+    def sample_shading(self, cameras, step, generator):
+        light = torch.rand(len(cameras), 3, generator=generator)
+        return Shading("albedo", light, light, 1.0 - light)
+
+
+class UndeclaredGroups:
+    """View source of groups that its config does not have."""
+
+    config = None
+
+    def sample(self, step, generator):
+        return replace(cameras_around(4), views_per_group=2)
+
+    def eval_cameras(self, count, device):
+        return cameras_around(count)
 
 
 class MixingMaterial(PlainMaterial):
@@ -88,6 +119,9 @@ class DetachedLoss:
         (BackgroundContract, HomelessBackground, "test_devices_are_taken_from_the_inputs", "default device"),
         (BackgroundContract, DeafBackground, "test_every_parameter_gets_a_finite_gradient", "no gradient reaches unused"),
         (BackgroundContract, ForgetfulBackground, "test_the_state_survives_saving", "Missing key"),
+        (BackgroundContract, UngroupedBackground, "test_a_group_of_views_has_one_background", "draw_groups"),
+        (MaterialContract, UngroupedMaterial, "test_a_group_of_views_is_lit_alike", "draw_groups"),
+        (ViewSourceContract, UndeclaredGroups, "test_groups_are_declared_and_share_a_field_of_view", "the config must say"),
         (MaterialContract, MixingMaterial, "test_chunks_equal_the_whole", "not close"),
         (ViewSourceContract, RememberingViews, "test_a_resumed_source_goes_on_as_the_first_would", "remembers"),
         (LossContract, RestlessLoss, "test_its_gradient_reaches_the_scene", "no parameter of the scene"),

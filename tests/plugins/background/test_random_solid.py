@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import torch
 
 from bozzetto.testing.background import BackgroundContract
@@ -28,3 +30,10 @@ def test_people_see_the_eval_color() -> None:
     background = RandomSolid(RandomSolidConfig(eval_color=(0.0, 0.5, 1.0)))
     color = background(cameras_around(1, size=2).rays(), None)
     torch.testing.assert_close(color, torch.tensor([[0.0, 0.5, 1.0]]).expand(4, 3))
+
+
+def test_one_color_a_group_and_another_for_the_next() -> None:
+    rays = replace(cameras_around(6, size=4), views_per_group=3).rays()
+    color = RandomSolid(RandomSolidConfig())(rays, torch.Generator().manual_seed(0)).view(2, 3 * 16, 3)
+    assert torch.equal(color, color[:, :1].expand_as(color))
+    assert len(torch.unique(color[:, 0], dim=0)) == 2

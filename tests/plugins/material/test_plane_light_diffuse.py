@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -77,3 +79,14 @@ def test_too_few_features_is_an_error_that_says_so() -> None:
 def test_a_wrong_setting_is_named(field: str, value: float) -> None:
     with pytest.raises(ValueError, match=f"^{field}: "):
         PlaneLightDiffuseConfig(**{field: value})
+
+
+def test_a_group_shares_ambient_and_noise_and_each_view_has_its_own_direction() -> None:
+    material, cameras = PlaneLightDiffuse(PlaneLightDiffuseConfig(), 3), replace(cameras_around(8), views_per_group=4)
+    shading = material.sample_shading(cameras, 0, torch.Generator().manual_seed(0))
+    generator = torch.Generator().manual_seed(0)
+    torch.rand(2, generator=generator)
+    ambient = 0.1 + 0.9 * torch.rand(2, 1, generator=generator).repeat_interleave(4, dim=0)
+    noise = torch.randn(2, 3, generator=generator).repeat_interleave(4, dim=0)
+    torch.testing.assert_close(shading.ambient, ambient.expand(8, 3))
+    torch.testing.assert_close(shading.light, torch.nn.functional.normalize(cameras.position + noise, dim=-1))

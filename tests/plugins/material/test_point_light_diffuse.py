@@ -1,6 +1,9 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
+from bozzetto.math.shading import light_in_cone, light_near_camera
 from bozzetto.testing.material import MaterialContract, random_field
 from bozzetto.testing.scenes import cameras_around
 from bozzetto.types import Shading
@@ -64,3 +67,21 @@ def test_lights_brighter_than_white_are_refused() -> None:
         PointLightDiffuseConfig(ambient_color=(0.5, 0.5, 0.5), diffuse_color=(0.9, 0.9, 0.9))
     with pytest.raises(ValueError, match=r"^light_distance: "):
         PointLightDiffuseConfig(light_distance=(1.5, 0.8))
+
+
+@pytest.mark.parametrize("light_sampling", ["dreamfusion", "magic3d"])
+def test_a_group_shares_noise_and_distance_and_each_view_has_its_own_direction(light_sampling: str) -> None:
+    material = PointLightDiffuse(PointLightDiffuseConfig(light_sampling=light_sampling, soft_shading=True), 3)
+    cameras = replace(cameras_around(8), views_per_group=4)
+    light = material.sample_shading(cameras, 0, torch.Generator().manual_seed(0)).light
+    generator = torch.Generator().manual_seed(0)
+    torch.rand(2, generator=generator)
+    distance = 0.8 + 0.7 * torch.rand(2, 1, generator=generator).repeat_interleave(4, dim=0)
+    torch.rand(2, 1, generator=generator)
+    if light_sampling == "magic3d":
+        expected = light_in_cone(cameras.position, *torch.rand(2, 2, generator=generator).repeat_interleave(4, dim=1))
+    else:
+        noise = torch.randn(2, 3, generator=generator).repeat_interleave(4, dim=0)
+        expected = light_near_camera(cameras.position, noise)
+    torch.testing.assert_close(light, distance * expected)
+    assert light.round(decimals=4).unique(dim=0).shape[0] == 8, "the direction depends on each camera"

@@ -197,3 +197,86 @@ def test_it_is_known_before_a_run_which_branches_are_read(values: dict[str, obje
     config = bind(DistillationConfig, values, "score")
     assert config.branches == set(branches.split())
     assert (config.branches <= Zero123Config.prior_branches) is not bool({"empty", "negatives"} & config.branches)
+
+
+FOUR = torch.cat([PIXELS, 0.7 - 0.5 * PIXELS])
+MVDREAM = {"weighting": "sigma-over-alpha", "timesteps": {"shared": "group"}}
+
+
+class TiltedViews(GaussianViews):
+    """Prior whose unconditional predictions differ in contrast from view to view, so that rescaling has an effect."""
+
+    def _output(self, branch: str, noisy: Tensor, timestep: Tensor) -> Tensor:
+        output = super()._output(branch, noisy, timestep)
+        contrast = torch.linspace(0.1, 0.4, len(noisy))
+        tilt = per_view(contrast) * torch.linspace(-1.0, 1.0, noisy.shape[-1])
+        return output + tilt if branch == "uncond" else output
+
+
+def grouped(rescale: float, over: str = "group") -> dict[str, object]:
+    return {**MVDREAM, "guider": {"scale": 50, "rescale": rescale, "rescale_space": "x0", "rescale_over": over}}
+
+
+def test_rescaling_over_a_group_is_mvdreams_formula() -> None:
+    """x0 = .5 x0_cfg std(x0_cond) / std(x0_cfg) + .5 x0_cfg, each std over all values of two views."""
+    prior = TiltedViews(views_per_group=2)
+    made = run(prior, FOUR, **grouped(0.5))
+    generator = torch.Generator().manual_seed(0)
+    timestep = sample_timesteps(2, 20, 980, generator).repeat_interleave(2)
+    assert torch.equal(made.timestep, timestep)
+    noise, level = torch.randn(FOUR.shape, generator=generator), prior.level(timestep)
+    noisy = per_view(level.signal) * FOUR + per_view(level.noise) * noise
+    outputs = prior.predict(noisy, timestep, ["cond", "uncond"])
+    cond = prior.x0(outputs["cond"], noisy, timestep).detach()
+    guided = prior.x0(cfg(outputs["cond"], outputs["uncond"], 50.0), noisy, timestep).detach()
+    for over, views in (("group", 2), ("view", 1)):
+        groups = zip(guided.split(views), cond.split(views), strict=True)
+        x0 = torch.cat([0.5 * one * (of.std() / one.std()) + 0.5 * one for one, of in groups])
+        found = gradient(run(prior, FOUR, **grouped(0.5, over)))
+        torch.testing.assert_close(found, FOUR - x0, rtol=1e-3, atol=1e-3)
+    assert (found - gradient(made)).abs().max() > 0.01, "the two differ here"
+
+
+def test_a_group_without_rescaling_is_s_over_a_times_the_difference_of_noises() -> None:
+    prior = GaussianViews(views_per_group=2)
+    made = run(prior, FOUR, **{**grouped(0.0, "view")})
+    level, generator = prior.level(made.timestep), torch.Generator().manual_seed(0)
+    sample_timesteps(2, 20, 980, generator)
+    noise = torch.randn(FOUR.shape, generator=generator)
+    noisy = per_view(level.signal) * FOUR + per_view(level.noise) * noise
+    epsilon = prior.exact.epsilon_of_mean(noisy, level, prior.guided_mean(50.0))
+    expected = per_view(level.noise / level.signal) * (epsilon - noise)
+    torch.testing.assert_close(gradient(made), expected, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("space", ["output", "epsilon"])
+def test_other_spaces_rescale_over_the_group_too(space: str) -> None:
+    def found(views: int, over: str) -> Tensor:
+        values = {"scale": 5, "rescale": 0.5, "rescale_space": space, "rescale_over": over}
+        return gradient(run(TiltedViews(views_per_group=views), FOUR, timesteps=POINT, guider=values))
+
+    assert torch.equal(found(1, "group"), found(2, "view"))
+    assert (found(2, "group") - found(2, "view")).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"guider": {"rescale_over": "group"}}, "rescale_over: has no effect with rescale 0"),
+        ({"guider": {"type": "nfsd", "rescale_over": "group"}, "reference": "none"}, "rescale_over: is of type cfg and"),
+        ({"timesteps": {"shared": "groups"}}, "timesteps.shared"),
+        ({"timesteps": {"type": "point", "shared": "group"}}, "shared: is of type window only"),
+        (
+            {"timesteps": {"shared": "group"}, "noise": {"type": "inverted", "eta": 0.3}},
+            "views must share it. Set timesteps to point, or timesteps.shared=true",
+        ),
+        (
+            {"timesteps": {"shared": "group"}, "noise": {"type": "inverted", "overshoot": True}},
+            "noise: overshoot ends each view at a timestep of its own",
+        ),
+    ],
+)  # fmt: skip
+def test_groups_that_cannot_be_are_refused(values: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        bind(DistillationConfig, values, "score")
+    assert message in str(caught.value)

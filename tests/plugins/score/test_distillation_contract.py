@@ -26,6 +26,13 @@ class TestRescaled(Composed):
     values: ClassVar[dict[str, Any]] = {"guider": {"scale": 50, "rescale": 0.5, "rescale_space": "x0"}}
 
 
+class TestMvDream(Composed):
+    values: ClassVar[dict[str, Any]] = {
+        "guider": {"scale": 50, "rescale": 0.5, "rescale_space": "x0", "rescale_over": "group"},
+        "timesteps": {"shared": "group"}, "weighting": "sigma-over-alpha",
+    }  # fmt: skip
+
+
 class TestPerpNeg(Composed):
     values: ClassVar[dict[str, Any]] = {"guider": "perp-neg"}
 

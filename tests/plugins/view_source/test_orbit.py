@@ -8,6 +8,8 @@ from dataclasses import replace
 import pytest
 import torch
 
+from bozzetto.math.cameras import look_at, spherical_position
+from bozzetto.math.view_sampling import mixed_elevation_deg, stratified, uniform
 from bozzetto.testing.view_source import ViewSourceContract
 from bozzetto.types import Cameras
 from bozzetto_plugins.view_source.config import OrbitConfig
@@ -30,6 +32,11 @@ class TestRelativeProgressiveOrbit(ViewSourceContract):
 
     def make(self) -> Orbit:
         return Orbit(OrbitConfig(relative_distance=True, distance=(0.8, 1.0), progressive_until_step=200))
+
+
+class TestOrbitOfGroups(ViewSourceContract):
+    def make(self) -> Orbit:
+        return Orbit(OrbitConfig(batch_size=8, views_per_group=4, target_jitter_std=0.2))
 
 
 def test_views_stay_in_their_ranges_and_fill_them() -> None:
@@ -145,6 +152,20 @@ def test_eval_cameras_use_the_evaluation_view() -> None:
             {"resolution_milestones": (300, 200)},
             "resolution_milestones: must be ascending steps from 1 on, got [300, 200]",
         ),
+        (
+            {"views_per_group": 4, "batch_size": (8, 6), "resolution_milestones": (9,)},
+            "batch_size: counts views and must be a multiple of views_per_group (4), got 6; the nearest are 4 and 8",
+        ),
+        (
+            {"views_per_group": 4},
+            "batch_size: counts views and must be a multiple of views_per_group (4), got 1; the nearest is 4",
+        ),
+        ({"views_per_group": 0}, "views_per_group: must lie in [1, 64], got 0"),
+        (
+            {"views_per_group": 4, "batch_size": 4, "stratified_azimuth": False},
+            "stratified_azimuth: has no effect with groups, whose views are a ring. Remove it, or set views_per_group "
+            "to 1, got 4",
+        ),
         ({"sphere_uniform_rate": 1.5}, "sphere_uniform_rate: must lie in [0, 1], got 1.5"),
         ({"up_jitter_std": -0.1}, "up_jitter_std: must lie in [0, 1000], got -0.1"),
         ({"eval_elevation_deg": 91.0}, "eval_elevation_deg: must lie in [-90, 90], got 91.0"),
@@ -157,3 +178,67 @@ def test_a_wrong_config_says_which_field_and_why(changes: dict, message: str) ->
     with pytest.raises(ValueError) as caught:
         OrbitConfig(**changes)
     assert str(caught.value) == message
+
+
+GROUPED = OrbitConfig(
+    batch_size=12, views_per_group=4, relative_distance=True, distance=(0.8, 1.0), fov_y_deg=(15.0, 60.0)
+)
+
+
+def turned_rad(views: Cameras, each: int) -> torch.Tensor:
+    """Return the azimuths between neighbours in each group, in double precision."""
+    position = views.position.double()
+    azimuth = torch.atan2(position[:, 1], position[:, 0]).unflatten(0, (-1, each))
+    return (azimuth.roll(-1, dims=1) - azimuth) % (2.0 * math.pi)
+
+
+@pytest.mark.parametrize("each", [2, 4, 6])
+def test_a_group_is_a_ring_of_one_elevation_distance_and_field_of_view(each: int) -> None:
+    views = sample(replace(GROUPED, views_per_group=each), seed=3)
+    assert views.views_per_group == each and len(views) == 12
+    steps = turned_rad(views, each)
+    torch.testing.assert_close(steps, torch.full_like(steps, 2.0 * math.pi / each), atol=1e-6, rtol=0.0)
+    fov, distance, elevation = (
+        value.unflatten(0, (-1, each)) for value in (views.fov_y_rad, views.distance, views.elevation_deg)
+    )
+    assert torch.equal(fov, fov[:, :1].expand_as(fov))
+    torch.testing.assert_close(distance, distance[:, :1].expand_as(distance), rtol=1e-6, atol=0.0)
+    torch.testing.assert_close(elevation, elevation[:, :1].expand_as(elevation), rtol=0.0, atol=1e-4)
+    assert fov[:, 0].unique().numel() == 12 // each
+    assert bool((elevation[:, 0].diff().abs() > 1e-3).all())
+
+
+def test_two_groups_are_drawn_with_one_number_each() -> None:
+    """The draws of a batch of groups are those of a batch of as many views, but for the azimuths."""
+    plain = replace(GROUPED, batch_size=3, views_per_group=1, stratified_azimuth=False)
+    generator, other = torch.Generator().manual_seed(4), torch.Generator().manual_seed(4)
+    grouped, single = Orbit(GROUPED).sample(0, generator), Orbit(plain).sample(0, other)
+    assert torch.equal(generator.get_state(), other.get_state())
+    assert torch.equal(grouped.fov_y_rad[::4], single.fov_y_rad)
+    torch.testing.assert_close(grouped.elevation_deg[::4], single.elevation_deg)
+    turn = (single.azimuth_deg + 180.0) / 360.0
+    torch.testing.assert_close(grouped.azimuth_deg[::4], -180.0 + 90.0 * turn, rtol=0.0, atol=1e-3)
+
+
+def test_a_group_shares_its_jitter() -> None:
+    jittered = replace(GROUPED, position_jitter=0.1, target_jitter_std=0.2, up_jitter_std=0.02)
+    still, moved = sample(replace(GROUPED, position_jitter=0.0)), sample(jittered)
+    shift = (moved.position - still.position).unflatten(0, (3, 4))
+    torch.testing.assert_close(shift, shift[:, :1].expand_as(shift), rtol=0.0, atol=1e-6)
+    assert bool((shift[:, 0].norm(dim=-1) > 1e-3).all())
+
+
+def test_views_without_groups_are_drawn_as_before_groups() -> None:
+    """Order, count and use of every draw, as they were without the setting."""
+    config = OrbitConfig(batch_size=6, position_jitter=0.1, target_jitter_std=0.2, up_jitter_std=0.02)
+    generator, again = torch.Generator().manual_seed(7), torch.Generator().manual_seed(7)
+    views = Orbit(config).sample(0, generator)
+    azimuth_deg = stratified(config.azimuth_deg, 6, again)
+    elevation_deg = mixed_elevation_deg(config.elevation_deg, 6, 0.5, again)
+    fov_y_rad = torch.deg2rad(uniform(config.fov_y_deg, 6, again))
+    position = spherical_position(azimuth_deg, elevation_deg, uniform(config.distance, 6, again))
+    position = position + 0.1 * (2.0 * torch.rand(6, 3, generator=again) - 1.0)
+    target = 0.2 * torch.randn(6, 3, generator=again)
+    up = torch.tensor([0.0, 0.0, 1.0]).expand(6, 3) + 0.02 * torch.randn(6, 3, generator=again)
+    assert torch.equal(views.c2w, look_at(position, target, up)) and torch.equal(views.fov_y_rad, fov_y_rad)
+    assert torch.equal(generator.get_state(), again.get_state())
