@@ -42,6 +42,9 @@ class ViewDependentConfig:
     """Full prompt of overhead views; replaces the template."""
     negatives: bool = False
     """Provide the front and side prompts as negatives weighted by azimuth, for the `perp-neg` guider."""
+    perp_neg: Literal["threestudio", "stable-dreamfusion"] = "threestudio"
+    """Weights of the negatives: continuous in azimuth, set by the decays below (`threestudio`), or switched on and off
+    a fifth before the borders of front, side and back, and decaying faster (`stable-dreamfusion`)."""
     perp_neg_front_side: Decay = (4.0, 0.5, -2.426)
     """(a, b, c) of the weight a exp(-b r) + c of negative `front` in front-to-side views; r is 1 at the front."""
     perp_neg_side_front: Decay = (4.0, 0.5, -2.426)
@@ -67,6 +70,8 @@ class ViewDependentConfig:
                 raise ValueError(f"prompt_{direction}: is used only with distinguish_sides: true")
         for name in ("front_side", "side_front", "side_back", "front_side_back"):
             self._check_decay(f"perp_neg_{name}")
+        if self.perp_neg != "threestudio" and not self.negatives:
+            raise ValueError("perp_neg: weighs negatives, and there are none. Set negatives to true or leave it out")
 
     @property
     def blends(self) -> bool:
@@ -82,7 +87,9 @@ class ViewDependentConfig:
             raise ValueError(f"template: must contain {{prompt}}, may contain {{view}}, no more: {self.template!r}")
 
     def _check_decay(self, name: str) -> None:
-        a, b, c = getattr(self, name)
+        a, b, c = value = getattr(self, name)
+        if self.perp_neg == "stable-dreamfusion" and value != type(self).__dataclass_fields__[name].default:
+            raise ValueError(f"{name}: has no effect with perp_neg 'stable-dreamfusion', whose weights are fixed")
         lowest = min(a + c, a * math.exp(-b) + c)
         if not lowest >= -1e-3:
             raise ValueError(f"{name}: a exp(-b r) + c must not be negative for r in [0, 1], got {lowest:.3g}")
