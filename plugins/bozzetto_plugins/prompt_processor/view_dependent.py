@@ -38,8 +38,12 @@ class ViewDependent:
         return {view: self._text(view) for view in views}
 
     def _text(self, view: str) -> str:
-        given = getattr(self.config, f"prompt_{view.replace(' ', '_')}")
-        return given or self.config.template.format(prompt=self.prompt, view=view)
+        return self._given(view) or self.config.template.format(prompt=self.prompt, view=view)
+
+    def _given(self, view: str) -> str | None:
+        """Return the full prompt that the settings give for a view, if any."""
+        given: str | None = getattr(self.config, f"prompt_{view.replace(' ', '_')}")
+        return given
 
     def encode(self, encoder: TextEncoder, cache: Path | None) -> ViewDependentCondition:
         """Encode the prompts of all directions and the negative prompt, using `cache` keyed by content hash."""

@@ -48,7 +48,7 @@ class Distillation:
         """
         config = self.config
         latents = prior.latents(rendered, generator)
-        timestep = timesteps(config.timesteps, len(latents), step, prior.train_steps, generator, latents.device)
+        timestep = timesteps(config.timesteps, prior, len(latents), step, generator, latents.device)
         start = self._noised(prior, latents.detach(), timestep, step, generator)
 
         def predict(noisy: Tensor, timestep: Tensor) -> Prediction:

@@ -3,24 +3,38 @@
 from __future__ import annotations
 
 import torch
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
-from bozzetto.math.timestep_schedules import density_timesteps, plateau_density, point_timesteps, shared_timesteps
+from bozzetto.kinds.score import Prior
+from bozzetto.math.timestep_schedules import (
+    density_timesteps,
+    plateau_density,
+    point_timesteps,
+    shared_timesteps,
+    snr_density,
+)
 from bozzetto.math.timesteps import step_range
 from bozzetto_plugins.score.axes import TimestepsConfig
 
 
 def timesteps(
-    config: TimestepsConfig, count: int, step: int, train_steps: int, generator: torch.Generator, device: torch.device
+    config: TimestepsConfig, prior: Prior, count: int, step: int, generator: torch.Generator, device: torch.device
 ) -> Int[Tensor, "count"]:
     """Return the timestep of each of `count` views; a window draws integers, the other types nothing."""
     if config.type == "point":
-        return point_timesteps(count, config.at, step, train_steps, device)
+        return point_timesteps(count, config.at, step, prior.train_steps, device)
     if config.type == "dreamtime":
-        (lower, upper), (below, above) = config.plateau, config.tails
-        parts = (upper * train_steps, lower * train_steps, above * train_steps, below * train_steps)
-        density = plateau_density(train_steps, *parts, device)
-        return density_timesteps(count, density, step, config.until_step)
-    low, high = step_range(config.min.at(step), config.max.at(step), train_steps)
+        return density_timesteps(count, _density(config, prior, device), step, config.until_step)
+    low, high = step_range(config.min.at(step), config.max.at(step), prior.train_steps)
     return shared_timesteps(count, low, high, None if config.shared else 1, generator).to(device)
+
+
+def _density(config: TimestepsConfig, prior: Prior, device: torch.device) -> Float[Tensor, "T"]:
+    """Return how long DreamTime stays at each timestep, up to a factor."""
+    steps = prior.train_steps
+    if config.density == "noise-to-signal":
+        alpha_bar = prior.level(torch.arange(steps, device=device)).alpha_bar
+        return snr_density(alpha_bar, config.centre * steps, config.width * steps)
+    (lower, upper), (below, above) = config.plateau, config.tails
+    return plateau_density(steps, upper * steps, lower * steps, above * steps, below * steps, device)
