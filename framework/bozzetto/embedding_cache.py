@@ -1,4 +1,4 @@
-"""Cache of text embeddings, and of other tables about texts, on disk; files are named by content hash, never by the prompt."""
+"""Cache of text embeddings, and of other tables on texts, on disk; files are named by content hash, not by text."""
 
 from __future__ import annotations
 

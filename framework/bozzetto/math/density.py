@@ -10,7 +10,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-__all__ = ["DensityActivation", "activate_density", "blob_dreamfusion", "blob_magic3d", "truncated_exp", "volsdf_density"]
+__all__ = [
+    "DensityActivation",
+    "activate_density",
+    "blob_dreamfusion",
+    "blob_magic3d",
+    "truncated_exp",
+    "volsdf_density",
+]
 
 DensityActivation = Literal["exp", "softplus"]
 
@@ -69,10 +76,10 @@ def blob_magic3d(points: Float[Tensor, "S 3"], scale: float, std: float) -> Floa
 
 
 def volsdf_density(sdf: Float[Tensor, "*S"], beta: Float[Tensor, ""]) -> Float[Tensor, "*S"]:
-    """Return `Psi(-sdf) / beta`, where Psi is the distribution function of Laplace noise of scale `beta` (Yariv et al.
-    2021, VolSDF, eq. 2 and 3, with alpha = 1 / beta).
+    """Return `Psi(-sdf) / beta`, where Psi is the distribution function of Laplace noise of scale `beta`.
 
-    1 / beta deep inside, half of that on the surface, 0 far outside; as beta falls, the volume becomes the surface.
+    VolSDF (Yariv et al. 2021, arXiv:2106.12052), eq. 2 and 3, with alpha = 1 / beta: 1 / beta deep inside, half of that
+    on the surface, 0 far outside. As beta falls, the volume becomes the surface.
 
     Args:
         sdf: signed distances, world units, negative inside.

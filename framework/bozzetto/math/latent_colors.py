@@ -29,8 +29,8 @@ def color_map(codec: LatentCodec, channels: int) -> Float[Tensor, "3 C"]:
     """Return the linear map from C latents to RGB in [-1, 1].
 
     Args:
-        codec: `stable-diffusion`: `STABLE_DIFFUSION`, four channels; `pixels`: a codec whose latents are the pixels of a
-            square patch, colour by colour, as `torch.pixel_unshuffle` orders them: the patch's mean colour.
+        codec: `stable-diffusion`: `STABLE_DIFFUSION`, four channels; `pixels`: a codec whose latents are the pixels of
+            a square patch, colour by colour, as `torch.pixel_unshuffle` orders them: the patch's mean colour.
 
     Raises:
         ValueError: the codec has another number of channels.

@@ -148,9 +148,7 @@ def _bundled(name: str, entry: ModelEntry, folder: Path) -> ModelPlan:
     return ModelPlan(name, "bundled", folder, (), size, spec.licence, spec.memory, spec.note)
 
 
-def _hub(
-    found: ModelPlan, withdrawn: tuple[str, ...], catalogue: Catalogue, offline: bool, instead: str
-) -> ModelPlan:
+def _hub(found: ModelPlan, withdrawn: tuple[str, ...], catalogue: Catalogue, offline: bool, instead: str) -> ModelPlan:
     """Return the plan of a model on the hub: its local copy if there is one, else the download."""
     for repository in (*found.repositories, *withdrawn):
         folder = _cached(repository)

@@ -20,8 +20,8 @@ class SdfGrid(nn.Module):
     """Signed distances as a hash grid's offset from a sphere, rendered by VolSDF's density (Yariv et al. 2021).
 
     The surface is where the distance is 0; the density around it is as sharp as `beta`, which is trained, is small.
-    Trainable parameters, for optimiser groups by prefix: `encoding` (the table), `sdf_network`, `feature_network`, `beta`.
-    Implements `bozzetto.kinds.geometry.Geometry`.
+    Trainable parameters, for optimiser groups by prefix: `encoding` (the table), `sdf_network`, `feature_network`,
+    `beta`. Implements `bozzetto.kinds.geometry.Geometry`.
     """
 
     def __init__(self, config: SdfGridConfig) -> None:

@@ -137,7 +137,7 @@ class LatentConfig:
     """What training renders: latents, at the resolution of the model's latents, or colours by a trained linear map."""
     codec: Literal["stable-diffusion", "pixels"] = "stable-diffusion"
     """Linear map from latents to colours: that of Stable Diffusion, or of a codec whose latents are the pixels of a
-    patch, which is the patch's mean colour. It is the initial one in space `rgb`; pictures of latents are made by it."""
+    patch, which is the patch's mean colour. It is the initial one in space `rgb`, and makes pictures of latents."""
 
     def __post_init__(self) -> None:
         check_fields(self)

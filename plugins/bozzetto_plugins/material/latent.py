@@ -15,8 +15,8 @@ from bozzetto_plugins.material.config import LatentConfig
 class Latent(nn.Module):
     """Latent-NeRF's material (Metzer et al. 2022, arXiv:2211.07600): the geometry's features are latents.
 
-    In space `latent`, training renders the latents, and evaluation their colours by the linear map of the codec. In space
-    `rgb`, both render colours, and the map is trained. Trainable parameter: `to_rgb`, "3 C".
+    In space `latent`, training renders the latents, and evaluation their colours by the linear map of the codec. In
+    space `rgb`, both render colours, and the map is trained. Trainable parameter: `to_rgb`, "3 C".
     """
 
     def __init__(self, config: LatentConfig, feature_count: int) -> None:

@@ -142,6 +142,6 @@ class DebiasedConfig(ViewDependentConfig):
         names = [str(name) for name in named] if isinstance(named, list) else []
         if names and not any(name.endswith("ForMaskedLM") for name in names):
             raise ModelError(
-                f"model: {self.model} is of class {names[0]:.80}, which does not fill gaps; give a model of a class that "
+                f"model: {self.model} is of class {names[0]:.80}, which does not fill gaps; give one of a class that "
                 "ends in ForMaskedLM, e.g. bert-base-uncased."
             )

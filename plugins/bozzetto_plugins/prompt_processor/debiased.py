@@ -33,8 +33,8 @@ class FillsGaps(Protocol):
 class Debiased(ViewDependent):
     """Prompt debiasing (Hong et al. 2023, arXiv:2303.15413): each view's prompt lacks the words that speak against it.
 
-    A masked language model says how probable `front`, `side`, `back` and `overhead` are as the view of the prompt, and of
-    the prompt without each word. The probabilities are computed once and cached; the model is freed before training.
+    A masked language model says how probable `front`, `side`, `back` and `overhead` are as the view of the prompt, and
+    of the prompt without each word. The probabilities are computed once and cached; the model is freed before training.
     """
 
     def __init__(self, config: DebiasedConfig, prompt: str, negative_prompt: str) -> None:

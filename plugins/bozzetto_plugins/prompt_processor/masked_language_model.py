@@ -59,7 +59,9 @@ class MaskedLanguageModel:
             tokens = tokens.to(self.device)
             gap = tokens.input_ids == tokenizer.mask_token_id
         if not bool((gap.sum(dim=1) == 1).all()):
-            raise ModelError(f"{self.folder}: its tokenizer does not find one gap {token!r} in a sentence that has one.")
+            raise ModelError(
+                f"{self.folder}: its tokenizer does not find one gap {token!r} in a sentence that has one."
+            )
         columns = [self._token_of(tokenizer, word) for word in words]
         network = self._network()
         longest = getattr(network.config, "max_position_embeddings", tokens.input_ids.shape[1])

@@ -34,8 +34,8 @@ class TimestepsConfig:
     until_step: Step = 10000
     """Dreamtime: step at which the cleanest timestep is reached; the length of the training."""
     density: Literal["plateau", "noise-to-signal"] = "plateau"
-    """Dreamtime: `plateau`: 1 on a plateau, with Gaussian tails (the paper's first version); `noise-to-signal`: the ratio
-    of noise to signal times a Gaussian (its version at ICLR 2024)."""
+    """Dreamtime: `plateau`: 1 on a plateau, with Gaussian tails (the paper's first version); `noise-to-signal`: the
+    ratio of noise to signal times a Gaussian (its version at ICLR 2024)."""
     plateau: tuple[Share, Share] = (0.5, 0.8)
     """Dreamtime, plateau: bounds of the fractions with the highest density."""
     tails: tuple[Annotated[float, Range(above=0.0, most=10.0)], Annotated[float, Range(above=0.0, most=10.0)]] = (

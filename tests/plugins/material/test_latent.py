@@ -8,8 +8,8 @@ import torch
 from bozzetto.errors import ConfigError
 from bozzetto.math.latent_colors import color_map, colors_of_latents
 from bozzetto.testing.checks import assert_declared_parameters_are_the_real_ones
-from bozzetto.testing.scenes import cameras_around
 from bozzetto.testing.material import random_field
+from bozzetto.testing.scenes import cameras_around
 from bozzetto.types import Rendered
 from bozzetto_plugins.background.config import SolidConfig
 from bozzetto_plugins.background.solid import Solid

@@ -8,7 +8,24 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-WORDS = "this image is depicting a view of front side back overhead smiling dog left hand ##s".split()
+WORDS = [
+    "this",
+    "image",
+    "is",
+    "depicting",
+    "a",
+    "view",
+    "of",
+    "front",
+    "side",
+    "back",
+    "overhead",
+    "smiling",
+    "dog",
+    "left",
+    "hand",
+    "##s",
+]
 
 
 class Table:
@@ -16,7 +33,9 @@ class Table:
 
     model_id = "table"
 
-    def __init__(self, rows: Mapping[str, Sequence[float]], sentence: str = "This image is depicting a [MASK] view of ") -> None:
+    def __init__(
+        self, rows: Mapping[str, Sequence[float]], sentence: str = "This image is depicting a [MASK] view of "
+    ) -> None:
         self.rows, self.start = rows, sentence
         self.asked: list[str] = []
 
