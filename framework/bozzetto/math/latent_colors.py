@@ -42,7 +42,8 @@ def color_map(codec: LatentCodec, channels: int) -> Float[Tensor, "3 C"]:
     side = round((channels / 3) ** 0.5)
     if channels != 3 * side * side or side < 1:
         raise ValueError(f"latents that are pixels of a patch have 3 n^2 channels, e.g. 12 or 48, got {channels}")
-    return torch.eye(3).repeat_interleave(side * side, dim=1) / (side * side)
+    matrix: Tensor = torch.eye(3).repeat_interleave(side * side, dim=1) / (side * side)
+    return matrix
 
 
 def colors_of_latents(latents: Float[Tensor, "*S C"], matrix: Float[Tensor, "3 C"]) -> Float[Tensor, "*S 3"]:
@@ -52,7 +53,8 @@ def colors_of_latents(latents: Float[Tensor, "*S C"], matrix: Float[Tensor, "3 C
 
 def latents_of_colors(colors: Float[Tensor, "*S 3"], matrix: Float[Tensor, "3 C"]) -> Float[Tensor, "*S C"]:
     """Return the smallest latents whose colours these are: the pseudo-inverse of `colors_of_latents`."""
-    return (2.0 * colors - 1.0) @ torch.linalg.pinv(matrix).T
+    latents: Tensor = (2.0 * colors - 1.0) @ torch.linalg.pinv(matrix).T
+    return latents
 
 
 def held_in_range(colors: Float[Tensor, "*S 3"]) -> Float[Tensor, "*S 3"]:
