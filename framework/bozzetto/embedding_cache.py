@@ -1,4 +1,4 @@
-"""Cache of text embeddings on disk; files are named by content hash, never by the prompt."""
+"""Cache of text embeddings, and of other tables on texts, on disk; files are named by content hash, not by text."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from torch import Tensor
 from bozzetto.files import write_atomically
 from bozzetto.kinds.guidance import TextEncoder
 
-__all__ = ["encode_cached", "path_of", "read", "write"]
+__all__ = ["encode_cached", "keep", "path_of", "read", "write"]
 
 KEY = "embedding"
 
@@ -45,13 +45,18 @@ def encode_cached(encoder: TextEncoder, texts: Sequence[str], cache: Path | None
             fresh = dict(zip(wanted, encoder.encode_text(wanted), strict=True))
         found |= fresh
         if cache:
-            _write_all(cache, encoder.text_model_id, fresh)
+            _keep_all(cache, encoder.text_model_id, fresh)
     embeddings = [found[text] for text in texts]
     device = encoded.device if missing else embeddings[0].device
     return torch.stack([embedding.to(device) for embedding in embeddings])
 
 
-def _write_all(cache: Path, text_model_id: str, embeddings: Mapping[str, Float[Tensor, "N E"]]) -> None:
+def keep(cache: Path, text_model_id: str, text: str, embedding: Float[Tensor, "N E"]) -> None:
+    """Store an embedding; a failure is reported once and ignored."""
+    _keep_all(cache, text_model_id, {text: embedding})
+
+
+def _keep_all(cache: Path, text_model_id: str, embeddings: Mapping[str, Float[Tensor, "N E"]]) -> None:
     """Store embeddings; the first failure is reported and ends the attempt."""
     try:
         for text, embedding in embeddings.items():

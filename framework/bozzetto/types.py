@@ -168,9 +168,9 @@ class FieldOutput:
     features: Float[Tensor, "S F"]
     """Raw material features, before any activation."""
     density: Float[Tensor, "S"] | None = None
-    """Non-negative, per world unit; None for a signed distance field."""
+    """Non-negative, per world unit; None for a surface."""
     sdf: Float[Tensor, "S"] | None = None
-    """World units, negative inside; None for a density field."""
+    """World units, negative inside; None for a field of densities alone."""
     normal: Float[Tensor, "S 3"] | None = None
     """Unit length, pointing out of the object; None unless requested."""
     extra: Mapping[str, Tensor] = field(default_factory=lambda: EMPTY)
@@ -187,6 +187,8 @@ class Shading:
     """Ambient light per view and colour channel, in [0, 1]."""
     diffuse: Float[Tensor, "B 3"]
     """Diffuse light per view and colour channel, in [0, 1]."""
+    space: Space = "rgb"
+    """What the material gives: colours, or latents of a diffusion model."""
 
     @property
     def needs_normal(self) -> bool:

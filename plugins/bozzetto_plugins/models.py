@@ -87,7 +87,20 @@ PHOTO_MODELS = (
 weights in the original single-file format."""
 
 
+LANGUAGE_MODELS = (
+    ModelSpec(
+        alias="bert-base-uncased",
+        repositories=("google-bert/bert-base-uncased",),
+        size_gb=0.44,
+        licence="Apache-2.0",
+        memory="about 0.5 GB, before training only",
+        note="BERT (Devlin et al. 2019), English, fills gaps of sentences",
+    ),
+)
+"""Masked language models, for the prompt processor `debiased`."""
+
+
 @hookimpl
 def bozzetto_models() -> tuple[ModelSpec, ...]:
     """Declare the bundled priors and the aliases."""
-    return (*TEXT_MODELS, *PHOTO_MODELS)
+    return (*TEXT_MODELS, *PHOTO_MODELS, *LANGUAGE_MODELS)

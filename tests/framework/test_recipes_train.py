@@ -3,9 +3,11 @@
 from pathlib import Path
 
 import pytest
+from tests.plugins.prompt_processor.language_models import tiny_bert
 
 from bozzetto.config.recipe_file import read_recipe
 from bozzetto.registry.discovery import Registry, installed_sources
+from bozzetto.testing.fakes import tiny_stable_diffusion
 from bozzetto.testing.run import train_one_step
 
 RECIPES = sorted(Path(__file__).parents[2].glob("configs/*.yaml"))
@@ -22,6 +24,10 @@ def cases():
 @pytest.mark.parametrize(("path", "profile"), cases())
 def test_it_takes_a_step(registry, tiny_model, tiny_zero123_model, tmp_path, path, profile):
     models = {"": tiny_model, "zero123": tiny_zero123_model}
+    if path.stem == "debiased" and profile == "cuda":
+        models["debiased"] = tiny_bert(tmp_path / "bert")
+    if path.stem == "latent-nerf" and profile == "cpu":  # as many latents as the bundled prior has
+        models[""] = tiny_stable_diffusion(tmp_path / "latents", latent_channels=48)
     numbers = train_one_step(path, registry, tmp_path, models, profile)
     assert numbers
     for stage, found in numbers.items():

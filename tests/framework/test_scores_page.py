@@ -29,6 +29,8 @@ def test_the_lines_of_a_method_make_the_recipes_score(name, registry, tmp_path):
     if name in ("luciddreamer-ism", "sdi"):
         task["guidance"] = {"encode": "mode"}
     values = {"extends": "bozzetto/sds", "system": {"tasks": {"random": task}}}
+    if name == "debiased":
+        values["system"]["prompt_processor"] = {"type": "debiased", "model": "bert-base-uncased"}
     if name == "perp-neg":
         values["system"]["prompt_processor"] = {"negatives": True}
     assert scores(values, registry, tmp_path) == [task.score.config for task in shipped.stages[0].tasks]

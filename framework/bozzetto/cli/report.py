@@ -21,10 +21,10 @@ def header(recipe: Recipe, plans: Mapping[str, ModelPlan], source: str) -> list[
         lines.append(f"photo     {recipe.image}   (another: image=photo.png)")
     lines.append(f"profile   {recipe.profile}: {recipe.profile_reason}   (another: --profile NAME)")
     for stage in recipe.stages:
-        for task in stage.tasks:
-            if task.guidance is not None and task.guidance.has_model:
-                text = plans[task.guidance.model].describe()
-                lines.append(f"weights   {text}   (another: {task.guidance.where}.model=NAME)")
+        for part in (*(task.guidance for task in stage.tasks), stage.prompt_processor):
+            if part is not None and part.has_model:
+                text = plans[part.model].describe()
+                lines.append(f"weights   {text}   (another: {part.where}.model=NAME)")
     return list(dict.fromkeys([*lines, *notices(recipe.stand_ins)]))
 
 

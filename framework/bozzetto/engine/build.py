@@ -17,7 +17,7 @@ from bozzetto.errors import ConfigError
 from bozzetto.kinds.geometry import Adaptive, Geometry, MadeFromSaved, module
 from bozzetto.kinds.guidance import Guidance
 from bozzetto.kinds.notices import HasNotices
-from bozzetto.kinds.prompt_processor import Condition
+from bozzetto.kinds.prompt_processor import Condition, UsesModel
 from bozzetto.kinds.scene import Scene
 from bozzetto.kinds.view_source import ReferenceSource, ViewSource
 from bozzetto.recipe import Component, Recipe, Stage, Task
@@ -34,12 +34,14 @@ def build_system(
     """Build every component of a stage.
 
     Args:
-        folders: weight folder of each guidance, by the name in the recipe.
+        folders: weight folder of each guidance and prompt processor, by the name in the recipe.
         cache: folder of cached text embeddings; None: no cache.
         saved: weights of the checkpoint to be loaded; None for a new stage.
     """
     scene = build_scene(stage, recipe.seed, registry, device, saved)
     processor = make(registry, stage.prompt_processor, recipe.prompt, recipe.negative_prompt)
+    if isinstance(processor, UsesModel):
+        processor.use_model(folders[stage.prompt_processor.model], device)
     views = [make(registry, task.views) for task in stage.tasks]
     report_notices([scene.geometry, *views], report)
     guidances: dict[str, Guidance] = {}
@@ -51,6 +53,7 @@ def build_system(
             if folder is not None:
                 report_unknown_words(guidance, folder, recipe.prompt, report)
             conditions[task.name] = processor.encode(guidance, cache)
+    report_notices([processor], report)
     estimate_elevations(views, list(guidances.values()), device, recipe.seed, report)
     references = gather(views, device)
     tasks = []

@@ -29,7 +29,7 @@ class Geometry(Protocol):
     """Number of features F, the width of `FieldOutput.features`."""
 
     def __call__(self, points: Float[Tensor, "S 3"], normal: bool = False) -> FieldOutput:
-        """Return density (or sdf), features, and the normal if requested, at world points. S may be 0."""
+        """Return density, sdf or both, features, and the normal if requested, at world points. S may be 0."""
 
     def density(self, points: Float[Tensor, "S 3"]) -> Float[Tensor, "S"]:
         """Return the density only; cheaper than `__call__`, for occupancy grids and mesh extraction."""

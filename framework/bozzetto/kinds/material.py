@@ -10,7 +10,7 @@ from torch import Tensor
 
 from bozzetto.types import Cameras, FieldOutput, Shading
 
-__all__ = ["Material"]
+__all__ = ["LatentMaterial", "Material"]
 
 
 @runtime_checkable
@@ -29,7 +29,18 @@ class Material(Protocol):
     def __call__(
         self, field: FieldOutput, points: Float[Tensor, "S 3"], view: Int[Tensor, "S"], shading: Shading
     ) -> Float[Tensor, "S 3"]:
-        """Return RGB in [0, 1] at points, lit by their view's light. Reads `field.normal` if the mode needs it."""
+        """Return RGB in [0, 1] at points, lit by their view's light. Reads `field.normal` if the mode needs it.
+
+        In the space `latent` of `shading`, which only a `LatentMaterial` chooses, latents "S C" instead.
+        """
 
     def albedo(self, features: Float[Tensor, "S F"]) -> Float[Tensor, "S 3"]:
         """Return the base colour, RGB in [0, 1], as baked into textures."""
+
+
+@runtime_checkable
+class LatentMaterial(Protocol):
+    """Material that can render latents; its config requires a renderer that provides `latent`."""
+
+    def latents_of(self, colors: Float[Tensor, "R 3"]) -> Float[Tensor, "R C"]:
+        """Return latents of RGB in [0, 1], for the background behind latents."""

@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
+import torch
+
 from bozzetto.kinds.guidance import TextEncoder
 from bozzetto.types import Cameras, ViewCondition
 
-__all__ = ["Condition", "PromptProcessor"]
+__all__ = ["Condition", "PromptProcessor", "UsesModel"]
 
 
 @runtime_checkable
@@ -32,3 +34,15 @@ class PromptProcessor(Protocol):
 
     def encode(self, encoder: TextEncoder, cache: Path | None) -> Condition:
         """Encode all directions; embeddings are cached in the folder `cache` by content hash (None: no cache)."""
+
+
+@runtime_checkable
+class UsesModel(Protocol):
+    """Prompt processor with a model of its own, besides the guidance's: its config has a field `model`.
+
+    The config may declare, as class attribute, `without_model`, what to do where the model is not at hand: a clause for
+    an error message.
+    """
+
+    def use_model(self, folder: Path, device: torch.device) -> None:
+        """Take the local folder of the weights. Called once, before `texts` and `encode`."""

@@ -10,7 +10,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-__all__ = ["DensityActivation", "activate_density", "blob_dreamfusion", "blob_magic3d", "truncated_exp"]
+__all__ = [
+    "DensityActivation",
+    "activate_density",
+    "blob_dreamfusion",
+    "blob_magic3d",
+    "truncated_exp",
+    "volsdf_density",
+]
 
 DensityActivation = Literal["exp", "softplus"]
 
@@ -66,3 +73,17 @@ def blob_magic3d(points: Float[Tensor, "S 3"], scale: float, std: float) -> Floa
     """
     squared = (points * points).sum(dim=-1)
     return scale * (1.0 - squared.clamp(min=SMALLEST_SQUARED_RADIUS).sqrt() / std)
+
+
+def volsdf_density(sdf: Float[Tensor, "*S"], beta: Float[Tensor, ""]) -> Float[Tensor, "*S"]:
+    """Return `Psi(-sdf) / beta`, where Psi is the distribution function of Laplace noise of scale `beta`.
+
+    VolSDF (Yariv et al. 2021, arXiv:2106.12052), eq. 2 and 3, with alpha = 1 / beta: 1 / beta deep inside, half of that
+    on the surface, 0 far outside. As beta falls, the volume becomes the surface.
+
+    Args:
+        sdf: signed distances, world units, negative inside.
+        beta: scale, world units, above 0.
+    """
+    tail = 0.5 * torch.exp(-sdf.abs() / beta)
+    return torch.where(sdf > 0.0, tail, 1.0 - tail) / beta

@@ -18,7 +18,7 @@ KEEP_RATIO = 0.95
 """Ratio below which a word contradicts a view."""
 
 
-def view_probabilities(logits: Float[Tensor, "V"]) -> Float[Tensor, "V"]:
+def view_probabilities(logits: Float[Tensor, "*S V"]) -> Float[Tensor, "*S V"]:
     """Return probabilities of the view words alone, sum 1, from their logits at the gap."""
     return logits.softmax(dim=-1)
 

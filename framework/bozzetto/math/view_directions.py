@@ -17,6 +17,7 @@ __all__ = [
     "perp_neg_weights",
     "shifted_decay",
     "split_sides",
+    "switched_perp_neg_weights",
     "view_direction",
 ]
 
@@ -112,3 +113,33 @@ def perp_neg_weights(
     weights = -torch.where((azimuth < 90.0)[:, None], ahead, behind)
     weights = torch.where((elevation_deg > overhead_deg)[:, None], torch.zeros_like(weights), weights)
     return weights.clamp_max(0.0)
+
+
+def switched_perp_neg_weights(
+    azimuth_deg: Float[Tensor, "B"],
+    elevation_deg: Float[Tensor, "B"],
+    overhead_deg: float,
+    strength: float = 2.0,
+    front_decay: float = 2.0,
+    side_decay: float = 10.0,
+) -> Float[Tensor, "B 2"]:
+    """Return the non-positive Perp-Neg weights of the `NEGATIVES` for each view (stable-dreamfusion's form).
+
+    With r = 1 at the front and 0 at the side: front -strength exp(-front_decay r), switched off for r > 0.8; side
+    -strength exp(-side_decay (1 - r)), off for r < 0.2. With r = 1 at the side and 0 at the back: front -strength; side
+    -strength / 2 exp(-side_decay r), off for r > 0.8. Overhead views, which that form does not know: 0.
+    """
+    azimuth = absolute_azimuth_deg(azimuth_deg)
+    to_side, to_back = 1.0 - azimuth / 90.0, 2.0 - azimuth / 90.0
+    zero = torch.zeros_like(azimuth)
+    ahead = torch.stack(
+        [
+            torch.where(to_side > 0.8, zero, torch.exp(-front_decay * to_side)),
+            torch.where(to_side < 0.2, zero, torch.exp(-side_decay * (1.0 - to_side))),
+        ],
+        dim=-1,
+    )
+    side_behind = torch.where(to_back > 0.8, zero, 0.5 * torch.exp(-side_decay * to_back))
+    behind = torch.stack([torch.ones_like(azimuth), side_behind], dim=-1)
+    weights = -strength * torch.where((azimuth < 90.0)[:, None], ahead, behind)
+    return torch.where((elevation_deg > overhead_deg)[:, None], torch.zeros_like(weights), weights)

@@ -97,27 +97,29 @@ def offline() -> bool:
 def plans_for(recipe: Recipe, registry: Registry) -> dict[str, ModelPlan]:
     """Return the source of each model of a recipe, by the name used in the recipe."""
     found, catalogue = {}, Catalogue.of(registry)
-    for guidance in guidances(recipe):
-        found[guidance.model] = plan(guidance.model, catalogue, offline())
-        require_weights(guidance, found[guidance.model].folder)
+    for part in weighty(recipe):
+        instead = getattr(part.config, "without_model", "")
+        found[part.model] = plan(part.model, catalogue, offline(), instead)
+        require_weights(part, found[part.model].folder)
     return found
 
 
-def guidances(recipe: Recipe) -> list[Component]:
-    """Return the guidances of a recipe that require weights."""
-    every = [task.guidance for stage in recipe.stages for task in stage.tasks]
-    return [guidance for guidance in every if guidance is not None and guidance.has_model]
+def weighty(recipe: Recipe) -> list[Component]:
+    """Return the guidances and prompt processors of a recipe that require weights."""
+    guidances = [task.guidance for stage in recipe.stages for task in stage.tasks]
+    every = [*guidances, *(stage.prompt_processor for stage in recipe.stages)]
+    return [part for part in every if part is not None and part.has_model]
 
 
-def require_weights(guidance: Component, folder: Path | None) -> None:
-    """Let a guidance check its weights if they are on this machine; raises `UserError` if it cannot use them."""
-    check = getattr(guidance.config, "require_weights", None)
+def require_weights(part: Component, folder: Path | None) -> None:
+    """Let a component check its weights if they are on this machine; raises `UserError` if it cannot use them."""
+    check = getattr(part.config, "require_weights", None)
     if check is None or folder is None:
         return
     try:
         check(folder)
     except UserError as error:
-        raise type(error)(f"{guidance.where}.{error}") from error
+        raise type(error)(f"{part.where}.{error}") from error
 
 
 def require_photo(recipe: Recipe) -> None:
@@ -175,8 +177,8 @@ def opened(
     recipe, device = prepared.recipe, torch.device(open_device(prepared.recipe, hardware.detect()))
     hardware.select(str(device))
     weights = {name: fetch(item) for name, item in prepared.plans.items()}
-    for guidance in guidances(recipe):
-        require_weights(guidance, weights[guidance.model])
+    for part in weighty(recipe):
+        require_weights(part, weights[part.model])
     with ExitStack() as held:
         if folder is not None:
             folder.record_resumed(recipe, command)

@@ -82,8 +82,8 @@ class GeometryContract:
         assert plain.features.shape == (count, geometry.feature_count)
         assert plain.normal is None
         given = [value for value in (plain.density, plain.sdf) if value is not None]
-        assert len(given) == 1, "give a density or an sdf, not both"
-        assert given[0].shape == (count,)
+        assert given, "give a density, an sdf, or both"
+        assert all(value.shape == (count,) for value in given)
         assert geometry.density(points).shape == (count,)
         if self.gives_normals:
             assert normals_of(geometry, points).shape == (count, 3)

@@ -49,8 +49,8 @@ def train_one_step(
 
     Args:
         folder: parent folder of the run folder.
-        models: folder of (fake) weights by the name of a guidance, `""` for all others: see
-            `bozzetto.testing.fakes.tiny_stable_diffusion`.
+        models: folder of (fake) weights by the name of a guidance or prompt processor, `""` for all other guidances:
+            see `bozzetto.testing.fakes.tiny_stable_diffusion`.
 
     Returns:
         Every metric of the step by `task/name`, by stage. `gradient_norm` is positive if something is trained.
@@ -81,10 +81,15 @@ def _stage(stage: Stage, models: Mapping[str, Path]) -> Stage:
         material=_component(stage.material),
         background=_component(stage.background),
         renderer=_component(stage.renderer),
-        prompt_processor=_component(stage.prompt_processor),
+        prompt_processor=_processor(stage.prompt_processor, models),
         tasks=tuple(_task(task, models) for task in stage.tasks),
         trainer=TrainerConfig(steps=1, log_every=1, image_every=1, image_views=1, checkpoint_every=1),
     )
+
+
+def _processor(processor: Component, models: Mapping[str, Path]) -> Component:
+    small = _component(processor)
+    return _with(small, {"model": str(models[processor.name])}) if processor.has_model else small
 
 
 def _task(task: Task, models: Mapping[str, Path]) -> Task:

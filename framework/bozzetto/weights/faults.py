@@ -11,7 +11,7 @@ from typing import Any
 
 from bozzetto.errors import ModelError
 from bozzetto.model_files import read_settings, weight_files
-from bozzetto.weights.folder import parts_in, weights_in
+from bozzetto.weights.folder import LANGUAGE_PARTS, parts_in, weights_in
 
 LARGEST_HEADER = 100_000_000
 """Maximum bytes of a header, the limit of the safetensors library."""
@@ -30,8 +30,10 @@ def check_folder(folder: Path) -> None:
     Raises:
         ModelError: a file is damaged; the message says which and why.
     """
-    read_settings(folder / "model_index.json")
-    for part in parts_in(folder):
+    parts = parts_in(folder)
+    if parts != LANGUAGE_PARTS:
+        read_settings(folder / "model_index.json")
+    for part in parts:
         _check_settings(folder / part / "config.json")
         for path in weights_in(folder / part):
             check_header(path)

@@ -1,4 +1,8 @@
-"""Layout of a model folder in diffusers' format: its parts, and the variant of the weight files to read. No torch."""
+"""Layout of a model folder: its parts, and the variant of the weight files to read. Imports no torch.
+
+A diffusion model is in diffusers' format, a folder per part. A language model is in transformers' format: one part, the
+folder itself, whose name is empty.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +19,12 @@ POSED_PARTS = ("unet", "vae", "image_encoder")
 """Folders of an image- and pose-conditioned model (Zero123), in addition to one of `PROJECTIONS`."""
 PROJECTIONS = ("clip_camera_projection", "cc_projection")
 """Names of the layer that joins image and pose, one for each of the two layouts of such models."""
+LANGUAGE_PARTS = ("",)
+"""Folders of a language model: the folder itself."""
 CONFIGS = ("*.json", "*/*.json", "tokenizer/*")
-"""Patterns of all other files that are read."""
+"""Patterns of all other files of a diffusion model that are read."""
+LANGUAGE_CONFIGS = ("config.json", "*token*.json", "vocab.*", "merges.txt")
+"""Patterns of all other files of a language model that are read."""
 
 _WEIGHTS = re.compile(
     r"(?P<base>diffusion_pytorch_model|pytorch_model|model)(-\d{5}-of-\d{5})?(\.(?P<variant>[A-Za-z0-9_]+))?"
@@ -26,8 +34,16 @@ _WEIGHTS = re.compile(
 
 def parts_of(names: Iterable[str]) -> tuple[str, ...]:
     """Return the folders that must contain weights, given those that exist."""
-    projections = sorted(set(names) & set(PROJECTIONS))
+    there = set(names)
+    if "config.json" in there and "model_index.json" not in there:
+        return LANGUAGE_PARTS
+    projections = sorted(there & set(PROJECTIONS))
     return (*POSED_PARTS, projections[0]) if projections else PARTS
+
+
+def configs_of(parts: Sequence[str]) -> tuple[str, ...]:
+    """Return the patterns of the files that are read of a model with these parts, weights apart."""
+    return LANGUAGE_CONFIGS if tuple(parts) == LANGUAGE_PARTS else CONFIGS
 
 
 def parts_in(folder: Path) -> tuple[str, ...]:
@@ -48,8 +64,13 @@ def weights_in(part: Path, file_format: str = "safetensors") -> list[Path]:
 
 def missing_parts(folder: Path) -> list[str]:
     """Describe the missing parts of a model folder; empty if it is complete."""
-    lacking = [] if (folder / "model_index.json").is_file() else ["model_index.json is missing"]
     parts = parts_in(folder)
+    if parts == LANGUAGE_PARTS:
+        weights = weights_in(folder) or weights_in(folder, "bin")
+        tokenizer = any((folder / name).is_file() for name in ("tokenizer.json", "vocab.txt", "vocab.json"))
+        lacking = [] if weights else ["there are no .safetensors or .bin weights"]
+        return lacking if tokenizer else [*lacking, "the tokenizer's tokenizer.json or vocab.txt is missing"]
+    lacking = [] if (folder / "model_index.json").is_file() else ["model_index.json is missing"]
     for part in parts:
         if not (folder / part / "config.json").is_file():
             lacking.append(f"{part}/config.json is missing")
@@ -72,16 +93,18 @@ def files_wanted(files: Sequence[str]) -> list[str]:
     Raises:
         ModelError: a part has no weights.
     """
-    wanted = list(CONFIGS)
-    for part in parts_of(f.partition("/")[0] for f in files):
-        names = [f.partition("/")[2] for f in files if f.startswith(f"{part}/")]
+    parts = parts_of(f.partition("/")[0] for f in files)
+    wanted = list(configs_of(parts))
+    for part in parts:
+        inside = f"{part}/" if part else ""
+        names = [f.removeprefix(inside) for f in files if f.startswith(inside)]
         for file_format in ("safetensors", "bin"):
             those = [name for name in names if name.endswith(f".{file_format}") and _WEIGHTS.fullmatch(name)]
             if those:
-                wanted += [f"{part}/{name}" for name in _of_variant(those, _variant(those, half=True))]
+                wanted += [f"{inside}{name}" for name in _of_variant(those, _variant(those, half=True))]
                 break
         else:
-            raise ModelError(f"{part} has no .safetensors or .bin weights")
+            raise ModelError(f"{part or 'the repository'} has no .safetensors or .bin weights")
     return wanted
 
 

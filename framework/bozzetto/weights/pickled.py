@@ -18,7 +18,7 @@ from torch import Tensor
 
 from bozzetto.errors import ModelError
 from bozzetto.files import UNFINISHED, write_atomically, write_text
-from bozzetto.weights.folder import CONFIGS, parts_in, weights_in
+from bozzetto.weights.folder import configs_of, parts_in, weights_in
 
 STAMP = "converted.json"
 """File that records the source of a converted folder: name, size and time of each weight file."""
@@ -121,7 +121,8 @@ def _make(folder: Path, target: Path, stamp: object) -> None:
 
 def _write(folder: Path, target: Path, stamp: object) -> None:
     """Fill `target`: settings are copied, safetensors linked or copied, pickles converted."""
-    for path in sorted({path for pattern in CONFIGS for path in folder.glob(pattern) if path.is_file()}):
+    patterns = configs_of(parts_in(folder))
+    for path in sorted({path for pattern in patterns for path in folder.glob(pattern) if path.is_file()}):
         if ".bin.index" not in path.name:
             _copy(path, target / path.relative_to(folder))
     for part in parts_in(folder):

@@ -71,16 +71,17 @@ class ModelPlan:
         for part in parts_in(folder):
             for name, path in weight_files(folder / part).items():
                 if name.endswith(".safetensors"):
-                    facts[f"{part}/{name}"] = _digest(path)
+                    facts[f"{part}/{name}".removeprefix("/")] = _digest(path)
         return facts
 
 
-def plan(name: str, catalogue: Catalogue, offline: bool = False) -> ModelPlan:
+def plan(name: str, catalogue: Catalogue, offline: bool = False, instead: str = "") -> ModelPlan:
     """Resolve a model name on this machine, without network access.
 
     Args:
         name: an alias of the catalogue, a folder in diffusers' format, or a hub repository `owner/name[@revision]`.
         offline: whether downloads are disabled.
+        instead: what to do without the model, for errors; by default to choose a bundled one for a guidance.
 
     Raises:
         ModelError: unknown, ambiguous, withdrawn, incomplete, or not available offline.
@@ -92,7 +93,7 @@ def plan(name: str, catalogue: Catalogue, offline: bool = False) -> ModelPlan:
         spec = entry.spec
         size = None if spec.size_gb is None else int(spec.size_gb * 1e9)
         found = ModelPlan(name, "download", None, spec.repositories, size, spec.licence, spec.memory, spec.note)
-        return _hub(found, spec.withdrawn, catalogue, offline)
+        return _hub(found, spec.withdrawn, catalogue, offline, instead)
     if (here := _here(name)) is not None:
         return here
     if not REPOSITORY.fullmatch(name):
@@ -101,7 +102,7 @@ def plan(name: str, catalogue: Catalogue, offline: bool = False) -> ModelPlan:
             f"There is no model {name!r}.{did_you_mean(name, known)} Give one of {', '.join(known)}, a hub repository "
             f"owner/name, or a folder that exists."
         )
-    return _hub(ModelPlan(name, "download", None, (name,)), (), catalogue, offline)
+    return _hub(ModelPlan(name, "download", None, (name,)), (), catalogue, offline, instead)
 
 
 def split_revision(repository: str) -> tuple[str, str | None]:
@@ -147,7 +148,7 @@ def _bundled(name: str, entry: ModelEntry, folder: Path) -> ModelPlan:
     return ModelPlan(name, "bundled", folder, (), size, spec.licence, spec.memory, spec.note)
 
 
-def _hub(found: ModelPlan, withdrawn: tuple[str, ...], catalogue: Catalogue, offline: bool) -> ModelPlan:
+def _hub(found: ModelPlan, withdrawn: tuple[str, ...], catalogue: Catalogue, offline: bool, instead: str) -> ModelPlan:
     """Return the plan of a model on the hub: its local copy if there is one, else the download."""
     for repository in (*found.repositories, *withdrawn):
         folder = _cached(repository)
@@ -157,7 +158,7 @@ def _hub(found: ModelPlan, withdrawn: tuple[str, ...], catalogue: Catalogue, off
         if found.name in entry.spec.withdrawn:
             alias = catalogue.name_of(entry)
             raise ModelError(f"{found.name} was withdrawn by its owner. The same weights are called {alias!r} here.")
-    found = replace(found, cures=_cures(found, catalogue))
+    found = replace(found, cures=_cures(found, catalogue, instead))
     if offline:
         raise ModelError(f"The model {found.name!r} is not here and HF_HUB_OFFLINE forbids downloads.{found.cures}")
     return found
@@ -184,14 +185,16 @@ def _cached(repository: str) -> Path | None:
     return folder
 
 
-def _cures(plan: ModelPlan, catalogue: Catalogue) -> str:
+def _cures(plan: ModelPlan, catalogue: Catalogue, instead: str) -> str:
     """Describe the alternatives."""
     repo_id, revision = split_revision(plan.repositories[0])
     at = f" --revision {revision}" if revision else ""
     near = "" if catalogue.find(plan.name) else did_you_mean(plan.name, catalogue.names)
     bundled = [catalogue.name_of(entry) for entry in catalogue if entry.spec.folder is not None]
+    if not instead and bundled:
+        instead = f"choose a bundled model: system.tasks.TASK.guidance.model={' or '.join(bundled)}"
     choices = [
-        *([f"choose a bundled model: system.tasks.TASK.guidance.model={' or '.join(bundled)}"] if bundled else []),
+        *([instead] if instead else []),
         f"download by hand: hf download {repo_id}{at} --local-dir FOLDER, then give model=FOLDER",
         "name another repository owner/name, or a folder in diffusers' format.",
     ]

@@ -113,6 +113,33 @@ class HashGridConfig(DensityFieldConfig, FeatureGridConfig):
 
 
 @dataclass(frozen=True)
+class SdfGridConfig(FeatureGridConfig):
+    """Settings of `sdf-grid`."""
+
+    radius: Length = 1.0
+    """Half side of the cube [-radius, radius]^3 that contains the field, world units."""
+    sphere_radius: Length = 0.5
+    """Radius of the sphere that the scene starts as, world units."""
+    beta: Annotated[float, Range(least=1e-4, most=10.0)] = 0.1
+    """Initial thickness of the density around the surface, world units; it is trained (VolSDF, Yariv et al. 2021)."""
+    least_beta: Annotated[float, Range(least=1e-6, most=10.0)] = 0.005
+    """Lower bound of the thickness, world units; about a marching step of the renderer, which misses thinner walls."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.beta <= self.least_beta:
+            raise ValueError(f"beta: must be above least_beta ({self.least_beta:g}), got {self.beta:g}")
+        if self.sphere_radius >= self.radius:
+            raise ValueError(f"sphere_radius: must be below radius ({self.radius:g}), got {self.sphere_radius:g}")
+
+    def parameter_specs(self) -> Specs:
+        """Return the specs of the hash table, the MLPs and the thickness."""
+        outputs = {"sdf_network": 1, "feature_network": self.feature_count}
+        specs = grid_specs(self.grid(), self.hidden_width, self.hidden_layers, outputs)
+        return specs | {"beta": ParameterSpec(())}
+
+
+@dataclass(frozen=True)
 class FrequencyMlpConfig(DensityFieldConfig):
     """Settings of `frequency-mlp`."""
 

@@ -29,6 +29,14 @@ def bozzetto_components() -> Iterable[ComponentSpec]:
     )
     yield ComponentSpec(
         kind="geometry",
+        name="sdf-grid",
+        target="bozzetto_plugins.geometry.sdf_grid:SdfGrid",
+        config="bozzetto_plugins.geometry.config:SdfGridConfig",
+        summary="Signed distances on a hash grid, rendered as a volume (VolSDF); a smooth, closed surface.",
+        provides=provides | {"sdf"},
+    )
+    yield ComponentSpec(
+        kind="geometry",
         name="dmtet",
         target="bozzetto_plugins.geometry.dmtet:Dmtet",
         config="bozzetto_plugins.geometry.surface_config:DmtetConfig",

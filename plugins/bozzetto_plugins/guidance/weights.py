@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import nn
@@ -49,9 +49,13 @@ def reading(what: str, path: Path) -> Iterator[None]:
         ) from error
 
 
-def load_with_info(model: type[nn.Module], path: Path, dtype: torch.dtype) -> tuple[nn.Module, dict[str, Any]]:
-    """A network of transformers with the weights of a folder, and what the library says of loading them."""
-    load: Callable[..., tuple[nn.Module, dict[str, Any]]] = cast(Any, model).from_pretrained
+def load_with_info(model: type[Any], path: Path, dtype: torch.dtype) -> tuple[nn.Module, dict[str, Any]]:
+    """Load a network of transformers with the weights of a folder, and what the library says of loading them.
+
+    Args:
+        model: class of the network, or one that chooses it by the settings in the folder.
+    """
+    load: Callable[..., tuple[nn.Module, dict[str, Any]]] = model.from_pretrained
     with whole_part(path) as whole:
         return load(
             whole, dtype=dtype, variant=variant_of(path), use_safetensors=True, local_files_only=True,

@@ -31,7 +31,7 @@ class Eikonal:
         if sdf is None:
             raise ConfigError(
                 f"loss eikonal reads signed distances, and geometry {type(geometry).__name__} gives none. Use geometry "
-                "dmtet, or drop the loss."
+                "sdf-grid or dmtet, or drop the loss."
             )
         (gradient,) = torch.autograd.grad(sdf.sum(), points, create_graph=True, materialize_grads=True)
         if self.config.within is not None:

@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import Annotated, Literal
 
 from bozzetto.fields import Length, Range, Share, Step, Width, check_fields
-from bozzetto.parameters import Specs, linear
+from bozzetto.parameters import ParameterSpec, Specs, linear
 from bozzetto.recipe import Stage, Task
 
 Mode = Literal["albedo", "textureless", "lambertian", "normal"]
@@ -123,3 +123,39 @@ class NoMaterialConfig:
             for index, (inputs, outputs) in enumerate(pairwise(widths))
             for name, spec in linear(f"to_rgb.{2 * index}", inputs, outputs).items()
         }
+
+
+@dataclass(frozen=True)
+class LatentConfig:
+    """Settings of the material of scenes in latent space (Latent-NeRF, Metzer et al. 2022).
+
+    The geometry's features are the latents: its `feature_count` is the model's number of latent channels, 4 for Stable
+    Diffusion, 48 for the bundled prior.
+    """
+
+    space: Literal["latent", "rgb"] = "latent"
+    """What training renders: latents, at the resolution of the model's latents, or colours by a trained linear map."""
+    codec: Literal["stable-diffusion", "pixels"] = "stable-diffusion"
+    """Linear map from latents to colours: that of Stable Diffusion, or of a codec whose latents are the pixels of a
+    patch, which is the patch's mean colour. It is the initial one in space `rgb`, and makes pictures of latents."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+    def check_neighbours(self, stage: Stage, task: Task | None) -> None:
+        """Raise `ValueError` if the renderer knows no latents, or the geometry gives another number of features."""
+        if self.space == "latent" and "latent" not in stage.renderer.entry.spec.provides:
+            raise ValueError(
+                f"space: renderer {stage.renderer.name!r} renders colours only. Set space to rgb, or the renderer to "
+                "volume"
+            )
+        count = getattr(stage.geometry.config, "feature_count", None)
+        if count is not None and self.codec == "stable-diffusion" and count != 4:
+            raise ValueError(
+                f"codec: latents of Stable Diffusion have 4 channels, and the geometry {stage.geometry.name!r} gives "
+                f"{count} features. Set its feature_count to 4, or codec to pixels"
+            )
+
+    def parameter_specs(self, feature_count: int) -> Specs:
+        """Return the spec of the linear map."""
+        return {"to_rgb": ParameterSpec((3, feature_count))}

@@ -34,3 +34,11 @@ def bozzetto_components() -> Iterable[ComponentSpec]:
         summary="Unlit colour computed directly from the geometry's features.",
         needs=frozenset({"features"}),
     )
+    yield ComponentSpec(
+        kind="material",
+        name="latent",
+        target=f"{HERE}.latent:Latent",
+        config=f"{HERE}.config:LatentConfig",
+        summary="Latents of a diffusion model, and their colours by a linear map (Latent-NeRF).",
+        needs=frozenset({"features"}),
+    )

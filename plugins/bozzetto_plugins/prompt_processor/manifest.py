@@ -17,3 +17,11 @@ def bozzetto_components() -> Iterator[ComponentSpec]:
         config="bozzetto_plugins.prompt_processor.config:ViewDependentConfig",
         summary="Appends the view direction (', front view') to the prompt, switched or blended by camera angle",
     )
+    yield ComponentSpec(
+        kind="prompt-processor",
+        name="debiased",
+        target="bozzetto_plugins.prompt_processor.debiased:Debiased",
+        config="bozzetto_plugins.prompt_processor.config:DebiasedConfig",
+        summary="Like view-dependent, and drops the words that contradict a view, as a language model says",
+        requires=("transformers",),
+    )

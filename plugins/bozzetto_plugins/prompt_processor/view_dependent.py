@@ -18,6 +18,7 @@ from bozzetto.math.view_directions import (
     interpolation_weights,
     perp_neg_weights,
     split_sides,
+    switched_perp_neg_weights,
 )
 from bozzetto.types import Cameras, ViewCondition
 from bozzetto_plugins.prompt_processor.config import ViewDependentConfig
@@ -37,8 +38,12 @@ class ViewDependent:
         return {view: self._text(view) for view in views}
 
     def _text(self, view: str) -> str:
-        given = getattr(self.config, f"prompt_{view.replace(' ', '_')}")
-        return given or self.config.template.format(prompt=self.prompt, view=view)
+        return self._given(view) or self.config.template.format(prompt=self.prompt, view=view)
+
+    def _given(self, view: str) -> str | None:
+        """Return the full prompt that the settings give for a view, if any."""
+        given: str | None = getattr(self.config, f"prompt_{view.replace(' ', '_')}")
+        return given
 
     def encode(self, encoder: TextEncoder, cache: Path | None) -> ViewDependentCondition:
         """Encode the prompts of all directions and the negative prompt, using `cache` keyed by content hash."""
@@ -99,15 +104,18 @@ class ViewDependentCondition:
         return split_sides(weights, azimuth_deg) if config.distinguish_sides else weights
 
     def _negatives(self, cameras: Cameras) -> tuple[Float[Tensor, "B 2 N E"], Float[Tensor, "B 2"]]:
-        config = self.config
-        weights = perp_neg_weights(
-            cameras.azimuth_deg,
-            cameras.elevation_deg,
-            config.overhead_deg,
-            front_side=config.perp_neg_front_side,
-            side_front=config.perp_neg_side_front,
-            side_back=config.perp_neg_side_back,
-            front_side_back=config.perp_neg_front_side_back,
-        )
+        config, azimuth_deg, elevation_deg = self.config, cameras.azimuth_deg, cameras.elevation_deg
+        if config.perp_neg == "stable-dreamfusion":
+            weights = switched_perp_neg_weights(azimuth_deg, elevation_deg, config.overhead_deg)
+        else:
+            weights = perp_neg_weights(
+                azimuth_deg,
+                elevation_deg,
+                config.overhead_deg,
+                front_side=config.perp_neg_front_side,
+                side_front=config.perp_neg_side_front,
+                side_back=config.perp_neg_side_back,
+                front_side_back=config.perp_neg_front_side_back,
+            )
         text = self.text[[DIRECTIONS.index(view) for view in NEGATIVES]]
         return text.expand(len(cameras), -1, -1, -1), weights

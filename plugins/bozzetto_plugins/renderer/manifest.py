@@ -16,7 +16,7 @@ def bozzetto_components() -> Iterable[ComponentSpec]:
         target=f"{HERE}.volume:Volume",
         config=f"{HERE}.config:VolumeConfig",
         summary="Volume rendering (emission and absorption along rays) that skips empty space.",
-        provides=frozenset({"volume"}),
+        provides=frozenset({"volume", "latent"}),
         needs=frozenset({"density", "features"}),
     )
     yield ComponentSpec(

@@ -16,7 +16,7 @@ from bozzetto.errors import ConfigError
 from bozzetto.kernels import api
 from bozzetto.kinds.background import Background
 from bozzetto.kinds.geometry import Geometry
-from bozzetto.kinds.material import Material
+from bozzetto.kinds.material import LatentMaterial, Material
 from bozzetto.math.view_draws import draw_rows
 from bozzetto.types import Cameras, Rays, Rendered, Samples, Shading, VolumeSamples
 from bozzetto_plugins.renderer.checks import check_finite
@@ -37,7 +37,7 @@ class _Traced:
     """Composited values of a set of rays, without the background."""
 
     accumulated: Float[Tensor, "R C"]
-    """RGB, then the normal if requested; weighted by opacity."""
+    """RGB or latents, then the normal if requested; weighted by opacity."""
     opacity: Float[Tensor, "R 1"]
     depth: Float[Tensor, "R 1"]
     volume: VolumeSamples
@@ -92,12 +92,17 @@ class Volume(nn.Module):
             parts = [self._trace(scene, first, samples) for first, samples in self._chunks(rays)]
         accumulated = torch.cat([part.accumulated for part in parts])
         opacity = torch.cat([part.opacity for part in parts])
-        image = accumulated[:, :3] + (1.0 - opacity) * background(rays, generator)
+        behind = background(rays, generator)
+        if shading.space == "latent":
+            behind = _latents_of(material, behind)
+        channels = behind.shape[1]
+        image = accumulated[:, :channels] + (1.0 - opacity) * behind
         return Rendered(
-            image=image.view(*rays.image_shape, 3),
+            image=image.view(*rays.image_shape, channels),
             opacity=opacity.view(*rays.image_shape, 1),
             depth=torch.cat([part.depth for part in parts]).view(*rays.image_shape, 1),
-            normal=accumulated[:, 3:].view(*rays.image_shape, 3) if scene.normal else None,
+            normal=accumulated[:, channels:].view(*rays.image_shape, 3) if scene.normal else None,
+            space=shading.space,
             volume=parts[0].volume if generator is not None else None,
         )
 
@@ -154,6 +159,13 @@ class _Scene:
     shading: Shading
     rays: Rays
     normal: bool
+
+
+def _latents_of(material: Material, colors: Float[Tensor, "R 3"]) -> Float[Tensor, "R C"]:
+    """Return the background of a scene of latents."""
+    if not isinstance(material, LatentMaterial):
+        raise ConfigError(f"renderer volume: material {type(material).__name__} has no latents. Use material latent.")
+    return material.latents_of(colors)
 
 
 def _some(rays: Rays, first: int, last: int) -> Rays:

@@ -33,13 +33,20 @@ class TimestepsConfig:
     """Point: the timestep, usually a schedule; `curve: sqrt` is HiFA's."""
     until_step: Step = 10000
     """Dreamtime: step at which the cleanest timestep is reached; the length of the training."""
+    density: Literal["plateau", "noise-to-signal"] = "plateau"
+    """Dreamtime: `plateau`: 1 on a plateau, with Gaussian tails (the paper's first version); `noise-to-signal`: the
+    ratio of noise to signal times a Gaussian (its version at ICLR 2024)."""
     plateau: tuple[Share, Share] = (0.5, 0.8)
-    """Dreamtime: bounds of the fractions with the highest density."""
+    """Dreamtime, plateau: bounds of the fractions with the highest density."""
     tails: tuple[Annotated[float, Range(above=0.0, most=10.0)], Annotated[float, Range(above=0.0, most=10.0)]] = (
         0.1,
         0.3,
     )
-    """Dreamtime: deviation of the density below and above the plateau."""
+    """Dreamtime, plateau: deviation of the density below and above the plateau."""
+    centre: Share = 0.5
+    """Dreamtime, noise-to-signal: mean of the Gaussian, as a fraction of the timesteps."""
+    width: Annotated[float, Range(above=0.0, most=10.0)] = 0.125
+    """Dreamtime, noise-to-signal: deviation of the Gaussian, as a fraction of the timesteps."""
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -49,13 +56,17 @@ class TimestepsConfig:
                 raise ValueError(
                     f"min: must not exceed max, got {self.min.at(step):g} and {self.max.at(step):g} at step {step}"
                 )
+        other = ("centre", "width") if self.density == "plateau" else ("plateau", "tails")
+        for item in fields(self):
+            if item.name in other and getattr(self, item.name) != item.default:
+                raise ValueError(f"{item.name}: is of another density than {self.density!r}. Remove it")
         if self.plateau[0] > self.plateau[1]:
             raise ValueError(f"plateau: the lower bound comes first, got {list(self.plateau)}")
         if self.type == "dreamtime" and self.until_step < 1:
             raise ValueError("until_step: must be at least 1, got 0")
 
 
-DREAMTIME = ("until_step", "plateau", "tails")
+DREAMTIME = ("until_step", "density", "plateau", "tails", "centre", "width")
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from bozzetto.math.density import activate_density, blob_dreamfusion, blob_magic3d, truncated_exp
+from bozzetto.math.density import activate_density, blob_dreamfusion, blob_magic3d, truncated_exp, volsdf_density
 
 
 def on_a_ray(*radii: float) -> torch.Tensor:
@@ -60,3 +60,23 @@ def test_density_activations_at_zero_and_far_out():
     raw = torch.tensor([-1000.0, 0.0, 40.0])
     torch.testing.assert_close(activate_density(raw, "softplus"), torch.tensor([0.0, math.log(2.0), 40.0]))
     torch.testing.assert_close(activate_density(raw, "exp"), torch.tensor([0.0, 1.0, math.exp(40.0)]))
+
+
+def test_the_density_of_a_distance_is_laplaces_distribution_function():
+    beta = torch.tensor(0.1, dtype=torch.float64)
+    sdf = torch.tensor([-1e3, -0.2, -0.1, 0.0, 0.1, 0.2, 1e3], dtype=torch.float64)
+    e1, e2 = math.exp(-1.0), math.exp(-2.0)
+    expected = [10.0, 10.0 * (1 - e2 / 2), 10.0 * (1 - e1 / 2), 5.0, 5.0 * e1, 5.0 * e2, 0.0]
+    assert volsdf_density(sdf, beta).tolist() == pytest.approx(expected)
+
+
+def test_the_density_of_a_distance_falls_smoothly_and_integrates_in_closed_form():
+    """Over sdf in (0, inf) the optical depth is 1 / 2 whatever beta; gradients are finite far away and continuous at 0."""
+    for scale in (0.01, 0.1, 1.0):
+        beta = torch.tensor(scale, dtype=torch.float64, requires_grad=True)
+        sdf = torch.linspace(0.0, 40.0 * scale, 40001, dtype=torch.float64)
+        assert torch.trapezoid(volsdf_density(sdf, beta), sdf).item() == pytest.approx(0.5, rel=1e-5)
+        near = torch.tensor([-1e-9, 1e-9, -1e3, 1e3], dtype=torch.float64, requires_grad=True)
+        slope, by_beta = torch.autograd.grad(volsdf_density(near, beta).sum(), [near, beta])
+        assert slope.tolist() == pytest.approx([-0.5 / scale**2, -0.5 / scale**2, 0.0, 0.0], rel=1e-6)
+        assert math.isfinite(by_beta.item())

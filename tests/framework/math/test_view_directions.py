@@ -13,6 +13,7 @@ from bozzetto.math.view_directions import (
     interpolation_weights,
     perp_neg_weights,
     split_sides,
+    switched_perp_neg_weights,
     view_direction,
 )
 
@@ -142,3 +143,39 @@ def test_sides_by_azimuth(azimuth: float, side: int) -> None:
     expected = torch.zeros(1, 6)
     expected[0, [0, 3, side]] = torch.tensor([0.2, 0.3, 0.5])
     torch.testing.assert_close(split, expected)
+
+
+@pytest.mark.parametrize(
+    ("azimuth", "front", "side"),
+    [
+        (0.0, 0.0001, 1.574), (89.9999, 1.574, 0.0001), (90.0, 1.5735, 0.0005), (180.0, 1.967, 0.394),
+    ],
+)  # fmt: skip
+def test_continuous_weights_at_the_borders(azimuth: float, front: float, side: float) -> None:
+    assert negative_weights(azimuth) == pytest.approx([-front, -side], abs=1e-4)
+
+
+def switched(azimuth: float, elevation: float = 0.0) -> list[float]:
+    angles = torch.tensor([azimuth], dtype=torch.float64), torch.tensor([elevation], dtype=torch.float64)
+    return switched_perp_neg_weights(*angles, 60.0)[0].tolist()
+
+
+@pytest.mark.parametrize(
+    ("azimuth", "expected"),
+    [
+        (0.0, [0.0, -2.0]), (18.1, [-0.405, -0.268]), (45.0, [-0.736, -0.0135]), (89.9, [-1.996, 0.0]),
+        (90.0, [-2.0, 0.0]), (108.1, [-2.0, -0.0003]), (180.0, [-2.0, -1.0]), (-18.1, [-0.405, -0.268]),
+        (341.9, [-0.405, -0.268]), (-108.1, [-2.0, -0.0003]),
+    ],
+)  # fmt: skip
+def test_switched_weights_are_the_table(azimuth: float, expected: list[float]) -> None:
+    assert switched(azimuth) == pytest.approx(expected, abs=5e-4)
+
+
+def test_switched_weights_in_closed_form_and_their_switches() -> None:
+    assert switched(45.0) == pytest.approx([-2.0 * math.exp(-1.0), -2.0 * math.exp(-5.0)])
+    assert switched(135.0) == pytest.approx([-2.0, -math.exp(-5.0)])
+    assert switched(17.9)[0] == 0.0 and switched(18.1)[0] < -0.4
+    assert switched(72.1)[1] == 0.0 and switched(71.9)[1] == pytest.approx(-2.0 * math.exp(-10.0 * 71.9 / 90.0))
+    assert switched(107.9)[1] == 0.0 and switched(108.1)[1] < 0.0
+    assert switched(180.0, 60.1) == [0.0, 0.0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from bozzetto.errors import ModelError
 from bozzetto.spec import ModelEntry, ModelSpec
 from bozzetto.weights.catalogue import Catalogue
 from bozzetto.weights.download import fetch
-from bozzetto.weights.folder import missing_parts
+from bozzetto.weights.folder import files_wanted, missing_parts
 from bozzetto.weights.plans import plan
 
 
@@ -166,3 +167,39 @@ def test_planning_imports_no_torch() -> None:
         "plan('sd-1.5', Catalogue.of(Registry.discover(installed_sources({})))); sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+LANGUAGE_FILES = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "vocab.txt")
+
+
+def write_language_model(folder: Path, without: str = "") -> Path:
+    folder.mkdir(parents=True)
+    for name in LANGUAGE_FILES:
+        if name != without:
+            (folder / name).write_bytes(NO_TENSORS if name.endswith(".safetensors") else b"{}")
+    return folder
+
+
+def test_a_language_model_is_a_folder_of_its_own(catalogue: Catalogue, tmp_path: Path) -> None:
+    folder = write_language_model(tmp_path / "bert")
+    found = plan(str(folder), catalogue)
+    assert found.source == "folder" and missing_parts(folder) == []
+    assert "model.safetensors" in found.facts(folder)
+    for name, why in (("model.safetensors", "no .safetensors"), ("tokenizer.json", "")):
+        broken = write_language_model(tmp_path / f"without-{name}", without=name)
+        assert why in "".join(missing_parts(broken))
+    with pytest.raises(ModelError, match="there are no .safetensors or .bin weights"):
+        plan(str(tmp_path / "without-model.safetensors"), catalogue)
+
+
+def test_of_a_language_model_only_the_weights_of_one_format_are_fetched() -> None:
+    files = [*LANGUAGE_FILES, "README.md", "flax_model.msgpack", "pytorch_model.bin", "coreml/weights/weight.bin"]
+    wanted = files_wanted(files)
+    assert "model.safetensors" in wanted and "pytorch_model.bin" not in wanted
+    chosen = {name for name in files if any(fnmatch(name, pattern) for pattern in wanted)}
+    assert chosen == set(LANGUAGE_FILES)
+
+
+def test_without_a_language_model_the_cure_is_its_component_s(catalogue: Catalogue) -> None:
+    with pytest.raises(ModelError, match=r"Either do without debiasing\nor download by hand: hf download google-bert/"):
+        plan("bert-base-uncased", catalogue, offline=True, instead="do without debiasing")

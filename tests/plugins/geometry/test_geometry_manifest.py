@@ -16,10 +16,10 @@ def registry() -> Registry:
 
 
 def test_names(registry):
-    assert registry.names("geometry") == ["dmtet", "frequency-mlp", "hash-grid", "mesh"]
+    assert registry.names("geometry") == ["dmtet", "frequency-mlp", "hash-grid", "mesh", "sdf-grid"]
 
 
-@pytest.mark.parametrize("name", ["hash-grid", "frequency-mlp"])
+@pytest.mark.parametrize("name", ["hash-grid", "frequency-mlp", "sdf-grid"])
 def test_name_module_and_class_agree(registry, name):
     spec = registry.find("geometry", name).spec
     stem = "".join(word.capitalize() for word in name.split("-"))

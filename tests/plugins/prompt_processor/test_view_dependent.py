@@ -97,10 +97,17 @@ def test_negatives_are_front_and_side_with_weights_by_azimuth() -> None:
     torch.testing.assert_close(condition.negative_weights, weights, rtol=0, atol=2e-4)
 
 
+def test_negatives_are_weighed_as_the_settings_say() -> None:
+    found = see(ViewDependentConfig(negatives=True, perp_neg="stable-dreamfusion"), [0.0, 45.0, 180.0])
+    weights = torch.tensor([[0.0, -2.0], [-0.736, -0.0135], [-2.0, -1.0]])
+    torch.testing.assert_close(found.negative_weights, weights, rtol=0, atol=3e-4)
+    torch.testing.assert_close(found.text, see(ViewDependentConfig(mode="interpolate"), [0.0, 45.0, 180.0]).text)
+
+
 def test_equal_texts_are_encoded_once() -> None:
     encoder = FakeTextEncoder()
     ViewDependent(ViewDependentConfig(template="{prompt}"), "a ball", "a ball").encode(encoder, None)
-    assert encoder.encoded == ["a ball", ""]
+    assert encoder.encoded == ["a ball", ""]  # and the empty prompt, for scores
 
 
 def test_only_what_is_missing_is_encoded(tmp_path: Path) -> None:
@@ -139,6 +146,11 @@ def test_a_damaged_file_is_made_again(tmp_path: Path, damage: bytes, caplog: pyt
         ({"prompt_left_side": "x"}, "^prompt_left_side: is used only with distinguish_sides"),
         ({"mode": "hard", "negatives": True}, "^mode: negatives are weighed against .* set mode to interpolate"),
         ({"prompt_side": " "}, "^prompt_side: must not be empty"),
+        ({"perp_neg": "stable-dreamfusion"}, "^perp_neg: weighs negatives, and there are none"),
+        (
+            {"negatives": True, "perp_neg": "stable-dreamfusion", "perp_neg_side_back": (1.0, 0.5, 0.0)},
+            "^perp_neg_side_back: has no effect with perp_neg 'stable-dreamfusion'",
+        ),
         ({"perp_neg_side_back": (1.0, 0.5, -0.9)}, "^perp_neg_side_back: .* got -0.293"),
     ],
 )

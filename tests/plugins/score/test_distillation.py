@@ -152,6 +152,16 @@ def test_what_draws_nothing_consumes_nothing() -> None:
     assert torch.equal(before, generator.get_state())
 
 
+@pytest.mark.parametrize(
+    ("density", "expected"),
+    [("plateau", [999, 929, 834, 681, 528, 431, 222]), ("noise-to-signal", [999, 721, 642, 556, 470, 394, 176])],
+)
+def test_dreamtimes_timesteps_are_those_of_its_densities(density: str, expected: list[int]) -> None:
+    values = {"timesteps": {"type": "dreamtime", "density": density}, "guider": {"scale": 1}}
+    steps = (0, 999, 2499, 4999, 7499, 8999, 9989)
+    assert [int(run(GaussianViews(), step=step, **values).timestep[0]) for step in steps] == expected
+
+
 def test_timesteps_are_drawn_before_noise_whatever_the_type_of_noise() -> None:
     window = {"shared": True}
     first = run(GaussianViews(), timesteps=window, seed=3)
@@ -173,6 +183,10 @@ def test_timesteps_are_drawn_before_noise_whatever_the_type_of_noise() -> None:
         ({"noise": {"eta": 0.3}}, "score.noise.eta: is of type inverted only, and this is 'random'. Remove it"),
         ({"timesteps": {"min": 0.9, "max": 0.1}}, "score.timesteps.min: must not exceed max, got 0.9 and 0.1 at step 0"),
         ({"timesteps": {"plateau": [0.9, 0.1], "type": "dreamtime"}}, "score.timesteps.plateau: the lower bound comes first"),
+        ({"timesteps": {"density": "noise-to-signal", "type": "dreamtime", "tails": [0.2, 0.2]}},
+         "score.timesteps.tails: is of another density than 'noise-to-signal'. Remove it"),
+        ({"timesteps": {"width": 0.2, "type": "dreamtime"}}, "score.timesteps.width: is of another density"),
+        ({"timesteps": {"density": "noise-to-signal"}}, "score.timesteps.density: is of type dreamtime only"),
         ({"guider": "cgf"}, "score.guider.type: 'cgf' is not one of cfg, perp-neg, mix, nfsd. Did you mean 'cfg'?"),
     ],
 )  # fmt: skip
