@@ -10,6 +10,7 @@ from typing import Protocol, runtime_checkable
 import torch
 
 from bozzetto.engine.optimizer import clip_gradients, set_learning_rates
+from bozzetto.engine.own_training import OwnTraining, own_trainings
 from bozzetto.engine.processes import OneProcess, Processes
 from bozzetto.engine.system import System
 
@@ -35,6 +36,16 @@ class Loop:
     """Finished steps."""
     processes: Processes = field(default_factory=OneProcess)
     """Other processes that train the same system with other views."""
+    own: tuple[OwnTraining, ...] = field(init=False)
+    """Trainings of the modules of guidances and scores, by order of the tasks."""
+
+    def __post_init__(self) -> None:
+        self.own = own_trainings(self.system)
+
+    @property
+    def optimizers(self) -> list[torch.optim.Optimizer]:
+        """All optimisers: the scene's, then those of guidances and scores."""
+        return [self.optimizer, *(training.optimizer for training in self.own)]
 
     def join(self, processes: Processes) -> None:
         """Train together with other processes from now on, beginning with the first one's state."""
@@ -56,7 +67,10 @@ class Loop:
                     observer.after_step(self.done, self.system)
 
     def step(self) -> None:
-        """Train one step: render and judge the views, back-propagate once, and move the parameters."""
+        """Train one step: render and judge the views, back-propagate once, and move the parameters.
+
+        Then what guidances train themselves takes its steps, at the same views.
+        """
         step, system = self.done, self.system
         system.prepare(step)
         self.processes.align(system)
@@ -64,8 +78,11 @@ class Loop:
         set_learning_rates(self.optimizer, system.optimizer_config, step)
         self.optimizer.zero_grad(set_to_none=True)
         roots.backward()
-        self.processes.average_gradients(system)
+        parameters = system.scene_parameters()
+        self.processes.average_gradients([parameter for _, parameter in parameters])
         limit = system.optimizer_config.clip_norm
-        system.metrics["gradient_norm"] = clip_gradients(list(system.named_parameters()), limit, step)
+        system.metrics["gradient_norm"] = clip_gradients(parameters, limit, step)
         self.optimizer.step()
+        for training in self.own:
+            training.step(system, step, self.processes)
         self.done += 1
