@@ -21,7 +21,9 @@ SMALL = [
     f"{VIEWS}.eval_height=16", f"{VIEWS}.eval_width=16", "system.renderer.samples_per_ray=16",
 ]  # fmt: skip
 RECIPES = sorted(
-    path.stem for path in FOLDER.glob("*.yaml") if path.stem == "sds" or "extends: sds" in path.read_text()
+    path.stem
+    for path in FOLDER.glob("*.yaml")
+    if path.stem == "sds" or ("extends: sds" in path.read_text() and "stages:" not in path.read_text())
 )
 
 

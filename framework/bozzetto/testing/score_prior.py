@@ -124,8 +124,8 @@ class GaussianViews:
 class GaussianParticles(GaussianViews):
     """Implements `bozzetto.kinds.score.AdaptedPrior`: an adapter that knows the rendered views exactly.
 
-    It predicts the noise of data N(x, tau^2) around the encoded views x: `s (x_t - a x) / (a^2 tau^2 + s^2)`. With tau 0
-    that is the noise itself; with tau the deviation of the prior's data, the noise as far as the prior sees it.
+    It predicts the noise of data N(x, tau^2) around the encoded views x: `s (x_t - a x) / (a^2 tau^2 + s^2)`. With tau
+    0 that is the noise itself; with tau the deviation of the prior's data, the noise as far as the prior sees it.
     """
 
     particle_deviation: float = 0.0

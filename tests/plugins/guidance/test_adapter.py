@@ -74,7 +74,9 @@ def test_at_first_the_gradient_is_that_of_the_classifier(tiny_model) -> None:
     tensor, mean = scored(score, guidance, rendered()).gradients["score"]
     generator = torch.Generator().manual_seed(5)
     timestep = torch.randint(20, 981, (2,), generator=generator)
-    noisy = add_noise_at(tensor.detach(), torch.randn(tensor.shape, generator=generator), guidance.denoiser.level(timestep))
+    noisy = add_noise_at(
+        tensor.detach(), torch.randn(tensor.shape, generator=generator), guidance.denoiser.level(timestep)
+    )
     condition = condition_of(guidance)
     cond, uncond = (guidance.denoiser.predict(noisy, timestep, text) for text in (condition.text, condition.uncond))
     weight = timestep_weight("one-minus-alpha-bar", guidance.denoiser.alpha_bar(timestep))[:, None, None, None]
@@ -115,7 +117,12 @@ def test_the_module_holds_the_adapter_and_nothing_of_the_network(tiny_model) -> 
     assert {name.split(".")[-3] for name in names if "lora" in name} == {"lora_A", "lora_B"}
     ends = {name.partition(".lora_")[0].rpartition("attn")[2][2:] for name in names if "lora" in name}
     assert ends == {"to_q", "to_k", "to_v", "to_out.0"}
-    assert [name for name in names if "lora" not in name] == ["camera.0.weight", "camera.0.bias", "camera.2.weight", "camera.2.bias"]
+    assert [name for name in names if "lora" not in name] == [
+        "camera.0.weight",
+        "camera.0.bias",
+        "camera.2.weight",
+        "camera.2.bias",
+    ]
     trained = {id(value) for value in module.parameters()}
     assert all(value.requires_grad == (id(value) in trained) for value in guidance.denoiser.unet.parameters())
     with pytest.raises(ConfigError, match="has an adapter already"):
@@ -128,9 +135,13 @@ def test_the_camera_is_added_to_the_timestep(tiny_model) -> None:
     noisy, text = noise(2, 4, 8, 8), noise(2, 4, denoiser.text_width)
     with torch.no_grad():
         module.get_parameter("camera.2.weight").normal_()
-        told, other, none = (denoiser.predict_adapted(noisy, TIMES, text, pose) for pose in (POSE, POSE.flip(0), 0 * POSE))
+        told, other, none = (
+            denoiser.predict_adapted(noisy, TIMES, text, pose) for pose in (POSE, POSE.flip(0), 0 * POSE)
+        )
     assert not torch.allclose(told, other) and not torch.allclose(told, none)
-    assert torch.equal(denoiser.predict(noisy, TIMES, text), guidance_of(tiny_model).denoiser.predict(noisy, TIMES, text))
+    assert torch.equal(
+        denoiser.predict(noisy, TIMES, text), guidance_of(tiny_model).denoiser.predict(noisy, TIMES, text)
+    )
 
 
 def test_half_precision_weights_have_a_float32_adapter_with_finite_gradients(tiny_model) -> None:
@@ -143,7 +154,9 @@ def test_half_precision_weights_have_a_float32_adapter_with_finite_gradients(tin
     assert made.fit is not None
     made.fit().backward()
     gradients = {name: value.grad for name, value in module.named_parameters()}
-    assert all(grad is not None and grad.dtype == torch.float32 and grad.isfinite().all() for grad in gradients.values())
+    assert all(
+        grad is not None and grad.dtype == torch.float32 and grad.isfinite().all() for grad in gradients.values()
+    )
     found = gradients["mid_block.attentions.0.transformer_blocks.0.attn1.to_v.lora_B.student.weight"]
     assert found.abs().max() > 0.0
     full, exact = guidance_of(tiny_model), Distillation(replace(VSD, form="target"))
@@ -156,7 +169,9 @@ def test_half_precision_weights_have_a_float32_adapter_with_finite_gradients(tin
     assert again.fit is not None
     again.fit().backward()
     for name, value in other.named_parameters():
-        torch.testing.assert_close(gradients[name], value.grad, rtol=0.1, atol=0.02 * float(value.grad.abs().max()) + 1e-7)
+        torch.testing.assert_close(
+            gradients[name], value.grad, rtol=0.1, atol=0.02 * float(value.grad.abs().max()) + 1e-7
+        )
 
 
 def test_it_stays_on_its_device_when_the_network_is_offloaded(tiny_model, monkeypatch) -> None:
