@@ -83,7 +83,10 @@ def test_at_first_the_gradient_is_that_of_the_classifier(tiny_model) -> None:
     torch.testing.assert_close(mean * 2, weight * 6.5 * (cond - uncond), rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize(("prediction", "steps", "share"), [("epsilon", 200, 0.7), ("v_prediction", 50, 0.95)])
+@pytest.mark.parametrize(
+    ("prediction", "steps", "share"),
+    [pytest.param("epsilon", 200, 0.7, marks=pytest.mark.slow), ("v_prediction", 50, 0.95)],
+)
 def test_training_reduces_its_loss_and_leaves_the_frozen_network_as_it_was(tmp_path, prediction, steps, share) -> None:
     denoiser = Denoiser(tiny_stable_diffusion(tmp_path, prediction), CPU, torch.float32)
     text, latents, epsilon = noise(2, 4, denoiser.text_width), noise(2, 4, 8, 8, seed=2), noise(2, 4, 8, 8, seed=3)
