@@ -83,7 +83,7 @@ class Distillation:
         """Return the loss, whose gradient in the latents is the mean over views of the gradient of each.
 
         Raises:
-            ConfigError: the prior lacks a branch, or the image term is used on latent images.
+            ConfigError: the prior lacks a branch or an adapter, or the image term is used on latent images.
             NonFiniteError: the image, its latents or the gradient contain NaN or infinity.
         """
         config = self.config
