@@ -96,7 +96,7 @@ class Adapter:
             pose: camera-to-world matrices; zeros: no camera.
             half: the network computes in float16, whose gradients below 6e-8 are zero: they are scaled within it.
         """
-        told = self.camera(pose.to(self.device))
+        told: Tensor = self.camera(pose.to(self.device))
 
         def add(module: nn.Module, inputs: Any, embedded: Tensor) -> Tensor:
             return embedded + told.to(embedded)

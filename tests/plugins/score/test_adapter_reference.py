@@ -162,7 +162,8 @@ def test_a_missing_package_and_offloading_by_layer_are_refused(tiny, monkeypatch
 
 
 def test_a_guidance_without_an_adapter_is_refused_when_the_recipe_is_read(tiny) -> None:
-    task = tiny.recipe({"system": {"tasks": {"random": TASK}}}).stages[0].tasks[0]
+    (stage,) = tiny.recipe({"system": {"tasks": {"random": TASK}}}).stages
+    (task,) = stage.tasks
     posed = replace(task.guidance, config=guidance_config.Zero123Config())
     with pytest.raises(ValueError, match="reference: 'adapter' trains an adapter of the guidance's network"):
-        task.score.config.check_neighbours(None, replace(task, guidance=posed))
+        task.score.config.check_neighbours(stage, replace(task, guidance=posed))
