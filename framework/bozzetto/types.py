@@ -270,6 +270,8 @@ class Guided:
     """Metrics that are not losses, e.g. the gradient norm."""
     debug: Callable[[], Mapping[str, Float[Tensor, "B H W 3"]]] | None = None
     """Renders debug images when called."""
+    fit: Callable[[], Float[Tensor, ""]] | None = None
+    """Loss of the guidance's own module at these views, without gradient to the scene: `bozzetto.kinds.trainable`."""
 
 
 @dataclass(frozen=True)

@@ -95,7 +95,7 @@ def time_steps(system: System, steps: int, warm_up: int = 2, now: Now = time.per
     """Train for a few steps and time those after the warm-up."""
     clock = Clock(now)
     seen = _Seen()
-    loop = Loop(system, make_optimizer(list(system.named_parameters()), system.optimizer_config))
+    loop = Loop(system, make_optimizer(system.scene_parameters(), system.optimizer_config))
     loop.optimizer.register_step_pre_hook(lambda *arguments: clock.open("optimiser"))
     loop.optimizer.register_step_post_hook(lambda *arguments: clock.close("optimiser"))
     with ExitStack() as stack:

@@ -10,6 +10,7 @@ import yaml
 
 from bozzetto.config import yaml_text
 from bozzetto.config.loading import load_recipe
+from bozzetto.kinds.trainable import Trainable
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "scores.md").read_text(encoding="utf-8")
@@ -69,3 +70,19 @@ exec(compile("\n".join(CODE), "docs/scores.md", "exec"), NAMES)
 
 class TestTheScoreOfThePage(NAMES["TestHalfway"]):
     """The contract, of the code on the page."""
+
+
+class TestTheTrainedScoreOfThePage(NAMES["TestHalfway"]):
+    """The contract, and that what it trains approaches what it measures."""
+
+    def make(self):
+        return NAMES["Centred"]()
+
+    def test_it_is_trained(self):
+        score = self.make()
+        assert isinstance(score, Trainable)
+        guided, _ = self.guide(score)
+        (usual,) = score.trainable().parameters()
+        assert guided.fit() > 0.0 and usual.grad is None
+        guided.fit().backward()
+        assert usual.grad != 0.0

@@ -1,12 +1,15 @@
 """Tests that the recipes of composed scores train with the bundled prior: two steps, tiny, on the CPU."""
 
+import signal
 from pathlib import Path
 
 import pytest
 import torch
 
 from bozzetto.config.loading import load_recipe
-from bozzetto.engine.pipeline import Pipeline
+from bozzetto.engine.checkpoints import read_checkpoint
+from bozzetto.engine.loop import Loop
+from bozzetto.engine.pipeline import Interrupted, Pipeline
 from bozzetto.engine.run_folder import RunFolder
 from bozzetto.runs.start import plans_for
 from bozzetto.weights.download import fetch
@@ -21,7 +24,9 @@ SMALL = [
     f"{VIEWS}.eval_height=16", f"{VIEWS}.eval_width=16", "system.renderer.samples_per_ray=16",
 ]  # fmt: skip
 RECIPES = sorted(
-    path.stem for path in FOLDER.glob("*.yaml") if path.stem == "sds" or "extends: sds" in path.read_text()
+    path.stem
+    for path in FOLDER.glob("*.yaml")
+    if path.stem == "sds" or ("extends: sds" in path.read_text() and "stages:" not in path.read_text())
 )
 
 
@@ -50,3 +55,41 @@ def test_sds_is_the_run_of_its_parent(registry, tmp_path):
     for one, other in zip(composed, own, strict=True):
         assert one["random/score"] == other["random/sds"]
         assert one["gradient_norm"] == other["gradient_norm"]
+
+
+STAGE = "stages.coarse"
+FEW = [
+    f"{STAGE}.trainer.steps=4", "trainer.log_every=1", "trainer.image_every=0", "export.mesh=null", "export.turntable=null",
+    f"{STAGE}.{VIEWS}.height=16", f"{STAGE}.{VIEWS}.width=16", f"{STAGE}.{VIEWS}.resolution_milestones=[]",
+    "system.renderer.samples_per_ray=16",
+]  # fmt: skip
+
+
+def test_a_stopped_run_with_an_adapter_of_the_bundled_prior_resumes_bit_for_bit(registry, tmp_path, monkeypatch):
+    recipe = load_recipe(FOLDER / "prolificdreamer.yaml", registry, [*FEW, f"output={tmp_path}"], "cpu")
+    weights = {model: fetch(plan) for model, plan in plans_for(recipe, registry).items()}
+
+    def pipeline(folder=None):
+        folder = folder or RunFolder.create(recipe, ["test"], {})
+        return Pipeline(registry, folder, weights, None, torch.device("cpu"), print)
+
+    whole, broken, step_of = pipeline(), pipeline(), Loop.step
+    whole.train(recipe, 0)
+
+    def stopped(loop):
+        if loop.done == 1:
+            broken.stop.requested = signal.SIGTERM
+        step_of(loop)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Loop, "step", stopped)
+        with pytest.raises(Interrupted):
+            broken.train(recipe, 0)
+    pipeline(RunFolder.existing(broken.folder.path)).train(recipe, 0)
+    first, second = (read_checkpoint(run.folder.checkpoint("coarse")) for run in (whole, broken))
+    torch.testing.assert_close(first["state_dict"], second["state_dict"], rtol=0.0, atol=0.0)
+    states = [[one["state"] for one in saved["optimizer_states"]] for saved in (first, second)]
+    torch.testing.assert_close(*states, rtol=0.0, atol=0.0)
+    adapter = {name: value for name, value in first["state_dict"].items() if name.startswith("guided.random.")}
+    assert len(states[0]) == 2 and len(states[0][1]) == len(adapter)
+    assert all(value.any() for name, value in adapter.items() if "lora_B" in name)

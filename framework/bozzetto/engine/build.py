@@ -61,7 +61,7 @@ def build_system(
         condition = conditions.get(task.name)
         if task.guidance is not None and condition is not None and NEEDS in task.guidance.entry.spec.needs:
             condition = WithReferences(condition, references)
-        tasks.append(build_task(task, source, guidances.get(task.name), condition, registry, device))
+        tasks.append(build_task(task, source, guidances.get(task.name), condition, registry, device, recipe.seed))
     generator = torch.Generator(device=device).manual_seed(recipe.seed)
     return System(scene, tuple(tasks), stage.optimizer, generator)
 
@@ -120,9 +120,10 @@ def build_scene(
 
 
 def build_task(
-    task: Task, views: ViewSource, guidance: Guidance | None, condition: Any, registry: Registry, device: torch.device
-) -> RunningTask:
-    """Build a task with its losses."""
+    task: Task, views: ViewSource, guidance: Guidance | None, condition: Any, registry: Registry, device: torch.device,
+    seed: int = 0,
+) -> RunningTask:  # fmt: skip
+    """Build a task with its losses; `seed` is of what its score trains."""
     terms = []
     for term in task.terms:
         loss = make(registry, term.component) if term.component else None
@@ -130,7 +131,7 @@ def build_task(
         terms.append(Term(term.name, term.weight, loss, needs_normal))
     reference = views.reference(device) if isinstance(views, ReferenceSource) else None
     if task.score is not None and guidance is not None:
-        guidance = scored(guidance, make(registry, task.score))
+        guidance = scored(guidance, make(registry, task.score), seed)
     return RunningTask(task.name, task.times, views, guidance, condition, tuple(terms), reference)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,14 +40,16 @@ class Checkpoints:
     Saved between steps only, so that the generator state matches the finished steps.
     """
 
-    def __init__(self, path: Path, stage: Stage, optimizer: torch.optim.Optimizer, stop: StopSignals) -> None:
-        self.path, self.stage, self.optimizer, self.stop = path, stage, optimizer, stop
+    def __init__(
+        self, path: Path, stage: Stage, optimizers: Sequence[torch.optim.Optimizer], stop: StopSignals
+    ) -> None:
+        self.path, self.stage, self.optimizers, self.stop = path, stage, optimizers, stop
 
     def after_step(self, done: int, system: System) -> None:
         """Save if it is time. Raises `Interrupted` if a stop is requested."""
         number, trainer = self.stop.requested, self.stage.trainer
         if number or done % trainer.checkpoint_every == 0 or done == trainer.steps:
-            save_checkpoint(self.path, system, self.optimizer, done)
+            save_checkpoint(self.path, system, self.optimizers, done)
         if number:
             raise Interrupted(self.stage.name, done, number)
 
@@ -55,11 +57,11 @@ class Checkpoints:
         """Do nothing: every file is complete."""
 
 
-def save_checkpoint(path: Path, system: System, optimizer: torch.optim.Optimizer, done: int) -> None:
+def save_checkpoint(path: Path, system: System, optimizers: Sequence[torch.optim.Optimizer], done: int) -> None:
     """Write the state of a stage after `done` steps, atomically."""
     checkpoint: dict[str, Any] = {
         "state_dict": system.state_dict(),
-        "optimizer_states": [optimizer.state_dict()],
+        "optimizer_states": [optimizer.state_dict() for optimizer in optimizers],
         "global_step": done,
     }
     save_state(checkpoint, system.generator)
@@ -71,16 +73,18 @@ def save_checkpoint(path: Path, system: System, optimizer: torch.optim.Optimizer
     write_atomically(path, write)
 
 
-def restore(optimizer: torch.optim.Optimizer, generator: torch.Generator, saved: Mapping[str, Any], path: Path) -> int:
-    """Restore an optimiser and a generator from a checkpoint, read from `path`, and return its finished steps.
+def restore(
+    optimizers: Sequence[torch.optim.Optimizer], generator: torch.Generator, saved: Mapping[str, Any], path: Path
+) -> int:
+    """Restore optimisers and a generator from a checkpoint, read from `path`, and return its finished steps.
 
     Raises:
         RunFolderError: it does not fit them.
     """
     try:
-        (state,) = saved["optimizer_states"]
-        optimizer.load_state_dict(state)
-        _require_shapes(optimizer)
+        for optimizer, state in zip(optimizers, saved["optimizer_states"], strict=True):
+            optimizer.load_state_dict(state)
+            _require_shapes(optimizer)
         load_state(saved, generator)
     except (ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
         raise RunFolderError(_damaged(path, f"{type(error).__name__}, {_first_line(error)}")) from error

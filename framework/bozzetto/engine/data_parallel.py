@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 
@@ -12,7 +12,7 @@ import torch
 from lightning_fabric import Fabric
 from lightning_fabric.plugins.environments.cluster_environment import ClusterEnvironment
 from lightning_fabric.strategies.ddp import DDPStrategy
-from torch import Tensor, distributed
+from torch import Tensor, distributed, nn
 
 from bozzetto.engine.processes import ProcessLostError
 from bozzetto.engine.shares import Share
@@ -60,12 +60,12 @@ class SeveralProcesses:
                     distributed.broadcast(buffer, src=0)
         system.generator.set_state(state)
 
-    def average_gradients(self, system: System) -> None:
+    def average_gradients(self, parameters: Sequence[nn.Parameter]) -> None:
         """Average the gradients, and make a request to stop known everywhere.
 
         A parameter has a gradient if it has one in any process.
         """
-        parameters = [parameter for parameter in system.parameters() if parameter.requires_grad]
+        parameters = [parameter for parameter in parameters if parameter.requires_grad]
         found = torch.tensor([self.stop.requested, *(parameter.grad is not None for parameter in parameters)])
         with _lost():
             distributed.all_reduce(found, distributed.ReduceOp.MAX, group=self.control)

@@ -11,6 +11,7 @@ import torch
 
 from bozzetto.engine.adaptation import KnownParameters, adapt
 from bozzetto.engine.optimizer import clip_gradients, set_learning_rates
+from bozzetto.engine.own_training import OwnTraining, own_trainings
 from bozzetto.engine.processes import OneProcess, Processes
 from bozzetto.engine.system import System
 
@@ -37,10 +38,18 @@ class Loop:
     processes: Processes = field(default_factory=OneProcess)
     """Other processes that train the same system with other views."""
     known: KnownParameters = field(init=False)
-    """Parameters that the optimiser trains."""
+    """Parameters that the optimisers train."""
+    own: tuple[OwnTraining, ...] = field(init=False)
+    """Trainings of the modules of guidances and scores, by order of the tasks."""
 
     def __post_init__(self) -> None:
         self.known = KnownParameters(self.system)
+        self.own = own_trainings(self.system)
+
+    @property
+    def optimizers(self) -> list[torch.optim.Optimizer]:
+        """All optimisers: the scene's, then those of guidances and scores."""
+        return [self.optimizer, *(training.optimizer for training in self.own)]
 
     def join(self, processes: Processes) -> None:
         """Train together with other processes from now on, beginning with the first one's state."""
@@ -63,7 +72,10 @@ class Loop:
                     observer.after_step(self.done, self.system)
 
     def step(self) -> None:
-        """Train one step: render and judge the views, back-propagate once, move the parameters, and let them adapt."""
+        """Train one step: render and judge the views, back-propagate once, and move the parameters.
+
+        Then what guidances train themselves takes its steps, at the same views, and the geometry may change its rows.
+        """
         step, system = self.done, self.system
         system.prepare(step)
         self.known.require_same(system, step)
@@ -73,9 +85,12 @@ class Loop:
         self.optimizer.zero_grad(set_to_none=True)
         self.known.require_same(system, step)
         roots.backward()
-        self.processes.average_gradients(system)
+        parameters = system.scene_parameters()
+        self.processes.average_gradients([parameter for _, parameter in parameters])
         limit = system.optimizer_config.clip_norm
-        system.metrics["gradient_norm"] = clip_gradients(list(system.named_parameters()), limit, step)
+        system.metrics["gradient_norm"] = clip_gradients(parameters, limit, step)
         self.optimizer.step()
+        for training in self.own:
+            training.step(system, step, self.processes)
         self.done += 1
         adapt(system, self.optimizer, self.known, self.processes, self.done)

@@ -48,11 +48,11 @@ class Pictures:
             save_pixels(self.folder / f"{self.stage}-{done:06d}.png", pixels)
             self.logger.picture("validation", pixels, done)
         if config.debug_every and done % config.debug_every == 0:
-            for task, guided in system.guided.items():
+            for task, guided in system.results.items():
                 for name, images in (guided.debug() if guided.debug else {}).items():
                     path = self.folder / f"{self.stage}-{done:06d}-{task}-{slug(name)}.png"
                     save_picture(path, torch.cat(list(images), dim=1))
-        system.guided = {}
+        system.results = {}
 
     def close(self) -> None:
         """Do nothing: every file is complete."""

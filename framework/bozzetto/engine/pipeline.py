@@ -151,9 +151,9 @@ class Pipeline:
             before = recipe.stages[index - 1]
             scene = load_scene(recipe, self.registry, self.folder, self.device, before)
             inherit(system, stage, before, scene, self.report)
-        loop = Loop(system, make_optimizer(list(system.named_parameters()), stage.optimizer))
+        loop = Loop(system, make_optimizer(system.scene_parameters(), stage.optimizer))
         if saved is not None:
-            loop.done = restore(loop.optimizer, system.generator, saved, checkpoint)
+            loop.done = restore(loop.optimizers, system.generator, saved, checkpoint)
         return loop
 
     def _edges(self, scene: Scene, before: str | None) -> float:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Protocol, runtime_checkable
+
+from torch import nn
 
 from bozzetto.engine.shares import Share
 from bozzetto.engine.system import System
@@ -27,8 +29,8 @@ class Processes(Protocol):
     def align(self, system: System) -> None:
         """Give every process the first one's occupancy and random numbers; before the views of a step are drawn."""
 
-    def average_gradients(self, system: System) -> None:
-        """Average the gradients over all processes; after the backward pass."""
+    def average_gradients(self, parameters: Sequence[nn.Parameter]) -> None:
+        """Average the gradients of parameters over all processes; after a backward pass."""
 
     def agree(self, changes: Mapping[str, RowChange]) -> Mapping[str, RowChange]:
         """Return the first process's changes of rows; after each step of an adaptive geometry.
@@ -49,7 +51,7 @@ class OneProcess:
     def align(self, system: System) -> None:
         """Do nothing."""
 
-    def average_gradients(self, system: System) -> None:
+    def average_gradients(self, parameters: Sequence[nn.Parameter]) -> None:
         """Do nothing."""
 
     def agree(self, changes: Mapping[str, RowChange]) -> Mapping[str, RowChange]:

@@ -10,18 +10,25 @@ from torch import Tensor
 
 from bozzetto.errors import ConfigError
 from bozzetto.kinds.guidance import Guidance
-from bozzetto.kinds.score import PriorSource, Score
+from bozzetto.kinds.score import Attached, PriorSource, Score
 from bozzetto.types import Cameras, Guided, Rendered, ViewCondition
 
 
-def scored(guidance: Guidance, score: Score) -> Scored:
+def scored(guidance: Guidance, score: Score, seed: int) -> Scored:
     """Return the guidance with a score in place of its own method.
+
+    Args:
+        seed: of what the score asks the guidance to initialise.
 
     Raises:
         ConfigError: the guidance cannot be used by a score.
     """
     if not isinstance(guidance, PriorSource):
         raise ConfigError(f"score: the guidance {type(guidance).__name__} has no method 'prior'. Drop score.")
+    if isinstance(score, Attached):
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            score.attach(guidance)
     return Scored(guidance, guidance, score)
 
 

@@ -25,5 +25,5 @@ def stage_observers(
         Pictures(folder.images, stage.name, trainer, logger),
         Observed(observers, trainer),
         Progress(stage.name, trainer.steps, done),
-        Checkpoints(folder.checkpoint(stage.name), stage, loop.optimizer, stop),
+        Checkpoints(folder.checkpoint(stage.name), stage, loop.optimizers, stop),
     ]

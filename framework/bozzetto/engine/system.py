@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from bozzetto.engine.shares import Share
+from bozzetto.engine.trained_guidance import PREFIX, trained_modules
 from bozzetto.errors import NonFiniteError
 from bozzetto.kinds.guidance import Guidance
 from bozzetto.kinds.loss import Loss
@@ -69,7 +70,11 @@ class System(nn.Module):
 
     Args:
         scene: geometry, material, background and renderer become submodules and are saved with the system.
+        tasks: modules that their guidances train become submodules too, named `guided.<task>`.
         generator: source of every random number in training; its state is saved with the system.
+
+    Raises:
+        ConfigError: a guidance has parameters that require gradients and are not declared as trained.
     """
 
     def __init__(
@@ -80,14 +85,19 @@ class System(nn.Module):
         self.background, self.renderer = scene.background, scene.renderer
         self.scene = scene
         self.tasks = tasks
+        self.guided = trained_modules({task.name: task.guidance for task in tasks if task.guidance is not None})
         self.optimizer_config = optimizer
         self.generator = generator
         self.share = Share()
         """Part of each batch of views that this process renders."""
         self.metrics: dict[str, float] = {}
         """Losses and other metrics of the latest step, by `task/name`."""
-        self.guided: dict[str, Guided] = {}
+        self.results: dict[str, Guided] = {}
         """Results of each guidance in the latest step, by task; keeps `debug` callables until they are evaluated."""
+
+    def scene_parameters(self) -> list[tuple[str, nn.Parameter]]:
+        """Return the parameters of the scene by name; those that a guidance trains have optimisers of their own."""
+        return [(name, value) for name, value in self.named_parameters() if not name.startswith(f"{PREFIX}.")]
 
     def prepare(self, step: int) -> None:
         """Let the scene adapt to the step, counted from 0: progressive settings, occupancy."""
@@ -101,7 +111,7 @@ class System(nn.Module):
             NonFiniteError: a loss is not finite.
         """
         roots = Roots([], [])
-        self.metrics, self.guided = {}, {}
+        self.metrics, self.results = {}, {}
         own = self.share.generator(self.generator, step)
         for task in self.tasks:
             if task.times.active(step):
@@ -123,7 +133,7 @@ class System(nn.Module):
         if task.guidance is not None and task.condition is not None:
             condition = task.condition.for_view(cameras)
             guided = task.guidance(rendered, condition, cameras, step, own)
-            self.guided[task.name] = guided
+            self.results[task.name] = guided
             self.metrics.update({f"{task.name}/{name}": value for name, value in guided.metrics.items()})
         inputs = LossInputs(rendered, cameras, self.geometry, step, own, task.reference)
         for term in task.terms:

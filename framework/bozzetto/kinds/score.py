@@ -11,13 +11,13 @@ from collections.abc import Mapping, Sequence
 from typing import Literal, Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Float, Int
-from torch import Tensor
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
 
-from bozzetto.math.levels import Level
+from bozzetto.math.levels import Level, Output
 from bozzetto.types import Cameras, Guided, Rendered, ViewCondition
 
-__all__ = ["Branch", "HasLevels", "Prior", "PriorSource", "Score"]
+__all__ = ["AdaptedPrior", "Attached", "Branch", "HasAdapter", "HasLevels", "Prior", "PriorSource", "Score"]
 
 Branch = Literal["cond", "uncond", "empty", "plain", "negatives"]
 """What a prediction is conditioned on: the view's prompt, the negative prompt, the empty prompt, the prompt without
@@ -106,6 +106,60 @@ class PriorSource(Protocol):
 
     def prior(self, condition: ViewCondition, cameras: Cameras, step: int) -> Prior:
         """Return the prior of the views of one step."""
+
+
+@runtime_checkable
+class HasAdapter(PriorSource, Protocol):
+    """Prior source whose network takes a low-rank adapter (LoRA, Hu et al. 2021), which a score trains.
+
+    Its config declares the class attribute `has_adapter = True`; a score's config that needs one, the attribute
+    `needs_adapter`.
+    """
+
+    def add_adapter(self, rank: int) -> nn.Module:
+        """Add an adapter and return its parameters, float32, freshly initialised from torch's generator.
+
+        From then on each `prior` is an `AdaptedPrior`. `predict` does not change, bit for bit; nor does the adapter's
+        prediction differ from it at first. Called once, before training.
+        """
+
+    def rest(self) -> None:
+        """Signal that nothing is predicted until the next step, so that weights can be offloaded."""
+
+
+@runtime_checkable
+class AdaptedPrior(Prior, Protocol):
+    """Prior of B views whose network has an adapter."""
+
+    @property
+    def output(self) -> Output:
+        """What the network predicts."""
+
+    def predict_adapted(
+        self, noisy: Float[Tensor, "B C h w"], timestep: Int[Tensor, "B"], branch: Branch, told: Bool[Tensor, "B"]
+    ) -> Float[Tensor, "B C h w"]:
+        """Return the raw output of the network with its adapter, differentiable in the adapter's parameters.
+
+        Args:
+            told: views whose camera the adapter is told; the others have none.
+
+        Raises:
+            ConfigError: the branch is not in `branches`, or there is no adapter.
+        """
+
+
+@runtime_checkable
+class Attached(Protocol):
+    """Score that asks the guidance for more than predictions, e.g. for an adapter of its network."""
+
+    def attach(self, source: PriorSource) -> None:
+        """Take what the score needs of the guidance; called once, when the stage is built.
+
+        Random numbers come from torch's generator, which is seeded for this call.
+
+        Raises:
+            ConfigError: the guidance does not have it.
+        """
 
 
 @runtime_checkable

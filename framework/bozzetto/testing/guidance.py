@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from bozzetto.kinds.guidance import Guidance
+from bozzetto.kinds.trainable import Trainable
 from bozzetto.testing.checks import HALF, assert_devices_are_taken_from_inputs
 from bozzetto.testing.fakes import cameras_around
 from bozzetto.types import Cameras, Guided, Rendered, ViewCondition
@@ -131,11 +132,15 @@ class GuidanceContract:
         guided = guidance(rendered, half, cameras, STEP, generator)
         assert image_gradient(guided, rendered.image).isfinite().all()
 
-    def test_nothing_of_it_is_trained(self) -> None:
+    def test_nothing_of_it_is_trained_that_it_does_not_declare(self) -> None:
+        """See `bozzetto.kinds.trainable`."""
         guidance = self.make()
+        module = guidance.trainable() if isinstance(guidance, Trainable) else None
+        declared = set() if module is None else {id(parameter) for parameter in module.parameters()}
         parts = guidance.modules() if isinstance(guidance, torch.nn.Module) else ()
         own = [m for m in (*parts, *vars(guidance).values()) if isinstance(m, torch.nn.Module)]
-        assert not [name for module in own for name, p in module.named_parameters() if p.requires_grad]
+        trained = [(name, p) for each in own for name, p in each.named_parameters() if p.requires_grad]
+        assert not [name for name, parameter in trained if id(parameter) not in declared]
 
     def test_metrics_are_plain_numbers(self) -> None:
         guided, _ = self.guide(self.make())

@@ -6,15 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from bozzetto.kinds.score import Branch
-from bozzetto.math.levels import Level, Output, epsilon_at, per_view, variance_preserving, x0_at
+from bozzetto.math.levels import Level, Output, epsilon_at, per_view, target_at, variance_preserving, x0_at
 from bozzetto.testing.gaussian_prior import GaussianPrior
 from bozzetto.types import Rendered
 
-__all__ = ["MEANS", "GaussianViews", "picture_of"]
+__all__ = ["MEANS", "GaussianParticles", "GaussianViews", "picture_of"]
 
 MEANS: Mapping[str, float] = {"cond": 0.6, "uncond": 0.3, "empty": 0.4, "plain": 0.5}
 """Mean of the pixels of each branch."""
@@ -119,3 +119,41 @@ class GaussianViews:
         level = self.level(timestep)
         factor = per_view(level.noise * level.signal) / self.exact.variance(level)
         return factor * (latents - self.guided_mean(scale))
+
+
+@dataclass
+class GaussianParticles(GaussianViews):
+    """Implements `bozzetto.kinds.score.AdaptedPrior`: an adapter that knows the rendered views exactly.
+
+    It predicts the noise of data N(x, tau^2) around the encoded views x: `s (x_t - a x) / (a^2 tau^2 + s^2)`. With tau
+    0 that is the noise itself; with tau the deviation of the prior's data, the noise as far as the prior sees it.
+    """
+
+    particle_deviation: float = 0.0
+    """Standard deviation tau."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.particles = torch.zeros(())
+        self.adapter = torch.ones((), requires_grad=True)
+        """Factor of the adapter's output."""
+        self.asked: list[tuple[Tensor, Branch, Tensor]] = []
+        """Timesteps, branch and told cameras of each call of `predict_adapted`."""
+
+    def latents(self, rendered: Rendered, generator: torch.Generator) -> Float[Tensor, "B C h w"]:
+        """Return the pixels, which the adapter knows from now on."""
+        made = super().latents(rendered, generator)
+        self.particles = made.detach()
+        return made
+
+    def predict_adapted(
+        self, noisy: Float[Tensor, "B C h w"], timestep: Int[Tensor, "B"], branch: Branch, told: Bool[Tensor, "B"]
+    ) -> Float[Tensor, "B C h w"]:
+        """Return the exact output for the encoded views, which depends on `adapter`."""
+        self.asked.append((timestep, branch, told))
+        level = self.level(timestep)
+        signal, noise = per_view(level.signal), per_view(level.noise)
+        spread = signal.square() * self.particle_deviation**2 + noise.square()
+        epsilon = noise * (noisy - signal * self.particles) / spread
+        output = target_at(self.output, x0_at("epsilon", epsilon, noisy, level), epsilon, level)
+        return self.adapter.to(noisy.device) * output

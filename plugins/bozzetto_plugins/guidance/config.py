@@ -66,6 +66,8 @@ class StableDiffusionConfig(LatentDiffusionConfig):
     """False: the guidance is not a `bozzetto.kinds.guidance.ElevationEstimator`."""
     prior_branches: ClassVar[frozenset[str]] = frozenset({"cond", "uncond", "empty", "plain", "negatives"})
     """Branches that the guidance predicts for scores, as far as the prompt processor gives their texts."""
+    has_adapter: ClassVar[bool] = True
+    """True: the guidance is a `bozzetto.kinds.score.HasAdapter`."""
     replaced_by_score: ClassVar[frozenset[str]] = frozenset({*OF_A_SCORE, "guider", "cfg_rescale"})
     """Fields without effect in a task with a score."""
 
@@ -107,6 +109,22 @@ class StableDiffusionConfig(LatentDiffusionConfig):
             raise ValueError(
                 "as_latent_until_step: the warm-up reads rendered normals, which neither the geometry nor the renderer "
                 "gives. Set it to 0"
+            )
+        score = None if task is None else task.score
+        if score is not None and getattr(score.config, "needs_adapter", False):
+            self._check_adapter(score.where)
+
+    def _check_adapter(self, where: str) -> None:
+        """Raise `ValueError` if the network cannot have the adapter that the score at `where` needs."""
+        if not installed("peft"):
+            raise ValueError(
+                f"model: {where}.reference 'adapter' needs the package peft. Run: pip install 'bozzetto[vsd]', or "
+                "choose another reference"
+            )
+        if self.cpu_offload == "sequential":
+            raise ValueError(
+                f"cpu_offload: 'sequential' drops each layer after its use, and {where}.reference 'adapter' trains "
+                "through all of them. Set it to model or none"
             )
 
 

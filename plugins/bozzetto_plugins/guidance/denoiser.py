@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from contextlib import nullcontext
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,12 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from bozzetto.errors import ModelError
+from bozzetto.errors import ConfigError, ModelError
 from bozzetto.kinds.guidance import folder_of
 from bozzetto.math.levels import Level, Output, epsilon_at, variance_preserving, x0_at
 from bozzetto.model_files import read_settings, whole_part
 from bozzetto.scoring import Prediction
+from bozzetto_plugins.guidance.adapter import Adapter
 from bozzetto_plugins.guidance.families import family_of, reads_cameras
 from bozzetto_plugins.guidance.gradient_scale import scaled_backward
 from bozzetto_plugins.guidance.noise_schedule import read_schedule
@@ -65,6 +67,7 @@ class Denoiser:
             _to_channels_last(self.unet)
             _to_channels_last(self.vae)
         self._rest = place(self.vae, self.unet, device, offload)
+        self.adapter: Adapter | None = None
 
     def _check(self, folder: Path, image_conditioned: bool) -> None:
         scale = self.vae.config.scaling_factor
@@ -161,12 +164,55 @@ class Denoiser:
         text: Float[Tensor, "B N E"],
         cameras: Float[Tensor, "B 17"] | None = None,
     ) -> Float[Tensor, "B C h w"]:
-        """Return the network's output: noise or velocity, by `prediction`. Image latents follow the noisy channels.
+        """Return the frozen network's output: noise or velocity, by `prediction`. Image latents follow the noisy ones.
 
         Args:
             cameras: `bozzetto_plugins.priors.camera_unet.camera_numbers`, for a network that `reads_cameras`; another
                 one with a class embedding of type `projection` receives the first token instead.
         """
+        with nullcontext() if self.adapter is None else self.adapter.absent():
+            return self._said(noisy, timestep, text, cameras).float()
+
+    def predict_adapted(
+        self,
+        noisy: Float[Tensor, "B C h w"],
+        timestep: Int[Tensor, "B"],
+        text: Float[Tensor, "B N E"],
+        pose: Float[Tensor, "B 16"],
+        cameras: Float[Tensor, "B 17"] | None = None,
+    ) -> Float[Tensor, "B C h w"]:
+        """Return the output of the network with its adapter; differentiable in the adapter's parameters.
+
+        Args:
+            pose: camera-to-world matrices that the adapter is told; zeros: none.
+            cameras: see `predict`.
+
+        Raises:
+            ConfigError: there is no adapter.
+        """
+        if self.adapter is None:
+            raise ConfigError("score: needs an adapter of the network; it must ask for one with add_adapter.")
+        half = self.dtype == torch.float16
+        return self.adapter.predict(lambda: self._said(noisy, timestep, text, cameras), pose, half)
+
+    def add_adapter(self, rank: int) -> nn.Module:
+        """Add a low-rank adapter to the network, and return its parameters.
+
+        Raises:
+            ConfigError: there is one, the package peft is missing, or the network has no layer to adapt.
+        """
+        if self.adapter is not None:
+            raise ConfigError("score: the network has an adapter already, of another score. Use one guidance for each.")
+        self.adapter = Adapter(self.unet, rank, self.device)
+        return self.adapter.module
+
+    def _said(
+        self,
+        noisy: Float[Tensor, "B I h w"],
+        timestep: Int[Tensor, "B"],
+        text: Float[Tensor, "B N E"],
+        cameras: Float[Tensor, "B 17"] | None,
+    ) -> Tensor:
         attended = text.to(self.device) if self.reads_cameras else text.to(device=self.device, dtype=self.dtype)
         added = cameras
         if added is None and self.unet.config.class_embed_type == "projection":
@@ -174,11 +220,13 @@ class Denoiser:
         said: Tensor = self.unet(
             noisy.to(self.dtype), timestep, encoder_hidden_states=attended, class_labels=added
         ).sample
-        return said.float()
+        return said
 
     def rest(self) -> None:
         """Signal that the denoiser is not needed until the next step, so that its weights can be offloaded."""
         self._rest()
+        if self.adapter is not None:
+            self.adapter.stay()
 
     def epsilon(
         self, output: Float[Tensor, "B C h w"], noisy: Float[Tensor, "B C h w"], timestep: Int[Tensor, "B"]

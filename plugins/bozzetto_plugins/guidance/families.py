@@ -10,12 +10,17 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from bozzetto.types import Cameras
-from bozzetto_plugins.priors.camera_denoiser import CAMERA_NUMBERS, camera_numbers
+from bozzetto_plugins.priors.camera_denoiser import CAMERA_NUMBERS, CameraDenoiser, camera_numbers
 from bozzetto_plugins.priors.camera_network import CameraNetwork
 from bozzetto_plugins.priors.pixel_codec import PixelCodec
 
 OURS: Mapping[str, type[nn.Module]] = {"CameraUNet": CameraNetwork, "PatchCodec": PixelCodec}
 """Classes of the bundled priors, by the names of their forms for diffusers."""
+
+ATTENTION = ("to_q", "to_k", "to_v", "to_out.0")
+"""Linear layers of diffusers' attention, which ProlificDreamer adapts."""
+CONVOLUTIONS = ("conv_in", "conv1", "conv2", "conv_out")
+"""Convolutions of the bundled priors' network, which has no attention."""
 
 
 def family_of(part: Path) -> type[nn.Module]:
@@ -41,6 +46,16 @@ def _usual(part: str) -> type[nn.Module]:
 
     vae: type[nn.Module] = AutoencoderKL
     return vae
+
+
+def adapted_part(denoiser: nn.Module) -> tuple[nn.Module, tuple[str, ...]]:
+    """Return the part of a denoiser that takes an adapter, and the ends of the names of its adapted layers.
+
+    It has diffusers' submodule `time_embedding`, whose last layer is `linear_2`.
+    """
+    if isinstance(denoiser, CameraDenoiser):
+        return denoiser.refine, CONVOLUTIONS
+    return denoiser, ATTENTION
 
 
 def reads_cameras(denoiser: nn.Module) -> bool:

@@ -6,26 +6,29 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from bozzetto.errors import ConfigError
 from bozzetto.kinds.score import Branch
-from bozzetto.math.levels import Level
+from bozzetto.math.levels import Level, Output
 from bozzetto.scoring import normal_noise
 from bozzetto.types import Rendered
-from bozzetto_plugins.guidance.denoiser import Denoiser
+from bozzetto_plugins.guidance.denoiser import OUTPUTS, Denoiser
 from bozzetto_plugins.guidance.latents import image_to_input
 
 Encode = Callable[[Rendered, torch.Generator], Tensor]
 """Function from a rendering to latents "B C h w"."""
 Outputs = Callable[[Tensor, Tensor, Sequence[Branch]], Mapping[Branch, Tensor]]
 """Function from noisy latents, timesteps and branches to raw outputs of the network."""
+Adapted = Callable[[Tensor, Tensor, Branch, Tensor], Tensor]
+"""Function from noisy latents, timesteps, a branch and truth values "B" to the output of the network with its adapter;
+it is told the cameras of the views with a true value."""
 
 
 @dataclass(frozen=True)
 class LatentPrior:
-    """Implements `bozzetto.kinds.score.Prior` with a `Denoiser`."""
+    """Implements `bozzetto.kinds.score.AdaptedPrior` with a `Denoiser`."""
 
     denoiser: Denoiser
     name: str
@@ -35,6 +38,8 @@ class LatentPrior:
     negative_weights: Float[Tensor, "B K"] | None = None
     view_weight: Float[Tensor, "B"] | None = None
     views_per_group: int = 1
+    adapted: Adapted | None = None
+    """None: the guidance offers no adapter."""
 
     @property
     def cure(self) -> str:
@@ -66,6 +71,28 @@ class LatentPrior:
         Raises:
             ConfigError: the condition of these views lacks a branch.
         """
+        self._require(branches)
+        return self.outputs(noisy, timestep, branches)
+
+    @property
+    def output(self) -> Output:
+        """What the network predicts."""
+        return OUTPUTS[self.denoiser.prediction]
+
+    def predict_adapted(
+        self, noisy: Float[Tensor, "B C h w"], timestep: Int[Tensor, "B"], branch: Branch, told: Bool[Tensor, "B"]
+    ) -> Float[Tensor, "B C h w"]:
+        """Return the raw output of the network with its adapter, which is told the cameras of some views.
+
+        Raises:
+            ConfigError: the condition of these views lacks the branch, or there is no adapter.
+        """
+        self._require([branch])
+        if self.adapted is None:
+            raise ConfigError(f"score.reference: the guidance {self.name!r} offers no adapter of its network.")
+        return self.adapted(noisy, timestep, branch, told)
+
+    def _require(self, branches: Sequence[Branch]) -> None:
         for branch in branches:
             if branch not in self.branches:
                 cure = " Set system.prompt_processor.negatives=true." if branch == "negatives" else ""
@@ -74,7 +101,6 @@ class LatentPrior:
                     f"score: needs predictions of the branch {branch!r}, and the prompt processor and the guidance "
                     f"{self.name!r} give {known}.{cure}"
                 )
-        return self.outputs(noisy, timestep, branches)
 
     def epsilon(
         self, output: Float[Tensor, "B C h w"], noisy: Float[Tensor, "B C h w"], timestep: Int[Tensor, "B"]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 
 from bozzetto.errors import ConfigError, ModelError
 from bozzetto.kinds.score import Branch
@@ -94,6 +94,10 @@ class StableDiffusion:
         def outputs(noisy: Tensor, timestep: Tensor, branches: Sequence[Branch]) -> Mapping[Branch, Tensor]:
             return self._outputs(noisy, timestep, {branch: texts[branch] for branch in branches}, told)
 
+        def adapted(noisy: Tensor, timestep: Tensor, branch: Branch, seen: Tensor) -> Tensor:
+            pose = cameras.c2w.flatten(1) * seen[:, None]
+            return self.denoiser.predict_adapted(noisy, timestep, texts[branch][0], pose, told)
+
         return LatentPrior(
             self.denoiser,
             "stable-diffusion",
@@ -102,7 +106,20 @@ class StableDiffusion:
             frozenset(texts),
             condition.negative_weights,
             views_per_group=cameras.views_per_group,
+            adapted=adapted,
         )
+
+    def add_adapter(self, rank: int) -> nn.Module:
+        """Add a low-rank adapter to the denoiser, and return its parameters.
+
+        Raises:
+            ConfigError: the package peft is missing, or the network has no layer to adapt.
+        """
+        return self.denoiser.add_adapter(rank)
+
+    def rest(self) -> None:
+        """Let the denoiser's weights be offloaded."""
+        self.denoiser.rest()
 
     def _latents(self, rendered: Rendered, step: int, generator: torch.Generator) -> Float[Tensor, "B C h w"]:
         denoiser = self.denoiser

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from bozzetto.fields import Range, Share, Step, check_fields
 from bozzetto.math.schedules import Schedule
+from bozzetto.recipe import Decay
 
 Scale = Annotated[Schedule, Range(least=0.0, most=1e4)]
 Fraction = Annotated[Schedule, Range(least=0.0, most=1.0)]
@@ -135,15 +136,37 @@ class GuiderConfig:
 class ReferenceConfig:
     """Choice of what is subtracted from the guided prediction."""
 
-    type: Literal["noise", "interval", "none"] = "noise"
+    type: Literal["noise", "interval", "adapter", "none"] = "noise"
     """`noise`: the noise that was added (SDS); `interval`: the prediction of the inversion at a cleaner timestep (ISM);
-    `none`: nothing, for a guider whose weights sum to 0."""
+    `adapter`: the prediction of the network with an adapter, which is trained on the views themselves (VSD,
+    ProlificDreamer); `none`: nothing, for a guider whose weights sum to 0."""
     gap: Fraction = Schedule.constant(0.08)
     """Interval: how much cleaner, as a fraction of the training timesteps."""
+    rank: Annotated[int, Range(least=1, most=256)] = 4
+    """Adapter: rank of its matrices."""
+    lr: Annotated[float, Range(least=0.0, most=1.0)] = 1e-4
+    """Adapter: learning rate of its AdamW, after the warm-up."""
+    warm_up_steps: Step = 500
+    """Adapter: steps in which the learning rate rises to `lr`, linearly."""
+    betas: tuple[Decay, Decay] = (0.9, 0.99)
+    """Adapter: decay rates of the running first and second moments."""
+    weight_decay: Annotated[float, Range(least=0.0, most=1e3)] = 0.01
+    """Adapter: decoupled weight decay."""
+    steps: Annotated[int, Range(least=1, most=100)] = 1
+    """Adapter: its training steps after each step of the scene, K."""
+    camera_dropout: Share = 0.1
+    """Adapter: probability that it is trained on a view without being told the camera."""
 
     def __post_init__(self) -> None:
         check_fields(self)
-        require_own(self, {"noise": (), "interval": ("gap",), "none": ()})
+        adapter = ("rank", "lr", "warm_up_steps", "betas", "weight_decay", "steps", "camera_dropout")
+        require_own(self, {"noise": (), "interval": ("gap",), "adapter": adapter, "none": ()})
+
+    @property
+    def learning_rate(self) -> Schedule:
+        """Learning rate of the adapter by step: not 0 at the first."""
+        last = max(self.warm_up_steps - 1, 0)
+        return Schedule(self.lr / max(self.warm_up_steps, 1), self.lr, 0, last)
 
 
 def require_own(config: Any, own: Mapping[str, Iterable[str]]) -> None:

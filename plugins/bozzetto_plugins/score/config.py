@@ -69,6 +69,8 @@ class DistillationConfig:
         if not noise_is_predicted and (self.target_steps > 1 or self._has_image_term):
             field = "target_steps" if self.target_steps > 1 else "image_term"
             raise ValueError(f"{field}: needs denoised latents, and guider {self.guider.type!r} predicts none")
+        if self.needs_adapter and self.target_steps > 1:
+            raise ValueError("target_steps: must be 1 with reference 'adapter', whose prediction is of one step")
         if self.noise.eta > 0.0 and self.timesteps.type == "window" and self.timesteps.shared is not True:
             raise ValueError(
                 "noise: eta draws noise in every step of the inversion, whose number depends on the timestep; views "
@@ -81,6 +83,11 @@ class DistillationConfig:
             )
         if self._has_image_term and self.form == "backward":
             raise ValueError("image_term: is a loss of its own beside the latents'; choose another form than backward")
+
+    @property
+    def needs_adapter(self) -> bool:
+        """True if the guidance must be a `bozzetto.kinds.score.HasAdapter`."""
+        return self.reference.type == "adapter"
 
     @property
     def _has_image_term(self) -> bool:
@@ -97,6 +104,8 @@ class DistillationConfig:
             "mix": {"cond", "uncond", *(["empty"] if uses_empty else [])},
             "nfsd": {"cond", "uncond", "empty"},
         }[guider.type]
+        if self.needs_adapter:
+            of_guider = of_guider | {"plain"}
         if noise.type == "random":
             return frozenset(of_guider)
         return frozenset(of_guider | ({"cond"} if noise.scale != 0.0 else set()) | {noise.base})
@@ -107,6 +116,11 @@ class DistillationConfig:
             return
         self._check_groups(task)
         guidance = task.guidance
+        if self.needs_adapter and not getattr(guidance.config, "has_adapter", False):
+            raise ValueError(
+                f"reference: 'adapter' trains an adapter of the guidance's network, and {guidance.name!r} offers none. "
+                "Choose another guidance, e.g. stable-diffusion, or another reference"
+            )
         self._check_branches(stage, task, guidance)
         if self._has_image_term and getattr(guidance.config, "as_latent_until_step", 0) > 0:
             raise ValueError(

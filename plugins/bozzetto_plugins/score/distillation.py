@@ -6,10 +6,11 @@ from dataclasses import replace
 
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 
 from bozzetto.errors import ConfigError
-from bozzetto.kinds.score import Prior
+from bozzetto.kinds.score import HasAdapter, Prior, PriorSource
+from bozzetto.kinds.trainable import Fitting
 from bozzetto.math.clean_residuals import image_gradient
 from bozzetto.math.levels import epsilon_at, per_view
 from bozzetto.math.rescaling import normalised
@@ -17,6 +18,7 @@ from bozzetto.math.score import sds_gradient, sds_loss
 from bozzetto.math.timesteps import level_weight
 from bozzetto.scoring import Predict, Prediction, debug_pictures, denoise, guided
 from bozzetto.types import Guided, Rendered
+from bozzetto_plugins.score.adapter_reference import adapter_fit, adapter_noise
 from bozzetto_plugins.score.config import DistillationConfig
 from bozzetto_plugins.score.guiders import guide
 from bozzetto_plugins.score.noise_sources import Noised, add_inverted, add_inverted_interval, add_random
@@ -29,7 +31,11 @@ class Distillation:
     """Score whose gradient in the latents of a view is `w(t) (guided prediction - reference)`.
 
     With the defaults SDS (DreamFusion, Poole et al. 2022, eq. 3). Random numbers are drawn from the given generator in
-    the order: encoder sample, timesteps, noise, fresh noise of the inversion; a choice that needs none draws none.
+    the order: encoder sample, timesteps, noise, fresh noise of the inversion, and after the scene's step those of the
+    adapter's training: its timesteps, noise, dropped cameras. A choice that needs none draws none.
+
+    With the reference `adapter` variational score distillation (ProlificDreamer, Wang et al. 2023): the score trains an
+    adapter of the guidance's network (`bozzetto.kinds.trainable`).
 
     Args:
         name: name of the loss.
@@ -38,18 +44,54 @@ class Distillation:
     def __init__(self, config: DistillationConfig, name: str = "score") -> None:
         self.config = config
         self.name = name
+        self.source: HasAdapter | None = None
+        self._adapter: nn.Module | None = None
+
+    def attach(self, source: PriorSource) -> None:
+        """Add the adapter to the guidance's network, if the score has one.
+
+        Raises:
+            ConfigError: the guidance offers none.
+        """
+        if not self.config.needs_adapter:
+            return
+        if not isinstance(source, HasAdapter):
+            raise ConfigError(
+                f"score.reference: the guidance {type(source).__name__} has no method 'add_adapter'. Choose another "
+                "reference."
+            )
+        self.source, self._adapter = source, source.add_adapter(self.config.reference.rank)
+
+    @property
+    def fitting(self) -> Fitting:
+        """How the adapter is trained."""
+        reference = self.config.reference
+        return Fitting(
+            reference.learning_rate, reference.betas, weight_decay=reference.weight_decay, steps=reference.steps
+        )
+
+    def trainable(self) -> nn.Module | None:
+        """Return the adapter's parameters; None without one."""
+        return self._adapter
+
+    def rest(self) -> None:
+        """Let the guidance's weights be offloaded."""
+        if self.source is not None:
+            self.source.rest()
 
     def __call__(self, prior: Prior, rendered: Rendered, step: int, generator: torch.Generator) -> Guided:
         """Return the loss, whose gradient in the latents is the mean over views of the gradient of each.
 
         Raises:
-            ConfigError: the prior lacks a branch, or the image term is used on latent images.
+            ConfigError: the prior lacks a branch or an adapter, or the image term is used on latent images.
             NonFiniteError: the image, its latents or the gradient contain NaN or infinity.
         """
         config = self.config
         latents = prior.latents(rendered, generator)
         timestep = timesteps(config.timesteps, latents, prior, step, generator)
         start = self._noised(prior, latents.detach(), timestep, step, generator)
+        if config.needs_adapter:
+            start = replace(start, reference=adapter_noise(prior, start))
 
         def predict(noisy: Tensor, timestep: Tensor) -> Prediction:
             return guide(config.guider, prior, noisy, timestep, step)
@@ -65,6 +107,9 @@ class Distillation:
                 prior, latents, start.noisy, start.timestep, prediction.x0, predict, config.debug_steps
             ) if config.debug else None,
         )  # fmt: skip
+        if config.needs_adapter:
+            clean = latents.detach()
+            made = replace(made, fit=lambda: adapter_fit(config.reference, prior, clean, generator))
         factor = config.image_term.at(step)
         if factor == 0.0:
             return made

@@ -84,11 +84,11 @@ def test_it_is_written_beside_its_place_and_holds_what_a_resume_needs(path, monk
     system = tiny.system(tiny.recipe())
     optimizer = make_optimizer(list(system.named_parameters()), system.optimizer_config)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "there is no such folder"))
-    save_checkpoint(path, system, optimizer, 3)
+    save_checkpoint(path, system, [optimizer], 3)
     saved = read_checkpoint(path)
     assert saved.keys() == {*WHOLE, "generator_device"}
     system.generator.manual_seed(9)
-    assert restore(optimizer, system.generator, saved, path) == 3
+    assert restore([optimizer], system.generator, saved, path) == 3
     assert torch.equal(system.generator.get_state(), saved["generator_state"])
 
 
@@ -98,7 +98,7 @@ def test_an_optimiser_state_that_does_not_fit_is_damage(path, tiny, states):
     optimizer = make_optimizer(list(system.named_parameters()), system.optimizer_config)
     saved = {**WHOLE, "optimizer_states": states}
     with pytest.raises(RunFolderError, match="is damaged: .*--from-stage main"):
-        restore(optimizer, system.generator, saved, path)
+        restore([optimizer], system.generator, saved, path)
 
 
 def as_release_0_1_wrote_it(path):

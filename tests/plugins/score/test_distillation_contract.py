@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 from bozzetto.config.binding import bind
 from bozzetto.testing.score import ScoreContract
+from bozzetto.testing.score_prior import GaussianParticles
 from bozzetto_plugins.score.config import DistillationConfig
 from bozzetto_plugins.score.distillation import Distillation
 
@@ -74,3 +75,10 @@ class TestDreamTime(Composed):
 class TestInvertedWithoutChance(Composed):
     draws = False
     values: ClassVar[dict[str, Any]] = {"timesteps": {"type": "point", "at": 0.6}, "noise": INVERTED}
+
+
+class TestVsd(Composed):
+    values: ClassVar[dict[str, Any]] = {"guider": {"scale": 7.5}, "reference": "adapter"}
+
+    def prior(self) -> GaussianParticles:
+        return GaussianParticles(particle_deviation=0.1)
