@@ -1,8 +1,8 @@
 """Compute kernels: pure functions of tensors, differentiable where meaningful. Import kernels from this module only.
 
 Each kernel has a torch reference (`kernels/ref`, any device and float type). `backend="auto"` selects the compiled C++
-kernel for float32 tensors in main memory if the library is built, an installed CUDA package for tensors on a GPU
-(`kernels/cuda`), and the torch reference otherwise.
+kernel for float32 tensors in main memory if the library is built; for those on a GPU the Warp kernel (`kernels/warp`)
+if Warp is installed, or the package that `bozzetto.kernels.settings` names (`kernels/cuda`); else the torch reference.
 """
 
 from __future__ import annotations
@@ -132,6 +132,9 @@ def hash_field(
         raise ValueError("weights: the last layer must have one output")
     if _mlp_cpp_takes(weights, None, "relu", torch.float32) and compiled(backend, points, table, *weights):
         return _hash_field_cpp(points, table, spec, weights)
+    fused = choose(backend, "hash_field", None, points, table, *weights)
+    if fused is not None:
+        return fused(points, table, spec, weights)
 
     def field(points: Tensor, table: Tensor, *weights: Tensor) -> SlopedField:
         return _hash_field_torch(
