@@ -27,7 +27,7 @@ MODULE_OF: dict[Package, str] = {
 MESH_KERNELS = ("rasterize", "interpolate", "texture", "antialias")
 
 KERNELS_OF: dict[Package, tuple[str, ...]] = {
-    "warp": ("hash_encode", "hash_field", "march", "composite", *MESH_KERNELS),
+    "warp": ("hash_encode", "hash_field", "march", "march_within", "composite", *MESH_KERNELS),
     "tinycudann": ("hash_encode", "hash_field", "mlp"),
     "nerfacc": ("march", "composite"),
     "nvdiffrast": MESH_KERNELS,
@@ -78,7 +78,8 @@ def choose(backend: str, kernel: str, fallback: Kernel, *tensors: Tensor) -> Ker
 
 
 def _form(name: Package, kernel: str, fallback: Kernel) -> Kernel:
-    adapter = importlib.import_module(f"bozzetto.kernels.warp.{kernel}" if name == "warp" else ADAPTER_OF[name])
+    home = f"bozzetto.kernels.warp.{kernel.removesuffix('_within')}" if name == "warp" else ADAPTER_OF[name]
+    adapter = importlib.import_module(home)
     return cast(Kernel, getattr(adapter, kernel, fallback))
 
 

@@ -58,9 +58,7 @@ def _run_backward(
     incoming = [None if grad is None else grad.contiguous() for grad in (grad_weights, grad_accumulated)]
     incoming += [None if grad is None else grad.reshape(-1) for grad in (grad_opacity, grad_depth)]
     weights = weights.contiguous()
-    launch(
-        kernels.worth_of_samples, samples, rows, *ends, values.contiguous(), weights, *incoming, worth, to_values
-    )
+    launch(kernels.worth_of_samples, samples, rows, *ends, values.contiguous(), weights, *incoming, worth, to_values)
     launch(kernels.back_along_rays, rays, rows, *ends, weights, after.contiguous(), worth, to_density)
     return to_density, to_values
 

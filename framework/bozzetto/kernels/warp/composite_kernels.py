@@ -12,10 +12,16 @@ from bozzetto.kernels.warp.runtime import module
 HOME = module("composite")
 
 
-@wp.func_native("return expm1f(x);")
+@wp.func
 @no_type_check
-def expm1(x: float) -> float:
-    """Return exp(x) - 1 to the last digits."""
+def opacity_of(x: float) -> float:
+    """Return 1 - exp(-x) to the last digits, for x from 0 on; NaN stays NaN."""
+    if x < 0.25:  # the series of sinh: 1 - exp(-x) = 2 exp(-x / 2) sinh(x / 2)
+        half = 0.5 * x
+        square = half * half
+        odd = half * (1.0 + square * (1.0 / 6.0 + square * (1.0 / 120.0 + square * (1.0 / 5040.0))))
+        return 2.0 * wp.exp(-half) * odd
+    return 1.0 - wp.exp(-x)
 
 
 @wp.func
@@ -37,14 +43,14 @@ def along_rays(
     opacity: wp.array(dtype=float),
     depth: wp.array(dtype=float),
 ):
+    """Compute weights and the transmittance behind each sample; sum weights and weighted distances."""
     ray = wp.tid()
     transmittance = wp.float64(1.0)
     total = float(0.0)
     distance = float(0.0)
     for s in range(row(offsets, ray, density.shape[0]), row(offsets, ray + 1, density.shape[0])):
         absorbed = density[s] * (t_end[s] - t_start[s])
-        opaque = -expm1(-absorbed)
-        weight = float(transmittance * wp.float64(opaque))
+        weight = float(transmittance * wp.float64(opacity_of(absorbed)))
         transmittance = transmittance * wp.float64(wp.exp(-absorbed))
         weights[s] = weight
         after[s] = float(transmittance)
@@ -62,6 +68,7 @@ def accumulate(
     values: wp.array2d(dtype=float),
     accumulated: wp.array2d(dtype=float),
 ):
+    """Sum weighted values."""
     ray, channel = wp.tid()
     total = float(0.0)
     for s in range(row(offsets, ray, weights.shape[0]), row(offsets, ray + 1, weights.shape[0])):
@@ -84,7 +91,7 @@ def worth_of_samples(
     worth: wp.array(dtype=float),
     grad_values: wp.array2d(dtype=float),
 ):
-    """`worth` is the gradient to the weight of a sample."""
+    """Compute `worth`, the gradient to the weight of a sample, and the gradient to its values."""
     s = wp.tid()
     ray = int(0)  # the last one that starts at or before the sample, found by bisection
     end = offsets.shape[0] - 1
@@ -121,7 +128,7 @@ def back_along_rays(
     worth: wp.array(dtype=float),
     grad_density: wp.array(dtype=float),
 ):
-    """d w_j / d (optical depth i) is the transmittance behind i for j = i, -w_j for j behind i, 0 otherwise."""
+    """D w_j / d (optical depth i) is the transmittance behind i for j = i, -w_j for j behind i, 0 otherwise."""
     ray = wp.tid()
     behind = wp.float64(0.0)
     first = row(offsets, ray, weights.shape[0])

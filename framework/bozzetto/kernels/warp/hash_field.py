@@ -1,6 +1,6 @@
-"""Scalar field on a hash encoding with Warp, see `bozzetto.kernels.operators.hash_field`; the network by torch's products.
+"""Scalar field on a hash encoding with Warp, see `bozzetto.kernels.operators.hash_field`.
 
-Matrix products of these sizes are what torch's library is best at; only the encoding needs kernels of its own.
+Matrix products of these sizes are what torch is best at: only the encoding needs kernels of its own.
 """
 
 from __future__ import annotations

@@ -84,7 +84,7 @@ def locate(points: wp.array2d(dtype=float), n: int, level: Level, smooth: int) -
         if x != x:
             t = x
         slope = wp.where(x >= 0.0 and x <= 1.0, level.scale, 0.0)
-        bend = 0.0
+        bend = float(0.0)
         if smooth == 1:
             bend = 6.0 * (1.0 - 2.0 * t) * slope * slope
             slope = 6.0 * t * (1.0 - t) * slope
