@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 from bozzetto.errors import ConfigError, did_you_mean
 from bozzetto.fields import Range, Step, check_fields
+from bozzetto.kernels.settings import Package
 from bozzetto.kinds import KINDS, SYSTEM_KINDS, TASK_KINDS
 from bozzetto.math.schedules import LAST_STEP, Schedule
 from bozzetto.spec import Entry
@@ -193,6 +194,12 @@ class TrainerConfig:
     devices: Annotated[int, Range(least=1, most=64)] = 1
     """Number of processes that train the stage together, with a GPU each on `cuda`: each renders its share of the views
     of a step, and the gradients are averaged. The batch size of each task must be a multiple."""
+    kernels: tuple[Package, ...] = ("warp",)
+    """Packages of the kernels on a GPU: each kernel runs on the first one that serves it and is usable, else as torch
+    operations. The environment variable BOZZETTO_KERNELS replaces the list."""
+    deterministic: bool = False
+    """Make training on a GPU repeatable to the last bit, as it is on a CPU: Warp's kernels add up gradients in fixed
+    point, and torch uses its deterministic operations where it has them. Slower."""
     log_every: Every = 10
     """Steps between rows of metrics."""
     image_every: Step = 100
