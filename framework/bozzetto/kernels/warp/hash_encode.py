@@ -35,7 +35,7 @@ def _run_scatter(points: Tensor, tangent: Tensor | None, grad: Tensor, also: Ten
     def bound() -> Tensor:
         """Weights are at most 1 and their slopes at most 1.5 cells per unit."""
         steepest = 1.5 * spec.table[-1].scale * 3.0 * largest(tangent) if tangent is not None else 1.0
-        return largest(grad) * steepest + largest(also).to(grad.device)
+        return largest(grad) * steepest + largest(also)
 
     sums = start(grad, spec.entry_count * spec.features, bound, 8 * count)
     known = (points.contiguous(), _contiguous(tangent), grad.contiguous(), _contiguous(also))

@@ -43,4 +43,4 @@ def _argument(item: Any, kind: Any) -> Any:
 
 @functools.lru_cache(maxsize=64)
 def _stream(device: int, address: int) -> wp.Stream:
-    return wp.Stream(wp.get_cuda_device(device), cuda_stream=address)
+    return wp.Stream(wp.device_from_torch(torch.device("cuda", device)), cuda_stream=address)

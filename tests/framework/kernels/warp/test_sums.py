@@ -83,7 +83,7 @@ def close(found: list[Tensor], expected: list[Tensor]) -> None:
 
 
 @pytest.mark.parametrize(("run", "count"), [(encoding, 500), (picture, 40)])
-def test_deterministic_sums_have_the_same_bits_in_every_order(run, count: int) -> None:  # noqa: ANN001
+def test_deterministic_sums_have_the_same_bits_in_every_order(run, count: int) -> None:
     """One thread adds in the order of the inputs; on a GPU the order is that of chance."""
     orders = [torch.arange(count), torch.randperm(count, generator=torch.Generator().manual_seed(3))]
     with using(DETERMINISTIC):
