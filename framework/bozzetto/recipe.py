@@ -216,6 +216,8 @@ class TrainerConfig:
 
     def __post_init__(self) -> None:
         check_fields(self)
+        if len(set(self.kernels)) < len(self.kernels):
+            raise ValueError(f"kernels: must name each package once, got {', '.join(self.kernels)}")
 
 
 @dataclass(frozen=True)

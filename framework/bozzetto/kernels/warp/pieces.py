@@ -45,7 +45,7 @@ class Piece:
 class Clipped:
     """Polygon of up to nine corners."""
 
-    corners: Polygon
+    corners: Polygon  # type: ignore[valid-type]  # made by a function
     count: wp.int32
 
 
