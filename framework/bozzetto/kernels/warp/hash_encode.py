@@ -15,9 +15,18 @@ from bozzetto.kernels.warp.hash_kernels import hash_kernels
 from bozzetto.kernels.warp.runtime import launch
 from bozzetto.kernels.warp.sums import largest, start
 
+MOST_NUMBERS = 2**31 - 1
+"""In a table; indices have 31 bits."""
+
 
 def hash_encode(points: Float[Tensor, "N 3"], table: Float[Tensor, "P F"], spec: GridSpec) -> Float[Tensor, "N LF"]:
-    """Warp form of `bozzetto.kernels.ref.hash_encode.hash_encode`, up to second derivatives; a transposed view."""
+    """Warp form of `bozzetto.kernels.ref.hash_encode.hash_encode`, up to second derivatives; a transposed view.
+
+    Raises:
+        ValueError: the table has too many numbers for the indices of the kernels.
+    """
+    if table.numel() > MOST_NUMBERS:
+        raise ValueError(f"table: Warp's kernels take at most {MOST_NUMBERS} numbers, got {table.numel()}")
     return OPERATORS.gather(points.t().contiguous(), None, table, spec.text).t()
 
 

@@ -45,7 +45,7 @@ def test_no_kernel_is_left_out(everything: tuple[wp.Module, list[wp.Kernel]]) ->
     names = {kernel.func.__module__.rpartition(".")[2] for kernel in copies}
     listed = {found.name for found in pkgutil.iter_modules(package.__path__)}
     assert names == {name for name in listed if name.endswith("_kernels")} | {"vertex_sums"}
-    assert len(copies) > 25
+    assert len(copies) >= 25
 
 
 @pytest.mark.slow
