@@ -108,11 +108,7 @@ class Component:
 
 
 def device_of(value: object) -> str:
-    """Check and return a recipe's `device`.
-
-    Raises:
-        ConfigError: there is no such device.
-    """
+    """Check and return a recipe's `device`; raise `ConfigError` if there is no such device."""
     if isinstance(value, str) and re.fullmatch(DEVICE_PATTERN, value):
         return value
     near = did_you_mean(str(value), DEVICES)
@@ -195,11 +191,9 @@ class TrainerConfig:
     """Number of processes that train the stage together, with a GPU each on `cuda`: each renders its share of the views
     of a step, and the gradients are averaged. The batch size of each task must be a multiple."""
     kernels: tuple[Package, ...] = ("warp",)
-    """Packages of the kernels on a GPU: each kernel runs on the first one that serves it and is usable, else as torch
-    operations. The environment variable BOZZETTO_KERNELS replaces the list."""
+    """On a GPU each kernel runs on the first of these that serves it, else as torch operations; see docs/gpu.md."""
     deterministic: bool = False
-    """Make training on a GPU repeatable to the last bit, as it is on a CPU: Warp's kernels add up gradients in fixed
-    point, and torch uses its deterministic operations where it has them. Slower."""
+    """Make training on a GPU repeatable to the last bit, as it is on a CPU; slower."""
     log_every: Every = 10
     """Steps between rows of metrics."""
     image_every: Step = 100
@@ -216,8 +210,6 @@ class TrainerConfig:
 
     def __post_init__(self) -> None:
         check_fields(self)
-        if len(set(self.kernels)) < len(self.kernels):
-            raise ValueError(f"kernels: must name each package once, got {', '.join(self.kernels)}")
 
 
 @dataclass(frozen=True)

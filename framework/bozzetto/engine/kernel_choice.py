@@ -8,11 +8,10 @@ from bozzetto.kernels.settings import KernelSettings, configure
 from bozzetto.recipe import TrainerConfig
 
 
-def use_kernels(trainer: TrainerConfig, device: torch.device) -> None:
-    """Set packages and determinism of the kernels of this process, and of torch's operations on a GPU.
+def use_kernels(trainer: TrainerConfig) -> None:
+    """Set packages and determinism of the kernels of this process, and of torch's operations.
 
     Operations for which torch has no deterministic form warn.
     """
     configure(KernelSettings(trainer.kernels, trainer.deterministic))
-    if device.type == "cuda":
-        torch.use_deterministic_algorithms(trainer.deterministic, warn_only=True)
+    torch.use_deterministic_algorithms(trainer.deterministic, warn_only=True)

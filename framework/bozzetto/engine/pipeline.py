@@ -135,7 +135,7 @@ class Pipeline:
     def begun(self, recipe: Recipe, index: int) -> Loop:
         """Return the loop of a stage: as its checkpoint holds it, else initialised from the previous stage or anew."""
         stage, checkpoint = recipe.stages[index], self.folder.checkpoint(recipe.stages[index].name)
-        use_kernels(stage.trainer, self.device)
+        use_kernels(stage.trainer)
         saved = read_checkpoint(checkpoint) if checkpoint.is_file() else None
         if saved and saved["global_step"] > stage.trainer.steps:
             raise ConfigError(

@@ -22,8 +22,8 @@ def check_trainer(recipe: Recipe, stage: Stage, found: Accelerator) -> None:
     try:
         _check_devices(stage.trainer.devices, recipe.device, found)
         _check_loggers(stage.trainer.loggers)
-        if (found.kind if recipe.device == "auto" else recipe.device).startswith("cuda"):
-            _check_kernels(stage.trainer.kernels)
+        device = found.kind if recipe.device == "auto" else recipe.device
+        _check_kernels(stage.trainer.kernels, device.startswith("cuda"))
     except ConfigError as error:
         error.stage = stage.name
         raise
@@ -56,9 +56,11 @@ def _check_loggers(names: tuple[str, ...]) -> None:
             raise ConfigError(f"trainer.loggers: {name} needs the package {package}: pip install {installed}")
 
 
-def _check_kernels(packages: tuple[Package, ...]) -> None:
-    """Refuse a package that was asked for and is not here; Warp, the default, is only missed by `bozzetto doctor`."""
-    for name in packages:
+def _check_kernels(packages: tuple[Package, ...], cuda: bool) -> None:
+    """Refuse packages named twice, and on a GPU those not here but Warp, the default: `bozzetto doctor` misses it."""
+    if len(set(packages)) < len(packages):
+        raise ConfigError(f"trainer.kernels: must name each package once, got {', '.join(packages)}.")
+    for name in packages if cuda else ():
         if name != "warp" and importlib.util.find_spec(name) is None:
             rest = [other for other in packages if other != name]
             raise ConfigError(

@@ -149,10 +149,7 @@ class HashKernels(NamedTuple):
     pull: wp.Kernel
 
 
-@functools.cache
-def hash_kernels(features: int) -> HashKernels:
-    """Return the kernels for a number of features per entry."""
-    home = module(f"hash_encode_{features}")
+def _gather(home: wp.Module, features: int) -> wp.Kernel:
     count = wp.constant(features)
     entry = wp.types.vector(length=features, dtype=wp.float32)
 
@@ -180,6 +177,12 @@ def hash_kernels(features: int) -> HashKernels:
                 total += weight_of(cell, corner) * table[row_of(cell, corner, level)]
         for f in range(count):
             out[k * count + f, n] = total[f]
+
+    return gather
+
+
+def _scatter(home: wp.Module, features: int) -> wp.Kernel:
+    count = wp.constant(features)
 
     @wp.kernel(module=home)
     @no_type_check
@@ -213,6 +216,13 @@ def hash_kernels(features: int) -> HashKernels:
                     x += w * also[k * count + f, n]
                 add(fast, exact, per_unit, row * count + f, x)
 
+    return scatter
+
+
+def _pull(home: wp.Module, features: int) -> wp.Kernel:
+    count = wp.constant(features)
+    entry = wp.types.vector(length=features, dtype=wp.float32)
+
     @wp.kernel(module=home)
     @no_type_check
     def pull(
@@ -245,4 +255,11 @@ def hash_kernels(features: int) -> HashKernels:
         for axis in range(3):
             out[axis, n] = total[axis]
 
-    return HashKernels(gather, scatter, pull)
+    return pull
+
+
+@functools.cache
+def hash_kernels(features: int) -> HashKernels:
+    """Return the kernels for a number of features per entry."""
+    home = module(f"hash_encode_{features}")
+    return HashKernels(_gather(home, features), _scatter(home, features), _pull(home, features))

@@ -24,14 +24,14 @@ def launch(kernel: wp.Kernel, dim: int | tuple[int, ...], *arguments: Tensor | i
     wp.launch(kernel, dim=dim, inputs=inputs, device=wp.device_from_torch(device), stream=stream)
 
 
-def module(name: str, **options: Any) -> wp.Module:
+def module(name: str) -> wp.Module:
     """Return a new module of kernels, which is compiled as a whole on the first launch of one of them.
 
     Rounding is that of each operation (`fuse_fp`): a fused multiplication and addition would differ from the reference.
     Loops of more than four turns are left to the compiler: Warp's own unrolling makes it slow.
     """
     found = wp.get_module(f"bozzetto_{name}")
-    found.options.update({"enable_backward": False, "fuse_fp": False, "max_unroll": 4, **options})
+    found.options.update({"enable_backward": False, "fuse_fp": False, "max_unroll": 4})
     return found
 
 
