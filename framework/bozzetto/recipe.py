@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 from bozzetto.errors import ConfigError, did_you_mean
 from bozzetto.fields import Range, Step, check_fields
+from bozzetto.kernels.settings import Package
 from bozzetto.kinds import KINDS, SYSTEM_KINDS, TASK_KINDS
 from bozzetto.math.schedules import LAST_STEP, Schedule
 from bozzetto.spec import Entry
@@ -106,11 +107,7 @@ class Component:
 
 
 def device_of(value: object) -> str:
-    """Check and return a recipe's `device`.
-
-    Raises:
-        ConfigError: there is no such device.
-    """
+    """Check and return a recipe's `device`; raise `ConfigError` if there is no such device."""
     if isinstance(value, str) and re.fullmatch(DEVICE_PATTERN, value):
         return value
     near = did_you_mean(str(value), DEVICES)
@@ -197,6 +194,10 @@ class TrainerConfig:
     devices: Annotated[int, Range(least=1, most=64)] = 1
     """Number of processes that train the stage together, with a GPU each on `cuda`: each renders its share of the views
     of a step, and the gradients are averaged. The batch size of each task must be a multiple."""
+    kernels: tuple[Package, ...] = ("warp",)
+    """On a GPU each kernel runs on the first of these that serves it, else as torch operations; see docs/gpu.md."""
+    deterministic: bool = False
+    """Make training on a GPU repeatable to the last bit, as it is on a CPU; slower."""
     log_every: Every = 10
     """Steps between rows of metrics."""
     image_every: Step = 100

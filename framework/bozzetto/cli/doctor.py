@@ -21,7 +21,9 @@ from urllib.parse import urlsplit
 from bozzetto import __version__
 from bozzetto.config.loading import load_recipe
 from bozzetto.config.recipe_file import shipped_recipes
-from bozzetto.errors import UserError
+from bozzetto.errors import ConfigError, UserError
+from bozzetto.kernels.settings import VARIABLE, Package
+from bozzetto.kernels.settings import current as kernel_settings
 from bozzetto.machine import accelerators as hardware
 from bozzetto.registry.discovery import Registry
 from bozzetto.runs.start import cache_folder, offline, plans_for
@@ -31,13 +33,13 @@ from bozzetto.weights.plans import ModelPlan
 REACH_S = 1.0
 """Timeout of the hub check in seconds."""
 COMPILERS = ("c++", "g++", "clang++", "cl")
-TORCH_OPERATIONS = "on CUDA these run as torch operations"
-OPTIONAL = {
-    "tinycudann": ("hash_encode, mlp", TORCH_OPERATIONS),
-    "nerfacc": ("march, composite; builds with torch up to 2.11", TORCH_OPERATIONS),
-    "nvdiffrast": ("rasterize, interpolate, texture, antialias; research and evaluation only", TORCH_OPERATIONS),
+CUDA_PACKAGES: dict[Package, str] = {
+    "warp": "all kernels but mlp, for which torch's own products are used; pip install 'bozzetto[cuda]'",
+    "tinycudann": "hash_encode, mlp",
+    "nerfacc": "march, composite; builds with torch up to 2.11",
+    "nvdiffrast": "rasterize, interpolate, texture, antialias; research and evaluation only",
 }
-"""CUDA packages: the kernels they serve, and the fallback without them."""
+"""CUDA packages, and the kernels they serve."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,7 @@ def findings(registry: Registry) -> Iterator[Finding]:
     yield memory()
     yield compiler()
     yield kernels()
+    yield gpu_kernels()
     yield from optional_packages(found.kind == "cuda")
     yield from hub()
     yield from weights(registry, found)
@@ -148,15 +151,34 @@ def kernels() -> Finding:
     return Finding("ok", "kernels", f"compiled C++ is used for float32 on the CPU ({built[0].name})")
 
 
+def gpu_kernels() -> Finding:
+    """Report which form of the kernels a GPU would use here, if the recipe does not say otherwise."""
+    try:
+        chosen = kernel_settings().packages
+    except ConfigError as error:
+        return Finding("WRONG", "gpu kernels", str(error))
+    usable = [name for name in chosen if installed(name)]
+    source = VARIABLE if os.environ.get(VARIABLE) else "trainer.kernels"
+    if not usable:
+        asked = f"{', '.join(chosen)} not installed" if chosen else f"{source} names none"
+        cure = "; pip install 'bozzetto[cuda]'" if "warp" in chosen else ""
+        return Finding("note", "gpu kernels", f"a GPU would run them as torch operations: {asked}{cure}")
+    return Finding("ok", "gpu kernels", f"a GPU would run them with {', '.join(usable)} ({source})")
+
+
 def optional_packages(cuda: bool) -> Iterator[Finding]:
     """Report each optional package: used, or why not."""
-    for name, (serves, without) in OPTIONAL.items():
+    chosen = kernel_settings().packages
+    for name, serves in CUDA_PACKAGES.items():
+        version = version_of("warp-lang" if name == "warp" else name) or "installed"
         if not installed(name):
-            yield Finding("note", name, f"not installed; it would serve {serves}: {without}")
+            yield Finding("note", name, f"not installed; it serves {serves}")
         elif not cuda:
-            yield Finding("note", name, f"{version_of(name) or 'installed'}, not used: no CUDA device here")
+            yield Finding("note", name, f"{version}, not used: no CUDA device here")
+        elif name not in chosen:
+            yield Finding("note", name, f"{version}, not used: only if trainer.kernels or {VARIABLE} names it")
         else:
-            yield Finding("ok", name, f"{version_of(name) or 'installed'}, tried on first use for {serves}")
+            yield Finding("ok", name, f"{version}, tried on first use for {serves}")
     have = version_of("accelerate")
     unused = "used when guidance.cpu_offload is model or sequential"
     yield Finding("ok" if have else "note", "accelerate", f"{have or 'not installed'}; {unused}")

@@ -15,6 +15,7 @@ from bozzetto.config.stages import stages_from
 from bozzetto.engine.build import Report, build_scene, build_system, make
 from bozzetto.engine.checkpoints import Interrupted, load_into, read_checkpoint, require_finite, restore
 from bozzetto.engine.inheritance import inherit
+from bozzetto.engine.kernel_choice import use_kernels
 from bozzetto.engine.loop import Loop
 from bozzetto.engine.observers import Observers
 from bozzetto.engine.optimizer import make_optimizer
@@ -134,6 +135,7 @@ class Pipeline:
     def begun(self, recipe: Recipe, index: int) -> Loop:
         """Return the loop of a stage: as its checkpoint holds it, else initialised from the previous stage or anew."""
         stage, checkpoint = recipe.stages[index], self.folder.checkpoint(recipe.stages[index].name)
+        use_kernels(stage.trainer)
         saved = read_checkpoint(checkpoint) if checkpoint.is_file() else None
         if saved and saved["global_step"] > stage.trainer.steps:
             raise ConfigError(

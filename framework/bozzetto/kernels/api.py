@@ -1,8 +1,8 @@
 """Compute kernels: pure functions of tensors, differentiable where meaningful. Import kernels from this module only.
 
 Each kernel has a torch reference (`kernels/ref`, any device and float type). `backend="auto"` selects the compiled C++
-kernel for float32 tensors in main memory if the library is built, an installed CUDA package for tensors on a GPU
-(`kernels/cuda`), and the torch reference otherwise.
+kernel for float32 tensors in main memory if the library is built; for those on a GPU the Warp kernel (`kernels/warp`)
+if Warp is installed, or the package that `bozzetto.kernels.settings` names (`kernels/cuda`); else the torch reference.
 """
 
 from __future__ import annotations
@@ -36,8 +36,9 @@ from bozzetto.kernels.mesh import (
 from bozzetto.kernels.ref.hash_encode import hash_encode as _hash_encode_torch
 from bozzetto.kernels.ref.hash_field import SlopedField
 from bozzetto.kernels.ref.hash_field import hash_field as _hash_field_torch
-from bozzetto.kernels.ref.march import Intervals
+from bozzetto.kernels.ref.march import BoundedIntervals, Intervals
 from bozzetto.kernels.ref.march import march as _march_torch
+from bozzetto.kernels.ref.march import march_within as _march_within_torch
 from bozzetto.kernels.ref.mlp import Activation
 from bozzetto.kernels.ref.mlp import mlp as _mlp_torch
 from bozzetto.math.compositing import Composited
@@ -47,6 +48,7 @@ __all__ = [
     "Activation",
     "Backend",
     "BoundaryMode",
+    "BoundedIntervals",
     "Composited",
     "FilterMode",
     "GridSpec",
@@ -58,6 +60,7 @@ __all__ = [
     "hash_field",
     "interpolate",
     "march",
+    "march_within",
     "mipmaps",
     "mlp",
     "rasterize",
@@ -133,14 +136,18 @@ def hash_field(
     if _mlp_cpp_takes(weights, None, "relu", torch.float32) and compiled(backend, points, table, *weights):
         return _hash_field_cpp(points, table, spec, weights)
 
-    def field(points: Tensor, table: Tensor, *weights: Tensor) -> SlopedField:
-        return _hash_field_torch(
-            points,
-            lambda at: hash_encode(at, table, spec, backend=backend),
-            lambda encoded: mlp(encoded, weights, compute_dtype=encoded.dtype, backend=backend),
-        )
+    def composed(points: Tensor, table: Tensor, spec: GridSpec, weights: Sequence[Tensor]) -> SlopedField:
+        def field(points: Tensor, table: Tensor, *weights: Tensor) -> SlopedField:
+            return _hash_field_torch(
+                points,
+                lambda at: hash_encode(at, table, spec, backend=backend),
+                lambda encoded: mlp(encoded, weights, compute_dtype=encoded.dtype, backend=backend),
+            )
 
-    return SlopedField(*in_chunks(field, points.detach(), table, *weights))
+        return SlopedField(*in_chunks(field, points.detach(), table, *weights))
+
+    run = choose(backend, "hash_field", composed, points, table, *weights)
+    return run(points, table, spec, weights)
 
 
 def _expect_chain(weights: Sequence[Tensor], width: int) -> None:
@@ -171,6 +178,49 @@ def march(
     Raises:
         ValueError: a shape is wrong, or radius, step_size or max_steps is not positive.
     """
+    _expect_march(origin, direction, radius, occupancy, step_size, max_steps, jitter)
+    origin, direction = origin.detach(), direction.detach()
+    jitter = None if jitter is None else jitter.detach()
+    floats = [origin, direction, *([] if jitter is None else [jitter])]
+    slow = choose(backend, "march", _march_torch, *floats, occupancy)
+    walk = _march_cpp if occupancy.is_cpu and compiled(backend, *floats) else slow
+    return walk(origin, direction, radius, occupancy, step_size, max_steps, jitter)
+
+
+def march_within(
+    bound: int,
+    origin: Float[Tensor, "R 3"],
+    direction: Float[Tensor, "R 3"],
+    radius: float,
+    occupancy: Bool[Tensor, "G G G"],
+    step_size: float,
+    max_steps: int,
+    jitter: Float[Tensor, "R"] | None = None,
+    *,
+    backend: Backend = "auto",
+) -> BoundedIntervals:
+    """March as `march`, into buffers of `bound` intervals; with Warp's kernel, without waiting for the device.
+
+    The number of intervals is on the device, and so is whether `bound` was enough. `composite` gives the rows that
+    belong to no ray a weight of 0, and no gradient.
+
+    Raises:
+        ValueError: as `march`, or `bound` is negative.
+    """
+    if bound < 0:
+        raise ValueError(f"bound: must not be negative, got {bound}")
+    _expect_march(origin, direction, radius, occupancy, step_size, max_steps, jitter)
+    origin, direction = origin.detach(), direction.detach()
+    jitter = None if jitter is None else jitter.detach()
+    floats = [origin, direction, *([] if jitter is None else [jitter])]
+    walk = choose(backend, "march_within", _march_within_torch, *floats, occupancy)
+    return walk(bound, origin, direction, radius, occupancy, step_size, max_steps, jitter)
+
+
+def _expect_march(
+    origin: Tensor, direction: Tensor, radius: float, occupancy: Tensor, step_size: float, max_steps: int,
+    jitter: Tensor | None,
+) -> None:  # fmt: skip
     rays = origin.shape[0]
     expect("origin", origin, (rays, 3))
     expect("direction", direction, (rays, 3))
@@ -178,15 +228,8 @@ def march(
     for name, value in (("radius", radius), ("step_size", step_size), ("max_steps", max_steps)):
         if not value > 0:
             raise ValueError(f"{name}: must be positive, got {value}")
-    origin, direction = origin.detach(), direction.detach()
-    floats = [origin, direction]
     if jitter is not None:
         expect("jitter", jitter, (rays,))
-        jitter = jitter.detach()
-        floats.append(jitter)
-    slow = choose(backend, "march", _march_torch, *floats, occupancy)
-    walk = _march_cpp if occupancy.is_cpu and compiled(backend, *floats) else slow
-    return walk(origin, direction, radius, occupancy, step_size, max_steps, jitter)
 
 
 def composite(
@@ -200,7 +243,8 @@ def composite(
 ) -> Composited:
     """Composite packed samples front to back (`bozzetto.math.compositing.composite`): weights and sums per ray.
 
-    `offsets` are the R + 1 row numbers at which rays start and the last one ends. Density is non-negative, per world
+    `offsets` are the R + 1 row numbers at which rays start and the last one ends; Warp's kernel also takes rows behind
+    it, as `march_within` leaves them, which have weight 0. Density is non-negative, per world
     unit. Differentiable in density and values; distances are treated as constants. S and R may be 0.
 
     Raises:

@@ -8,7 +8,7 @@ from torch import SymInt, Tensor
 
 from bozzetto.kernels.cpp import native
 
-Backend = Literal["auto", "cpp", "torch"]
+Backend = Literal["auto", "cpp", "torch", "warp"]
 
 
 def compiled(backend: Backend, *floats: Tensor) -> bool:
@@ -18,7 +18,7 @@ def compiled(backend: Backend, *floats: Tensor) -> bool:
         ValueError: `backend="cpp"`, but the tensors are not supported or the library is not built.
     """
     fits = native.fits(*floats)
-    if backend == "torch" or (backend == "auto" and not fits):
+    if backend in ("torch", "warp") or (backend == "auto" and not fits):
         return False
     if not fits:
         raise ValueError("backend: 'cpp' takes float32 tensors in main memory only; use 'auto' or 'torch'")

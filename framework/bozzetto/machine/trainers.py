@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 
 from bozzetto.errors import ConfigError
+from bozzetto.kernels.settings import Package
 from bozzetto.machine.accelerators import Accelerator, cuda_device_count
 from bozzetto.recipe import Recipe, Stage
 
@@ -21,6 +22,8 @@ def check_trainer(recipe: Recipe, stage: Stage, found: Accelerator) -> None:
     try:
         _check_devices(stage.trainer.devices, recipe.device, found)
         _check_loggers(stage.trainer.loggers)
+        device = found.kind if recipe.device == "auto" else recipe.device
+        _check_kernels(stage.trainer.kernels, device.startswith("cuda"))
     except ConfigError as error:
         error.stage = stage.name
         raise
@@ -51,3 +54,16 @@ def _check_loggers(names: tuple[str, ...]) -> None:
         package, installed = LOGGERS[name]
         if importlib.util.find_spec(package) is None:
             raise ConfigError(f"trainer.loggers: {name} needs the package {package}: pip install {installed}")
+
+
+def _check_kernels(packages: tuple[Package, ...], cuda: bool) -> None:
+    """Refuse packages named twice, and on a GPU those not here but Warp, the default: `bozzetto doctor` misses it."""
+    if len(set(packages)) < len(packages):
+        raise ConfigError(f"trainer.kernels: must name each package once, got {', '.join(packages)}.")
+    for name in packages if cuda else ():
+        if name != "warp" and importlib.util.find_spec(name) is None:
+            rest = [other for other in packages if other != name]
+            raise ConfigError(
+                f"trainer.kernels: {name} is not installed; docs/gpu.md says how to. Set trainer.kernels="
+                f"[{','.join(rest)}] to do without it."
+            )

@@ -27,23 +27,43 @@ def test_every_topic_has_a_line(registry, offline, capsys):
     out = capsys.readouterr().out
     topics = {line[7:19].strip() for line in out.splitlines()}
     assert topics >= {
-        "bozzetto", "torch", "device", "memory", "compiler", "kernels", "tinycudann", "nerfacc", "nvdiffrast",
+        "bozzetto", "torch", "device", "memory", "compiler", "kernels", "gpu kernels", "warp", "tinycudann", "nerfacc", "nvdiffrast",
         "xformers", "accelerate", "hub cache", "hub", "recipe", "weights", "disk", "plugins",
     }  # fmt: skip
     assert "downloads are forbidden by HF_HUB_OFFLINE" in out and "bozzetto/dreamfusion-sd, profile" in out
 
 
 def test_the_table_of_cuda_packages_agrees_with_the_adapters():
-    from bozzetto.kernels.cuda.packages import PACKAGE_OF
+    from bozzetto.kernels.cuda.packages import KERNELS_OF
 
-    served = {package: doctor.OPTIONAL[package.partition(".")[0]][0] for package in PACKAGE_OF.values()}
-    assert {package.partition(".")[0] for package in served} == set(doctor.OPTIONAL)
-    for kernel, package in PACKAGE_OF.items():
-        assert kernel in served[package]
+    assert list(doctor.CUDA_PACKAGES) == list(KERNELS_OF)
+    for package in ("nerfacc", "nvdiffrast"):
+        assert doctor.CUDA_PACKAGES[package].startswith(", ".join(KERNELS_OF[package]))
+
+
+@pytest.mark.parametrize(
+    ("named", "there", "told"),
+    [
+        ("", ("warp",), "ok a GPU would run them with warp (trainer.kernels)"),
+        ("", (), "note a GPU would run them as torch operations: warp not installed; pip install 'bozzetto[cuda]'"),
+        ("nvdiffrast,warp", ("warp", "nvdiffrast"), "ok a GPU would run them with nvdiffrast, warp (BOZZETTO_KERNELS)"),
+        ("torch", ("warp",), "note a GPU would run them as torch operations: BOZZETTO_KERNELS names none"),
+        ("wrap", ("warp",), "WRONG BOZZETTO_KERNELS: there are no kernels 'wrap'"),
+    ],
+)
+def test_it_says_which_kernels_a_gpu_would_use(monkeypatch, named, there, told):
+    monkeypatch.setattr(doctor, "installed", lambda name: name in there)
+    monkeypatch.setenv("BOZZETTO_KERNELS", named)
+    finding = doctor.gpu_kernels()
+    assert f"{finding.mark} {finding.text}".startswith(told)
 
 
 def test_optional_packages_give_their_reason(monkeypatch):
     monkeypatch.setattr(doctor, "installed", lambda name: name == "nerfacc")
+    monkeypatch.setenv("BOZZETTO_KERNELS", "")
+    unasked = {finding.title: finding.text for finding in doctor.optional_packages(cuda=True)}
+    assert "only if trainer.kernels or BOZZETTO_KERNELS names it" in unasked["nerfacc"]
+    monkeypatch.setenv("BOZZETTO_KERNELS", "nerfacc")
     without_gpu = {finding.title: finding.text for finding in doctor.optional_packages(cuda=False)}
     with_gpu = {finding.title: finding.text for finding in doctor.optional_packages(cuda=True)}
     assert "not installed" in without_gpu["tinycudann"] and "no CUDA device here" in without_gpu["nerfacc"]

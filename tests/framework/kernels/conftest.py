@@ -9,11 +9,14 @@ import torch
 
 from bozzetto.kernels.api import Backend
 from bozzetto.kernels.cpp import native
+from bozzetto.kernels.cuda import packages
 
 
-@pytest.fixture(params=["torch", "cpp"])
+@pytest.fixture(params=["torch", "cpp", "warp"])
 def backend(request: pytest.FixtureRequest) -> Backend:
-    """Yield each form of a kernel."""
+    """Yield each form of a kernel. Those of Warp run on the CPU: the same source as on a GPU."""
+    if request.param == "warp" and packages.load("warp") is None:
+        pytest.skip("warp-lang is not installed: pip install '.[test]'")
     if request.param == "cpp" and native.library() is None:
         pytest.skip("the compiled kernels are not built: pip install with a C++ compiler present")
     return request.param

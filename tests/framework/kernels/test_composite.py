@@ -106,8 +106,8 @@ def test_no_samples(backend: Backend, rays: int) -> None:
 
 
 def test_offsets_that_do_not_end_at_the_last_sample_are_an_error(backend: Backend) -> None:
-    if backend == "torch":
-        pytest.skip("the torch form reports what torch does: looking first would wait for the device")
+    if backend != "cpp":
+        pytest.skip("looking first would wait for the device")
     density, t_start, t_end, values, _ = packed()
     for offsets in ([0, 5, 99], [0, 8, 3, 11], [1, 11]):
         with pytest.raises(ValueError, match="offsets: must rise from 0 to the number of samples, 11"):
@@ -155,5 +155,5 @@ def test_a_density_that_is_not_a_number_stays_one_and_harms_no_other_ray(backend
     density[4] = math.nan
     found = composite(density, t_start, t_end, values, offsets, backend=backend)
     assert bool(found.opacity[3].isnan())
-    if backend == "cpp":  # the torch form sums over all rays
+    if backend != "torch":  # the torch form sums over all rays
         assert torch.equal(found.accumulated[[0, 2, 5]], clean.accumulated[[0, 2, 5]])

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from bozzetto.kernels.api import Backend, Intervals, march
+from bozzetto.kernels.api import Backend, Intervals, march, march_within
 
 RADIUS, STEP = 1.5, 0.11
 
@@ -124,6 +124,27 @@ def test_a_ray_that_is_not_a_number_hits_nothing(backend: Backend) -> None:
     broken = torch.tensor([[3.0, float("nan"), 0.0]])
     direction = torch.tensor([[-1.0, 0.0, 0.0]])
     assert empty(march(broken, direction, 1.0, full, 0.5, 100, backend=backend), 1)
+
+
+@pytest.mark.parametrize("room", [0, 0.4, 1.0, 1.3])
+def test_buffers_of_a_given_size_hold_the_first_intervals(backend: Backend, room: float) -> None:
+    origin, direction, occupancy, jitter = scene(rays=50, resolution=9)
+    exact = march(origin, direction, RADIUS, occupancy, STEP, 200, jitter, backend="torch")
+    count = len(exact.ray)
+    bound = int(room * count)
+    held, found = march_within(bound, origin, direction, RADIUS, occupancy, STEP, 200, jitter, backend=backend)
+    assert int(found) == count > 100
+    assert len(held.t_start) == len(held.t_end) == len(held.ray) == bound
+    for whole, part in zip(exact[:3], held[:3], strict=True):
+        assert torch.equal(part[:count], whole[:bound])
+    assert torch.equal(held.offsets, exact.offsets.clamp(max=bound))
+    assert not held.t_start[count:].any() and not held.t_end[count:].any() and (held.ray[count:] == 49).all()
+
+
+def test_a_negative_bound_is_an_error() -> None:
+    origin, direction, occupancy, _ = scene()
+    with pytest.raises(ValueError, match="bound: must not be negative, got -1"):
+        march_within(-1, origin, direction, RADIUS, occupancy, STEP, 100)
 
 
 def test_errors_name_the_argument(backend: Backend) -> None:

@@ -63,3 +63,20 @@ def test_check_refuses_views_that_cannot_be_divided(tiny, capsys):
     assert main(["check", str(tiny.recipe_file()), "trainer.devices=2"]) == 2
     told = capsys.readouterr().err
     assert "system.tasks.random.views.batch_size: must be a multiple of trainer.devices (2), got 1" in told
+
+
+def test_kernels_of_a_package_that_is_not_here_are_refused_where_there_is_a_gpu(checked, monkeypatch):
+    find = importlib.util.find_spec
+    missing = ("warp", "nvdiffrast")
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name in missing else find(name))
+    checked(CUDA, kernels=["warp"])
+    checked(CPU, kernels=["nvdiffrast", "warp"])
+    with pytest.raises(
+        ConfigError, match=r"trainer\.kernels: nvdiffrast is not installed; .*trainer\.kernels=\[warp\]"
+    ):
+        checked(CUDA, kernels=["nvdiffrast", "warp"])
+
+
+def test_a_package_is_named_once(checked):
+    with pytest.raises(ConfigError, match=r"kernels: must name each package once, got warp, warp"):
+        checked(CPU, kernels=["warp", "warp"])

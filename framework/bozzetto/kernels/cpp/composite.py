@@ -1,22 +1,23 @@
-"""Compiled compositing: the operators `bozzetto::composite` and `bozzetto::composite_backward`."""
+"""Compiled compositing: the operators of `bozzetto.kernels.operators.composite` in C++."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from bozzetto.kernels.cpp.native import NativeError, status
-from bozzetto.kernels.cpp.operator import operator
-from bozzetto.math import compositing
+from bozzetto.kernels.operators.composite import (
+    Parts,
+    composite_operator,
+    fake_composite,
+    fake_composite_backward,
+)
+from bozzetto.kernels.operators.operator import CPP
 from bozzetto.math.compositing import Composited
 
 BAD_OFFSETS = -2
 """Status code `kBadOffsets` of composite.cpp."""
-
-Parts = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
 
 
 def composite(
@@ -36,7 +37,7 @@ def composite(
 
 
 def _run(density: Tensor, t_start: Tensor, t_end: Tensor, values: Tensor, offsets: Tensor) -> Parts:
-    outputs = _fake(density, t_start, t_end, values, offsets)
+    outputs = fake_composite(density, t_start, t_end, values, offsets)
     weights, accumulated, opacity, depth, after = outputs
     samples, channels = values.shape
     rows = offsets.to(torch.int64).contiguous()
@@ -48,12 +49,6 @@ def _run(density: Tensor, t_start: Tensor, t_end: Tensor, values: Tensor, offset
     if code != 0:
         raise NativeError(f"bozzetto_composite failed with code {code}")
     return outputs
-
-
-def _fake(density: Tensor, t_start: Tensor, t_end: Tensor, values: Tensor, offsets: Tensor) -> Parts:
-    (samples, channels), rays = values.shape, offsets.shape[0] - 1
-    weights, after = density.new_empty(samples), density.new_empty(samples)
-    return weights, density.new_empty(rays, channels), density.new_empty(rays, 1), density.new_empty(rays, 1), after
 
 
 def _run_backward(
@@ -68,7 +63,7 @@ def _run_backward(
     grad_opacity: Tensor | None,
     grad_depth: Tensor | None,
 ) -> tuple[Tensor, Tensor]:
-    to_density, to_values = torch.empty_like(weights), values.new_empty(values.shape)
+    to_density, to_values = fake_composite_backward(t_start, t_end, values)
     rows = offsets.to(torch.int64).contiguous()
     known = (t_start.contiguous(), t_end.contiguous(), values.contiguous(), weights.contiguous(), after.contiguous())
     grads = (grad_weights, grad_accumulated, grad_opacity, grad_depth)
@@ -83,50 +78,4 @@ def _fake_backward(t_start: Tensor, t_end: Tensor, values: Tensor, *rest: Tensor
     return values.new_empty(values.shape[:1]), values.new_empty(values.shape)
 
 
-_composite = operator(
-    "composite",
-    "(Tensor density, Tensor t_start, Tensor t_end, Tensor values, Tensor offsets)"
-    " -> (Tensor weights, Tensor accumulated, Tensor opacity, Tensor depth, Tensor after)",
-    _run,
-    _fake,
-)
-_composite_backward = operator(
-    "composite_backward",
-    "(Tensor t_start, Tensor t_end, Tensor values, Tensor offsets, Tensor weights, Tensor after, Tensor? grad_weights,"
-    " Tensor? grad_accumulated, Tensor? grad_opacity, Tensor? grad_depth) -> (Tensor grad_density, Tensor grad_values)",
-    _run_backward,
-    _fake_backward,
-)
-
-
-def _keep(ctx: Any, inputs: tuple[Any, ...], output: Parts) -> None:
-    weights, *_, after = output
-    ctx.set_materialize_grads(False)
-    ctx.mark_non_differentiable(after)
-    ctx.save_for_backward(*inputs, weights, after)
-
-
-def _differentiate(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
-    density, t_start, t_end, values, offsets, weights, after = ctx.saved_tensors
-    if torch.is_grad_enabled():  # second derivatives are requested: use the torch reference
-        to_density, to_values = _differentiate_again(density, t_start, t_end, values, offsets, *grads[:4])
-    else:
-        to_density, to_values = _composite_backward(t_start, t_end, values, offsets, weights, after, *grads[:4])
-    return to_density, None, None, to_values, None
-
-
-def _differentiate_again(
-    density: Tensor, t_start: Tensor, t_end: Tensor, values: Tensor, offsets: Tensor, *grads: Tensor | None
-) -> tuple[Tensor | None, Tensor | None]:
-    outputs = compositing.composite(density, t_start, t_end, values, offsets)
-    reached = [
-        (output, grad) for output, grad in zip(outputs, grads, strict=True) if output.requires_grad and grad is not None
-    ]
-    inputs = [item for item in (density, values) if item.requires_grad]
-    starts, cotangents = zip(*reached, strict=True)
-    found = iter(torch.autograd.grad(starts, inputs, cotangents, create_graph=True))
-    to_density, to_values = (next(found) if item.requires_grad else None for item in (density, values))
-    return to_density, to_values
-
-
-torch.library.register_autograd("bozzetto::composite", _differentiate, setup_context=_keep)
+_composite = composite_operator(CPP, _run, _run_backward)

@@ -1,4 +1,4 @@
-"""Compiled attribute interpolation: the operator `bozzetto::interpolate` and two operators for its gradients."""
+"""Compiled attribute interpolation: the operators of `bozzetto.kernels.operators.interpolate` in C++."""
 
 from __future__ import annotations
 
@@ -6,15 +6,19 @@ import ctypes
 from collections.abc import Sequence
 from typing import Any
 
-import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from bozzetto.kernels.cpp.checks import expect_rast, expect_tri
 from bozzetto.kernels.cpp.native import call
-from bozzetto.kernels.cpp.operator import operator
-
-ARGUMENTS = "Tensor attr, Tensor rast, Tensor tri, Tensor? rast_db, int[] diff_attrs"
+from bozzetto.kernels.operators.interpolate import (
+    InterpolateKernels,
+    fake_backward_attr,
+    fake_backward_rast,
+    fake_interpolate,
+    interpolate_operator,
+)
+from bozzetto.kernels.operators.operator import CPP
 
 
 def interpolate(
@@ -36,17 +40,10 @@ def _run(
     attr: Tensor, rast: Tensor, tri: Tensor, rast_db: Tensor | None, diff_attrs: Sequence[int]
 ) -> tuple[Tensor, Tensor]:
     _check(attr, rast, tri)
-    outputs = _fake(attr, rast, tri, rast_db, diff_attrs)
+    outputs = fake_interpolate(attr, rast, tri, rast_db, diff_attrs)
     inputs = (tri.contiguous(), attr.contiguous(), rast.contiguous(), _packed(rast_db))
     call("interpolate", *_sizes(attr, rast, diff_attrs), *inputs, *outputs)
     return outputs
-
-
-def _fake(
-    attr: Tensor, rast: Tensor, tri: Tensor, rast_db: Tensor | None, diff_attrs: Sequence[int]
-) -> tuple[Tensor, Tensor]:
-    image = rast.shape[:3]
-    return attr.new_empty(*image, attr.shape[2]), attr.new_empty(*image, 2 * len(diff_attrs))
 
 
 def _run_backward_rast(
@@ -59,15 +56,11 @@ def _run_backward_rast(
     grad_da: Tensor | None,
 ) -> tuple[Tensor, Tensor]:
     _check(attr, rast, tri)
-    grad_rast, grad_db = _fake_backward_rast(attr, rast)
+    grad_rast, grad_db = fake_backward_rast(attr, rast)
     inputs = (tri.contiguous(), attr.contiguous(), rast.contiguous(), _packed(rast_db))
     grads = (grad_out.contiguous(), _packed(grad_da), grad_rast, None if grad_da is None else grad_db)
     call("interpolate_backward_rast", *_sizes(attr, rast, diff_attrs), *inputs, *grads)
     return grad_rast, grad_db if grad_da is not None else grad_db.zero_()
-
-
-def _fake_backward_rast(attr: Tensor, rast: Tensor, *_: Any) -> tuple[Tensor, Tensor]:
-    return rast.new_empty(rast.shape), rast.new_empty(rast.shape)
 
 
 def _run_backward_attr(
@@ -80,53 +73,10 @@ def _run_backward_attr(
     grad_da: Tensor | None,
 ) -> Tensor:
     _check(attr, rast, tri)
-    grad_attr = _fake_backward_attr(attr)
+    grad_attr = fake_backward_attr(attr)
     inputs = (tri.contiguous(), rast.contiguous(), _packed(rast_db), grad_out.contiguous(), _packed(grad_da))
     call("interpolate_backward_attr", *_sizes(attr, rast, diff_attrs), *inputs, grad_attr)
     return grad_attr
-
-
-def _fake_backward_attr(attr: Tensor, *_: Any) -> Tensor:
-    return attr.new_empty(attr.shape)
-
-
-_interpolate = operator("interpolate", f"({ARGUMENTS}) -> (Tensor out, Tensor out_da)", _run, _fake)
-_backward_rast = operator(
-    "interpolate_backward_rast",
-    f"({ARGUMENTS}, Tensor grad_out, Tensor? grad_da) -> (Tensor grad_rast, Tensor grad_db)",
-    _run_backward_rast,
-    _fake_backward_rast,
-)
-_backward_attr = operator(
-    "interpolate_backward_attr",
-    f"({ARGUMENTS}, Tensor grad_out, Tensor? grad_da) -> Tensor",
-    _run_backward_attr,
-    _fake_backward_attr,
-)
-
-
-def _keep(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
-    ctx.set_materialize_grads(False)
-    ctx.save_for_backward(*inputs[:4])
-    ctx.diff_attrs = inputs[4]
-
-
-def _differentiate(ctx: Any, grad_out: Tensor | None, grad_da: Tensor | None) -> tuple[Tensor | None, ...]:
-    attr, rast, tri, rast_db = ctx.saved_tensors
-    grad_da = grad_da if ctx.diff_attrs else None
-    if grad_out is None and grad_da is None:
-        return None, None, None, None, None
-    grad_out = attr.new_zeros(*rast.shape[:3], attr.shape[2]) if grad_out is None else grad_out
-    known = (attr, rast, tri, rast_db, ctx.diff_attrs, grad_out, grad_da)
-    to_attr = to_rast = to_db = None
-    if ctx.needs_input_grad[0]:
-        to_attr = _backward_attr(*known)
-    if ctx.needs_input_grad[1] or ctx.needs_input_grad[3]:
-        to_rast, to_db = _backward_rast(*known)
-    return to_attr, to_rast, None, to_db if grad_da is not None else None, None
-
-
-torch.library.register_autograd("bozzetto::interpolate", _differentiate, setup_context=_keep)
 
 
 def _check(attr: Tensor, rast: Tensor, tri: Tensor) -> None:
@@ -143,3 +93,6 @@ def _sizes(attr: Tensor, rast: Tensor, diff_attrs: Sequence[int]) -> tuple[Any, 
 
 def _packed(tensor: Tensor | None) -> Tensor | None:
     return None if tensor is None else tensor.contiguous()
+
+
+_interpolate = interpolate_operator(CPP, InterpolateKernels(_run, _run_backward_rast, _run_backward_attr))

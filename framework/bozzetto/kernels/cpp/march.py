@@ -1,4 +1,4 @@
-"""Compiled ray marching: the operator `bozzetto::march`."""
+"""Compiled ray marching: the operator of `bozzetto.kernels.operators.march` in C++."""
 
 from __future__ import annotations
 
@@ -7,12 +7,11 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from bozzetto.kernels.cpp.native import call
-from bozzetto.kernels.cpp.operator import operator
+from bozzetto.kernels.operators.march import Parts, march_operator
+from bozzetto.kernels.operators.operator import CPP
 from bozzetto.kernels.ref.march import Intervals
 
 BITS_PER_WORD = 64
-
-Parts = tuple[Tensor, Tensor, Tensor, Tensor]
 
 
 def march(
@@ -66,10 +65,4 @@ def _fake(
     return origin.new_empty(samples), origin.new_empty(samples), ray, offsets
 
 
-_march = operator(
-    "march",
-    "(Tensor origin, Tensor direction, float radius, Tensor occupancy, float step_size, int max_steps, Tensor? jitter)"
-    " -> (Tensor t_start, Tensor t_end, Tensor ray, Tensor offsets)",
-    _run,
-    _fake,
-)
+_march = march_operator(CPP, _run)

@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.library import register_autograd
 
 from bozzetto.kernels.cpp.native import NativeError, call
-from bozzetto.kernels.cpp.operator import operator
+from bozzetto.kernels.operators.operator import CPP, operator
 
 MOST_WIDTH = 128
 """Maximum layer width, `kMostWidth` of mlp.cpp."""
@@ -79,10 +79,11 @@ def _fake_backward(
     return x.new_empty(x.shape if to_x else 0), weights.new_empty(weights.shape if to_weights else 0)
 
 
-forward = operator("mlp", "(Tensor x, Tensor? tangent, Tensor weights, int[] widths) -> Tensor", _run, _fake)
+forward = operator(CPP, "mlp", "(Tensor x, Tensor? tangent, Tensor weights, int[] widths) -> Tensor", _run, _fake)
 """Output "O N" of the layers at x "I N"; with a tangent "I N", the derivative along it."""
 
 backward = operator(
+    CPP,
     "mlp_backward",
     "(Tensor x, Tensor? tangent, Tensor weights, Tensor grad, int[] widths, bool to_x, bool to_weights)"
     " -> (Tensor, Tensor)",
@@ -104,7 +105,9 @@ def _fake_slope(x: Tensor, weights: Tensor, widths: list[int]) -> tuple[Tensor, 
     return x.new_empty(x.shape[1]), x.new_empty(x.shape)
 
 
-slope = operator("mlp_slope", "(Tensor x, Tensor weights, int[] widths) -> (Tensor, Tensor)", _run_slope, _fake_slope)
+slope = operator(
+    CPP, "mlp_slope", "(Tensor x, Tensor weights, int[] widths) -> (Tensor, Tensor)", _run_slope, _fake_slope
+)
 """Output "N" of a network with one output, and its gradient with respect to x, "I N". Not differentiable."""
 
 

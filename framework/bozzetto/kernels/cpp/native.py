@@ -13,6 +13,8 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
+from bozzetto.kernels.operators.operator import KernelError
+
 DTYPES = (torch.float32, torch.int64, torch.int32, torch.bool)
 """Tensor types that the kernels accept."""
 
@@ -27,7 +29,7 @@ class Function(Protocol):
         """Call it; types are converted as `argtypes` says."""
 
 
-class NativeError(RuntimeError):
+class NativeError(KernelError):
     """Error of a compiled kernel: missing, not usable on this machine, unsupported input, or a reported failure."""
 
 

@@ -20,8 +20,9 @@ from bozzetto.kernels.ref import interpolate as interpolate_reference
 from bozzetto.kernels.ref import rasterize as rasterize_reference
 from bozzetto.kernels.ref import texture as texture_reference
 from bozzetto.kernels.ref.texture import BoundaryMode, FilterMode
+from bozzetto.kernels.settings import Package
 
-PACKAGE = "nvdiffrast.torch"
+PACKAGE: Package = "nvdiffrast"
 
 MAX_DIFF_ATTRS = 32
 """Maximum number of selected attributes with derivatives; selecting all has no limit."""

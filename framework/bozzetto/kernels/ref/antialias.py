@@ -57,10 +57,12 @@ def topology(tri: Int[Tensor, "T 3"]) -> Int[Tensor, "T 3"]:
     start, end = tri.roll(-1, dims=1).flatten().long(), tri.roll(-2, dims=1).flatten().long()
     low, high = torch.minimum(start, end), torch.maximum(start, end)
     key, order = torch.sort(low * (high.max() + 1 if len(high) else 1) + high)
-    _, run, count = torch.unique_consecutive(key, return_inverse=True, return_counts=True)
-    first = (count.cumsum(0) - count)[run]
-    other = (first + 1 - (torch.arange(len(key), device=tri.device) - first)).clamp(0, max(len(key) - 1, 0))
-    across = torch.where(count[run] == 2, order[other], -1)
+    border = key.new_full((2,), -1)
+    padded = torch.cat([border, key, border])  # compared, not counted: that would wait for the device
+    two_before, before, after, two_after = (padded[i : i + len(key)] == key for i in (0, 1, 3, 4))
+    ordered = torch.cat([order[:1], order, order[-1:]])
+    across = torch.where(after & ~before & ~two_after, ordered[2:], -1)
+    across = torch.where(before & ~after & ~two_before, ordered[: len(key)], across)
     found = torch.empty_like(across).index_put((order,), across)
     return found.view(tri.shape).to(tri.dtype)
 

@@ -21,6 +21,16 @@ class Intervals(NamedTuple):
     offsets: Int[Tensor, "R+1"]
 
 
+class BoundedIntervals(NamedTuple):
+    """Intervals in buffers whose size does not depend on their number."""
+
+    intervals: Intervals
+    """S is the bound. Rows from `offsets[R]` on belong to no ray: their `t_start` and `t_end` are 0, and their `ray` is
+    the last one. Intervals beyond the bound, those of the last rays, are missing."""
+    found: Int[Tensor, ""]
+    """Number of intervals without the bound."""
+
+
 def march(
     origin: Float[Tensor, "R 3"],
     direction: Float[Tensor, "R 3"],
@@ -46,6 +56,24 @@ def march(
     keep = (middle < far[ray]) & occupancy[cell[:, 0], cell[:, 1], cell[:, 2]]
     kept = torch.bincount(ray[keep], minlength=len(count))
     return Intervals(t_start[keep], t_end[keep], ray[keep], torch.cat([kept.new_zeros(1), kept.cumsum(0)]))
+
+
+def march_within(
+    bound: int,
+    origin: Float[Tensor, "R 3"],
+    direction: Float[Tensor, "R 3"],
+    radius: float,
+    occupancy: Bool[Tensor, "G G G"],
+    step_size: float,
+    max_steps: int,
+    jitter: Float[Tensor, "R"] | None = None,
+) -> BoundedIntervals:
+    """Torch reference of `bozzetto.kernels.api.march_within`; it does wait for the device."""
+    t_start, t_end, ray, offsets = march(origin, direction, radius, occupancy, step_size, max_steps, jitter)
+    rest = max(bound - len(ray), 0)
+    starts, ends = (torch.cat([ends[:bound], ends.new_zeros(rest)]) for ends in (t_start, t_end))
+    rays = torch.cat([ray[:bound], ray.new_full((rest,), max(len(origin) - 1, 0))])
+    return BoundedIntervals(Intervals(starts, ends, rays, offsets.clamp(max=bound)), offsets[-1].clone())
 
 
 def cube_span(

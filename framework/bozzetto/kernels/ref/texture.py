@@ -55,7 +55,8 @@ def footprint_level(uv_da: Float[Tensor, "B H W 4"], height: int, width: int) ->
     It is log2 of the larger singular value of d(texels)/d(pixels), from (du/dX, du/dY, dv/dX, dv/dY), for a `height` by
     `width` texture.
     """
-    ux, uy, vx, vy = (uv_da * uv_da.new_tensor([width, width, height, height])).unbind(-1)
+    ux, uy, vx, vy = uv_da.unbind(-1)
+    ux, uy, vx, vy = width * ux, width * uy, height * vx, height * vy
     uu, vv, uv = ux * ux + uy * uy, vx * vx + vy * vy, ux * vx + uy * vy
     # The square root is not differentiable where both axes are equal; TINY makes the gradient 0 there.
     spread = (0.25 * (uu - vv) * (uu - vv) + uv * uv + TINY).sqrt()

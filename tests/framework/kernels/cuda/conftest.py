@@ -22,22 +22,24 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 from bozzetto.kernels.cuda import packages, tiny_cuda_nn
+from bozzetto.kernels.settings import KernelSettings, using
 
 
 @pytest.fixture(params=["stand-in", pytest.param("real", marks=pytest.mark.gpu)])
 def device(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[torch.device]:
     """Return the device for tensors, with the packages or their stand-ins installed."""
     forget()
-    if request.param == "real":
-        if not torch.cuda.is_available():
-            pytest.skip("needs a CUDA device")
-        yield torch.device("cuda")
-    else:
-        monkeypatch.setitem(sys.modules, "tinycudann", fake_tinycudann())
-        for name, module in fake_nerfacc().items():
-            monkeypatch.setitem(sys.modules, name, module)
-        monkeypatch.setattr(packages, "on_cuda", lambda *tensors: True)
-        yield torch.device("cpu")
+    with using(KernelSettings(("tinycudann", "nerfacc", "nvdiffrast"))):
+        if request.param == "real":
+            if not torch.cuda.is_available():
+                pytest.skip("needs a CUDA device")
+            yield torch.device("cuda")
+        else:
+            monkeypatch.setitem(sys.modules, "tinycudann", fake_tinycudann())
+            for name, module in fake_nerfacc().items():
+                monkeypatch.setitem(sys.modules, name, module)
+            monkeypatch.setattr(packages, "on_cuda", lambda *tensors: True)
+            yield torch.device("cpu")
     forget()
 
 

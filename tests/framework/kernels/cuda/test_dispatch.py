@@ -8,6 +8,7 @@ import torch
 from bozzetto.kernels import api
 from bozzetto.kernels.cpp import native
 from bozzetto.kernels.cuda import nerf_acc, nv_diff_rast, packages, tiny_cuda_nn
+from bozzetto.kernels.settings import KernelSettings, using
 
 SPEC = api.GridSpec(levels=1, log2_table_size=6, base_resolution=4)
 
@@ -62,7 +63,7 @@ def test_mesh_kernels_take_nvdiffrast(monkeypatch: pytest.MonkeyPatch, kernel: s
         "texture": lambda: api.texture(torch.zeros(1, 2, 2, 3), torch.zeros(1, 2, 2, 2)),
         "antialias": lambda: api.antialias(image, image, pos, tri),
     }
-    with pytest.raises(Taken):
+    with pytest.raises(Taken), using(KernelSettings(("nvdiffrast", "warp"))):
         calls[kernel]()
 
 

@@ -63,7 +63,7 @@ def called(device: torch.device, monkeypatch: pytest.MonkeyPatch, recorded) -> I
             setattr(module, item.__name__, item)
         monkeypatch.setitem(sys.modules, "nvdiffrast", root)
         monkeypatch.setitem(sys.modules, "nvdiffrast.torch", module)
-    package = packages.load("nvdiffrast.torch") or pytest.skip("nvdiffrast is not installed")
+    package = packages.load("nvdiffrast") or pytest.skip("nvdiffrast is not installed")
     yield recorded(package, "rasterize", "interpolate", "texture", "antialias")
     nv_diff_rast._context.cache_clear()
 

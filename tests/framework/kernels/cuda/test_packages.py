@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from bozzetto.kernels.cuda import nerf_acc, packages, tiny_cuda_nn
+from bozzetto.kernels.settings import KernelSettings, using
 
 HERE = torch.zeros(2, 3)
 
@@ -20,8 +21,10 @@ def fallback() -> None:
 
 @pytest.fixture(autouse=True)
 def looked_for_anew():
+    """Look for packages anew, and choose those that are no default."""
     packages.load.cache_clear()
-    yield
+    with using(KernelSettings(("tinycudann", "nerfacc", "nvdiffrast"))):
+        yield
     packages.load.cache_clear()
 
 
@@ -47,7 +50,7 @@ def test_what_is_not_installed_is_not_mentioned(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(packages, "on_cuda", lambda *tensors: True)
-    monkeypatch.setitem(packages.PACKAGE_OF, "march", "no_such_package_of_bozzetto")
+    monkeypatch.setitem(packages.MODULE_OF, "nerfacc", "no_such_package_of_bozzetto")
     assert packages.choose("auto", "march", fallback, HERE) is fallback
     assert caplog.records == []
 
@@ -60,7 +63,7 @@ def test_what_is_used_is_said_once_with_its_licence(
     monkeypatch.setitem(sys.modules, "nvdiffrast", root)
     monkeypatch.setitem(sys.modules, "nvdiffrast.torch", module)
     with caplog.at_level(logging.INFO):
-        assert packages.load("nvdiffrast.torch") is packages.load("nvdiffrast.torch") is module
+        assert packages.load("nvdiffrast") is packages.load("nvdiffrast") is module
     (record,) = caplog.records
     assert record.getMessage() == (
         "On CUDA rasterize, interpolate, texture, antialias run on nvdiffrast 0.4.0. "
@@ -83,7 +86,7 @@ def test_a_broken_package_is_said_once_and_torch_runs(
     for _ in range(2):
         assert packages.choose("auto", "mlp", fallback, HERE) is fallback
     (record,) = caplog.records
-    assert f"tinycudann is installed but not usable ({error}); on CUDA hash_encode, mlp run as" in record.getMessage()
+    assert f"tinycudann is installed but not usable ({error}); hash_encode, hash_field, mlp do" in record.getMessage()
 
 
 def test_what_a_compiler_says_is_cut_to_a_line_and_nerfacc_names_the_torch_it_builds_with(
@@ -107,3 +110,33 @@ def test_nerfacc_without_compiled_kernels_is_broken(
     monkeypatch.setattr(sys.modules["nerfacc.cuda._backend"], "_C", None)
     assert packages.load("nerfacc") is None
     assert "found no CUDA toolkit" in caplog.text
+
+
+def test_packages_are_asked_for_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first that serves the kernel and works; Warp for float32 only."""
+    monkeypatch.setattr(packages, "on_cuda", lambda *tensors: True)
+    forms = {name: lambda: None for name in packages.KERNELS_OF}
+    monkeypatch.setattr(packages, "_form", lambda name, kernel, fallback: forms[name])
+    there = {"warp", "nerfacc", "nvdiffrast"}
+    monkeypatch.setattr(packages, "load", lambda name: name if name in there else None)
+
+    def chosen(kernel: str, *order: packages.Package, tensor: torch.Tensor = HERE) -> str:
+        with using(KernelSettings(order)):
+            found = packages.choose("auto", kernel, fallback, tensor)
+        return next((name for name, form in forms.items() if form is found), "torch")
+
+    assert chosen("march", "warp", "nerfacc") == chosen("march", "tinycudann", "warp") == "warp"
+    assert chosen("march", "nerfacc", "warp") == chosen("march", "nerfacc", "warp", tensor=HERE.double()) == "nerfacc"
+    assert chosen("march", "warp", "nerfacc", tensor=HERE.double()) == "nerfacc"
+    assert chosen("texture", "nerfacc", "warp") == "warp"
+    assert chosen("hash_encode", "tinycudann", "warp") == "warp"  # not installed here
+    assert chosen("march") == chosen("mlp", "warp") == "torch"
+
+
+def test_asking_for_warp_where_it_is_not_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packages, "load", lambda name: None)
+    with pytest.raises(ValueError, match="backend: 'warp' is not usable here: pip install"):
+        packages.choose("warp", "march", fallback, HERE)
+    with pytest.raises(ValueError, match="backend: 'warp' takes float32 tensors only"):
+        packages.choose("warp", "march", fallback, HERE.double())
+    assert packages.choose("warp", "mlp", fallback, HERE) is fallback

@@ -1,0 +1,1 @@
+"""Kernels as torch operators: signatures, shapes of results and derivatives, shared by the C++ and the Warp kernels."""
