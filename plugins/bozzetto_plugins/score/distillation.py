@@ -39,6 +39,10 @@ class Distillation:
         self.config = config
         self.name = name
 
+    def reconfigure(self, config: DistillationConfig) -> None:
+        """Use other settings from the next step on."""
+        self.config = config
+
     def __call__(self, prior: Prior, rendered: Rendered, step: int, generator: torch.Generator) -> Guided:
         """Return the loss, whose gradient in the latents is the mean over views of the gradient of each.
 
