@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from bozzetto import __version__
+from bozzetto.cli.beside import beside_help, take_beside
 from bozzetto.cli.console import lasting_streams
 from bozzetto.cli.failures import own_message, system_message
 from bozzetto.cli.options import Options, UsageError
@@ -58,6 +59,7 @@ def run_parser() -> Options:
         "--dry-run", action="store_true", help="resolve and print everything that the run would load, then stop"
     )
     add_common(parser)
+    parser.epilog = beside_help(PackageCommands.installed(os.environ))
     return parser
 
 
@@ -149,7 +151,10 @@ def _dispatch(words: list[str], stop: StopSignals) -> int:
         name = "run" if _is_argument(words[0]) else words.pop(0)
         if name in COMMANDS:
             make_parser, command = COMMANDS[name]
-            options = make_parser().parse(words)
+            parser = make_parser()
+            words, beside = take_beside(words, parser) if name == "run" else (words, ())
+            options = parser.parse(words)
+            options.beside = beside
             return _guarded(lambda: command(options, _registry(), stop), options, "Bozzetto")
         found = package_command(name, PackageCommands.installed(os.environ))
         options = found.parse(words)

@@ -1,0 +1,177 @@
+"""What there is to show of a run: the scene of each stage, as its checkpoint or the running training holds it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import torch
+
+from bozzetto.config.loading import load_recipe
+from bozzetto.engine.build import build_scene
+from bozzetto.engine.changes import Change, Changes, recipe_with
+from bozzetto.engine.checkpoints import read_checkpoint
+from bozzetto.engine.run_folder import RunFolder
+from bozzetto.engine.run_lock import HOLDER
+from bozzetto.errors import UserError
+from bozzetto.kinds.scene import Scene
+from bozzetto.live import Live, State
+from bozzetto.parameters import PARTS
+from bozzetto.recipe import Recipe, Stage
+from bozzetto.registry.discovery import Registry
+
+Version = tuple[str, int, int]
+"""Path, time of the last change in ns, and size of a file."""
+SILENT_S = 60.0
+"""Seconds after which a training on another machine that publishes nothing is taken for ended."""
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """Scene in memory."""
+
+    scene: Scene
+    stage: str
+    step: int
+    version: Version
+
+
+class Source:
+    """Reads a run folder, again and again. A deleted or half-written one yields what was read before.
+
+    Args:
+        device: where the scene is rendered.
+    """
+
+    def __init__(self, folder: RunFolder, registry: Registry, device: torch.device) -> None:
+        self.folder, self.registry, self.device = folder, registry, device
+        self.live = Live(folder.path)
+        self._loaded: Loaded | None = None
+
+    @cached_property
+    def recipe(self) -> Recipe:
+        """The recipe as the run began."""
+        return load_recipe(self.folder.recipe_file, self.registry, (), self.folder.profile)
+
+    def changed_recipe(self) -> Recipe:
+        """The recipe with all changes that were made while the run trained."""
+        changes: list[Change] = Changes(self.folder).read(self.recipe)
+        return recipe_with(self.recipe, changes, self.folder, self.registry)
+
+    @property
+    def deleted(self) -> bool:
+        """Whether the run folder does not exist any more."""
+        return not self.folder.manifest_file.is_file()
+
+    def training(self, state: State | None) -> bool:
+        """Return whether a process trains the run now, given what it has published last."""
+        holder = self.folder.path / HOLDER
+        if state is None or state.ended or not holder.is_file():
+            return False
+        try:
+            os.kill(state.process, 0)
+        except PermissionError:
+            return True
+        except OSError:  # ended; or it runs on another machine, which shares the folder
+            return -1.0 < _age_s(self.live.folder / "state.json") < SILENT_S and not _is_here(holder)
+        return True
+
+    def stages(self, state: State | None) -> list[str]:
+        """Return the stages of which there is something to show, in their order."""
+        return [stage.name for stage in self.recipe.stages if self._file(stage.name, state) is not None]
+
+    def latest(self, state: State | None) -> str | None:
+        """Return the stage that was trained last; None: nothing has been trained."""
+        names = self.stages(state)
+        return names[-1] if names else None
+
+    def version(self, stage: str | None, state: State | None) -> Version | None:
+        """Return the version of what `load` would return."""
+        chosen = stage if stage in self.stages(state) else self.latest(state)
+        file = None if chosen is None else self._file(chosen, state)
+        return None if file is None else _version(file)
+
+    def load(self, stage: str | None, state: State | None) -> Loaded | None:
+        """Return the scene of a stage; None: the latest one. Reads it again only if its file has changed.
+
+        Returns:
+            None if there is none yet.
+        """
+        chosen = stage if stage in self.stages(state) else self.latest(state)
+        file = self._file(chosen, state) if chosen is not None else None
+        version = _version(file) if file is not None else None
+        if file is None or version is None or chosen is None:
+            return self._loaded
+        if self._loaded is None or self._loaded.version != version:
+            try:
+                self._loaded = self._read(chosen, file, version)
+            except (UserError, OSError, RuntimeError, KeyError):  # replaced or deleted while it was read: next time
+                pass
+        return self._loaded
+
+    def _file(self, stage: str, state: State | None) -> Path | None:
+        """Return the newest file with the scene of a stage."""
+        files = [self.folder.checkpoint(stage)]
+        if state is not None and state.stage == stage and state.scene_step >= 0:
+            files.append(self.live.scene)
+        found = [(version[1], path) for path in files if (version := _version(path)) is not None]
+        return max(found, default=(0, None), key=lambda item: item[0])[1]
+
+    def _read(self, name: str, file: Path, version: Version) -> Loaded:
+        if file == self.live.scene:
+            saved = torch.load(file, map_location="cpu", weights_only=True)
+            step, state = int(saved["step"]), saved["state_dict"]
+            name = saved["stage"]
+        else:
+            checkpoint = read_checkpoint(file)
+            step, state = int(checkpoint["global_step"]), checkpoint["state_dict"]
+        (stage,) = (one for one in self.recipe.stages if one.name == name)
+        return Loaded(self._scene(stage, state, step), name, step, version)
+
+    def _scene(self, stage: Stage, state: Mapping[str, torch.Tensor], step: int) -> Scene:
+        """Return the scene of a state: in the modules in memory if they fit."""
+        before = self._loaded
+        if before is not None and before.stage == stage.name:
+            try:
+                return _filled(before.scene, state, step)
+            except RuntimeError:  # a geometry that grows has other shapes now
+                pass
+        return _filled(build_scene(stage, self.recipe.seed, self.registry, self.device, state), state, step)
+
+
+def _filled(scene: Scene, state: Mapping[str, torch.Tensor], step: int) -> Scene:
+    for part in PARTS:
+        prefix = f"{part}."
+        module: torch.nn.Module = getattr(scene, part)
+        module.load_state_dict({key.removeprefix(prefix): v for key, v in state.items() if key.startswith(prefix)})
+    scene.geometry.set_step(step)
+    return scene
+
+
+def _version(path: Path) -> Version | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return str(path), found.st_mtime_ns, found.st_size
+
+
+def _age_s(path: Path) -> float:
+    import time
+
+    version = _version(path)
+    return float("inf") if version is None else time.time() - version[1] / 1e9
+
+
+def _is_here(holder: Path) -> bool:
+    """Return whether the process that holds the run runs on this machine."""
+    import json
+    import platform
+
+    try:
+        return bool(json.loads(holder.read_text(encoding="utf-8"))["machine"] == platform.node())
+    except (OSError, ValueError, KeyError, TypeError):
+        return True
