@@ -66,7 +66,10 @@ class Changes:
             return []
         order = {stage.name: place for place, stage in enumerate(recipe.stages)}
         try:
-            found = [Change(**entry) for entry in json.loads(self.file.read_text(encoding="utf-8"))]
+            entries = json.loads(self.file.read_text(encoding="utf-8"))
+            if not isinstance(entries, list):
+                raise ValueError("it is no list")
+            found = [Change(**entry) for entry in entries]
             for change in found:
                 if not isinstance(change.key, str) or type(change.step) is not int or change.stage not in order:
                     raise ValueError(f"there is no such change: {change}")

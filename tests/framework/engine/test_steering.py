@@ -119,34 +119,37 @@ def test_changes_hold_in_later_stages(tiny, acting):
     assert seen == [0.01, 0.005, 0.005, 0.005]
 
 
-@pytest.mark.parametrize(
-    ("key", "value", "why"),
-    [
-        ("system.geometry.levels", 3, "system.geometry: cannot change while a run trains. What can: prompt"),
-        ("system.optimizer.betas", [0.8, 0.9], "system.optimizer: cannot change while a run trains"),
-        ("system.tasks.random.guidance.dtype", "bfloat16", "dtype: is of the loaded model"),
-        ("system.tasks.random.views.type", "single-image", ""),
-        ("system.tasks.random.losses.opaque", 1.0, "losses: cannot change while a run trains"),
-        ("trainer.steps", 9, "trainer: cannot change"),
-        ("seed", 3, "seed: cannot change"),
-        ("system.optimizer.lr", "nan", "lr"),
-        ("system.optimizer.lr", 0.01, "changes nothing"),
-        ("system.optimiser.lr", 0.02, "optimizer"),
-        ("", 0.02, "not an override"),
-        ("prompt", "", "prompt is missing"),
-    ],
-)
-def test_what_cannot_change_is_refused_and_the_run_goes_on(tiny, acting, key, value, why):
+REFUSED = [
+    ("system.geometry.levels", 3, "system.geometry: cannot change while a run trains. What can: prompt"),
+    ("system.optimizer.betas", [0.8, 0.9], "system.optimizer: cannot change while a run trains"),
+    ("system.tasks.random.guidance.dtype", "bfloat16", "guidance.dtype: is of the loaded model"),
+    ("system.tasks.random.guidance.weighting", "no", "weighting"),
+    ("system.tasks.random.views.type", "single-image", ""),
+    ("system.tasks.random.losses.opaque", 1.0, "losses: cannot change while a run trains"),
+    ("trainer.steps", 9, "trainer: cannot change"),
+    ("seed", 3, "seed: cannot change"),
+    ("system.optimizer.lr", "nan", "lr"),
+    ("system.optimizer.lr", 0.01, "changes nothing"),
+    ("system.optimiser.lr", 0.02, "optimizer"),
+    ("", 0.02, "not an override"),
+    ("prompt", "", "prompt is missing"),
+]
+"""Key, value, and part of the reason."""
+
+
+def test_what_cannot_change_is_refused_and_the_run_goes_on(tiny, acting):
     recipe = tiny.recipe({**STEPS, "trainer": {"steps": 3, "image_every": 0}})
     answers = []
 
-    def look(live, loop):
+    def ask_all(live, loop):
         live.watch()
-        answers.extend(live.state().answers if live.state() else ())
+        for key, value, _ in REFUSED:
+            live.send(Request("change", key, value))
 
-    pipeline = acting(tiny.pipeline(recipe), {1: lambda live, loop: (look(live, loop), change(key, value)(live, loop)), 2: look})
+    pipeline = acting(tiny.pipeline(recipe), {1: ask_all, 2: lambda live, loop: answers.extend(live.state().answers)})
     pipeline.run(recipe)
-    assert [answer.refused for answer in answers] == [True] and why in answers[0].text
+    for (key, value, why), answer in zip(REFUSED, answers, strict=True):
+        assert answer.refused and why in answer.text, (key, value, answer)
     assert not Changes(pipeline.folder).file.exists() and pipeline.folder.finished("main", 3)
 
 
