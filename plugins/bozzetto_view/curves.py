@@ -27,8 +27,8 @@ def curves_of(path: Path) -> Mapping[str, Curve]:
     names = [name for name in (rows[0] if rows else ()) if name != "step"]
     found = {}
     for name in names[:MOST_CURVES]:
-        points = [(step, value) for row in rows if (step := _number(row["step"] if "step" in row else None)) is not None
-                  and (value := _number(row[name])) is not None]  # fmt: skip
+        pairs = ((_number(row.get("step")), _number(row[name])) for row in rows)
+        points = [(step, value) for step, value in pairs if step is not None and value is not None]
         if points:
             kept = np.unique(np.linspace(0, len(points) - 1, min(len(points), MOST_POINTS)).round().astype(int))
             both = np.array(points, dtype=np.float64)[kept]

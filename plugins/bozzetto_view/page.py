@@ -98,7 +98,9 @@ class Page:
 
     def _make_guidance(self) -> None:
         self._see = self.server.gui.add_checkbox("show what the guidance sees", False)
-        self._told = self.server.gui.add_markdown("Each look costs the training some predictions, 5 % of its time at most.")
+        self._told = self.server.gui.add_markdown(
+            "Each look costs the training some predictions, 5 % of its time at most."
+        )
         self._seen_by_it = self.server.gui.add_folder("Latest step")
         self._see.on_update(lambda _: setattr(self, "guidance", self._see.value))
 
@@ -249,4 +251,3 @@ class Page:
     def _set(self, handle: Any, text: str) -> None:
         if handle.content != text:
             handle.content = text
-

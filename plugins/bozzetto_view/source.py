@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
+import platform
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,7 +20,6 @@ from bozzetto.engine.changes import Change, Changes, recipe_with
 from bozzetto.engine.checkpoints import read_checkpoint
 from bozzetto.engine.run_folder import RunFolder
 from bozzetto.engine.run_lock import HOLDER
-from bozzetto.errors import UserError
 from bozzetto.kinds.scene import Scene
 from bozzetto.live import Live, State
 from bozzetto.parameters import PARTS
@@ -106,10 +109,8 @@ class Source:
         if file is None or version is None or chosen is None:
             return self._loaded
         if self._loaded is None or self._loaded.version != version:
-            try:
+            with contextlib.suppress(OSError, KeyError):  # replaced or deleted while it was read: next time
                 self._loaded = self._read(chosen, file, version)
-            except (UserError, OSError, RuntimeError, KeyError):  # replaced or deleted while it was read: next time
-                pass
         return self._loaded
 
     def _file(self, stage: str, state: State | None) -> Path | None:
@@ -135,10 +136,8 @@ class Source:
         """Return the scene of a state: in the modules in memory if they fit."""
         before = self._loaded
         if before is not None and before.stage == stage.name:
-            try:
+            with contextlib.suppress(RuntimeError):  # a geometry that grows has other shapes now
                 return _filled(before.scene, state, step)
-            except RuntimeError:  # a geometry that grows has other shapes now
-                pass
         return _filled(build_scene(stage, self.recipe.seed, self.registry, self.device, state), state, step)
 
 
@@ -160,17 +159,12 @@ def _version(path: Path) -> Version | None:
 
 
 def _age_s(path: Path) -> float:
-    import time
-
     version = _version(path)
     return float("inf") if version is None else time.time() - version[1] / 1e9
 
 
 def _is_here(holder: Path) -> bool:
     """Return whether the process that holds the run runs on this machine."""
-    import json
-    import platform
-
     try:
         return bool(json.loads(holder.read_text(encoding="utf-8"))["machine"] == platform.node())
     except (OSError, ValueError, KeyError, TypeError):

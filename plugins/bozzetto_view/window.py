@@ -22,7 +22,7 @@ from bozzetto_view.pictures import Picture, Pose, cameras_of, picture_of
 from bozzetto_view.source import Source
 
 SHARE = 0.13
-"""Share of the processor, or of the accelerator, that pictures take beside a training: they slow it by less than 15 %."""
+"""Share of the processors, or of the accelerator, that pictures take beside a training, which loses no more."""
 REFRESH_S = 0.5
 """Seconds between looks at the run folder."""
 WATCH_S = 3.0

@@ -42,7 +42,9 @@ def test_requests_arrive_once_and_in_order(live):
     assert [item.name for item in taken] == names and live.take() == []
 
 
-@pytest.mark.parametrize("content", [b"", b"[", b"[1]", b'{"action": "delete"}', b'{"action": "change", "key": 3}', b"\xff"])
+@pytest.mark.parametrize(
+    "content", [b"", b"[", b"[1]", b'{"action": "delete"}', b'{"action": "change", "key": 3}', b"\xff"]
+)
 def test_damaged_requests_are_dropped(live, content):
     live.send(Request("save"))
     (live.folder / "requests" / "0.json").write_bytes(content)

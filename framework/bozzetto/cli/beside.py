@@ -1,6 +1,6 @@
 """Commands of packages that run beside a training, in a process of their own: `bozzetto run --view ...`. No torch.
 
-A command that declares `beside_run` can be started by `--NAME`, or `--NAME="OPTIONS"` with options of its own. It is run
+A command that declares `beside_run` can be started by `--NAME`, or `--NAME="OPTIONS"` with options of its own. It runs
 as `bozzetto NAME RUN_FOLDER OPTIONS` and sees the run through its folder alone (`bozzetto.live`), so it cannot slow or
 break the training. Nothing of a package is imported for a run without such an option.
 """
@@ -112,9 +112,7 @@ def running(commands: Sequence[Beside], run_folder: Path) -> Iterator[None]:
 
 def _started(command: Beside, run_folder: Path) -> subprocess.Popen[bytes]:
     arguments = [command.name, str(run_folder.absolute()), *command.options]
-    return subprocess.Popen(
-        [sys.executable, "-m", __name__, *arguments], stdin=subprocess.PIPE, start_new_session=True
-    )
+    return subprocess.Popen([sys.executable, "-m", __name__, *arguments], stdin=subprocess.PIPE, start_new_session=True)
 
 
 def main() -> int:

@@ -20,8 +20,8 @@ from bozzetto.recipe import Component, Recipe, Stage, Task
 from bozzetto.registry.discovery import Registry
 
 CAN = (
-    "prompt, negative_prompt, learning rates and clip_norm of the optimiser, weights of losses, times of tasks, and the "
-    "fields of views without a photo, of guidances and of scores that allow it"
+    "prompt, negative_prompt, learning rates and clip_norm of the optimiser, weights of losses, times of tasks, and "
+    "the fields of views without a photo, of guidances and of scores that allow it"
 )
 """What can change while a run trains."""
 
@@ -105,7 +105,11 @@ class Amender:
         if told or stage.tasks != before.tasks:
             steps.append(lambda: _set_tasks(system, tuple(tasks)))
         _reconfigure(
-            [item for triple in zip(system.tasks, before.tasks, stage.tasks, strict=True) for item in _settings(*triple)]
+            [
+                item
+                for triple in zip(system.tasks, before.tasks, stage.tasks, strict=True)
+                for item in _settings(*triple)
+            ]
         )
         return steps
 
@@ -116,9 +120,7 @@ class Amender:
             if isinstance(views, ReferenceSource):
                 raise ConfigError(f"{new.views.where}: has read its photo, so its fields are fixed while training")
             views = make(self.registry, new.views)
-        terms = tuple(
-            replace(term, weight=fresh.weight) for term, fresh in zip(running.terms, new.terms, strict=True)
-        )
+        terms = tuple(replace(term, weight=fresh.weight) for term, fresh in zip(running.terms, new.terms, strict=True))
         return replace(running, times=new.times, views=views, terms=terms)
 
     def _condition(self, running: RunningTask, task: Task, stage: Stage, recipe: Recipe) -> Condition:

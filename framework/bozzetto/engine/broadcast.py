@@ -1,4 +1,4 @@
-"""Publishes the training for viewers in other processes (`bozzetto.live`), as often as a small share of its time allows.
+"""Publishes the training for viewers in other processes (`bozzetto.live`), within a small share of its time.
 
 Nothing is computed, copied or written while nobody watches.
 """

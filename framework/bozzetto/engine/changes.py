@@ -1,7 +1,7 @@
 """Record of the changes that were made while a run trained: `changes.json` in its folder. Imports no torch.
 
-A change acts on the steps from `step` on. The recipe of a run folder is the one that the run began with; the recipe at a
-step is that one with the changes up to there as overrides, in the order in which they acted.
+A change acts on the steps from `step` on. The recipe of a run folder is the one that the run began with; the recipe at
+a step is that one with the changes up to there as overrides, in the order in which they acted.
 """
 
 from __future__ import annotations
@@ -90,9 +90,7 @@ class Changes:
         """Return the changes that act on step `done` of a stage, given by its index: made in it or in earlier ones."""
         before = {one.name for one in recipe.stages[:stage]}
         name = recipe.stages[stage].name
-        return [
-            one for one in self.read(recipe) if one.stage in before or (one.stage == name and one.step <= done)
-        ]
+        return [one for one in self.read(recipe) if one.stage in before or (one.stage == name and one.step <= done)]
 
     def later(self, recipe: Recipe, stage: int, done: int) -> list[Change]:
         """Return the changes that will act in a stage after `done` steps."""

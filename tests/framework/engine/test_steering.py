@@ -203,7 +203,9 @@ def test_an_override_of_a_changed_field_is_refused_on_resume(tiny, acting):
     changes.require_free(recipe, ["system.optimizer.clip_norm=1.0", "trainer.steps=9"])
 
 
-@pytest.mark.parametrize("text", ["[", "{}", '[{"stage": "main"}]', '[{"stage": "x", "step": 1, "key": "prompt", "value": ""}]', "[3]"])
+@pytest.mark.parametrize(
+    "text", ["[", "{}", '[{"stage": "main"}]', '[{"stage": "x", "step": 1, "key": "prompt", "value": ""}]', "[3]"]
+)
 def test_a_damaged_record_is_told(tiny, text):
     recipe = tiny.recipe()
     folder = tiny.pipeline(recipe).folder

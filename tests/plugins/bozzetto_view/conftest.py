@@ -34,7 +34,10 @@ class Training:
     """Tiny run in a thread, slow enough to be watched."""
 
     def __init__(self, tiny, steps=100_000):
-        changes = {"trainer": {"steps": steps, "image_every": 0, "checkpoint_every": 100_000, "loggers": []}, "export": None}
+        changes = {
+            "trainer": {"steps": steps, "image_every": 0, "checkpoint_every": 100_000, "loggers": []},
+            "export": None,
+        }
         self.recipe = tiny.recipe(changes)
         self.pipeline = tiny.pipeline(self.recipe)
         self.folder = self.pipeline.folder

@@ -12,7 +12,9 @@ def test_letters_of_users_are_no_markup():
     assert escaped("<img src=x> {1+1} *a* [b](c)\n# d") == r"\<img src=x\> \{1\+1\} \*a\* \[b\]\(c\) \# d"
 
 
-@pytest.mark.parametrize(("seconds", "text"), [(3.2, "3 s"), (89, "89 s"), (90, "2 min"), (3600, "60 min"), (12_000, "3 h 20 min")])
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(3.2, "3 s"), (89, "89 s"), (90, "2 min"), (3600, "60 min"), (12_000, "3 h 20 min")]
+)
 def test_durations(seconds, text):
     assert duration(seconds) == text
 
