@@ -51,22 +51,24 @@ class Gate:
 
     def open(self) -> None:
         """Accept connections from now on, in a thread."""
-        self._server = self._loop.run_until_complete(
-            asyncio.start_server(self._serve, sock=self.listening, limit=MOST_HEAD)
-        )
         self._thread = threading.Thread(target=self._loop.run_forever, name="gate", daemon=True)
         self._thread.start()
+        opening = asyncio.start_server(self._serve, sock=self.listening, limit=MOST_HEAD)
+        self._server = asyncio.run_coroutine_threadsafe(opening, self._loop).result()
 
     def close(self) -> None:
-        """Listen no more, and end all connections."""
+        """Accept no more connections, and end those that are open."""
+        asyncio.run_coroutine_threadsafe(self._end(), self._loop).result()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
-        self._server.close()
-        for task in self._tasks:
-            task.cancel()
-        if self._tasks:
-            self._loop.run_until_complete(asyncio.gather(*self._tasks, return_exceptions=True))
         self._loop.close()
+
+    async def _end(self) -> None:
+        self._server.close()
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     @property
     def port(self) -> int:
@@ -119,22 +121,27 @@ class Gate:
         return _response("401 Unauthorized", "Open the address that the command has printed, with its token.")
 
     async def _pass_on(self, raw: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Copy bytes both ways until one side ends; the other one then ends, too."""
+        """Copy bytes both ways until the server behind ends; what the browser ends is told to it."""
         inner_reader, inner_writer = await asyncio.open_connection(*self.behind)
         inner_writer.write(raw)
-        ways = [
-            asyncio.ensure_future(_copy(reader, inner_writer)),
-            asyncio.ensure_future(_copy(inner_reader, writer)),
-        ]
+        onward = asyncio.ensure_future(_copy_all(reader, inner_writer))
         try:
-            await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+            await _copy(inner_reader, writer)
         finally:
-            for way in ways:
-                way.cancel()
-            await asyncio.gather(*ways, return_exceptions=True)
+            onward.cancel()
+            await asyncio.gather(onward, return_exceptions=True)
             inner_writer.close()
             with contextlib.suppress(OSError, asyncio.CancelledError):
                 await inner_writer.wait_closed()
+
+
+async def _copy_all(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Copy until the end, and pass the end on; one that has broken off hangs up."""
+    try:
+        await _copy(reader, writer)
+        writer.write_eof()
+    except OSError:
+        writer.close()
 
 
 def head_of(raw: bytes) -> Head:

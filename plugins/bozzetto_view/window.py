@@ -97,6 +97,8 @@ class Window:
     def refresh(self) -> None:
         """Look at the run folder, and show what has changed."""
         training = self.page.refresh()
+        for key in set(self.painter.browsers) - set(self.server.get_clients()):
+            self.painter.remove(key)  # it left before its connection was announced
         state = self.page.state
         self.budget.limited = training and not (state is not None and state.paused)
         version: Hashable = self.source.version(self.page.stage, state)

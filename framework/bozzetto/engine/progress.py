@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
-from typing import Any, NoReturn, TextIO
+from typing import Any, NoReturn, Protocol, runtime_checkable
 
 from tqdm import tqdm
 
@@ -13,6 +13,20 @@ from bozzetto.engine.system import System
 
 LINE_S = 10.0
 """Seconds between lines in a log."""
+
+
+@runtime_checkable
+class Stream(Protocol):
+    """Terminal or log."""
+
+    def write(self, text: str, /) -> int:
+        """Write a text."""
+
+    def flush(self) -> None:
+        """Write what waits."""
+
+    def isatty(self) -> bool:
+        """Return whether it is a terminal."""
 
 
 class Progress:
@@ -25,7 +39,7 @@ class Progress:
     """
 
     def __init__(
-        self, stage: str, steps: int, done: int, stream: TextIO | None = None, now: Callable[[], float] = time.monotonic
+        self, stage: str, steps: int, done: int, stream: Stream | None = None, now: Callable[[], float] = time.monotonic
     ) -> None:
         self.bar: tqdm[NoReturn] | LogLines
         shown = sys.stderr if stream is None else stream
@@ -54,7 +68,7 @@ class Progress:
 class LogLines:
     """Writes a line every `LINE_S` seconds and after the last step, with the part of tqdm's interface that is used."""
 
-    def __init__(self, stage: str, steps: int, done: int, stream: TextIO, now: Callable[[], float]) -> None:
+    def __init__(self, stage: str, steps: int, done: int, stream: Stream, now: Callable[[], float]) -> None:
         self.stage, self.steps, self.n, self.stream, self.now = stage, steps, done, stream, now
         self.values = ""
         self._begun = self._told = now()

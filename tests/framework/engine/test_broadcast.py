@@ -36,11 +36,12 @@ def system(tiny):
 
 
 def test_nothing_is_written_while_nobody_watches(tmp_path, system):
-    broadcast = Broadcast(Live(tmp_path), "main", 10, Clock())
+    (folder := tmp_path / "run").mkdir()
+    broadcast = Broadcast(Live(folder), "main", 10, Clock())
     for done in range(1, 4):
         broadcast.after_step(done, system)
     broadcast.close()
-    assert list(tmp_path.iterdir()) == []
+    assert list(folder.iterdir()) == []
 
 
 def test_a_viewer_gets_state_scene_and_what_the_guidance_saw(tmp_path, system):

@@ -97,7 +97,6 @@ def test_a_run_is_watched_and_steered_and_goes_on_without_its_page(training, ope
     for page in (first, second):
         page.close()
     wait_until(lambda: not window.painter.browsers, "both browsers are forgotten")
-    training.live.watch()
     closed_at = training.step
     wait_until(lambda: training.step > closed_at, "it trains on without a page")
     assert training.error is None and training.thread.is_alive()

@@ -64,13 +64,13 @@ def test_the_light_comes_from_where_it_is_put(scene, monkeypatch):
 
 
 def test_depth_is_measured_along_the_axis_and_far_where_nothing_is():
-    cameras = cameras_of(replace(FRONT, fov_y_rad=math.pi / 2), 2, torch.device("cpu"))
-    opacity = torch.ones(1, 2, 2, 1)
+    cameras = cameras_of(replace(FRONT, fov_y_rad=math.pi / 2), 8, torch.device("cpu"))
+    opacity = torch.ones(1, 8, 8, 1)
     opacity[0, 0, 0] = 0.0
-    along = math.sqrt(1.5)  # of the pixel's centre (0.5, 0.5) at unit distance along the axis
-    rendered = Rendered(torch.zeros(1, 2, 2, 3), opacity, torch.full((1, 2, 2, 1), 2.0 * along))
+    side = math.sqrt(1.0 + 2 * (7 / 8) ** 2)  # of the centre of a corner's pixel, at distance 1 along the axis
+    rendered = Rendered(torch.zeros(1, 8, 8, 3), opacity, torch.full((1, 8, 8, 1), 2.0 * side))
     depth = _depth(rendered, cameras)
-    assert depth[0, 0] == np.float32(BEHIND) and np.allclose(depth[1, 1], 2.0, atol=1e-5)
+    assert depth[0, 0] == np.float32(BEHIND) and np.allclose(depth[7, 7], 2.0, atol=1e-5)
 
 
 def test_latents_are_shown_as_colours(scene, monkeypatch):

@@ -13,7 +13,7 @@ def test_letters_of_users_are_no_markup():
 
 
 @pytest.mark.parametrize(
-    ("seconds", "text"), [(3.2, "3 s"), (89, "89 s"), (90, "2 min"), (3600, "60 min"), (12_000, "3 h 20 min")]
+    ("seconds", "text"), [(3.2, "3 s"), (89.0, "89 s"), (90.0, "2 min"), (3600.0, "60 min"), (12_000.0, "3 h 20 min")]
 )
 def test_durations(seconds, text):
     assert duration(seconds) == text
