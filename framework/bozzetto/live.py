@@ -196,10 +196,11 @@ class Live:
             if not name.endswith(".json") or name.startswith("."):
                 continue
             with contextlib.suppress(OSError, ValueError, TypeError, AttributeError, RecursionError):
-                found = json.loads(path.read_bytes()[: MOST_LETTERS + 1])
+                content = path.read_bytes()[: MOST_LETTERS + 1]
+                path.unlink()  # first: what cannot be removed would be answered again and again
+                found = json.loads(content)
                 if found.get("action") in ACTIONS and isinstance(found.get("key"), str):
                     taken.append(Request(found["action"], found["key"], found.get("value"), path.stem))
-            path.unlink(missing_ok=True)
         return taken
 
     def publish(self, state: State) -> None:

@@ -152,8 +152,8 @@ class Page:
             self._set(self._status, "**This run has been deleted.** What is shown is the last that was read of it.")
             self._enable(False)
             return False
-        self.state = state = self.source.live.state()
-        training = self.source.training(state)
+        self.state = state = self.source.state()
+        training = self.source.training
         stages = (LATEST, *self.source.stages(state))
         if self._seen.get("stages") != stages:
             self._seen["stages"] = stages

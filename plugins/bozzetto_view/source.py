@@ -6,11 +6,11 @@ import contextlib
 import json
 import os
 import platform
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -28,8 +28,6 @@ from bozzetto.registry.discovery import Registry
 
 Version = tuple[str, int, int]
 """Path, time of the last change in ns, and size of a file."""
-SILENT_S = 60.0
-"""Seconds after which a training on another machine that publishes nothing is taken for ended."""
 
 
 @dataclass(frozen=True)
@@ -69,18 +67,36 @@ class Source:
         """Whether the run folder does not exist any more."""
         return not self.folder.manifest_file.is_file()
 
-    def training(self, state: State | None) -> bool:
-        """Return whether a process trains the run now, given what it has published last."""
-        holder = self.folder.path / HOLDER
-        if state is None or state.ended or not holder.is_file():
+    @property
+    def training(self) -> bool:
+        """Whether a process trains the run now, or exports it."""
+        holder = self._holder()
+        if holder is None:
             return False
+        if holder["machine"] != platform.node():
+            return True  # what can be known from here
         try:
-            os.kill(state.process, 0)
+            os.kill(int(holder["process"]), 0)
         except PermissionError:
             return True
-        except OSError:  # ended; or it runs on another machine, which shares the folder
-            return -1.0 < _age_s(self.live.folder / "state.json") < SILENT_S and not _is_here(holder)
+        except (OSError, ValueError):
+            return False
         return True
+
+    def state(self) -> State | None:
+        """Return where the training is; None: the process that trains now has published nothing yet."""
+        found, holder = self.live.state(), self._holder()
+        if found is not None and holder is not None and found.process != holder["process"]:
+            return None
+        return found
+
+    def _holder(self) -> Mapping[str, Any] | None:
+        """Return process and machine that hold the run; None: nobody does."""
+        try:
+            found = json.loads((self.folder.path / HOLDER).read_text(encoding="utf-8"))
+            return {"process": found["process"], "machine": found["machine"]}
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
 
     def stages(self, state: State | None) -> list[str]:
         """Return the stages of which there is something to show, in their order."""
@@ -156,16 +172,3 @@ def _version(path: Path) -> Version | None:
     except OSError:
         return None
     return str(path), found.st_mtime_ns, found.st_size
-
-
-def _age_s(path: Path) -> float:
-    version = _version(path)
-    return float("inf") if version is None else time.time() - version[1] / 1e9
-
-
-def _is_here(holder: Path) -> bool:
-    """Return whether the process that holds the run runs on this machine."""
-    try:
-        return bool(json.loads(holder.read_text(encoding="utf-8"))["machine"] == platform.node())
-    except (OSError, ValueError, KeyError, TypeError):
-        return True

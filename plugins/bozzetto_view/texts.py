@@ -19,7 +19,9 @@ def status_text(source: Source, state: State | None, training: bool, fault: str 
     """Return stage, step and time left, or what has become of the run."""
     recipe = source.recipe
     prompt = escaped(recipe.subject)
-    if training and state is not None:
+    if training and (state is None or state.ended):
+        lines = ["preparing a stage, or exporting"]
+    elif training and state is not None:
         place = [stage.name for stage in recipe.stages].index(state.stage) + 1
         several = f" ({place} of {len(recipe.stages)})" if len(recipe.stages) > 1 else ""
         how = "**paused**" if state.paused else f"{state.steps_per_s:.2f} steps/s" if state.steps_per_s else "training"

@@ -60,7 +60,7 @@ class Window:
         self._watched_at = -WATCH_S
 
     def _place_camera(self) -> None:
-        loaded = self.source.load(None, self.source.live.state())
+        loaded = self.source.load(None, self.source.state())
         distance, fov = 3.2, 0.7
         if loaded is not None:
             usual = loaded.scene.views.eval_cameras(1, self.source.device)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from bozzetto import __version__
-from bozzetto.cli.beside import beside_help, take_beside
+from bozzetto.cli.beside import Beside, beside_help, take_beside
 from bozzetto.cli.console import lasting_streams
 from bozzetto.cli.failures import own_message, system_message
 from bozzetto.cli.options import Options, UsageError
@@ -59,7 +59,6 @@ def run_parser() -> Options:
         "--dry-run", action="store_true", help="resolve and print everything that the run would load, then stop"
     )
     add_common(parser)
-    parser.epilog = beside_help(PackageCommands.installed(os.environ))
     return parser
 
 
@@ -152,7 +151,11 @@ def _dispatch(words: list[str], stop: StopSignals) -> int:
         if name in COMMANDS:
             make_parser, command = COMMANDS[name]
             parser = make_parser()
-            words, beside = take_beside(words, parser) if name == "run" else (words, ())
+            beside: tuple[Beside, ...] = ()
+            if name == "run":
+                if {"-h", "--help"} & set(words):
+                    parser.epilog = beside_help(PackageCommands.installed(os.environ))
+                words, beside = take_beside(words, parser)
             options = parser.parse(words)
             options.beside = beside
             return _guarded(lambda: command(options, _registry(), stop), options, "Bozzetto")

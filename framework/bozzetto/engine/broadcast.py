@@ -9,7 +9,7 @@ import io
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import torch
 
@@ -87,7 +87,7 @@ class Broadcast:
         self._clock(done)
         self.look()
         if self._wanted and self._of_guidance.due() and system.guided:
-            with self._of_guidance.taken():
+            with self._of_guidance.taken(), suppress(OSError):
                 self._publish_guidance(system)
         self.publish(done, system)
 
@@ -100,7 +100,7 @@ class Broadcast:
                 self._wanted = None if watched is None else watched.get("guidance") is True
 
     def publish(self, done: int, system: System, paused: bool = False, now: bool = False) -> None:
-        """Publish scene and state if somebody watches and they are due.
+        """Publish scene and state if somebody watches and they are due; a disk that is full ends no training here.
 
         Args:
             now: the state is due, since it has changed.
@@ -109,11 +109,11 @@ class Broadcast:
         if self._wanted is None:
             return
         if self._scene_step != done and self._of_scene.due():
-            with self._of_scene.taken():
+            with self._of_scene.taken(), suppress(OSError):
                 self._publish_scene(done, system)
             now = True
         if now or self._of_state.due():
-            with self._of_state.taken():
+            with self._of_state.taken(), suppress(OSError):
                 self._views = _views(system)
                 self.live.publish(self._state(paused))
 
@@ -124,7 +124,8 @@ class Broadcast:
     def close(self) -> None:
         """Tell the viewers that the stage is no longer trained."""
         if self.live.folder.is_dir() and self._done:
-            self.live.publish(self._state(False, ended=True))
+            with suppress(OSError):
+                self.live.publish(self._state(False, ended=True))
 
     def _clock(self, done: int) -> None:
         before, at = self._last
