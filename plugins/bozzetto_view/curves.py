@@ -15,6 +15,8 @@ Curve = tuple[np.ndarray, np.ndarray]
 MOST_POINTS = 400
 """Points of a curve; of more, evenly spaced ones are kept, and the last."""
 MOST_CURVES = 12
+NO_LOSSES = ("gradient_norm", "timestep", "opacity")
+"""Metrics that are no losses, and come after them."""
 
 
 def curves_of(path: Path) -> Mapping[str, Curve]:
@@ -24,7 +26,7 @@ def curves_of(path: Path) -> Mapping[str, Curve]:
             rows = list(csv.DictReader(stream))
     except (OSError, csv.Error):
         return {}
-    names = [name for name in (rows[0] if rows else ()) if name != "step"]
+    names = sorted((name for name in (rows[0] if rows else ()) if name and name != "step"), key=_is_no_loss)
     found = {}
     for name in names[:MOST_CURVES]:
         pairs = ((_number(row.get("step")), _number(row[name])) for row in rows)
@@ -34,6 +36,10 @@ def curves_of(path: Path) -> Mapping[str, Curve]:
             both = np.array(points, dtype=np.float64)[kept]
             found[name] = (both[:, 0].copy(), both[:, 1].copy())
     return found
+
+
+def _is_no_loss(name: str) -> bool:
+    return name.rpartition("/")[2] in NO_LOSSES
 
 
 def _number(text: str | None) -> float | None:

@@ -7,8 +7,10 @@ from types import SimpleNamespace
 import pytest
 
 from bozzetto.engine.progress import LogLines, Progress, in_notebook
+from bozzetto.engine.system import System
 
-SYSTEM = SimpleNamespace(metrics={"random/opacity": 0.25, "random/sds": 3.0})
+SYSTEM = System.__new__(System)  # progress reads the metrics only
+SYSTEM.__dict__["metrics"] = {"random/opacity": 0.25, "random/sds": 3.0}
 
 
 class Terminal(io.StringIO):

@@ -83,7 +83,7 @@ def test_a_run_is_watched_and_steered_and_goes_on_without_its_page(training, ope
     wait_until(lambda: training.live.state().paused, "the training is paused")
     second.get_by_role("button", name="Resume").wait_for()
     first.get_by_role("tab", name="Change").click()
-    first.get_by_label("prompt", exact=True).fill("a red chair")
+    first.get_by_role("textbox").first.fill("a red chair")
     first.get_by_role("button", name="Apply").click()
     wait_until(lambda: training.live.state().changes, "the prompt has changed")
     first.get_by_text("prompt=a red chair").first.wait_for()
