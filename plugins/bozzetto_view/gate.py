@@ -94,6 +94,8 @@ class Gate:
             else:
                 writer.write(answer)
                 await writer.drain()
+        except asyncio.CancelledError:
+            pass  # the gate is closed
         except (OSError, EOFError, TimeoutError, ValueError, asyncio.LimitOverrunError):
             pass  # the browser has gone, or talks no HTTP
         finally:

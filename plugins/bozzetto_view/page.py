@@ -47,6 +47,7 @@ class Page:
         server.gui.configure_theme(control_layout="fixed", show_logo=False, show_share_button=False)
         self._status = server.gui.add_markdown("...")
         self._progress = server.gui.add_progress_bar(0.0)
+        self._answer = server.gui.add_markdown("")
         tabs = server.gui.add_tab_group()
         with tabs.add_tab("Run"):
             self._make_run()
@@ -65,7 +66,6 @@ class Page:
         self._pause = gui.add_button("Pause")
         self._save = gui.add_button("Save now")
         self._stop = gui.add_button("Stop", color="red")
-        self._answer = gui.add_markdown("")
         self._stage = gui.add_dropdown("stage", (LATEST,), initial_value=LATEST)
         self._shown = gui.add_dropdown("picture", SHOWN, initial_value="colour")
         self._azimuth = gui.add_slider("light azimuth", -180, 180, 5, int(self.look.light_azimuth_deg))
