@@ -16,7 +16,7 @@ import torch
 
 from bozzetto.config.loading import load_recipe
 from bozzetto.engine.build import build_scene
-from bozzetto.engine.changes import Change, Changes, recipe_with
+from bozzetto.engine.changes import Changes, recipe_with
 from bozzetto.engine.checkpoints import read_checkpoint
 from bozzetto.engine.run_folder import RunFolder
 from bozzetto.engine.run_lock import HOLDER
@@ -51,6 +51,7 @@ class Source:
         self.folder, self.registry, self.device = folder, registry, device
         self.live = Live(folder.path)
         self._loaded: Loaded | None = None
+        self._changed: tuple[Version | None, Recipe] | None = None
 
     @cached_property
     def recipe(self) -> Recipe:
@@ -58,9 +59,13 @@ class Source:
         return load_recipe(self.folder.recipe_file, self.registry, (), self.folder.profile)
 
     def changed_recipe(self) -> Recipe:
-        """The recipe with all changes that were made while the run trained."""
-        changes: list[Change] = Changes(self.folder).read(self.recipe)
-        return recipe_with(self.recipe, changes, self.folder, self.registry)
+        """Return the recipe with all changes that were made while the run trained; read again only after a change."""
+        record = Changes(self.folder)
+        version = _version(record.file)
+        if self._changed is None or self._changed[0] != version:
+            changes = record.read(self.recipe)
+            self._changed = (version, recipe_with(self.recipe, changes, self.folder, self.registry))
+        return self._changed[1]
 
     @property
     def deleted(self) -> bool:

@@ -18,7 +18,7 @@ def escaped(text: str) -> str:
 def status_text(source: Source, state: State | None, training: bool, fault: str = "") -> str:
     """Return stage, step and time left, or what has become of the run."""
     recipe = source.recipe
-    prompt = escaped(recipe.subject)
+    prompt = escaped(source.changed_recipe().subject)
     if training and (state is None or state.ended):
         lines = ["preparing a stage, or exporting"]
     elif training and state is not None:

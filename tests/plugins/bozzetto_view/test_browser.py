@@ -87,6 +87,7 @@ def test_a_run_is_watched_and_steered_and_goes_on_without_its_page(training, ope
     first.get_by_role("button", name="Apply").click()
     wait_until(lambda: training.live.state().changes, "the prompt has changed")
     first.get_by_text("prompt=a red chair").first.wait_for()
+    second.get_by_text("a red chair", exact=True).wait_for()
     shoot(first, "changed")
     first.get_by_role("tab", name="Run").click()
     first.get_by_role("button", name="Resume").click()
