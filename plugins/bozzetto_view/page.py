@@ -20,6 +20,8 @@ from bozzetto_view.texts import escaped, status_text
 
 LATEST = "latest"
 """Choice of the stage that is trained, or was trained last."""
+MOST_IMAGES = 24
+"""Maximum number of images of the guidance."""
 SURE_S = 5.0
 """Seconds within which `stop` must be pressed a second time."""
 
@@ -231,8 +233,12 @@ class Page:
         self._set(self._curves, f"Stage {escaped(name)}." if self._plots else "No numbers yet.")
 
     def _refresh_guidance(self, state: State | None) -> None:
-        for name in state.pictures if state is not None and self.guidance else ():
-            path = self.source.live.folder / name
+        """Show the photos that the run reads, and what its guidance saw last."""
+        paths = sorted(self.source.folder.images.glob("photo*.png"))
+        if state is not None and self.guidance:
+            paths += [self.source.live.folder / name for name in state.pictures]
+        for path in paths[:MOST_IMAGES]:
+            name = path.stem.removeprefix("guidance-")
             try:
                 version = path.stat().st_mtime_ns
                 if self._seen.get(name) == version:
@@ -243,10 +249,9 @@ class Page:
             self._seen[name] = version
             if name in self._images:
                 self._images[name].image = pixels
-            elif len(self._images) < 24:
+            elif len(self._images) < MOST_IMAGES:
                 with self._seen_by_it:
-                    label = name.removeprefix("guidance-").removesuffix(".png")
-                    self._images[name] = self.server.gui.add_image(pixels, label=label, format="jpeg")
+                    self._images[name] = self.server.gui.add_image(pixels, label=name, format="jpeg")
 
     def _set(self, handle: Any, text: str) -> None:
         if handle.content != text:
