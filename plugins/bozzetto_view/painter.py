@@ -137,8 +137,8 @@ class Painter:
     def _paint(self, browser: Browser, pose: Pose, height: int, wanted: Hashable) -> None:
         begun = self.cost()
         picture = self.draw(pose, height)
-        self.budget.spend(self.cost() - begun)
         browser.sent, browser.sent_at = wanted, self.now()
         if picture is not None:
             browser.send(picture)
             self.drawn += 1
+        self.budget.spend(self.cost() - begun)

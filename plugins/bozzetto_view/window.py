@@ -21,7 +21,7 @@ from bozzetto_view.painter import Budget, Painter
 from bozzetto_view.pictures import Picture, Pose, cameras_of, picture_of
 from bozzetto_view.source import Source
 
-SHARE = 0.13
+SHARE = 0.14
 """Share of the processors, or of the accelerator, that pictures take beside a training, which loses no more."""
 REFRESH_S = 0.5
 """Seconds between looks at the run folder."""

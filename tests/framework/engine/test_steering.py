@@ -13,7 +13,7 @@ from bozzetto.engine.run_folder import RunFolder
 from bozzetto.errors import ConfigError, RunFolderError
 from bozzetto.live import Live, Request
 
-STEPS = {"trainer": {"steps": 8, "image_every": 0, "checkpoint_every": 2}, "export": None}
+STEPS = {"trainer": {"steps": 8, "image_every": 0, "checkpoint_every": 2, "loggers": []}, "export": None}
 CHANGES = {
     2: ("prompt", "a red chair"),
     3: ("system.tasks.random.guidance.cfg_scale", 12.5),
