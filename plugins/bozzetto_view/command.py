@@ -8,6 +8,7 @@ import os
 import re
 import secrets
 import socket
+import warnings
 from pathlib import Path
 
 from bozzetto.commands import Host
@@ -40,6 +41,7 @@ def run(options: argparse.Namespace, host: Host) -> int:
             raise UserError(f"--{name}: must be from 16 to 2048 pixels, got {getattr(options, name)}")
     if not 0 <= options.port <= 65535:
         raise UserError(f"--port: must be from 0 to 65535, got {options.port}")
+    warnings.filterwarnings("ignore", "Queued a .* on a closed connection")  # a browser that leaves is no fault
     from bozzetto.engine.run_folder import RunFolder
 
     folder = RunFolder.existing(Path(options.run).expanduser().absolute())

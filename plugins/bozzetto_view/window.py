@@ -71,6 +71,8 @@ class Window:
 
     def _connected(self, client: viser.ClientHandle) -> None:
         def send(picture: Picture) -> None:
+            if client.client_id not in self.server.get_clients():
+                return  # it has just left
             client.scene.set_background_image(picture.pixels, "jpeg", jpeg_quality=85, depth=picture.depth)
 
         self.painter.add(client.client_id, send)

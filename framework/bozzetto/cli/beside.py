@@ -117,7 +117,7 @@ def _started(command: Beside, run_folder: Path) -> subprocess.Popen[bytes]:
 
 def main() -> int:
     """Run a command beside a training, and end when the process that has started it ends, in whatever way."""
-    from bozzetto.cli import main as run
+    from bozzetto.cli.entry import main as run
 
     def end_with_it() -> None:
         while os.read(0, 1024):
@@ -125,7 +125,7 @@ def main() -> int:
         os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=end_with_it, name="beside", daemon=True).start()
-    return run(sys.argv[1:])
+    return run(sys.argv[1:], says_stopped=False)
 
 
 if __name__ == "__main__":

@@ -119,8 +119,11 @@ def add_common(parser: Options) -> None:
 Command = Callable[[argparse.Namespace, Registry, StopSignals], int]
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None, says_stopped: bool = True) -> int:
     """Run one command.
+
+    Args:
+        says_stopped: print that a signal has stopped it.
 
     Returns:
         0: success. 1: the run failed, or a bug in Bozzetto. 2: an error that the user can fix; the message says how.
@@ -133,7 +136,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             code = _dispatch(words, stop)
             return code or _flush()
         except Stopped as stopped:
-            return _stopped(stopped.number)
+            return _stopped(stopped.number) if says_stopped else exit_code(stopped.number)
         except KeyboardInterrupt:
             return _stopped(2)
 
