@@ -40,6 +40,8 @@ class Page:
         self.fault = ""
         """Why there is no new picture; empty: there is."""
         self._stop_until = 0.0
+        self._frusta = 0
+        """Number of training cameras that are shown."""
         self._sent: dict[str, str] = {}
         """What was asked for, by name of the request."""
         self._plots: dict[str, Any] = {}
@@ -76,14 +78,15 @@ class Page:
         self._pause.on_click(lambda _: self._ask("resume" if self.state and self.state.paused else "pause"))
         self._save.on_click(lambda _: self._ask("save"))
         self._stop.on_click(lambda _: self._ask_to_stop())
-        for handle in (self._stage, self._shown, self._azimuth, self._elevation, self._cameras):
+        handles: tuple[Any, ...] = (self._stage, self._shown, self._azimuth, self._elevation, self._cameras)
+        for handle in handles:
             handle.on_update(lambda _: self._looked())
 
     def _make_change(self) -> None:
         gui = self.server.gui
         gui.add_markdown("Values act from the next step on, are recorded, and repeated when the run is resumed.")
         recipe = self.source.changed_recipe()
-        self._fields = {}
+        self._fields: dict[str, Any] = {}
         for stage in recipe.stages:
             for item in fields_of(recipe, stage):
                 if item.key in self._fields:
@@ -201,7 +204,7 @@ class Page:
         views = state.views if state is not None else ()
         if self._seen.get("views") == views:
             return
-        before = self._seen.get("views") or ()
+        before, self._frusta = self._frusta, len(views)
         self._seen["views"] = views
         for number, view in enumerate(views):
             c2w = np.array(view.c2w)
@@ -210,7 +213,7 @@ class Page:
                 f"/cameras/{number}", view.fov_y_rad, view.aspect, scale=0.25, color=(220, 110, 20),
                 wxyz=rotation.wxyz, position=c2w[:3, 3],
             )  # fmt: skip
-        for number in range(len(views), len(before)):  # type: ignore[arg-type]  # views, as set above
+        for number in range(len(views), before):
             self.server.scene.remove_by_name(f"/cameras/{number}")
 
     def _refresh_curves(self, state: State | None) -> None:

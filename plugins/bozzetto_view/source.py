@@ -140,7 +140,7 @@ class Source:
         if state is not None and state.stage == stage and state.scene_step >= 0:
             files.append(self.live.scene)
         found = [(version[1], path) for path in files if (version := _version(path)) is not None]
-        return max(found, default=(0, None), key=lambda item: item[0])[1]
+        return max(found)[1] if found else None
 
     def _read(self, name: str, file: Path, version: Version) -> Loaded:
         if file == self.live.scene:

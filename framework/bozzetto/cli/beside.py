@@ -45,7 +45,8 @@ def take_beside(words: Sequence[str], parser: Options) -> tuple[list[str], tuple
     """
     own = {text for action in parser._actions for text in action.option_strings}
     commands: PackageCommands | None = None
-    left, found = [], []
+    left: list[str] = []
+    found: list[Beside] = []
     for word in words:
         option, equals, text = word.partition("=")
         if not option.startswith("--") or option in own or option == "--":

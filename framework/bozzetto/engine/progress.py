@@ -42,7 +42,7 @@ class Progress:
         self, stage: str, steps: int, done: int, stream: Stream | None = None, now: Callable[[], float] = time.monotonic
     ) -> None:
         self.bar: tqdm[NoReturn] | LogLines
-        shown = sys.stderr if stream is None else stream
+        shown: Stream = sys.stderr if stream is None else stream
         if in_notebook():
             from tqdm.notebook import tqdm as widget
 
