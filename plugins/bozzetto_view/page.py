@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import viser
+import viser.transforms
 from PIL import Image
 
 from bozzetto.live import Action, Request, State
