@@ -51,7 +51,7 @@ def test_help_lists_the_hosts_commands_then_those_of_packages(bozzetto):
     code, out, _ = bozzetto(GOOD, "--help")
     assert code == 0
     names = [line.split()[0] for line in out.splitlines() if line.startswith("  ") and "python" not in line]
-    assert names == ["run", "check", "export", "plugins", "schema", "doctor", "bench", "convert", "say"]
+    assert names == ["run", "check", "export", "plugins", "schema", "doctor", "bench", "convert", "say", "view"]
     assert "  convert   convert a threestudio recipe\n" in out and "  say       say a word (local 0)\n" in out
 
 
