@@ -88,6 +88,9 @@ class CommandSpec:
     """`package.module` with the functions of `Command`, imported when the command is used."""
     summary: str
     """One line for `bozzetto --help`, e.g. `list the installed recipes`."""
+    beside_run: bool = False
+    """True: the command takes a run folder as its first argument and can be started beside a run that trains, by the
+    option `--NAME` of `bozzetto run`."""
 
     def __post_init__(self) -> None:
         if not isinstance(self.module, str) or not _DOTTED.fullmatch(self.module):

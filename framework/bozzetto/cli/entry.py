@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from bozzetto import __version__
+from bozzetto.cli.beside import Beside, beside_help, take_beside
 from bozzetto.cli.console import lasting_streams
 from bozzetto.cli.failures import own_message, system_message
 from bozzetto.cli.options import Options, UsageError
@@ -118,8 +119,11 @@ def add_common(parser: Options) -> None:
 Command = Callable[[argparse.Namespace, Registry, StopSignals], int]
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None, says_stopped: bool = True) -> int:
     """Run one command.
+
+    Args:
+        says_stopped: print that a signal has stopped it.
 
     Returns:
         0: success. 1: the run failed, or a bug in Bozzetto. 2: an error that the user can fix; the message says how.
@@ -132,7 +136,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             code = _dispatch(words, stop)
             return code or _flush()
         except Stopped as stopped:
-            return _stopped(stopped.number)
+            return _stopped(stopped.number) if says_stopped else exit_code(stopped.number)
         except KeyboardInterrupt:
             return _stopped(2)
 
@@ -149,7 +153,14 @@ def _dispatch(words: list[str], stop: StopSignals) -> int:
         name = "run" if _is_argument(words[0]) else words.pop(0)
         if name in COMMANDS:
             make_parser, command = COMMANDS[name]
-            options = make_parser().parse(words)
+            parser = make_parser()
+            beside: tuple[Beside, ...] = ()
+            if name == "run":
+                if {"-h", "--help"} & set(words):
+                    parser.epilog = beside_help(PackageCommands.installed(os.environ))
+                words, beside = take_beside(words, parser)
+            options = parser.parse(words)
+            options.beside = beside
             return _guarded(lambda: command(options, _registry(), stop), options, "Bozzetto")
         found = package_command(name, PackageCommands.installed(os.environ))
         options = found.parse(words)

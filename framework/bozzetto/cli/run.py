@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
+from bozzetto.cli.beside import Beside, running
 from bozzetto.cli.report import header, notices, plan_report
 from bozzetto.engine.run_folder import RunFolder
 from bozzetto.engine.run_lock import locked
@@ -49,7 +51,7 @@ def run(options: argparse.Namespace, registry: Registry, stop: StopSignals) -> i
         return 0
     for line in (*header(prepared.recipe, prepared.plans, options.config), *notices(prepared.recipe.notices)):
         say(line)
-    return train_and_export(prepared, registry, None, stop)
+    return train_and_export(prepared, registry, None, stop, beside=options.beside)
 
 
 def resume(options: argparse.Namespace, registry: Registry, stop: StopSignals, found: hardware.Accelerator) -> int:
@@ -68,15 +70,20 @@ def resume(options: argparse.Namespace, registry: Registry, stop: StopSignals, f
         folder.tidy()
         for line in (*header(prepared.recipe, prepared.plans, options.resume), *notices(told)):
             say(line)
-        return train_and_export(prepared, registry, folder, stop, options.from_stage)
+        return train_and_export(prepared, registry, folder, stop, options.from_stage, options.beside)
 
 
 def train_and_export(
-    prepared: Prepared, registry: Registry, folder: RunFolder | None, stop: StopSignals, from_stage: str | None = None
-) -> int:
-    """Train and export, in a new folder or in `folder`, which is locked."""
+    prepared: Prepared, registry: Registry, folder: RunFolder | None, stop: StopSignals, from_stage: str | None = None,
+    beside: Sequence[Beside] = (),
+) -> int:  # fmt: skip
+    """Train and export, in a new folder or in `folder`, which is locked.
+
+    Args:
+        beside: commands that are started with the run and end with it.
+    """
     started = time.monotonic()
-    with opened(prepared, registry, sys.argv, say, stop, folder) as pipeline:
+    with opened(prepared, registry, sys.argv, say, stop, folder) as pipeline, running(beside, pipeline.folder.path):
         from bozzetto.engine.pipeline import Interrupted
 
         try:
@@ -87,4 +94,6 @@ def train_and_export(
     for path in files:
         say(f"wrote     {path}  ({path.stat().st_size / 1e6:.2f} MB)")
     say(f"done in {time.monotonic() - started:.0f} s")
+    for one in beside:
+        say(f"look at it again with: bozzetto {one.name} {pipeline.folder.path}")
     return 0

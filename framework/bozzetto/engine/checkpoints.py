@@ -44,14 +44,21 @@ class Checkpoints:
         self, path: Path, stage: Stage, optimizers: Sequence[torch.optim.Optimizer], stop: StopSignals
     ) -> None:
         self.path, self.stage, self.optimizers, self.stop = path, stage, optimizers, stop
+        self.asked = False
+        """True: save after this step, too."""
 
     def after_step(self, done: int, system: System) -> None:
         """Save if it is time. Raises `Interrupted` if a stop is requested."""
         number, trainer = self.stop.requested, self.stage.trainer
-        if number or done % trainer.checkpoint_every == 0 or done == trainer.steps:
-            save_checkpoint(self.path, system, self.optimizers, done)
+        if number or self.asked or done % trainer.checkpoint_every == 0 or done == trainer.steps:
+            self.save(done, system)
         if number:
             raise Interrupted(self.stage.name, done, number)
+
+    def save(self, done: int, system: System) -> None:
+        """Save the state after `done` steps now."""
+        self.asked = False
+        save_checkpoint(self.path, system, self.optimizers, done)
 
     def close(self) -> None:
         """Do nothing: every file is complete."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -48,14 +48,19 @@ class Pictures:
             save_pixels(self.folder / f"{self.stage}-{done:06d}.png", pixels)
             self.logger.picture("validation", pixels, done)
         if config.debug_every and done % config.debug_every == 0:
-            for task, guided in system.results.items():
-                for name, images in (guided.debug() if guided.debug else {}).items():
-                    path = self.folder / f"{self.stage}-{done:06d}-{task}-{slug(name)}.png"
-                    save_picture(path, torch.cat(list(images), dim=1))
+            for task, name, image in guidance_pictures(system):
+                save_picture(self.folder / f"{self.stage}-{done:06d}-{task}-{slug(name)}.png", image)
         system.results = {}
 
     def close(self) -> None:
         """Do nothing: every file is complete."""
+
+
+def guidance_pictures(system: System) -> Iterator[tuple[str, str, torch.Tensor]]:
+    """Yield task, name and "H W 3" of each debug image of the latest step's guidance, its views side by side."""
+    for task, guided in system.results.items():
+        for name, images in (guided.debug() if guided.debug else {}).items():
+            yield task, name, torch.cat(list(images), dim=1)
 
 
 @torch.no_grad()

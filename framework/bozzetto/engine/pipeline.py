@@ -12,7 +12,9 @@ from pathlib import Path
 import torch
 
 from bozzetto.config.stages import stages_from
+from bozzetto.engine.amending import Amender
 from bozzetto.engine.build import Report, build_scene, build_system, make
+from bozzetto.engine.changes import Changes, recipe_with
 from bozzetto.engine.checkpoints import Interrupted, load_into, read_checkpoint, require_finite, restore
 from bozzetto.engine.inheritance import inherit
 from bozzetto.engine.kernel_choice import use_kernels
@@ -26,6 +28,7 @@ from bozzetto.engine.stopping import StopSignals
 from bozzetto.engine.undeclared import check_undeclared
 from bozzetto.errors import ConfigError, ExportError
 from bozzetto.kinds.scene import Scene
+from bozzetto.live import Live
 from bozzetto.machine.tuning import growing
 from bozzetto.math.silhouettes import edge_softness
 from bozzetto.parameters import PARTS
@@ -71,6 +74,7 @@ class Pipeline:
             for stage in stages_from(recipe.stages, from_stage):
                 self.folder.forget_stage(stage.name)
         self.folder.write_recipe(recipe)  # overrides may have changed it
+        Live(self.folder.path).take()  # requests to a process that has ended
         self.observers.run_started(recipe, self.folder.path)
         try:
             for index, stage in enumerate(recipe.stages):
@@ -98,7 +102,10 @@ class Pipeline:
             for path in save_photos(loop.system.tasks, self.folder.images):
                 self.report(f"photo     as it is used, cut out and framed: {path}")
             with self.stop, self.stop.deferred():
-                watching = stage_observers(loop, stage, recipe, self.folder, self.observers, self.stop)
+                amender = self._amender(recipe, index, loop.done)
+                watching = stage_observers(
+                    loop, stage, recipe, self.folder, self.observers, self.stop, amender, self.report
+                )
                 loop.run(stage.trainer.steps, watching)
         facts = {"finished": True, "steps": loop.done, "seconds": round(time.monotonic() - started, 1)}
         if len(recipe.stages) > 1:
@@ -107,6 +114,18 @@ class Pipeline:
         self.observers.stage_finished(stage.name, loop.done, self.folder.path)
         if self.stop.requested:  # requested after the check of the last step
             raise Interrupted(stage.name, loop.done, self.stop.requested)
+
+    def _amender(self, recipe: Recipe, index: int, done: int) -> Amender | None:
+        """Return what changes the recipe of a stage while it trains; None if several processes train it."""
+        amender = Amender(recipe, index, done, self.folder, self.registry, self.weights, self.cache, self.report)
+        if recipe.stages[index].trainer.devices == 1:
+            return amender
+        if amender.later:
+            raise ConfigError(
+                f"trainer.devices: this run is changed at step {amender.later[0].step}, as {amender.record.file} says, "
+                "and several processes cannot change while they train. Go on in one: trainer.devices=1"
+            )
+        return None
 
     @contextmanager
     def _begun_everywhere(self, recipe: Recipe, index: int) -> Iterator[Loop]:
@@ -142,7 +161,9 @@ class Pipeline:
                 f"trainer.steps: stage {stage.name} has trained {saved['global_step']} steps already, which cannot be "
                 f"taken back. Train it again: --from-stage {stage.name} trainer.steps={stage.trainer.steps}"
             )
-        state = saved["state_dict"] if saved else None
+        done = saved["global_step"] if saved else 0
+        recipe = recipe_with(recipe, Changes(self.folder).until(recipe, index, done), self.folder, self.registry)
+        stage, state = recipe.stages[index], saved["state_dict"] if saved else None
         with growing():
             system = build_system(
                 stage, recipe, self.registry, self.weights, self.device, self.cache, self.report, state

@@ -6,6 +6,8 @@ checkpoints/           one resumable file per stage
 images/                validation images
 metrics/               a CSV per stage, and TensorBoard events
 export/                mesh, texture, turntable, contact sheet
+changes.json           fields that were changed while it trained, with their steps
+live/                  what viewers and the training tell one another
 .lock                  held by the process that uses the folder
 """
 

@@ -18,7 +18,7 @@ from bozzetto.kinds.scene import Scene
 from bozzetto.kinds.view_source import ViewSource
 from bozzetto.math.schedules import Schedule
 from bozzetto.recipe import OptimizerConfig, TaskTimes
-from bozzetto.types import Guided, LossInputs, Reference
+from bozzetto.types import Cameras, Guided, LossInputs, Reference
 
 
 @dataclass(frozen=True)
@@ -94,6 +94,8 @@ class System(nn.Module):
         """Losses and other metrics of the latest step, by `task/name`."""
         self.results: dict[str, Guided] = {}
         """Results of each guidance in the latest step, by task; keeps `debug` callables until they are evaluated."""
+        self.cameras: dict[str, Cameras] = {}
+        """Cameras of the latest step, by task."""
 
     def scene_parameters(self) -> list[tuple[str, nn.Parameter]]:
         """Return the parameters of the scene by name; those that a guidance trains have optimisers of their own."""
@@ -111,7 +113,7 @@ class System(nn.Module):
             NonFiniteError: a loss is not finite.
         """
         roots = Roots([], [])
-        self.metrics, self.results = {}, {}
+        self.metrics, self.results, self.cameras = {}, {}, {}
         own = self.share.generator(self.generator, step)
         for task in self.tasks:
             if task.times.active(step):
@@ -125,6 +127,7 @@ class System(nn.Module):
             own = self.generator  # every process renders the photo's view, with the same random numbers
         else:
             cameras, shading = self.share.of(cameras, shading, task.name)
+        self.cameras[task.name] = cameras
         rendered = self.renderer(
             cameras, self.geometry, self.material, self.background, shading,
             normal=task.needs_normal(step), generator=own,

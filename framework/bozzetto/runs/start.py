@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from bozzetto.config.loading import find_recipe, load_recipe
 from bozzetto.config.photo_checks import require_reader
+from bozzetto.engine.changes import Changes
 from bozzetto.engine.run_folder import RunFolder
 from bozzetto.engine.run_lock import locked
 from bozzetto.engine.stopping import StopSignals
@@ -79,6 +80,7 @@ def prepare_to_resume(
     """
     amended = load_amended(folder, registry, overrides, found)
     told = (*amended.require_resumable(from_stage), *amended.recipe.notices)
+    Changes(folder).require_free(amended.kept, overrides)
     states = amended.states(from_stage)
     if set(states.values()) != {"finished"}:
         require_photo(amended.recipe)

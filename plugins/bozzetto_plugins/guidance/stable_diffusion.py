@@ -20,6 +20,7 @@ from bozzetto_plugins.guidance.families import camera_labels
 from bozzetto_plugins.guidance.latent_prior import LatentPrior, encode_image
 from bozzetto_plugins.guidance.latents import latents_of_latent, latents_of_normals
 from bozzetto_plugins.guidance.precision import choose_dtype
+from bozzetto_plugins.guidance.settings_change import score_of_changed
 from bozzetto_plugins.score.distillation import Distillation
 
 
@@ -58,6 +59,11 @@ class StableDiffusion:
                 f"guidance.as_latent_until_step: normals and opacity make 4 latent channels, {config.model} has "
                 f"{self.denoiser.latent_channels}. Set it to 0."
             )
+
+    def reconfigure(self, config: StableDiffusionConfig) -> None:
+        """Use other settings of SDS from the next step on. Raises `ConfigError` if one of the model differs."""
+        self._score.reconfigure(score_of_changed(self.config, config))
+        self.config = config
 
     @property
     def text_model_id(self) -> str:

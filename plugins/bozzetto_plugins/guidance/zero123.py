@@ -19,6 +19,7 @@ from bozzetto_plugins.guidance.denoiser import Denoiser
 from bozzetto_plugins.guidance.image_embedding import POSE_WIDTH, ImageEmbedding, load_projection
 from bozzetto_plugins.guidance.latent_prior import LatentPrior, encode_image
 from bozzetto_plugins.guidance.precision import choose_dtype
+from bozzetto_plugins.guidance.settings_change import score_of_changed
 from bozzetto_plugins.guidance.zero123_elevation import CANDIDATES_DEG, estimate_elevation_deg, likeliest_deg
 from bozzetto_plugins.guidance.zero123_views import EncodedReference, Views, angles_deg, spherical
 from bozzetto_plugins.priors.camera_denoiser import RECALLED_NUMBERS, camera_numbers
@@ -67,6 +68,11 @@ class Zero123:
         self._score = Distillation(config.as_score(), "sds")
         self._photos: tuple[Reference, ...] = ()
         self._encoded: tuple[EncodedReference, ...] = ()
+
+    def reconfigure(self, config: Zero123Config) -> None:
+        """Use other settings of SDS from the next step on. Raises `ConfigError` if one of the model differs."""
+        self._score.reconfigure(score_of_changed(self.config, config))
+        self.config = config
 
     def encode_text(self, texts: Sequence[str]) -> Float[Tensor, "T N E"]:
         """Return no tokens: the model does not read text."""

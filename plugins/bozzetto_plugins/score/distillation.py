@@ -79,6 +79,17 @@ class Distillation:
         if self.source is not None:
             self.source.rest()
 
+    def reconfigure(self, config: DistillationConfig) -> None:
+        """Use other settings from the next step on.
+
+        Raises:
+            ConfigError: they are of an adapter, which is made and gets its optimiser as the stage begins.
+        """
+        has_adapter = config.needs_adapter or self.config.needs_adapter
+        if has_adapter and config.reference != self.config.reference:
+            raise ConfigError("reference: an adapter and its optimiser are fixed while the stage trains")
+        self.config = config
+
     def __call__(self, prior: Prior, rendered: Rendered, step: int, generator: torch.Generator) -> Guided:
         """Return the loss, whose gradient in the latents is the mean over views of the gradient of each.
 

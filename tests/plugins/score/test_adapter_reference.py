@@ -148,6 +148,16 @@ SCORE = {"type": "distillation", "reference": "adapter"}
 TASK = {"guidance": {"cfg_scale": None}, "losses": {"sds": None, "score": 1.0}, "score": SCORE}
 
 
+def test_settings_of_an_adapter_are_fixed_while_it_trains_and_others_are_not() -> None:
+    score = Distillation(DistillationConfig(reference=ReferenceConfig("adapter")))
+    score.reconfigure(replace(score.config, weighting="uniform"))
+    assert score.config.weighting == "uniform"
+    for reference in (ReferenceConfig("adapter", rank=2), ReferenceConfig()):
+        with pytest.raises(ConfigError, match="fixed while the stage trains"):
+            score.reconfigure(replace(score.config, reference=reference))
+    assert score.config.reference == ReferenceConfig("adapter")
+
+
 def test_a_missing_package_and_offloading_by_layer_are_refused(tiny, monkeypatch) -> None:
     def recipe(**guidance: object) -> object:
         changes = {**TASK, "guidance": {"cfg_scale": None, **guidance}}

@@ -1,0 +1,1 @@
+"""The command `view`: shows a run in the browser, while it trains and afterwards."""

@@ -1,0 +1,84 @@
+"""The exported mesh beside the field: as it is, as a wireframe, and its texture. Imports viser."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import trimesh
+import viser
+
+from bozzetto_view.source import Source
+
+CHOICES = ("none", "mesh", "wireframe")
+Y_UP_TO_Z_UP = (0.5, 0.5, 0.5, 0.5)
+"""Quaternion that turns an exported mesh, y up and its front toward +z, into the world: z up, front toward +x."""
+
+
+class Exports:
+    """Tab of the exported mesh, which appears once there is one."""
+
+    def __init__(self, server: viser.ViserServer, source: Source) -> None:
+        self.server, self.source = server, source
+        self._told = server.gui.add_markdown("Nothing has been exported yet.")
+        self._choice = server.gui.add_dropdown("mesh beside the scene", CHOICES, initial_value="none", disabled=True)
+        self._version: tuple[int, int] | None = None
+        self._mesh: trimesh.Trimesh | None = None
+        self._data = b""
+        self._drawn: object = None
+        self._node: Any = None
+        self._texture: Any = None
+
+    @property
+    def visible(self) -> bool:
+        """Whether a mesh stands beside the scene."""
+        return self._node is not None
+
+    def refresh(self) -> None:
+        """Read the mesh again if it has been exported anew, and draw what is chosen."""
+        path = self.source.folder.export / "mesh.glb"
+        try:
+            found = path.stat()
+            version = (found.st_mtime_ns, found.st_size)
+            if version != self._version:
+                self._read(path.read_bytes())
+                self._version = version
+        except (OSError, ValueError):  # none yet, or it is being written
+            return
+        wanted = (self._choice.value, self._version)
+        if wanted != self._drawn:
+            self._drawn = wanted
+            self._draw(self._choice.value)
+
+    def _read(self, data: bytes) -> None:
+        loaded = trimesh.load(trimesh.util.wrap_as_stream(data), file_type="glb", force="mesh", process=False)
+        if not isinstance(loaded, trimesh.Trimesh):
+            raise ValueError("mesh.glb holds no mesh")
+        self._mesh, self._data = loaded, data
+        self._told.content = f"mesh.glb: {len(loaded.vertices)} vertices, {len(loaded.faces)} faces"
+        self._choice.disabled = False
+        material = getattr(loaded.visual, "material", None)
+        texture = getattr(material, "baseColorTexture", None)
+        if texture is not None:
+            pixels = np.asarray(texture.convert("RGB"))
+            if self._texture is None:
+                self._texture = self.server.gui.add_image(pixels, label="texture", format="jpeg")
+            else:
+                self._texture.image = pixels
+
+    def _draw(self, choice: str) -> None:
+        if self._node is not None:
+            self._node.remove()
+            self._node = None
+        if choice == "none" or self._mesh is None:
+            return
+        width = float(np.ptp(self._mesh.vertices[:, 0])) if len(self._mesh.vertices) else 1.0
+        place = {"wxyz": Y_UP_TO_Z_UP, "position": (0.0, 1.25 * width, 0.0)}
+        scene: Any = self.server.scene
+        if choice == "mesh":
+            self._node = scene.add_glb("/export", self._data, **place)
+        else:
+            self._node = scene.add_mesh_simple(
+                "/export", np.asarray(self._mesh.vertices, dtype=np.float32), np.asarray(self._mesh.faces),
+                wireframe=True, color=(30, 30, 30), **place,
+            )  # fmt: skip

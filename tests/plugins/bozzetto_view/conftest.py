@@ -1,0 +1,113 @@
+"""Fixtures of the viewer's tests: a tiny run that trains in a thread until it is told to stop, and its window."""
+
+import socket
+import threading
+import time
+
+import pytest
+import torch
+
+from bozzetto.engine.checkpoints import Interrupted
+from bozzetto.engine.loop import Loop
+from bozzetto.engine.run_lock import locked
+from bozzetto.live import Live
+
+PATIENCE_S = 60.0
+"""Limit of every wait: generous, since machines are loaded; nothing waits that long if all is well."""
+
+
+@pytest.fixture(name="wait_until")
+def wait_until_fixture():
+    return wait_until
+
+
+def wait_until(true, what, limit_s=PATIENCE_S):
+    until = time.monotonic() + limit_s
+    while time.monotonic() < until:
+        if found := true():
+            return found
+        time.sleep(0.05)
+    raise AssertionError(f"still not after {limit_s:g} s: {what}")
+
+
+class Training:
+    """Tiny run in a thread, slow enough to be watched."""
+
+    def __init__(self, tiny, steps=100_000):
+        changes = {
+            "trainer": {"steps": steps, "image_every": 0, "checkpoint_every": 100_000, "loggers": []},
+            "export": None,
+        }
+        self.recipe = tiny.recipe(changes)
+        self.pipeline = tiny.pipeline(self.recipe)
+        self.folder = self.pipeline.folder
+        self.live = Live(self.folder.path)
+        self.error = None
+        self.thread = threading.Thread(target=self._run, daemon=True)
+
+    def _run(self):
+        try:
+            with locked(self.folder.path, print):
+                self.pipeline.run(self.recipe)
+        except Interrupted:
+            pass
+        except BaseException as error:
+            self.error = error
+
+    @property
+    def step(self):
+        """Finished steps; asking is a sign of a viewer."""
+        self.live.watch()
+        state = self.live.state()
+        return state.step if state else 0
+
+    def stop(self):
+        self.pipeline.stop.requested = 15
+        self.thread.join(PATIENCE_S)
+        assert not self.thread.is_alive()
+
+
+@pytest.fixture
+def training(tiny, monkeypatch):
+    step_of = Loop.step
+
+    def slow_step(loop):
+        step_of(loop)
+        time.sleep(0.05)
+
+    monkeypatch.setattr(Loop, "step", slow_step)
+    threads = torch.get_num_threads()
+    run = Training(tiny)
+    run.thread.start()
+    yield run
+    run.stop()
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def open_window(registry):
+    pytest.importorskip("viser", reason="the extra 'view' is not installed")
+    from bozzetto_view.source import Source
+    from bozzetto_view.window import Window
+
+    opened = []
+
+    def open_(folder, token=""):
+        source = Source(folder, registry, torch.device("cpu"))
+        window = Window(source, socket.create_server(("127.0.0.1", 0)), token, coarse=16, fine=32)
+        ended = threading.Event()
+
+        def refresh():
+            while not ended.wait(0.2):
+                window.refresh()
+
+        thread = threading.Thread(target=refresh, daemon=True)
+        thread.start()
+        opened.append((window, thread, ended))
+        return window
+
+    yield open_
+    for window, thread, ended in opened:
+        ended.set()
+        thread.join(PATIENCE_S)
+        window.close()

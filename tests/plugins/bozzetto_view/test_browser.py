@@ -1,0 +1,121 @@
+"""Tests of the page in a real browser: Debian's Chromium. Skipped where there is none; screenshots are kept.
+
+`BOZZETTO_SCREENSHOTS` names the folder of screenshots; without it they are not kept.
+"""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+PATIENCE_S = 60.0
+"""Limit of what is waited for in the browser."""
+ARGUMENTS = [
+    "--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader",
+    "--ignore-gpu-blocklist", "--disable-dev-shm-usage",
+]  # fmt: skip
+
+
+def path_of_chromium():
+    return next((found for name in ("chromium", "chromium-browser") if (found := shutil.which(name))), None)
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    sync = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
+    path = path_of_chromium()
+    if path is None:
+        pytest.skip("there is no Chromium here: apt-get install chromium")
+    with sync.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS, timeout=1000 * PATIENCE_S)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def visit(chromium):
+    contexts = []
+
+    def open_(window):
+        context = chromium.new_context(viewport={"width": 900, "height": 600})
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(1000 * PATIENCE_S)
+        page.goto(f"http://localhost:{window.gate.port}/")
+        page.get_by_role("button", name="Save now").wait_for()
+        return page
+
+    yield open_
+    for context in contexts:
+        context.close()
+
+
+def shoot(page, name):
+    if folder := os.environ.get("BOZZETTO_SCREENSHOTS"):
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        page.screenshot(path=f"{folder}/{name}.jpg", type="jpeg", quality=80)
+
+
+def orbit(page, right=120):
+    page.mouse.move(200, 350)
+    page.mouse.down()
+    page.mouse.move(200 + right, 330, steps=4)
+    page.mouse.up()
+
+
+def poses(window):
+    return [browser.pose for browser in window.painter.browsers.values()]
+
+
+@pytest.mark.slow
+def test_a_run_is_watched_and_steered_and_goes_on_without_its_page(training, open_window, visit, wait_until):
+    wait_until(lambda: training.step > 0, "the first step")
+    window = open_window(training.folder)
+    first, second = visit(window), visit(window)
+    wait_until(lambda: len(window.painter.browsers) == 2 and all(poses(window)), "both browsers have cameras")
+    wait_until(lambda: all(browser.sent for browser in window.painter.browsers.values()), "both have pictures")
+    before = poses(window)
+    orbit(first)
+    wait_until(lambda: sum(a != b for a, b in zip(before, poses(window), strict=True)) == 1, "one camera has moved")
+
+    first.get_by_role("button", name="Pause").click()
+    wait_until(lambda: training.live.state().paused, "the training is paused")
+    second.get_by_role("button", name="Resume").wait_for()
+    first.get_by_role("tab", name="Change").click()
+    first.get_by_role("textbox").first.fill("a red chair")
+    first.get_by_role("button", name="Apply").click()
+    wait_until(lambda: training.live.state().changes, "the prompt has changed")
+    first.get_by_text("prompt=a red chair").first.wait_for()
+    second.get_by_text("a red chair", exact=True).wait_for()
+    shoot(first, "changed")
+    first.get_by_role("tab", name="Run").click()
+    first.get_by_role("button", name="Resume").click()
+    paused_at = training.step
+    wait_until(lambda: training.step > paused_at and not training.live.state().paused, "it trains on")
+    shoot(second, "running")
+
+    for page in (first, second):
+        page.close()
+    wait_until(lambda: not window.painter.browsers, "both browsers are forgotten")
+    closed_at = training.step
+    wait_until(lambda: training.step > closed_at, "it trains on without a page")
+    assert training.error is None and training.thread.is_alive()
+
+
+@pytest.mark.slow
+def test_the_page_of_a_deleted_run_says_so(training, open_window, visit, wait_until):
+    wait_until(lambda: training.step > 0, "the first step")
+    training.stop()
+    window = open_window(training.folder)
+    page = visit(window)
+    page.get_by_text("not training now").wait_for()
+    wait_until(lambda: window.painter.drawn > 0, "a picture")
+    shoot(page, "stopped")
+    shutil.rmtree(training.folder.path)
+    page.get_by_text("This run has been deleted.").wait_for()
+    drawn = window.painter.drawn
+    orbit(page)
+    wait_until(lambda: window.painter.drawn > drawn, "what was read is still shown")
+    shoot(page, "deleted")
+    assert not training.folder.path.exists()

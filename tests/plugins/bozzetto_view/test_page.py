@@ -1,0 +1,75 @@
+"""Tests of the page's parts, with viser's server and no browser."""
+
+import socket
+from dataclasses import replace
+
+import pytest
+import torch
+import trimesh
+
+from bozzetto.engine.broadcast import Broadcast
+from bozzetto.engine.run_lock import locked
+from bozzetto.live import Answer, Live
+
+
+@pytest.fixture
+def shown(tiny, registry):
+    """Yield the page of a run that seems to be trained, and its exchange."""
+    pytest.importorskip("viser", reason="the extra 'view' is not installed")
+    from bozzetto_view.source import Source
+    from bozzetto_view.window import Window
+
+    recipe = tiny.recipe({"trainer": {"steps": 1, "image_every": 0, "loggers": []}, "export": None})
+    folder = tiny.pipeline(recipe).folder
+    system = tiny.system(recipe)
+    system.prepare(0)
+    system.run_tasks(0)
+    live = Live(folder.path)
+    live.watch(guidance=True)
+    Broadcast(live, "main", 9).after_step(3, system)
+    source = Source(folder, registry, torch.device("cpu"))
+    with locked(folder.path, print):
+        window = Window(source, socket.create_server(("127.0.0.1", 0)), "", 16, 32)
+        yield window.page, live
+        window.close()
+
+
+def test_the_controls_ask_and_the_answers_are_shown(shown):
+    page, live = shown
+    page.refresh()
+    assert "step **3** of 9" in page._status.content and not page._pause.disabled
+    page._ask("pause")
+    page._fields["prompt"].value = "a red chair"
+    page._key.value, page._value.value = "system.optimizer.clip_norm", "1.5"
+    page._change()
+    page._ask_to_stop()  # once is not enough
+    taken = live.take()
+    assert [(item.action, item.key, item.value) for item in taken] == [
+        ("pause", "", None), ("change", "prompt", "a red chair"), ("change", "system.optimizer.clip_norm", 1.5),
+    ]  # fmt: skip
+    page._ask_to_stop()
+    assert [item.action for item in live.take()] == ["stop"]
+    answer = Answer(taken[1].name, "prompt: <no>", refused=True)
+    live.publish(replace(live.state(), paused=True, answers=(answer,), changes=("main, step 2: seed=1",)))
+    page.refresh()
+    assert page._pause.label == "Resume" and "**paused**" in page._status.content
+    assert page._answer.content == r"Refused: prompt: \<no\>" and "main, step 2: seed=1" in page._changes.content
+
+
+def test_cameras_guidance_curves_and_the_export_appear(shown):
+    page, live = shown
+    page._cameras.value = page._see.value = True
+    page.guidance = True
+    metrics = page.source.folder.metrics / "main.csv"
+    metrics.write_text("step,random/opacity,random/sds\n1,0.5,3.0\n2,0.25,2.0\n")
+    trimesh.creation.box().export(page.source.folder.export / "mesh.glb")
+    page.refresh()
+    assert list(page._plots) == ["random/sds", "random/opacity"] and page._frusta == 1
+    assert len(page._images) == len(live.state().pictures) > 0
+    for choice, visible in (("mesh", True), ("wireframe", True), ("none", False)):
+        page._exports._choice.value = choice
+        page.refresh()
+        assert page._exports.visible is visible
+    page._cameras.value = False
+    page.refresh()
+    assert page._frusta == 0 and "12 faces" in page._exports._told.content
