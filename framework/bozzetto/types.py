@@ -94,10 +94,7 @@ class Cameras:
         return elevation_deg(self.position)
 
     def clip_positions(self, vertices: Float[Tensor, "V 3"], radius: float) -> Float[Tensor, "B V 4"]:
-        """Project to clip space, with near and far planes that just enclose the cube [-radius, radius]^3.
-
-        See `bozzetto.math.projection.clip_positions`.
-        """
+        """Project (`math.projection.clip_positions`), with planes that just enclose the cube [-radius, radius]^3."""
         reach = 1.01 * (math.sqrt(3.0) * radius)
         near = (self.distance - reach).clamp(min=NEAREST * radius)
         return clip_positions(vertices, self.c2w, self.fov_y_rad, self.height, self.width, near, self.distance + reach)

@@ -140,7 +140,7 @@ class Page:
                 self._answer.content = self._changes.content = escaped(f"{key}: {error}")
                 return
             self._seen[key] = text
-        self._key.value = ""
+        self._key.value = ""  # type: ignore[misc]  # viser gives it a setter in a way that mypy does not see
 
     def _looked(self) -> None:
         self.stage = None if self._stage.value == LATEST else self._stage.value
@@ -179,7 +179,8 @@ class Page:
         if state is not None:
             value = round(100.0 * state.step / max(state.steps, 1), 1)
             if self._seen.get("progress") != value:
-                self._seen["progress"] = self._progress.value = value
+                self._seen["progress"] = value
+                self._progress.value = value  # type: ignore[misc]  # viser gives it a setter in a way that mypy does not see
         label = "Resume" if training and state is not None and state.paused else "Pause"
         if self._pause.label != label:
             self._pause.label = label

@@ -117,7 +117,8 @@ class Stock:
         models = {"": self.text_model, "zero123": self.posed_model}
         (self.folder / "recipes").mkdir()
         for path in sorted(CONFIGS.glob("*.yaml")):
-            values = written_out(small(load_recipe(path, registry, profile="cpu"), models, Path("outputs")))
+            profile = "cuda" if path.stem == "latent-nerf" else "cpu"  # the model has the latents of Stable Diffusion
+            values = written_out(small(load_recipe(path, registry, profile=profile), models, Path("outputs")))
             text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
             (self.folder / "recipes" / path.name).write_text(text, encoding="utf-8")
         values = yaml.safe_load((self.folder / "recipes" / "dreamfusion-sd.yaml").read_text(encoding="utf-8"))
@@ -159,6 +160,10 @@ def _task(task: Any) -> dict[str, Any]:
     values: dict[str, Any] = {"views": _component(task.views, plain), **plain(task.times)}
     if task.guidance is not None:
         values["guidance"] = _component(task.guidance, plain)
+    if task.score is not None:
+        values["score"] = _component(task.score, plain)
+        for name in task.guidance.config.replaced_by_score:  # a score refuses them, also at their defaults
+            del values["guidance"][name]
     values["losses"] = {
         term.name: {"weight": plain(term.weight), **plain(term.component.config)}
         if term.component

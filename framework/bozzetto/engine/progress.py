@@ -58,7 +58,7 @@ class Progress:
         """Show the step."""
         shown = {name.split("/")[-1]: value for name, value in system.metrics.items() if name.endswith("opacity")}
         self.bar.set_postfix({name: f"{value:.3f}" for name, value in shown.items()}, refresh=False)
-        self.bar.update(done - self.bar.n)
+        self.bar.update(int(done - self.bar.n))
 
     def close(self) -> None:
         """End the line of the bar."""

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 __all__ = [
+    "SMALLEST_SQUARED_RADIUS",
     "DensityActivation",
     "activate_density",
     "blob_dreamfusion",

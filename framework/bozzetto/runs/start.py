@@ -103,6 +103,7 @@ def plans_for(recipe: Recipe, registry: Registry) -> dict[str, ModelPlan]:
         instead = getattr(part.config, "without_model", "")
         found[part.model] = plan(part.model, catalogue, offline(), instead)
         require_weights(part, found[part.model].folder)
+    require_scenes(recipe, {name: item.folder for name, item in found.items()})
     return found
 
 
@@ -111,6 +112,19 @@ def weighty(recipe: Recipe) -> list[Component]:
     guidances = [task.guidance for stage in recipe.stages for task in stage.tasks]
     every = [*guidances, *(stage.prompt_processor for stage in recipe.stages)]
     return [part for part in every if part is not None and part.has_model]
+
+
+def require_scenes(recipe: Recipe, folders: Mapping[str, Path | None]) -> None:
+    """Let each guidance whose weights are on this machine check the scene; raises `UserError` if it cannot judge it."""
+    for stage in recipe.stages:
+        for guidance in (task.guidance for task in stage.tasks):
+            check = getattr(guidance.config, "require_scene", None) if guidance is not None else None
+            if guidance is None or check is None or (folder := folders.get(guidance.model)) is None:
+                continue
+            try:
+                check(folder, stage)
+            except UserError as error:
+                raise type(error)(f"{guidance.where}.{error}") from error
 
 
 def require_weights(part: Component, folder: Path | None) -> None:
@@ -181,6 +195,7 @@ def opened(
     weights = {name: fetch(item) for name, item in prepared.plans.items()}
     for part in weighty(recipe):
         require_weights(part, weights[part.model])
+    require_scenes(recipe, weights)
     with ExitStack() as held:
         if folder is not None:
             folder.record_resumed(recipe, command)

@@ -34,7 +34,7 @@ def assert_adapts_by_contract(make: Callable[[], Geometry], backward: Backward, 
     """
     first, second = make(), make()
     changes, again = _first_changes(first, backward, after), _first_changes(second, backward, after)
-    assert_same_changes(changes, again, "the same parameters, gradients and random numbers gave other changes")
+    _assert_same_changes(changes, again, "the same parameters, gradients and random numbers gave other changes")
     optimizer = torch.optim.Adam(module(first).parameters())
     for number, (name, change) in enumerate(changes.items()):
         require_fitting(module(first), name, change, after)
@@ -47,13 +47,13 @@ def assert_adapts_by_contract(make: Callable[[], Geometry], backward: Backward, 
     module(loaded).load_state_dict(state)
     for done in range(after + 1, 2 * after + 1):
         both = [_step(geometry, backward, done) for geometry in (first, loaded)]
-        assert_same_changes(both[0] or {}, both[1] or {}, "restored from its saved state it changed other rows")
+        _assert_same_changes(both[0] or {}, both[1] or {}, "restored from its saved state it changed other rows")
         for geometry, later in zip((first, loaded), both, strict=True):
             for name, change in (later or {}).items():
                 replace_rows(module(geometry), name, change, torch.optim.Adam(module(geometry).parameters()))
 
 
-def assert_same_changes(one: Mapping[str, RowChange], other: Mapping[str, RowChange], why: str) -> None:
+def _assert_same_changes(one: Mapping[str, RowChange], other: Mapping[str, RowChange], why: str) -> None:
     """Assert that two results of `adapt` are equal to the last bit."""
     assert one.keys() == other.keys(), why
     for name, change in one.items():

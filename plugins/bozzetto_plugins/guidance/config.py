@@ -93,6 +93,18 @@ class StableDiffusionConfig(LatentDiffusionConfig):
         """Raise `ModelError` if the model in `folder` is of another kind, or a required package is not installed."""
         _check_weights(self, folder, posed=False)
 
+    def require_scene(self, folder: Path, stage: Stage) -> None:
+        """Raise `ModelError` if the scene is rendered in another number of latent channels than the model has."""
+        if getattr(stage.material.config, "space", None) != "latent":
+            return
+        has = read_settings(folder / "vae" / "config.json").get("latent_channels")
+        count = getattr(stage.geometry.config, "feature_count", has)
+        if isinstance(has, int) and count != has:
+            raise ModelError(
+                f"model: {self.model} has {has} latent channels, and the scene is rendered in {count}. Set "
+                f"{stage.geometry.where}.feature_count={has}, or choose another model."
+            )
+
     def as_score(self) -> DistillationConfig:
         """Return the guidance's own method, SDS, as a composed score."""
         return _as_score(self, GuiderConfig(self.guider, self.cfg_scale, self.cfg_rescale))

@@ -144,7 +144,7 @@ class TestOptimizer:
         state["state"][0]["exp_avg"] = torch.zeros(1, 2)
         saved = {"optimizer_states": [state], "generator_state": draw.get_state(), "global_step": 1}
         with pytest.raises(RunFolderError, match=r"damaged: ValueError, exp_avg \(1, 2\) of a parameter \(3, 2\)"):
-            restore(optimizer, draw, saved, tmp_path / "stages" / "main.ckpt")
+            restore([optimizer], draw, saved, tmp_path / "stages" / "main.ckpt")
 
 
 def test_only_rows_are_taken_from_a_state():

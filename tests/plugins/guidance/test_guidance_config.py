@@ -13,11 +13,15 @@ from pathlib import Path
 
 import pytest
 
+from bozzetto.config.loading import load_recipe
 from bozzetto.errors import ModelError
 from bozzetto.math import score, timesteps
 from bozzetto.math.schedules import Schedule
+from bozzetto.registry.discovery import Registry
 from bozzetto_plugins.guidance import config as module
 from bozzetto_plugins.guidance.config import StableDiffusionConfig
+
+CONFIGS = Path(__file__).parents[3] / "configs"
 
 
 @pytest.mark.parametrize(
@@ -59,6 +63,16 @@ def test_listing_imports_nothing_heavy() -> None:
         "sys.exit('torch' in sys.modules or 'diffusers' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_scene_of_other_latents_than_the_model_has_is_told_before_it_trains(
+    registry: Registry, tiny_folder: Callable[..., Path]
+) -> None:
+    (stage, _) = load_recipe(CONFIGS / "latent-nerf.yaml", registry, profile="cpu").stages
+    with pytest.raises(ModelError, match="^model: sd-1.5 has 4 latent channels, .* in 48. Set .*feature_count=4"):
+        StableDiffusionConfig().require_scene(tiny_folder(), stage)
+    (stage, _) = load_recipe(CONFIGS / "latent-nerf.yaml", registry, profile="cuda").stages
+    StableDiffusionConfig().require_scene(tiny_folder(), stage)
 
 
 @pytest.mark.parametrize(

@@ -178,7 +178,8 @@ def _gather(home: wp.Module, features: int) -> wp.Kernel:
         for f in range(count):
             out[k * count + f, n] = total[f]
 
-    return gather
+    made: wp.Kernel = gather
+    return made
 
 
 def _scatter(home: wp.Module, features: int) -> wp.Kernel:
@@ -216,7 +217,8 @@ def _scatter(home: wp.Module, features: int) -> wp.Kernel:
                     x += w * also[k * count + f, n]
                 add(fast, exact, per_unit, row * count + f, x)
 
-    return scatter
+    made: wp.Kernel = scatter
+    return made
 
 
 def _pull(home: wp.Module, features: int) -> wp.Kernel:
@@ -255,7 +257,8 @@ def _pull(home: wp.Module, features: int) -> wp.Kernel:
         for axis in range(3):
             out[axis, n] = total[axis]
 
-    return pull
+    made: wp.Kernel = pull
+    return made
 
 
 @functools.cache
