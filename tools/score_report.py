@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from io import BytesIO
 from pathlib import Path
+from types import MappingProxyType
 
 from jaxtyping import Float
 from PIL import Image
@@ -37,6 +38,8 @@ COLORS = 128
 IDLE = 0.9
 """Share of a core above which it counts as idle otherwise."""
 
+EMPTY: Mapping[str, Sequence[Result]] = MappingProxyType({})
+
 Cases = Mapping[tuple[str, Budget], Sequence[Case]]
 """Cases by score and budget."""
 
@@ -50,12 +53,20 @@ class Judged:
     result: Result | None = None
 
 
-def write_report(cases: Cases, out: Path, docs: Path, data: Path, command: str) -> None:
+def costs_of(folder: Path) -> Sequence[Result]:
+    """Return the results of all runs of a score below a folder."""
+    return [Result(**json.loads(path.read_text(encoding="utf-8"))) for path in sorted(folder.glob("*/*/result.json"))]
+
+
+def write_report(
+    cases: Cases, out: Path, docs: Path, data: Path, command: str, costs: Mapping[str, Sequence[Result]]
+) -> None:
     """Judge all finished cases, and write the table and the sheets of the scores that have finished all of a budget.
 
     Args:
         data: folder of the true models, see `Truth`.
         command: what made the table, for the page.
+        costs: runs that the costs of a score are taken from, instead of its cases'.
     """
     left = {key: [case for case in some if not case.result(out)] for key, some in cases.items()}
     for (score, budget), some in left.items():
@@ -76,7 +87,7 @@ def write_report(cases: Cases, out: Path, docs: Path, data: Path, command: str) 
         key: [judged(case, subjects[case.prompt], truth[case.prompt], judges, out) for case in some]
         for key, some in cases.items()
     }
-    table = section(true, found, command)
+    table = section(true, found, command, costs)
     page = docs / "scores.md"
     write_text(page, between_markers(page.read_text(encoding="utf-8"), table))
     write_sheets(cases, list(subjects.values()), out, docs / "gallery" / "scores")
@@ -110,25 +121,32 @@ def views(case: Case, out: Path) -> Float[Tensor, "8 4 S S"]:
     return load_file(case.folder(out) / "views.safetensors")["views"].float() / 255.0
 
 
-def section(true: Sequence[Judged], found: Mapping[tuple[str, Budget], Sequence[Judged]], command: str) -> str:
+def section(
+    true: Sequence[Judged],
+    found: Mapping[tuple[str, Budget], Sequence[Judged]],
+    command: str,
+    costs: Mapping[str, Sequence[Result]] = EMPTY,
+) -> str:
     """Return the Markdown from one marker to the other: for each budget a table of scores, the true models first."""
     prompts = list(dict.fromkeys(one.verdict.prompt for one in true))
     seeds = len({one.verdict.source for some in found.values() for one in some})
     text = (
         f"{BEGIN}\n```console\n{command}\n```\n\n"
         f"{len(prompts)} prompts ({', '.join(prompts)}), {seeds} seed{'s' * (seeds > 1)} of each, one core, the "
-        f"bundled prior. Numbers are medians over seeds, then means over prompts.{_waited(found)}\n"
+        f"bundled prior. Numbers are medians over seeds, then means over prompts.{_waited(found, costs)}\n"
     )
     for budget in dict.fromkeys(budget for _, budget in found):
         what = "steps each" if budget.unit == "steps" else "seconds of training each"
-        text += f"\n{budget.amount:g} {what}:\n\n{_head()}{_row('the true models', true, true)}"
-        text += "".join(_row(f"`{score}`", some, true) for (score, of), some in found.items() if of == budget)
+        text += f"\n{budget.amount:g} {what}:\n\n{_head()}{_row('the true models', true, true, ())}"
+        rows = {score: some for (score, of), some in found.items() if of == budget}
+        text += "".join(_row(f"`{score}`", some, true, costs.get(score, ())) for score, some in rows.items())
     return f"{text}{END}"
 
 
-def _waited(found: Mapping[tuple[str, Budget], Sequence[Judged]]) -> str:
-    """Say how much of the core the runs had: seconds are of processor time, which other processes disturb little."""
-    results = [one.result for some in found.values() for one in some if one.result]
+def _waited(found: Mapping[tuple[str, Budget], Sequence[Judged]], costs: Mapping[str, Sequence[Result]]) -> str:
+    """Say how much of the core the runs had whose costs are shown: seconds are of processor time."""
+    results = [one for some in costs.values() for one in some]
+    results = results or [one.result for some in found.values() for one in some if one.result]
     share = statistics.median(one.seconds_per_step / one.wall_seconds_per_step for one in results)
     idle = "" if share > IDLE else ", so other processes ran beside them, and steps would be somewhat faster alone"
     return f" Seconds are processor time; the runs had {100 * share:.0f} % of the core{idle}."
@@ -138,15 +156,16 @@ def _head() -> str:
     return f"| score | {' | '.join(COLUMNS)} |\n|---|{'---:|' * len(COLUMNS)}\n"
 
 
-def _row(label: str, some: Sequence[Judged], true: Sequence[Judged]) -> str:
+def _row(label: str, some: Sequence[Judged], true: Sequence[Judged], costs: Sequence[Result]) -> str:
     """Return a row of a table; what is not known of it is left empty."""
     results = [one.result for one in some if one.result]
     cells = ["", "", ""]
     if results:
-        peaks = [one.peak_mb for one in results if one.peak_mb is not None]
+        costs = costs or results
+        peaks = [one.peak_mb for one in costs if one.peak_mb is not None]
         cells = [
             f"{statistics.median(one.steps for one in results):.0f}",
-            f"{statistics.median(one.seconds_per_step for one in results):.2f}",
+            f"{statistics.median(one.seconds_per_step for one in costs):.2f}",
             f"{statistics.median(peaks):.0f}" if peaks else "",
         ]
     known = [one for one in some if one.verdict.photos]

@@ -8,7 +8,8 @@ same number of steps, then with the same seconds of training, whose steps follow
 Schedules of a recipe are shortened in proportion to its steps. Each score and budget has a process of its own, on one
 thread. A finished run is skipped when the command is repeated, a failed one is tried again. `report` judges the views
 of all finished runs and writes the table in `docs/scores.md` and the sheets in `docs/gallery/scores`; `--data` is as
-for tools/quality.py, whose judges these are. Seconds are processor time, so that other processes matter little.
+for tools/quality.py, whose judges these are. Seconds are processor time; since other processes still slow memory down,
+`--costs` takes them from shorter runs in another folder, made while nothing else ran.
 
 The defaults take about 45 minutes on one core for 14 scores: 100 of the recipes' 220 steps are enough for the objects
 to be named, and 15 seconds are about those of 100 steps of `sds`.
@@ -76,12 +77,13 @@ def train(args: argparse.Namespace) -> None:
 
 def report(args: argparse.Namespace) -> None:
     """Judge what has finished, and write the table and the sheets."""
-    from score_report import write_report
+    from score_report import costs_of, write_report
 
     scores = args.scores or shipped_scores(RECIPES)
     budgets = (Budget(args.steps, "steps"), Budget(args.seconds, "seconds"))
     cases = {(score, budget): cases_of(score, args, budget) for budget in budgets for score in scores}
-    write_report(cases, args.out, args.docs, args.data, command_of(args))
+    costs = {score: costs_of(args.costs / score) for score in scores} if args.costs else {}
+    write_report(cases, args.out, args.docs, args.data, command_of(args), costs)
 
 
 def command_of(args: argparse.Namespace) -> str:
@@ -120,6 +122,7 @@ def parsed(words: Sequence[str] | None = None) -> argparse.Namespace:
             one.add_argument("--core", type=int, metavar="N", help="stay on this processor core")
         if action is report:
             one.add_argument("--data", type=Path, required=True, help="folder the Debian package of models is in")
+            one.add_argument("--costs", type=Path, help="runs that give seconds a step and memory; default: --out")
             one.add_argument("--docs", type=Path, default=ROOT / "docs", help="default: %(default)s")
     return parser.parse_args(words)
 
