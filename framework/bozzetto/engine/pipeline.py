@@ -208,7 +208,9 @@ class Pipeline:
                 failures.append(f"export.{name}: {error}")
                 continue
             written += exported.files
-            self.folder.record_export(name, exported.files, {**exported.facts, "seconds": round(time.monotonic() - started, 1)})
+            self.folder.record_export(
+                name, exported.files, {**exported.facts, "seconds": round(time.monotonic() - started, 1)}
+            )
         if failures:
             raise ExportError(" ".join(failures))
         return written

@@ -1,0 +1,9 @@
+"""Manifest of the command `report`."""
+
+from __future__ import annotations
+
+from bozzetto.commands import CommandSpec
+
+REPORT = CommandSpec(
+    module="bozzetto_report.command", summary="write the report of a run, or compare several side by side"
+)
