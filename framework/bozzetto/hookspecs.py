@@ -81,6 +81,6 @@ def bozzetto_run_finished(run_folder: Path) -> Iterable[Path] | None:
 def bozzetto_run_failed(reason: str, run_folder: Path) -> Iterable[Path] | None:
     """Observe a run that ends early: an error in a stage or an export, or Ctrl-C.
 
-    `reason` is one line, `NonFiniteError: loss random/sds is nan at step 3`, or `Interrupted: stopped in ...`. Files that
-    the observer has written and returns are named to the user.
+    `reason` is one line, `NonFiniteError: loss random/sds is nan at step 3`, or `Interrupted: stopped in ...`.
+    Files that the observer has written and returns are named to the user.
     """

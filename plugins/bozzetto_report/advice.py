@@ -20,7 +20,8 @@ EMPTY_OPACITY, FULL_OPACITY = 0.02, 0.85
 STILL_MOVING = 0.1
 """Relative change of the opacity between the last fifths of a stage from which it has not settled."""
 LEAST_OVERLAP = 0.9
-"""Silhouette overlap of a mesh with the trained scene below which something was lost; docs/quality.md's lowest is 0.92."""
+"""Silhouette overlap of a mesh with the trained scene below which something was lost; in docs/quality.md the lowest is
+0.92."""
 LEAST_PSNR_DB = 16.0
 """PSNR of the object alone below which the mesh looks different from the trained scene."""
 DEFAULT_RESOLUTION, MOST_RESOLUTION = 128, 1024
@@ -148,8 +149,8 @@ def _mesh(run: RunFacts) -> Iterator[Tip]:
             )
         elif psnr_db < LEAST_PSNR_DB:
             yield Tip(
-                f"The mesh looks different from the scene: PSNR {psnr_db:.1f} dB of the object alone. A soft, foggy field "
-                "makes no sharp mesh: train longer, or refine it as a mesh (recipe magic3d)."
+                f"The mesh looks different from the scene: PSNR {psnr_db:.1f} dB of the object alone. A soft, foggy "
+                "field makes no sharp mesh: train longer, or refine it as a mesh (recipe magic3d)."
             )
         if entry.get("watertight") is False:
             yield Tip("The mesh is not watertight: close its holes before you print it.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import functools
 import json
 import math
 import os
@@ -126,34 +127,32 @@ def read_run(path: Path) -> RunFacts:
         try:
             return reader()
         except (OSError, ValueError, yaml.YAMLError, csv.Error, RecursionError) as error:
-            missing.append(
-                f"{what} cannot be read: {str(error).splitlines()[0] if str(error) else type(error).__name__}"
-            )
+            why = next(iter(str(error).splitlines()), type(error).__name__)
+            missing.append(f"{what} cannot be read: {why}")
             return default
 
     manifest = folder.manifest
     text = read("recipe.yaml", lambda: folder.recipe_file.read_text(encoding="utf-8"), "")
     recipe = mapping(read("recipe.yaml", lambda: yaml.safe_load(text), {}))
-    names = _stage_names(recipe, manifest)
-    stages = []
+    names, stages = _stage_names(recipe, manifest), []
     for name in names:
         file = folder.metrics / f"{name}.csv"
-        metrics = read(f"metrics/{name}.csv", lambda file=file: read_metrics(file), Metrics((), {}))  # type: ignore[misc]
+        metrics = read(f"metrics/{name}.csv", functools.partial(read_metrics, file), Metrics((), {}))
         stages.append(_stage(name, recipe, manifest, metrics))
     log = read("log.txt", lambda: folder.log.read_text(encoding="utf-8") if folder.log.is_file() else "", "")
     pictures = sorted(_pictures(folder.images, names), key=lambda one: (names.index(one.stage), one.step))
     state, reason = _end(folder, manifest, stages)
     return RunFacts(
-        path,
-        manifest,
-        recipe,
-        text,
-        state,
-        reason,
-        tuple(stages),
-        tuple(pictures),
-        _notices(recipe, log),
-        tuple(missing),
+        path=path,
+        manifest=manifest,
+        recipe=recipe,
+        recipe_text=text,
+        state=state,
+        reason=reason,
+        stages=tuple(stages),
+        pictures=tuple(pictures),
+        notices=_notices(recipe, log),
+        missing=tuple(missing),
     )
 
 

@@ -4,6 +4,4 @@ from __future__ import annotations
 
 from bozzetto.commands import CommandSpec
 
-REPORT = CommandSpec(
-    module="bozzetto_report.command", summary="write the report of a run, or compare several side by side"
-)
+REPORT = CommandSpec(module="bozzetto_report.command", summary="write the page of a run, or of several side by side")

@@ -22,7 +22,7 @@ def bozzetto_run_failed(run_folder: Path) -> Iterable[Path]:
 
 
 def _written(run_folder: Path) -> Iterable[Path]:
-    """Write the report unless the recipe says `report: false`; what that takes is imported now, not when plugins are."""
+    """Write the report unless the recipe says `report: false`; what that takes is imported only now."""
     from bozzetto.registry.discovery import Registry, installed_sources
     from bozzetto.registry.sources import import_limit_s
     from bozzetto_report.facts import read_run

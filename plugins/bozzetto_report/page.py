@@ -83,8 +83,8 @@ def comparison_html(runs: Sequence[RunFacts]) -> str:
     """Return the page of several runs."""
     room = Room()
     columns = []
-    for number, run in enumerate(runs):
-        share = 1.0 / (2 * (len(runs) - number))
+    for index, run in enumerate(runs):
+        share = 1.0 / (2 * (len(runs) - index))
         sheet, last = run.exported("contact_sheet.png"), run.pictures[-1:]
         shown = room.picture(sheet, share) if sheet else None
         newest = room.picture(last[0].path, share, 768) if last else None
@@ -129,10 +129,10 @@ def _ordered(columns: Mapping[str, Sequence[float]]) -> list[tuple[str, Sequence
 def _common_charts(runs: Sequence[RunFacts]) -> list[Chart]:
     """Return a chart per metric that at least two of the runs have logged, in the same stage."""
     found: dict[tuple[str, str], list[Series]] = {}
-    for number, run in enumerate(runs, 1):
+    for index, run in enumerate(runs, 1):
         for stage in run.stages:
             for name, values in _ordered(stage.metrics.columns):
-                series = Series(str(number), stage.metrics.steps, values)
+                series = Series(str(index), stage.metrics.steps, values)
                 found.setdefault((stage.name, name), []).append(series)
     several = len({stage for stage, _ in found}) > 1
     made = [
