@@ -1,7 +1,7 @@
 """The viewer of objects: three.js as trimesh brings it, and the few lines of ours that turn the object.
 
-Nothing is copied into this repository: when a page is written, the library is taken from the installed trimesh, whose own
-viewer for notebooks holds it, and both licences go with it.
+Nothing is copied into this repository: when a page is written, the library is taken from the installed trimesh, whose
+own viewer for notebooks holds it, and both licences go with it.
 """
 
 from __future__ import annotations
