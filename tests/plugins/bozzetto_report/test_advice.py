@@ -79,7 +79,7 @@ def test_unknown_words(fake_run, tmp_path):
         "prompt='a cactis'", "'prompt=a cactis'"
     )
     (tmp_path / "bozzetto.json").write_text("{}")
-    assert "unknown" not in told(run)
+    assert "unknown to the model" not in told(run)
 
 
 def test_commands_are_quoted(fake_run):
