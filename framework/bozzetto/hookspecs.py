@@ -70,15 +70,15 @@ def bozzetto_stage_finished(stage: str, steps: int, run_folder: Path) -> None:
 
 
 @hookspec
-def bozzetto_run_finished(run_folder: Path) -> Iterable[Path] | None:
-    """Observe the end of a run, after its exports.
+def bozzetto_run_finished(recipe: Recipe, run_folder: Path) -> Iterable[Path] | None:
+    """Observe the end of a run, after its exports; again when it is exported once more.
 
     Files that the observer has written and returns are named to the user, as the exported ones are.
     """
 
 
 @hookspec
-def bozzetto_run_failed(reason: str, run_folder: Path) -> Iterable[Path] | None:
+def bozzetto_run_failed(reason: str, recipe: Recipe, run_folder: Path) -> Iterable[Path] | None:
     """Observe a run that ends early: an error in a stage or an export, or Ctrl-C.
 
     `reason` is one line, `NonFiniteError: loss random/sds is nan at step 3`, or `Interrupted: stopped in ...`.

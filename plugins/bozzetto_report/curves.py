@@ -98,7 +98,7 @@ def _pieces(points: Iterable[tuple[float, float]]) -> list[list[tuple[float, flo
     return [piece if len(piece) > 1 else piece * 2 for piece in pieces if piece]
 
 
-def short(value: float) -> str:
+def short(value: int | float) -> str:
     """Return a number with 4 significant digits, a whole one up to a billion with all of them."""
     if not math.isfinite(value):
         return "–"

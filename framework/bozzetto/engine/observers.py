@@ -41,13 +41,14 @@ class Observers:
         """Call `bozzetto_stage_finished`."""
         self._tell("bozzetto_stage_finished", {"stage": stage, "steps": steps, "run_folder": run_folder})
 
-    def run_finished(self, run_folder: Path) -> list[Path]:
+    def run_finished(self, recipe: Recipe, run_folder: Path) -> list[Path]:
         """Call `bozzetto_run_finished`, and return the files that the observers have written."""
-        return self._tell("bozzetto_run_finished", {"run_folder": run_folder})
+        return self._tell("bozzetto_run_finished", {"recipe": recipe, "run_folder": run_folder})
 
-    def run_failed(self, reason: str, run_folder: Path) -> None:
+    def run_failed(self, reason: str, recipe: Recipe, run_folder: Path) -> None:
         """Call `bozzetto_run_failed`, and report the files that the observers have written."""
-        for path in self._tell("bozzetto_run_failed", {"reason": reason, "run_folder": run_folder}):
+        facts = {"reason": reason, "recipe": recipe, "run_folder": run_folder}
+        for path in self._tell("bozzetto_run_failed", facts):
             self.report(f"wrote     {path}")
 
     def _tell(self, hook: str, facts: Mapping[str, Any]) -> list[Path]:

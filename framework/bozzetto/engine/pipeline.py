@@ -83,9 +83,17 @@ class Pipeline:
             stopped = isinstance(error, Interrupted | Stopped | KeyboardInterrupt)
             with suppress(OSError, RunFolderError):  # the error itself is what matters
                 self.folder.record_end("stopped" if stopped else "failed", reason_of(error))
-            self.observers.run_failed(reason_of(error), self.folder.path)
+            self.observers.run_failed(reason_of(error), recipe, self.folder.path)
             raise
-        return [*files, *self.observers.run_finished(self.folder.path)]
+        return [*files, *self.observers.run_finished(recipe, self.folder.path)]
+
+    def export_again(self, recipe: Recipe) -> list[Path]:
+        """Export what has been trained; a run whose export failed may finish by this. Returns and raises as `run`."""
+        files = self.export(recipe)
+        if not all(self.folder.finished(stage.name, stage.trainer.steps) for stage in recipe.stages):
+            return files
+        self.folder.record_end("finished")
+        return [*files, *self.observers.run_finished(recipe, self.folder.path)]
 
     @cached_property
     def observers(self) -> Observers:
