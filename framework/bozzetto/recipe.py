@@ -45,7 +45,7 @@ TOP = {
     "seed": "Seed of every random number of the run.",
     "device": "Training device: `cpu`, `cuda`, `mps`, a GPU by number as `cuda:1`, or `auto`: the best available.",
     "output": "Parent folder of all run folders.",
-    "report": "false: packages write no report of the run into its folder; default: true.",
+    "report": "Whether packages may write a report of the run into its folder; default: true.",
     "system": "The scene, the tasks that train it, the optimiser.",
     "trainer": "Length of a stage's training, and its outputs.",
     KINDS["exporter"].key: KINDS["exporter"].meaning,
