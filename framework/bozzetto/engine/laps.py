@@ -32,10 +32,15 @@ class Laps:
         last, self.last = self.last, self.now()
         self.seconds[part] = self.seconds.get(part, 0.0) + self.last - last
 
-    def added_to(self, before: Mapping[str, float]) -> dict[str, float]:
-        """Return the seconds by part, together with earlier ones of the same stage, rounded to hundredths."""
-        parts = dict.fromkeys([*before, *self.seconds])
-        return {part: round(before.get(part, 0.0) + self.seconds.get(part, 0.0), 2) for part in parts}
+    def added_to(self, before: object) -> dict[str, float]:
+        """Return the seconds by part, rounded to hundredths, with earlier ones of the stage as a manifest has them.
+
+        What is no number there, in a manifest edited by hand, counts as nothing.
+        """
+        given = before if isinstance(before, Mapping) else {}
+        earlier = {part: seconds for part, seconds in given.items() if isinstance(seconds, int | float)}
+        parts = dict.fromkeys([*earlier, *self.seconds])
+        return {part: round(earlier.get(part, 0.0) + self.seconds.get(part, 0.0), 2) for part in parts}
 
 
 @dataclass(frozen=True)

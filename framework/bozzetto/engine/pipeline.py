@@ -132,7 +132,7 @@ class Pipeline:
         finally:
             laps.lap(TRAINING)
             with suppress(OSError, RunFolderError):  # no stage fails because of its timings
-                before = self.folder.manifest.get("stages", {}).get(stage.name, {}).get("seconds_by_part", {})
+                before = self.folder.manifest.get("stages", {}).get(stage.name, {}).get("seconds_by_part")
                 self.folder.record_stage(stage.name, {"seconds_by_part": laps.added_to(before)})
 
     @contextmanager
