@@ -50,7 +50,7 @@ def advice(run: RunFacts, parent: Parent | None) -> list[Tip]:
 
 
 def _ended_early(run: RunFacts) -> Iterator[Tip]:
-    resume = f"bozzetto run --resume {_quoted(run.path)}"
+    resume = f"bozzetto run --resume {_quoted(run.path.absolute())}"
     if run.state in ("stopped", "broken off"):
         stage = next((stage for stage in run.stages if not stage.finished), None)
         where = f" in stage {stage.name}, after step {stage.steps}" if stage and stage.steps else ""
@@ -71,7 +71,7 @@ def _ended_early(run: RunFacts) -> Iterator[Tip]:
         yield Tip("Memory ran out. Render fewer views at a time, or smaller ones:", f"{resume} {key}".strip())
     elif reason.startswith("ExportError"):
         yield Tip("The training is done, only an export failed. After the change that the message names, export again:",
-                  f"bozzetto export {_quoted(run.path)}")  # fmt: skip
+                  f"bozzetto export {_quoted(run.path.absolute())}")  # fmt: skip
     else:
         yield Tip("After the change that the message names, go on from the last checkpoint:", resume)
 
@@ -120,10 +120,10 @@ def _length(run: RunFacts, parent: Parent | None) -> Iterator[Tip]:
     key = "trainer.steps" if len(run.stages) == 1 else f"stages.{stage.name}.trainer.steps"
     if parent and usual and stage.wanted and stage.wanted < usual:
         text = f"It trained {stage.wanted} steps; {parent.name} has {usual}. Train on:"
-        yield Tip(text, f"bozzetto run --resume {_quoted(run.path)} {key}={usual}")
+        yield Tip(text, f"bozzetto run --resume {_quoted(run.path.absolute())} {key}={usual}")
     elif stage.wanted and (moved := _still_moving(stage)):
         text = f"The shape has not settled: {moved} over the last fifths of its steps. Train on:"
-        yield Tip(text, f"bozzetto run --resume {_quoted(run.path)} {key}={2 * stage.wanted}")
+        yield Tip(text, f"bozzetto run --resume {_quoted(run.path.absolute())} {key}={2 * stage.wanted}")
 
 
 def _still_moving(stage: StageFacts) -> str:
@@ -145,7 +145,7 @@ def _mesh(run: RunFacts) -> Iterator[Tip]:
         if overlap < LEAST_OVERLAP and 2 * resolution <= MOST_RESOLUTION:
             yield Tip(
                 f"The mesh lost parts of the scene: the silhouettes overlap by {overlap:.3f}. Cut it more finely:",
-                f"bozzetto export {_quoted(run.path)} export.{exporter}.resolution={2 * resolution}",
+                f"bozzetto export {_quoted(run.path.absolute())} export.{exporter}.resolution={2 * resolution}",
             )
         elif psnr_db < LEAST_PSNR_DB:
             yield Tip(
@@ -168,7 +168,7 @@ def _anew(run: RunFacts, parent: Parent | None) -> Iterator[Tip]:
     seed = seed + 1 if isinstance(seed, int) else 1
     yield Tip(
         "The same recipe makes another object of the same words with another seed, and of other words with prompt=:",
-        f"bozzetto run --config {_quoted(run.path / 'recipe.yaml')} seed={seed}",
+        f"bozzetto run --config {_quoted(run.path.absolute() / 'recipe.yaml')} seed={seed}",
     )
     bundled = any(mapping(facts).get("source") == "bundled" for facts in mapping(run.manifest.get("weights")).values())
     if bundled and parent and run.recipe.get("prompt") and not run.recipe.get("image"):
