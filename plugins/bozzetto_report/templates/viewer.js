@@ -113,7 +113,7 @@
     view.distance = view.radius / Math.sin(THREE.MathUtils.degToRad(20));
     camera.near = view.radius / 100;
     camera.far = view.radius * 50;
-    const clay = new THREE.MeshStandardMaterial({ color: 0xb9b9b9, roughness: 0.9 });
+    const clay = new THREE.MeshStandardMaterial({ color: 0x909090, roughness: 0.9 });
     const made = {
       lit: (own) => own,
       colour: (own) => new THREE.MeshBasicMaterial({ map: own.map, color: own.color, vertexColors: own.vertexColors }),
