@@ -121,7 +121,8 @@ def read_run(path: Path) -> RunFacts:
     Raises:
         RunFolderError: it is no run folder, or its manifest is damaged.
     """
-    folder, missing = RunFolder.existing(path), []
+    folder = RunFolder.existing(path)
+    missing: list[str] = []
 
     def read(what: str, reader: Callable[[], T], default: T) -> T:
         try:
@@ -134,7 +135,8 @@ def read_run(path: Path) -> RunFacts:
     manifest = folder.manifest
     text = read("recipe.yaml", lambda: folder.recipe_file.read_text(encoding="utf-8"), "")
     recipe = mapping(read("recipe.yaml", lambda: yaml.safe_load(text), {}))
-    names, stages = _stage_names(recipe, manifest), []
+    names = _stage_names(recipe, manifest)
+    stages: list[StageFacts] = []
     for name in names:
         file = folder.metrics / f"{name}.csv"
         metrics = read(f"metrics/{name}.csv", functools.partial(read_metrics, file), Metrics((), {}))
@@ -263,7 +265,12 @@ def _held(folder: Path) -> bool:
         holder = mapping(json.loads((folder / HOLDER).read_text(encoding="utf-8")))
         if holder.get("machine") != platform.node():
             return True
-        os.kill(int(holder.get("process", 0)) or -1, 0)
+        process = int(holder.get("process", 0))
+        if process <= 0:  # these mean groups of processes
+            return False
+        os.kill(process, 0)  # sends nothing, but fails if there is no such process
+    except PermissionError:  # it is another user's
+        return True
     except (OSError, ValueError, TypeError):
         return False
     return True
