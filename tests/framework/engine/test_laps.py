@@ -29,15 +29,15 @@ class Clock:
         return self.now
 
 
-def test_time_goes_to_the_part_that_took_it():
-    clock = Clock()
+def test_time_goes_to_the_part_that_took_it(tiny):
+    clock, system = Clock(), tiny.system(tiny.recipe())
     laps = Laps(clock)
     clock.now += 2.0
     laps.lap("building")
     acting = Lapped(Acting(clock), "pictures", laps)
     for step in (1, 2):
         clock.now += 10.0
-        acting.after_step(step, None)
+        acting.after_step(step, system)
     acting.close()
     assert laps.seconds == {"building": 2.0, TRAINING: 20.0, "pictures": 6.0} and acting.observer.closed
 
