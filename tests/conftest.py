@@ -27,6 +27,7 @@ def signals_are_handled():
 TINY = {
     "summary": "a tiny run",
     "prompt": "a hamburger",
+    "report": False,
     "system": {
         "geometry": {"type": "hash-grid", "levels": 2, "log2_table_size": 8, "finest_resolution": 16, "hidden_width": 8, "normal": "finite-difference"},
         "material": {"type": "plane-light-diffuse"},

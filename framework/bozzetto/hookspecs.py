@@ -1,4 +1,4 @@
-"""Plugin hooks: three declare, four observe. None is part of the differentiable path.
+"""Plugin hooks: three declare, five observe. None is part of the differentiable path.
 
 Observers receive numbers, names and paths, never tensors. One that raises is reported once per hook and plugin, and the
 run continues. The order of observers is unspecified; declare only the parameters you read.
@@ -21,6 +21,7 @@ __all__ = [
     "bozzetto_models",
     "bozzetto_recipes",
     "bozzetto_run_failed",
+    "bozzetto_run_finished",
     "bozzetto_run_started",
     "bozzetto_stage_finished",
     "bozzetto_step_finished",
@@ -69,8 +70,17 @@ def bozzetto_stage_finished(stage: str, steps: int, run_folder: Path) -> None:
 
 
 @hookspec
-def bozzetto_run_failed(reason: str, run_folder: Path) -> None:
+def bozzetto_run_finished(recipe: Recipe, run_folder: Path) -> Iterable[Path] | None:
+    """Observe the end of a run, after its exports; again when it is exported once more.
+
+    Files that the observer has written and returns are named to the user, as the exported ones are.
+    """
+
+
+@hookspec
+def bozzetto_run_failed(reason: str, recipe: Recipe, run_folder: Path) -> Iterable[Path] | None:
     """Observe a run that ends early: an error in a stage or an export, or Ctrl-C.
 
     `reason` is one line, `NonFiniteError: loss random/sds is nan at step 3`, or `Interrupted: stopped in ...`.
+    Files that the observer has written and returns are named to the user.
     """

@@ -46,6 +46,7 @@ TOP = {
     "seed": "Seed of every random number of the run.",
     "device": "Training device: `cpu`, `cuda`, `mps`, a GPU by number as `cuda:1`, or `auto`: the best available.",
     "output": "Parent folder of all run folders.",
+    "report": "Whether packages may write a report of the run into its folder; default: true.",
     "system": "The scene, the tasks that train it, the optimiser.",
     "trainer": "Length of a stage's training, and its outputs.",
     KINDS["exporter"].key: KINDS["exporter"].meaning,
@@ -53,8 +54,7 @@ TOP = {
     "profiles": "Changes by device, `cpu`, `cuda`, `mps`, or by `--profile NAME`.",
 }
 """Keys of a recipe and their meaning. Paths are relative to the file that gives them, or on the command line to the
-working folder; `~` is the home folder.
-"""
+working folder; `~` is the home folder."""
 SYSTEM = {
     **{kind.key: kind.meaning for kind in SYSTEM_KINDS},
     "tasks": "Rendered views and their losses, by name.",
@@ -271,6 +271,7 @@ class Recipe:
     """Descriptions of parts that are only substitutes."""
     aliases: Mapping[str, str] = field(default_factory=dict)
     """Distribution of each model that the recipe gives by a bare alias."""
+    report: bool = True
 
     @property
     def subject(self) -> str:
@@ -285,8 +286,7 @@ class Recipe:
     @property
     def components(self) -> tuple[Component, ...]:
         """All components of every stage, and the exporters."""
-        staged = [component for stage in self.stages for component in stage.components]
-        return (*staged, *(component for _, component in self.exports))
+        return (*(one for stage in self.stages for one in stage.components), *(one for _, one in self.exports))
 
     @property
     def distributions(self) -> dict[str, str]:

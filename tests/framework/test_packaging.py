@@ -101,6 +101,8 @@ MAY_NAME_DEVICES = {
     "pickled.py": "reads weights into main memory",
     "precision.py": "which precision is fast where",
     "offload.py": "moves weights between devices",
+    "source.py": "reads checkpoints into main memory",
+    "window.py": "draws smaller pictures on a CPU",
     "turntable.py": "brings pictures to main memory to write them",
 }
 

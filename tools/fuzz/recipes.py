@@ -136,7 +136,8 @@ def _value_for(old: object, source: random.Random, outside: str) -> str:
 
 def _exchange(values: dict[str, Any], stock: Stock, source: random.Random) -> str:
     """Replace a component by another of its kind, with its default fields."""
-    places = [path[:-1] for path in _paths(values) if path[-1] == "type" and "optimizer" not in path]
+    typed = [path[:-1] for path in _paths(values) if path[-1] == "type" and "optimizer" not in path]
+    places = [path for path in typed if "score" not in path[:-1]]  # the choices of a score are no components
     place = source.choice(places)
     kind = next(kind for kind, names in stock.fields.items() if _get(values, place)["type"] in names)
     name = source.choice(sorted(stock.fields[kind]))

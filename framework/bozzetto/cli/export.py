@@ -63,7 +63,7 @@ def export_scene(
     if not folder.finished(last.name, last.trainer.steps):
         say(f"notice    stage {last.name} has not finished: this is what its last checkpoint holds")
     device = torch.device(open_device(recipe, found))
-    for path in Pipeline(registry, folder, {}, None, device, say).export(recipe):
+    for path in Pipeline(registry, folder, {}, None, device, say).export_again(recipe):
         say(f"wrote     {path}  ({path.stat().st_size / 1e6:.2f} MB)")
     return 0
 

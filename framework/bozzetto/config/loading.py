@@ -53,12 +53,9 @@ MAKERS = ("guidance", "score")
 
 
 def load_recipe(
-    path: Path,
-    registry: Registry,
-    overrides: Iterable[str] = (),
-    profile: str = "auto",
+    path: Path, registry: Registry, overrides: Iterable[str] = (), profile: str = "auto",
     hardware: Accelerator | None = None,
-) -> Recipe:
+) -> Recipe:  # fmt: skip
     """Read, merge and check a recipe. Imports no torch.
 
     Args:
@@ -159,6 +156,7 @@ class _Reader:
             image=image,
             stand_ins=convert(tuple[str, ...], values.get("stand_ins") or [], "stand_ins"),
             aliases=dict(self.names.aliases),
+            report=convert(bool, values.get("report", True), "report"),
         )
 
     def _values(self, values: Mapping[str, Any], output: str) -> Mapping[str, Any]:

@@ -103,6 +103,7 @@ def _top(registry: Registry) -> Schema:
         "stand_ins": {"type": "array", "items": {"type": "string"}},
         "provided_by": {"type": "object", "additionalProperties": {"type": "string"}},
         "seed": _of_type(Seed),
+        "report": {"type": "boolean"},
         "device": {"type": "string", "pattern": f"^({DEVICE_PATTERN})$"},
         "system": _ref("system"),
         "trainer": _ref("trainer"),

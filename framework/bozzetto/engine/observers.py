@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -41,19 +41,28 @@ class Observers:
         """Call `bozzetto_stage_finished`."""
         self._tell("bozzetto_stage_finished", {"stage": stage, "steps": steps, "run_folder": run_folder})
 
-    def run_failed(self, error: BaseException, run_folder: Path) -> None:
-        """Call `bozzetto_run_failed` with the error as one line."""
-        lines = str(error).split("\n", 1)
-        reason = f"{type(error).__name__}: {lines[0]}" if lines[0] else type(error).__name__
-        self._tell("bozzetto_run_failed", {"reason": reason, "run_folder": run_folder})
+    def run_finished(self, recipe: Recipe, run_folder: Path) -> list[Path]:
+        """Call `bozzetto_run_finished`, and return the files that the observers have written."""
+        return self._tell("bozzetto_run_finished", {"recipe": recipe, "run_folder": run_folder})
 
-    def _tell(self, hook: str, facts: Mapping[str, Any]) -> None:
+    def run_failed(self, reason: str, recipe: Recipe, run_folder: Path) -> None:
+        """Call `bozzetto_run_failed`, and report the files that the observers have written."""
+        facts = {"reason": reason, "recipe": recipe, "run_folder": run_folder}
+        for path in self._tell("bozzetto_run_failed", facts):
+            self.report(f"wrote     {path}")
+
+    def _tell(self, hook: str, facts: Mapping[str, Any]) -> list[Path]:
+        """Call a hook of every plugin, and return the files that they have written."""
+        files: list[Path] = []
         for implementation in getattr(self.manager.hook, hook).get_hookimpls():
             own = {name: dict(value) if isinstance(value, Mapping) else value for name, value in facts.items()}
             arguments = [own[name] for name in implementation.argnames]
             call = functools.partial(implementation.function, *arguments)
-            if (fault := contained(call, implementation.plugin_name).fault) is not None:
-                self._report(hook, implementation.plugin_name, fault)
+            outcome = contained(functools.partial(_files, call), implementation.plugin_name)
+            if outcome.fault is not None:
+                self._report(hook, implementation.plugin_name, outcome.fault)
+            files += outcome.value or []
+        return files
 
     def _report(self, hook: str, plugin: str, error: BaseException) -> None:
         if (hook, plugin) in self.reported:
@@ -61,6 +70,19 @@ class Observers:
         self.reported.add((hook, plugin))
         why = f"{type(error).__name__}: {error}"
         self.report(f"notice    the observer {plugin} failed in {hook}, the run goes on: {why}")
+
+
+def _files(call: Callable[[], object]) -> list[Path]:
+    """Call an observer, and return the existing files among what it returns, which is of no interest otherwise."""
+    returned = call()
+    given = returned if isinstance(returned, Iterable) and not isinstance(returned, str) else ()
+    return [path for path in given if isinstance(path, Path) and path.is_file()]
+
+
+def reason_of(error: BaseException) -> str:
+    """Return an error as one line, with its type."""
+    first = str(error).split("\n", 1)[0]
+    return f"{type(error).__name__}: {first}" if first else type(error).__name__
 
 
 class Observed:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -18,15 +18,16 @@ from bozzetto.engine.changes import Changes, recipe_with
 from bozzetto.engine.checkpoints import Interrupted, load_into, read_checkpoint, require_finite, restore
 from bozzetto.engine.inheritance import inherit
 from bozzetto.engine.kernel_choice import use_kernels
+from bozzetto.engine.laps import TRAINING, Lapped, Laps
 from bozzetto.engine.loop import Loop
-from bozzetto.engine.observers import Observers
+from bozzetto.engine.observers import Observers, reason_of
 from bozzetto.engine.optimizer import make_optimizer
 from bozzetto.engine.photo_pictures import save_photos
 from bozzetto.engine.run_folder import RunFolder
 from bozzetto.engine.stage_observers import stage_observers
-from bozzetto.engine.stopping import StopSignals
+from bozzetto.engine.stopping import Stopped, StopSignals
 from bozzetto.engine.undeclared import check_undeclared
-from bozzetto.errors import ConfigError, ExportError
+from bozzetto.errors import ConfigError, ExportError, RunFolderError
 from bozzetto.kinds.scene import Scene
 from bozzetto.live import Live
 from bozzetto.machine.tuning import growing
@@ -63,7 +64,7 @@ class Pipeline:
             from_stage: discard the training of this stage and those after it, and train them again.
 
         Returns:
-            The exported files.
+            The exported files, then those that observers have written.
 
         Raises:
             ConfigError: there is no stage of that name.
@@ -75,15 +76,29 @@ class Pipeline:
                 self.folder.forget_stage(stage.name)
         self.folder.write_recipe(recipe)  # overrides may have changed it
         Live(self.folder.path).take()  # requests to a process that has ended
+        self.folder.record({"end": None})
         self.observers.run_started(recipe, self.folder.path)
         try:
             for index, stage in enumerate(recipe.stages):
                 if not self.folder.finished(stage.name, stage.trainer.steps):
                     self.train(recipe, index)
-            return self.export(recipe)
+            files = self.export(recipe)
+            self.folder.record_end("finished")
         except BaseException as error:
-            self.observers.run_failed(error, self.folder.path)
+            stopped = isinstance(error, Interrupted | Stopped | KeyboardInterrupt)
+            with suppress(OSError, RunFolderError):  # the error itself is what matters
+                self.folder.record_end("stopped" if stopped else "failed", reason_of(error))
+            self.observers.run_failed(reason_of(error), recipe, self.folder.path)
             raise
+        return [*files, *self.observers.run_finished(recipe, self.folder.path)]
+
+    def export_again(self, recipe: Recipe) -> list[Path]:
+        """Export what has been trained; a run whose export failed may finish by this. Returns and raises as `run`."""
+        files = self.export(recipe)
+        if not all(self.folder.finished(stage.name, stage.trainer.steps) for stage in recipe.stages):
+            return files
+        self.folder.record_end("finished")
+        return [*files, *self.observers.run_finished(recipe, self.folder.path)]
 
     @cached_property
     def observers(self) -> Observers:
@@ -98,7 +113,8 @@ class Pipeline:
             Interrupted: a stop was requested; the state is saved.
         """
         stage, started = recipe.stages[index], time.monotonic()
-        with self._begun_everywhere(recipe, index) as loop:
+        with self._timed(stage) as laps, self._begun_everywhere(recipe, index) as loop:
+            laps.lap("building")
             for path in save_photos(loop.system.tasks, self.folder.images):
                 self.report(f"photo     as it is used, cut out and framed: {path}")
             with self.stop, self.stop.deferred():
@@ -106,7 +122,7 @@ class Pipeline:
                 watching = stage_observers(
                     loop, stage, recipe, self.folder, self.observers, self.stop, amender, self.report
                 )
-                loop.run(stage.trainer.steps, watching)
+                loop.run(stage.trainer.steps, [Lapped(one, type(one).__name__.lower(), laps) for one in watching])
         facts = {"finished": True, "steps": loop.done, "seconds": round(time.monotonic() - started, 1)}
         if len(recipe.stages) > 1:
             facts["edge_softness"] = self._edges(loop.system.scene, recipe.stages[index - 1].name if index else None)
@@ -126,6 +142,18 @@ class Pipeline:
                 "and several processes cannot change while they train. Go on in one: trainer.devices=1"
             )
         return None
+
+    @contextmanager
+    def _timed(self, stage: Stage) -> Iterator[Laps]:
+        """Yield a clock, whose seconds are recorded however the stage ends, with those of earlier sessions."""
+        laps = Laps()
+        try:
+            yield laps
+        finally:
+            laps.lap(TRAINING)
+            with suppress(OSError, RunFolderError):  # no stage fails because of its timings
+                before = self.folder.manifest.get("stages", {}).get(stage.name, {}).get("seconds_by_part")
+                self.folder.record_stage(stage.name, {"seconds_by_part": laps.added_to(before)})
 
     @contextmanager
     def _begun_everywhere(self, recipe: Recipe, index: int) -> Iterator[Loop]:
@@ -204,13 +232,16 @@ class Pipeline:
         written: list[Path] = []
         failures: list[str] = []
         for name, component in recipe.exports:
+            started = time.monotonic()
             try:
                 exported = make(self.registry, component).export(scene, self.folder.export, self.report)
             except ExportError as error:
                 failures.append(f"export.{name}: {error}")
                 continue
             written += exported.files
-            self.folder.record_export(name, exported.files, exported.facts)
+            self.folder.record_export(
+                name, exported.files, {**exported.facts, "seconds": round(time.monotonic() - started, 1)}
+            )
         if failures:
             raise ExportError(" ".join(failures))
         return written

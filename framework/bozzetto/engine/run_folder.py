@@ -8,6 +8,7 @@ metrics/               a CSV per stage, and TensorBoard events
 export/                mesh, texture, turntable, contact sheet
 changes.json           fields that were changed while it trained, with their steps
 live/                  what viewers and the training tell one another
+log.txt                lines that the run has told its user
 .lock                  held by the process that uses the folder
 """
 
@@ -17,10 +18,12 @@ import json
 import platform
 import secrets
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 
@@ -124,6 +127,11 @@ class RunFolder:
         """Folder of exported files."""
         return self.path / "export"
 
+    @property
+    def log(self) -> Path:
+        """Lines that the run has told its user (text)."""
+        return self.path / "log.txt"
+
     def checkpoint(self, stage: str) -> Path:
         """Return the checkpoint path of a stage."""
         return self.checkpoints / f"{slug(stage)}.ckpt"
@@ -176,6 +184,16 @@ class RunFolder:
         """Add facts to the manifest."""
         write_text(self.manifest_file, json.dumps({**self.manifest, **facts}, indent=2, default=str) + "\n")
 
+    def keep_line(self, line: str) -> None:
+        """Append a line to the log, if that is possible: no run ends because of its log."""
+        with suppress(OSError), self.log.open("a", encoding="utf-8", errors="replace") as stream:
+            stream.write(f"{line}\n")
+
+    def record_end(self, state: Literal["finished", "stopped", "failed"], reason: str = "") -> None:
+        """Record how the run has ended, and why; a run that was killed has no such record."""
+        at = datetime.now().astimezone().isoformat(sep=" ", timespec="seconds")
+        self.record({"end": {"state": state, "reason": reason, "at": at}})
+
     def record_resumed(self, recipe: Recipe, command: Sequence[str]) -> None:
         """Record the recipe and the command of a resumed run; the first command is kept."""
         commands = self.manifest.get("resumed_with")
@@ -222,7 +240,7 @@ class RunFolder:
         self.checkpoint(stage).unlink(missing_ok=True)
         for picture in self.images.glob(f"{stage}-[0-9]*.png"):
             picture.unlink()
-        self.record_stage(stage, {"finished": False, "steps": 0})
+        self.record_stage(stage, {"finished": False, "steps": 0, "seconds_by_part": {}})
 
     def finished(self, stage: str, steps: int) -> bool:
         """Return whether a stage has finished with at least `steps` steps and its checkpoint still exists."""

@@ -21,7 +21,7 @@ from bozzetto.registry.discovery import Registry
 
 State = Literal["fresh", "begun", "finished"]
 
-FREE = ("device", "image", "export", "summary", "plugins")
+FREE = ("device", "image", "export", "summary", "plugins", "report")
 """Keys that can be changed whatever has been trained; `image` updates the path of a moved photo."""
 STAYS = ("output", "name")
 """Keys that determine the run folder."""

@@ -41,6 +41,8 @@ class Prepared:
     recipe: Recipe
     plans: Mapping[str, ModelPlan]
     """By the name that the recipe gives a model."""
+    file: Path | None = None
+    """YAML file of the recipe; None: that of an existing run folder."""
 
 
 def prepare(
@@ -55,13 +57,14 @@ def prepare(
     Raises:
         UserError: the recipe cannot run here; the message says why.
     """
-    recipe = load_recipe(find_recipe(config, registry), registry, overrides, profile, found)
+    file = find_recipe(config, registry)
+    recipe = load_recipe(file, registry, overrides, profile, found)
     require_photo(recipe)
     check_machine(recipe)
     for stage in recipe.stages:
         check_trainer(recipe, stage, found)
     check_output(recipe)
-    return Prepared(recipe, plans_for(recipe, registry))
+    return Prepared(recipe, plans_for(recipe, registry), file.absolute())
 
 
 def prepare_to_resume(
@@ -203,9 +206,10 @@ def opened(
             folder = RunFolder.create(
                 recipe, command, {name: prepared.plans[name].facts(path) for name, path in weights.items()}
             )
-            folder.record({"plugins": recipe.distributions})
+            folder.record({"plugins": recipe.distributions, "recipe_file": str(prepared.file)})
             held.enter_context(locked(folder.path, report))
         folder = RunFolder(short(folder.path))
+        report = kept(report, folder)
         report(f"run       {folder.path}")
         report(f"pictures  {folder.images}")
         torch.manual_seed(recipe.seed)
@@ -214,6 +218,16 @@ def opened(
         except Exception as error:
             error.add_note(f"The run is kept in {folder.path}")
             raise
+
+
+def kept(report: Report, folder: RunFolder) -> Report:
+    """Return `report`, with each of its lines kept in the log of the run, too."""
+
+    def tell(line: str) -> None:
+        report(line)
+        folder.keep_line(line)
+
+    return tell
 
 
 def short(path: Path) -> Path:

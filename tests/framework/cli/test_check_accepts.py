@@ -23,7 +23,7 @@ RANDOM = "system.tasks.random"
 BIG_GRID = "system.geometry={levels: 32, features_per_level: 8, log2_table_size: 24, finest_resolution: 500000}"
 
 REFUSED = {
-    "trainer=20": "trainer: expected steps, devices, log_every, image_every",
+    "trainer=20": "trainer: expected steps, devices, kernels, deterministic, log_every, image_every",
     "export=glb": "export: expected exporters by name",
     "export=[mesh]": "export: expected exporters by name",
     "system=[hash-grid]": "system: expected geometry, material",

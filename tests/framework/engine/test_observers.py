@@ -13,6 +13,7 @@ from bozzetto import hookimpl, hookspecs
 from bozzetto.engine.loop import Loop
 from bozzetto.engine.observers import Observers
 from bozzetto.engine.pipeline import load_state
+from bozzetto.engine.run_folder import RunFolder
 from bozzetto.errors import NonFiniteError
 
 SHORT = {"trainer": {"steps": 3, "log_every": 2, "image_every": 0}, "export": None}
@@ -38,8 +39,9 @@ class Watcher:
         self.seen.append(("stage", stage, steps, (run_folder / "checkpoints" / f"{stage}.ckpt").is_file()))
 
     @hookimpl
-    def bozzetto_run_failed(self, reason):
+    def bozzetto_run_failed(self, reason, run_folder):
         self.seen.append(("failed", reason))
+        return [run_folder / "recipe.yaml", run_folder / "none"]
 
 
 class Thrower:
@@ -120,6 +122,32 @@ def test_a_run_that_ends_early_is_told_and_the_error_stays(tiny, watch, monkeypa
     with pytest.raises(raised):
         tiny.pipeline(recipe).run(recipe)
     assert watcher.seen[-1] == ("failed", reason)
+    assert [line.endswith("recipe.yaml") for line in tiny.said if line.startswith("wrote")] == [True], (
+        "no other file exists"
+    )
+
+
+def test_the_end_of_a_run_is_recorded_and_files_of_observers_are_named(tiny, watch):
+    class Writer:
+        @hookimpl
+        def bozzetto_run_finished(self, recipe, run_folder):
+            ends.append(RunFolder(run_folder).manifest["end"]["state"])
+            page = run_folder / f"{recipe.name}.txt"
+            page.write_text("a page")
+            return [page, "no path"]
+
+    class Silent:
+        @hookimpl
+        def bozzetto_run_finished(self):
+            return 3
+
+    ends: list[str] = []
+    watch(writer=Writer(), silent=Silent())
+    run = tiny.pipeline(recipe := tiny.recipe(SHORT))
+    assert run.run(recipe) == [run.folder.path / "tiny.txt"] and ends == ["finished"]
+    seconds = run.folder.manifest["stages"]["main"]["seconds_by_part"]
+    assert {"building", "training", "metrics", "pictures", "checkpoints"} <= set(seconds)
+    assert run.export_again(recipe) == [run.folder.path / "tiny.txt"] and ends == ["finished"] * 2
 
 
 def test_an_observer_takes_only_the_parameters_it_reads():
