@@ -19,6 +19,7 @@ from bozzetto.machine import accelerators as hardware
 from bozzetto.machine.capacity import check_machine, check_output
 from bozzetto.machine.trainers import check_trainer
 from bozzetto.machine.tuning import growing, tune_allocator
+from bozzetto.model_files import ModelReader
 from bozzetto.recipe import Component, Recipe
 from bozzetto.registry.discovery import Registry
 from bozzetto.runs.amendments import State, load_amended
@@ -99,7 +100,9 @@ def plans_for(recipe: Recipe, registry: Registry) -> dict[str, ModelPlan]:
     found, catalogue = {}, Catalogue.of(registry)
     for part in weighty(recipe):
         instead = getattr(part.config, "without_model", "")
-        found[part.model] = plan(part.model, catalogue, offline(), instead)
+        reader = part.config if isinstance(part.config, ModelReader) else None
+        with located(part):
+            found[part.model] = plan(part.model, catalogue, offline(), instead, reader)
         require_weights(part, found[part.model].folder)
     return found
 
@@ -116,10 +119,19 @@ def require_weights(part: Component, folder: Path | None) -> None:
     check = getattr(part.config, "require_weights", None)
     if check is None or folder is None:
         return
-    try:
+    with located(part):
         check(folder)
+
+
+@contextmanager
+def located(part: Component) -> Iterator[None]:
+    """Put the place of a component in the recipe before errors that name its field `model`."""
+    try:
+        yield
     except UserError as error:
-        raise type(error)(f"{part.where}.{error}") from error
+        if not str(error).startswith(f"{part.where}.") and str(error).partition(":")[0] in vars(part.config):
+            raise type(error)(f"{part.where}.{error}") from error
+        raise
 
 
 def require_photo(recipe: Recipe) -> None:
