@@ -15,8 +15,9 @@ from bozzetto.engine.run_folder import RunFolder
 from bozzetto.engine.run_lock import locked
 from bozzetto.engine.stopping import StopSignals
 from bozzetto.errors import ConfigError, UserError
+from bozzetto.files import sha256_of
 from bozzetto.machine import accelerators as hardware
-from bozzetto.machine.capacity import check_machine, check_output
+from bozzetto.machine.capacity import check_machine, check_output, files_named
 from bozzetto.machine.trainers import check_trainer
 from bozzetto.machine.tuning import growing, tune_allocator
 from bozzetto.model_files import ModelReader
@@ -134,6 +135,12 @@ def located(part: Component) -> Iterator[None]:
         raise
 
 
+def files_of(part: Component) -> list[str]:
+    """Return the files that a component reads beside its model, e.g. LoRAs."""
+    paths = [path for path, marker in files_named(part.config) if path and not marker.or_name and not marker.beside]
+    return [str(Path(path).expanduser()) for path in paths]
+
+
 def require_photo(recipe: Recipe) -> None:
     """Raise `ConfigError` if the recipe's photo is unused or does not exist; its content is checked on reading."""
     require_reader(recipe)
@@ -195,9 +202,10 @@ def opened(
         if folder is not None:
             folder.record_resumed(recipe, command)
         else:
-            folder = RunFolder.create(
-                recipe, command, {name: prepared.plans[name].facts(path) for name, path in weights.items()}
-            )
+            facts = {name: prepared.plans[name].facts(path) for name, path in weights.items()}
+            for part in weighty(recipe):
+                facts[part.model] |= {f"file {path}": sha256_of(Path(path)) for path in files_of(part)}
+            folder = RunFolder.create(recipe, command, facts)
             folder.record({"plugins": recipe.distributions})
             held.enter_context(locked(folder.path, report))
         folder = RunFolder(short(folder.path))
