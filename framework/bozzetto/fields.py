@@ -141,7 +141,11 @@ def marked(schema: type, marker: type, prefix: str = "") -> Iterator[tuple[str, 
             yield from ((prefix + name, item) for item in found)
             if is_dataclass(choice) and isinstance(choice, type) and choice is not Schedule:
                 yield from marked(choice, marker, f"{prefix}{name}.")
-            elif get_origin(choice) is tuple and get_args(choice)[1:] == (Ellipsis,) and is_dataclass(get_args(choice)[0]):
+            elif (
+                get_origin(choice) is tuple
+                and get_args(choice)[1:] == (Ellipsis,)
+                and is_dataclass(get_args(choice)[0])
+            ):
                 yield from marked(get_args(choice)[0], marker, f"{prefix}{name}[].")
 
 

@@ -47,7 +47,7 @@ class ModelFacts:
 
 @runtime_checkable
 class ModelReader(Protocol):
-    """Config of a component that judges models before they are downloaded, and reads single files. No torch at import."""
+    """Config of a component that judges models before they are downloaded, and reads single files."""
 
     def family_of(self, facts: ModelFacts) -> str:
         """Return the name of a model's family.

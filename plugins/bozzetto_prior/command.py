@@ -69,7 +69,9 @@ def config_of(schema: type, guidance: str, model: str) -> Any:
     if "model" not in names or not hasattr(schema, "prior_branches"):
         raise ConfigError(f"--guidance: {guidance!r} has no model that scores can use. Choose {GUIDANCE}.")
     given = {"model": model, "dtype": "float32"}
-    return schema(**{name: value for name, value in given.items() if name in names & set(inspect.signature(schema).parameters)})
+    return schema(
+        **{name: value for name, value in given.items() if name in names & set(inspect.signature(schema).parameters)}
+    )
 
 
 def facts(found: ModelPlan) -> ModelFacts | None:
@@ -96,6 +98,8 @@ def print_sizes(folder: Path) -> None:
     """Print the size of each part's weights."""
     from bozzetto.weights.folder import parts_in, weights_in
 
-    sizes = {part or "weights": sum(path.stat().st_size for path in weights_in(folder / part)) for part in parts_in(folder)}
+    sizes = {
+        part or "weights": sum(path.stat().st_size for path in weights_in(folder / part)) for part in parts_in(folder)
+    }
     each = ", ".join(f"{part} {size / 1e6:.1f} MB" for part, size in sizes.items())
     print(f"weights     {each}; {sum(sizes.values()) / 1e9:.2f} GB together")

@@ -29,7 +29,9 @@ def examine(guidance: Any, config: Any, folder: Path) -> int:
     source = guidance(config, folder, torch.device("cpu"))
     contract = _contract_of(source)
     prior = contract.prior
-    print(f"memory      {_bytes(source) / 1e9:.2f} GB of weights in float32 between text and step; half of it in float16")
+    print(
+        f"memory      {_bytes(source) / 1e9:.2f} GB of weights in float32 between text and step; half of it in float16"
+    )
     print("\n".join(level_table(prior)))
     if isinstance(source, TextEncoder):
         print(f"text        {text_equality(source, folder)}")
@@ -40,7 +42,9 @@ def examine(guidance: Any, config: Any, folder: Path) -> int:
             test()
         except (AssertionError, NonFiniteError) as error:
             failed += 1
-            print(f"FAILED      {name.removeprefix('test_').replace('_', ' ')}: {str(error).splitlines()[:1] or ['']}")
+            print(
+                f"FAILED      {name.removeprefix('test_').replace('_', ' ')}: {next(iter(str(error).splitlines()), '')}"
+            )
     total = sum(1 for _ in contract.tests())
     print(f"contract    {total - failed} of {total} tests passed{'' if failed else ': it can guide'}")
     return 1 if failed else 0

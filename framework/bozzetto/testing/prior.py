@@ -146,7 +146,10 @@ class PriorContract:
     def test_conversions_are_affine_in_the_output(self) -> None:
         prior = self._prior()
         noisy, timestep = self._noisy(prior)
-        one, other = torch.ones_like(noisy), torch.randn(noisy.shape, generator=torch.Generator().manual_seed(1)).to(noisy)
+        one, other = (
+            torch.ones_like(noisy),
+            torch.randn(noisy.shape, generator=torch.Generator().manual_seed(1)).to(noisy),
+        )
         for convert in (prior.epsilon, prior.x0):
             mean = (convert(one, noisy, timestep) + convert(other, noisy, timestep)) / 2
             assert self._same(convert((one + other) / 2, noisy, timestep), mean)

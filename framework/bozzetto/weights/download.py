@@ -14,8 +14,8 @@ from bozzetto.weights.plans import ModelPlan, split_revision, target_of
 SETTINGS = ["model_index.json", "*/config.json", "*/scheduler_config.json"]
 """Files that say what a model is, a few kilobytes: they are downloaded and judged before its weights."""
 GATED = (
-    "its owner asks for consent, or it is private. Accept the terms on its page at huggingface.co, make a token of kind "
-    "'read' in your settings there, and give it to: hf auth login"
+    "its owner asks for consent, or it is private. Accept the terms on its page at huggingface.co, make a token "
+    "of kind 'read' in your settings there, and give it to: hf auth login"
 )
 TIMEOUT_S = 10.0
 """Timeout in seconds of one hub request before the next mirror is tried."""

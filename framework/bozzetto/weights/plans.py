@@ -71,8 +71,11 @@ class ModelPlan:
         if self.source == "download":
             size = f", {self.size_bytes / 1e9:.1f} GB" if self.size_bytes else ""
             where = f"download from {self.repositories[0]}{size}; memory: {self.memory}"
-        elif self.source == "file":
-            where = f"file, {self.file}, {'converted' if self.folder else 'to be converted once'} to {target_of(self.file)}"
+        elif self.file is not None:
+            where = (
+            done = "converted" if self.folder else "to be converted once"
+            where = f"file, {self.file}, {done} to {target_of(self.file)}"
+            )
         else:
             where = f"bundled, {self.folder}" if self.source == "bundled" else f"{self.source}, {self.folder}"
         return f"{self.name} ({where}; licence: {self.licence})"

@@ -32,9 +32,7 @@ class ClipText:
     and freed before it returns.
     """
 
-    def __init__(
-        self, folder: Path, device: torch.device, dtype: torch.dtype, loras: Loras | None = None
-    ) -> None:
+    def __init__(self, folder: Path, device: torch.device, dtype: torch.dtype, loras: Loras | None = None) -> None:
         self.loras = loras
         self.folder = folder
         self.device = device

@@ -17,6 +17,7 @@ from bozzetto.errors import ModelError
 from bozzetto.math.low_rank import low_rank_change
 from bozzetto_plugins.guidance.lora_names import Part, check_names, place_of
 
+
 @dataclass
 class LowRank:
     """Change of one layer's weight."""
@@ -28,7 +29,7 @@ class LowRank:
     def change(self) -> Float[Tensor, "O N"]:
         """Return the change of the weight, flattened after its first dimension."""
         assert self.up is not None and self.down is not None  # as read
-        return low_rank_change(self.up, self.down, len(self.down) if self.alpha is None else self.alpha)
+        return low_rank_change(self.up, self.down, float(len(self.down)) if self.alpha is None else self.alpha)
 
 
 @dataclass(frozen=True)

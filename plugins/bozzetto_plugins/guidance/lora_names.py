@@ -65,4 +65,6 @@ def place_of(path: Path, name: str) -> tuple[Part, str, str]:
         if layer.endswith(end):
             layer = layer.removesuffix(end)
             return part, f"{layer}.0" if layer.endswith(".to_out") else layer, kind
-    raise ModelError(f"loras: {path} holds {name:.80}, which is in no layout of kohya, diffusers or peft. It is no LoRA.")
+    raise ModelError(
+        f"loras: {path} holds {name:.80}, which is in no layout of kohya, diffusers or peft. It is no LoRA."
+    )

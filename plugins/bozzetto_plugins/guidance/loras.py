@@ -63,14 +63,19 @@ def _merge(
         ModelError: the network has no such layer, or one of another shape.
     """
     layers = {name: module for name, module in network.named_modules() if isinstance(module, (nn.Linear, nn.Conv2d))}
-    named = {**{f"{prefix}{name}".replace(".", "_"): name for name in layers}, **{prefix + name: name for name in layers}}
+    named = {
+        **{f"{prefix}{name}".replace(".", "_"): name for name in layers},
+        **{prefix + name: name for name in layers},
+    }
     total: dict[str, Tensor] = {}
     read: dict[str, set[Path]] = defaultdict(set)
     for path, changes, scale in files:
         for layer, change in changes.items():
             name = named.get(layer) or named.get(prefix + layer)
             if name is None:
-                raise ModelError(f"loras: {path} changes {layer}, and the {what} has no such layer. It is of another model.")
+                raise ModelError(
+                    f"loras: {path} changes {layer}, and the {what} has no such layer. It is of another model."
+                )
             weight = layers[name].weight
             added = change.change()
             if added.numel() != weight.numel() or len(added) != len(weight):

@@ -20,8 +20,8 @@ EDITING = "it edits an image, which it expects beside the noisy one (8 channels)
 UPSCALING = "it enlarges an image that it expects beside the noisy one"
 PART = "it is a part of a pipeline, not a text-to-image model"
 DISTILLED = (
-    "it is distilled to few steps: it no longer predicts the noise of a text-conditioned diffusion at every level, which "
-    "score distillation relies on"
+    "it is distilled to few steps: it no longer predicts noise at every level of a text-conditioned diffusion, which score "
+    "distillation relies on"
 )
 GUIDANCE_DISTILLED = (
     "its guidance is distilled into the network: there is no unconditional prediction for classifier-free guidance"
@@ -49,6 +49,7 @@ UNET = "model.diffusion_model."
 FIRST = f"{UNET}input_blocks.0.0.weight"
 ATTENTION = f"{UNET}input_blocks.2.1.transformer_blocks.0.attn2.to_k.weight"
 """Attention to the text in Stable Diffusion's single files; its last axis is the width of the text encoder."""
+JOINT = "joint_blocks.0.context_block.adaLN_modulation.1.bias"
 STABLE_DIFFUSION = ("StableDiffusionPipeline", "StableDiffusionImg2ImgPipeline")
 CHANNELS = ("unet/config.json", "in_channels")
 WIDTH = ("unet/config.json", "cross_attention_dim")
@@ -56,15 +57,19 @@ WIDTH = ("unet/config.json", "cross_attention_dim")
 FAMILIES = (
     ModelFamily("an LCM", ("LatentConsistency*",), (f"{UNET}time_embed.cond_proj.weight",), reason=DISTILLED),
     ModelFamily(
-        "Stable Diffusion inpainting", ("StableDiffusion*Inpaint*",), (FIRST,), shape=(FIRST, 1, (9,)), reason=INPAINTING
+        "Stable Diffusion inpainting", ("StableDiffusion*Inpaint*",), (FIRST,), shape=(FIRST, 1, (9,)),
+        reason=INPAINTING,
     ),
     ModelFamily("Stable Diffusion inpainting", STABLE_DIFFUSION, settings=(*CHANNELS, (9,)), reason=INPAINTING),
     ModelFamily("InstructPix2Pix", ("*InstructPix2Pix*",), (FIRST,), shape=(FIRST, 1, (8,)), reason=EDITING),
     ModelFamily("InstructPix2Pix", STABLE_DIFFUSION, settings=(*CHANNELS, (8,)), reason=EDITING),
-    ModelFamily("an upscaler", ("*Upscale*", "IF*SuperResolution*"), (FIRST,), shape=(FIRST, 1, (7,)), reason=UPSCALING),
+    ModelFamily(
+        "an upscaler", ("*Upscale*", "IF*SuperResolution*"), (FIRST,), shape=(FIRST, 1, (7,)), reason=UPSCALING
+    ),
     ModelFamily("Stable Diffusion depth", ("*Depth2Img*",), (FIRST,), shape=(FIRST, 1, (5,)), reason=DEPTH),
     ModelFamily(
-        "a ControlNet", ("*ControlNet*",), ("control_model.time_embed.0.weight", "controlnet_cond_embedding.conv_in.weight"),
+        "a ControlNet", ("*ControlNet*",),
+        ("control_model.time_embed.0.weight", "controlnet_cond_embedding.conv_in.weight"),
         reason=PART,
     ),
     ModelFamily(
@@ -76,7 +81,7 @@ FAMILIES = (
     ),
     ModelFamily(
         "Stable Diffusion 3", ("StableDiffusion3*",),
-        (f"{UNET}joint_blocks.0.context_block.adaLN_modulation.1.bias", "joint_blocks.0.context_block.adaLN_modulation.1.bias"),
+        (f"{UNET}{JOINT}", JOINT),
         reason=NOT_YET,
     ),
     ModelFamily(

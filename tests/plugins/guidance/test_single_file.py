@@ -103,7 +103,6 @@ def test_version_2_has_the_text_encoder_of_openclip_without_its_last_layer(tmp_p
 def test_a_recipe_names_a_single_file_which_is_converted_once(
     tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str
 ) -> None:
-    monkeypatch.setattr(single_file, "LAYOUTS", tiny.layouts)
     monkeypatch.setattr(write_model_folder, "__defaults__", (tiny.layouts,))
     file = tmp_path / f"style{suffix}"
     if suffix == ".ckpt":
@@ -157,7 +156,8 @@ def test_what_lacks_a_part_names_it(tiny: Tiny, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "counts"), [("sd-1", (859_520_964, 83_653_863, 123_060_480)), ("sd-2", (865_910_724, 83_653_863, 340_387_840))]
+    ("name", "counts"),
+    [("sd-1", (859_520_964, 83_653_863, 123_060_480)), ("sd-2", (865_910_724, 83_653_863, 340_387_840))],
 )
 def test_the_settings_of_the_real_models_fit_their_original_layout(name: str, counts: tuple[int, ...]) -> None:
     from diffusers.loaders.single_file_utils import convert_ldm_unet_checkpoint, convert_ldm_vae_checkpoint
@@ -173,7 +173,9 @@ def test_the_settings_of_the_real_models_fit_their_original_layout(name: str, co
     parts = [dict(one.named_parameters()) for one in (unet, vae, text)]
     assert tuple(sum(value.numel() for value in one.values()) for one in parts) == counts
     original = as_ldm(*parts, settings["unet"], settings["vae"], open_clip=name == "sd-2")
-    family = family_of(single_file.ModelFacts("x", tensors={key: tuple(value.shape) for key, value in original.items()}))
+    family = family_of(
+        single_file.ModelFacts("x", tensors={key: tuple(value.shape) for key, value in original.items()})
+    )
     assert single_file.FOLDERS[family.name] == name
     converted = (
         convert_ldm_unet_checkpoint(dict(original), settings["unet"]),
