@@ -72,10 +72,8 @@ class ModelPlan:
             size = f", {self.size_bytes / 1e9:.1f} GB" if self.size_bytes else ""
             where = f"download from {self.repositories[0]}{size}; memory: {self.memory}"
         elif self.file is not None:
-            where = (
             done = "converted" if self.folder else "to be converted once"
             where = f"file, {self.file}, {done} to {target_of(self.file)}"
-            )
         else:
             where = f"bundled, {self.folder}" if self.source == "bundled" else f"{self.source}, {self.folder}"
         return f"{self.name} ({where}; licence: {self.licence})"
@@ -105,7 +103,8 @@ def plan(
         reader: config of the component that will load the model, if it judges models.
 
     Raises:
-        ModelError: of a kind that the component cannot use, unknown, ambiguous, withdrawn, incomplete, or not available offline.
+        ModelError: of a kind that the component cannot use, unknown, ambiguous, withdrawn, incomplete, or not available
+            offline.
     """
     entry = catalogue.find(name)
     if entry is not None and entry.spec.folder is not None:

@@ -20,8 +20,8 @@ EDITING = "it edits an image, which it expects beside the noisy one (8 channels)
 UPSCALING = "it enlarges an image that it expects beside the noisy one"
 PART = "it is a part of a pipeline, not a text-to-image model"
 DISTILLED = (
-    "it is distilled to few steps: it no longer predicts noise at every level of a text-conditioned diffusion, which score "
-    "distillation relies on"
+    "it is distilled to few steps: it no longer predicts noise at every level of a text-conditioned diffusion, which "
+    "score distillation relies on"
 )
 GUIDANCE_DISTILLED = (
     "its guidance is distilled into the network: there is no unconditional prediction for classifier-free guidance"

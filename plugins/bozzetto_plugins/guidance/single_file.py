@@ -184,7 +184,7 @@ def _parameterization(path: Path) -> str:
 
 
 def write_vocabulary(folder: Path) -> None:
-    """Write CLIP's merges of byte pairs (Radford et al. 2021, sec. 2.4), and the vocabulary, which follows from them."""
+    """Write CLIP's merges of byte pairs (Radford et al. 2021, sec. 2.4), and the vocabulary that follows."""
     merges = gzip.decompress(MERGES.read_bytes()).decode("utf-8").split("\n")
     pairs = [line for line in merges if line]
     letters = byte_letters()
