@@ -233,7 +233,7 @@ def test_a_recipe_names_its_files_beside_itself_and_they_are_hashed(tmp_path: Pa
     saved = tmp_path / "elsewhere" / "recipe.yaml"
     saved.parent.mkdir()
     saved.write_text(yaml.safe_dump(loaded.values))
-    again = load_recipe(saved, registry, [], "cpu").stages[0].tasks[0].guidance
+    again = load_recipe(saved, registry).stages[0].tasks[0].guidance
     assert again.config.loras == guidance.config.loras
     with pytest.raises(ConfigError, match=r"loras\[0\]\.scale: must lie in \[-10, 10\], got nan"):
         load_recipe(
