@@ -195,8 +195,11 @@ def opened(
     tune_allocator()
     recipe, device = prepared.recipe, torch.device(open_device(prepared.recipe, hardware.detect()))
     hardware.select(str(device))
-    weights = {name: fetch(item) for name, item in prepared.plans.items()}
+    weights: dict[str, Path] = {}
     for part in weighty(recipe):
+        if part.model not in weights:
+            with located(part):
+                weights[part.model] = fetch(prepared.plans[part.model])
         require_weights(part, weights[part.model])
     with ExitStack() as held:
         if folder is not None:

@@ -14,7 +14,7 @@ from bozzetto.weights.plans import ModelPlan, split_revision, target_of
 SETTINGS = ["model_index.json", "*/config.json", "*/scheduler_config.json"]
 """Files that say what a model is, a few kilobytes: they are downloaded and judged before its weights."""
 GATED = (
-    "its owner asks for consent, or it is private. Accept the terms on its page at huggingface.co, make a token "
+    "its owner asks for consent. Accept the terms on its page at huggingface.co, make a token "
     "of kind 'read' in your settings there, and give it to: hf auth login"
 )
 TIMEOUT_S = 10.0
@@ -91,7 +91,9 @@ def _download(repository: str, plan: ModelPlan) -> Path:
 
 
 def _one_line(error: Exception) -> str:
-    if type(error).__name__ == "GatedRepoError" or getattr(getattr(error, "response", None), "status_code", 0) == 401:
+    name = type(error).__name__
+    if name == "GatedRepoError":
         return GATED
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return f"{type(error).__name__}: {lines[0][:160]}" if lines else type(error).__name__
+    hidden = " If it is private: hf auth login" if name == "RepositoryNotFoundError" else ""
+    return f"{name}: {lines[0][:160]}{hidden}" if lines else name
