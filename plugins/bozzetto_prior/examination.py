@@ -97,7 +97,9 @@ def text_equality(source: TextEncoder, folder: Path) -> str:
     if "CLIPTextModel" not in (settings.get("architectures") or ()) or not (folder / "tokenizer").is_dir():
         return "not compared: it has no CLIPTextModel"
     from transformers import CLIPTextModel, CLIPTokenizer
+    from transformers.utils import logging
 
+    logging.disable_progress_bar()
     tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True)
     with whole_part(path) as whole:
         encoder = CLIPTextModel.from_pretrained(whole, dtype=torch.float32, use_safetensors=True, local_files_only=True)
@@ -123,4 +125,5 @@ def _bytes(source: object) -> int:
     """Return the bytes of the networks that a guidance holds, directly or in one of its parts."""
     held = [part for one in vars(source).values() for part in (one, *getattr(one, "__dict__", {}).values())]
     modules = {id(part): part for part in held if isinstance(part, torch.nn.Module)}
-    return sum(value.numel() * value.element_size() for module in modules.values() for value in module.parameters())
+    held_once = {id(value): value for one in modules.values() for value in (*one.parameters(), *one.buffers())}
+    return sum(value.numel() * value.element_size() for value in held_once.values())

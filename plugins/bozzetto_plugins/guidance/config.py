@@ -14,8 +14,8 @@ from bozzetto.model_files import ModelFacts, read_settings
 from bozzetto.recipe import Stage, Task
 from bozzetto.spec import installed
 from bozzetto.weights.folder import LANGUAGE_PARTS, PARTS, parts_in
+from bozzetto_plugins.guidance.family_table import family_of
 from bozzetto_plugins.guidance.lora_names import check_names
-from bozzetto_plugins.guidance.model_families import family_of
 from bozzetto_plugins.score.axes import Fraction, GuiderConfig, Scale, TimestepsConfig, steps_of
 from bozzetto_plugins.score.config import Clip, Count, DistillationConfig
 

@@ -17,7 +17,7 @@ from bozzetto.errors import ModelError
 from bozzetto.files import write_text
 from bozzetto.model_files import ModelFacts, read_settings
 from bozzetto.weights.pickled import save_tensors
-from bozzetto_plugins.guidance.model_families import UNET, family_of
+from bozzetto_plugins.guidance.family_table import UNET, family_of
 from bozzetto_plugins.guidance.weights import reading
 
 LAYOUTS = Path(__file__).absolute().parent / "single_file_layouts"

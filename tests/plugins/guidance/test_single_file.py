@@ -23,7 +23,7 @@ from bozzetto.weights.download import fetch
 from bozzetto.weights.plans import plan
 from bozzetto_plugins.guidance import single_file
 from bozzetto_plugins.guidance.config import StableDiffusionConfig
-from bozzetto_plugins.guidance.model_families import family_of
+from bozzetto_plugins.guidance.family_table import family_of
 from bozzetto_plugins.guidance.single_file import LAYOUTS, text_weights, write_model_folder, write_vocabulary
 from bozzetto_plugins.guidance.stable_diffusion import StableDiffusion
 

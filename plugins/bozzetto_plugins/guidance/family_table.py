@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from bozzetto.errors import ModelError
 from bozzetto.model_files import ModelFacts
 
-NOT_YET = "this version does not support this family yet"
+NOT_YET = "it is known, and the guidance stable-diffusion does not support it yet"
 VIDEO = "it makes videos, and a score needs a model of single images"
 INPAINTING = "it is an inpainting model: it expects a mask and a masked image beside the noisy one (9 channels)"
 DEPTH = "it expects a depth map beside the noisy image"

@@ -8,7 +8,7 @@ import pytest
 
 from bozzetto.errors import ModelError
 from bozzetto.model_files import ModelFacts
-from bozzetto_plugins.guidance.model_families import (
+from bozzetto_plugins.guidance.family_table import (
     ATTENTION,
     DEPTH,
     DISTILLED,
