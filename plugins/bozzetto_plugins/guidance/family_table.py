@@ -125,7 +125,8 @@ FAMILIES = (
 """The first row that fits a model is its family."""
 
 DISTILLED_NAMES = re.compile(
-    r"(?<![a-z])(sd-?turbo|sdxl-?turbo|turbo|lightning|lcm|schnell|dmd2?|hyper-?sd(xl|15)?|instaflow|\d-?steps?)(?![a-z])"
+    r"(?<![a-z])(sd[ -]?turbo|sdxl[ -]?turbo|turbo|lightning|lcm|schnell|dmd2?|hyper[ _-]?(sd(xl|15)?|vae)|instaflow"
+    r"|\d[ _-]?steps?)(?![a-z])"
 )
 """Words in the names of models that are distilled to few steps."""
 
@@ -172,5 +173,6 @@ def _distilled(facts: ModelFacts) -> str:
     if sampler in ("LCMScheduler", "TCDScheduler"):
         return f"its sampler is {sampler}"
     last = re.split(r"[/\\]", facts.name.rstrip("/\\"))[-1]
-    found = DISTILLED_NAMES.search(last.lower())
+    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", last)  # `TurboMix` is two
+    found = DISTILLED_NAMES.search(words.lower())
     return f"its name says {found[0]!r}; give a model that is not distilled another name" if found else ""

@@ -93,8 +93,8 @@ def test_settings_are_downloaded_and_judged_before_weights(
     assert hub.asked == ["a/b"]
 
 
-def test_a_gated_repository_says_how_to_log_in(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    FakeHub(monkeypatch, tmp_path, {})
+def test_a_gated_repository_says_how_to_log_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = plan("a/b", NONE, reader=Reader())
 
     class GatedRepoError(Exception):
         pass
@@ -105,7 +105,7 @@ def test_a_gated_repository_says_how_to_log_in(monkeypatch: pytest.MonkeyPatch, 
 
     monkeypatch.setattr(huggingface_hub, "HfApi", Api)
     with pytest.raises(ModelError, match=r"a/b: its owner asks for consent, .* give it to: hf auth login"):
-        fetch(plan("a/b", NONE, reader=Reader()))
+        fetch(found)
 
 
 def test_a_single_file_is_converted_once_and_again_when_it_changes(tmp_path: Path) -> None:

@@ -78,6 +78,8 @@ NO = {
     "turbo": (folder(SD, "stabilityai/sd-turbo", unet=UNET_OF_1), DISTILLED),
     "Hyper": (file("Hyper-SD15-8steps.safetensors"), DISTILLED),
     "lightning": (file("style_lightning_4step.safetensors"), DISTILLED),
+    "Hyper of Civitai": (file("realisticVisionV60B1_v51HyperVAE.safetensors"), DISTILLED),
+    "Turbo of Civitai": (file("mine_v21TurboDPMSDE.safetensors"), DISTILLED),
     "schnell": (folder("FluxPipeline", transformer={"guidance_embeds": False}), DISTILLED),
     "FLUX.1-dev": (folder("FluxPipeline", transformer={"guidance_embeds": True}), GUIDANCE_DISTILLED),
     "FLUX.1-dev in a file": (ModelFacts("f", tensors={"guidance_in.in_layer.bias": (3072,)}), GUIDANCE_DISTILLED),
