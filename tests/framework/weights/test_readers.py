@@ -104,7 +104,7 @@ def test_a_gated_repository_says_how_to_log_in(monkeypatch: pytest.MonkeyPatch) 
             raise GatedRepoError("401 Client Error")
 
     monkeypatch.setattr(huggingface_hub, "HfApi", Api)
-    with pytest.raises(ModelError, match=r"a/b: its owner asks for consent, .* give it to: hf auth login"):
+    with pytest.raises(ModelError, match=r"a/b: its owner asks for consent\. .* give it to: hf auth login"):
         fetch(found)
 
 
