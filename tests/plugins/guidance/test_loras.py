@@ -14,11 +14,14 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from bozzetto.config.loading import load_recipe
+from bozzetto.engine.stopping import StopSignals
 from bozzetto.errors import ConfigError, ModelError
+from bozzetto.files import sha256_of
+from bozzetto.machine.accelerators import detect
 from bozzetto.machine.capacity import check_files
 from bozzetto.math.low_rank import low_rank_change
 from bozzetto.registry.discovery import Registry, installed_sources
-from bozzetto.runs.start import files_of
+from bozzetto.runs.start import files_of, opened, prepare
 from bozzetto_plugins.guidance.config import LoraConfig, StableDiffusionConfig
 from bozzetto_plugins.guidance.lora_files import read_lora
 from bozzetto_plugins.guidance.stable_diffusion import StableDiffusion
@@ -239,3 +242,19 @@ def test_a_recipe_names_its_files_beside_itself_and_they_are_hashed(tmp_path: Pa
         load_recipe(
             recipe, registry, ["system.tasks.random.guidance.loras=[{file: a.safetensors, scale: .nan}]"], "cpu"
         )
+
+
+def test_the_manifest_of_a_run_has_their_hashes(tmp_path: Path, tiny_model: Path) -> None:
+    path = write_lora(tmp_path / "a.safetensors", tiny_model, "kohya")
+    registry, place = Registry.discover(installed_sources({}), strict=True), "system.tasks.random.guidance."
+    words = [
+        f"output={tmp_path / 'out'}",
+        "prompt=a cat",
+        f"{place}model={tiny_model}",
+        f"{place}loras=[{{file: {path}}}]",
+    ]
+    prepared = prepare("dreamfusion-sd", registry, words, "cpu", detect())
+    with StopSignals() as stop, opened(prepared, registry, ["run"], lambda line: None, stop):
+        (manifest,) = (tmp_path / "out").rglob("manifest.json")
+    recorded = json.loads(manifest.read_text())["weights"][str(tiny_model)]
+    assert recorded[f"file {path}"] == sha256_of(path) and recorded["source"] == "folder"
