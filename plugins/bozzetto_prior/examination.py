@@ -10,8 +10,8 @@ from torch import Tensor
 
 from bozzetto.errors import NonFiniteError
 from bozzetto.kinds.guidance import TextEncoder
-from bozzetto.kinds.score import Prior, PriorSource
-from bozzetto.math.levels import per_view
+from bozzetto.kinds.score import AdaptedPrior, Prior, PriorSource
+from bozzetto.math.levels import Output, per_view, target_at
 from bozzetto.model_files import read_settings, whole_part
 from bozzetto.testing.prior import PriorContract
 
@@ -21,7 +21,7 @@ TEXTS = ("a photo of a cat", "", "a DSLR photo of a hamburger, front view")
 TEXT_TOLERANCE = 1e-4
 """Largest difference of float32 embeddings, as the two implementations add up in another order."""
 LEAST_LIKENESS = 0.3
-"""Correlation of added and predicted noise at half of the timesteps, below which the settings are doubted."""
+"""Correlation of output and target at half of the timesteps, below which the settings are doubted."""
 
 
 def examine(guidance: Any, config: Any, folder: Path) -> int:
@@ -35,7 +35,7 @@ def examine(guidance: Any, config: Any, folder: Path) -> int:
     print("\n".join(level_table(prior)))
     if isinstance(source, TextEncoder):
         print(f"text        {text_equality(source, folder)}")
-    print(f"noise       {noise_likeness(contract)}")
+    print(f"output      {target_likeness(contract)}")
     failed = 0
     for name, test in contract.tests():
         try:
@@ -63,13 +63,12 @@ class _Contract(PriorContract):
         return self._prior()
 
     def example(self) -> tuple[Prior, Tensor, Tensor, Tensor]:
-        """Return the prior, noisy latents, their timesteps and the noise in them, at half of the timesteps."""
+        """Return the prior, latents of two pictures, noise, and timesteps: half of all."""
         prior = self._prior()
         latents = prior.latents(self.rendered(self.cameras()), torch.Generator().manual_seed(0)).detach()
         timestep = torch.full((len(latents),), prior.train_steps // 2, device=latents.device)
         noise = torch.randn(latents.shape, generator=torch.Generator().manual_seed(1)).to(latents)
-        level = prior.level(timestep)
-        return prior, per_view(level.signal) * latents + per_view(level.noise) * noise, timestep, noise
+        return prior, latents, noise, timestep
 
 
 def _contract_of(source: PriorSource) -> _Contract:
@@ -112,13 +111,18 @@ def text_equality(source: TextEncoder, folder: Path) -> str:
     return f"{verdict}: embeddings differ by {difference:.1e} at most (tolerance {TEXT_TOLERANCE:.0e})"
 
 
-def noise_likeness(contract: _Contract) -> str:
-    """Return how much the predicted noise is like the added one: a wrong prediction type or schedule shows here."""
-    prior, noisy, timestep, noise = contract.example()
-    found = prior.epsilon(prior.predict(noisy, timestep, ["cond"])["cond"], noisy, timestep)
-    likeness = float(torch.nn.functional.cosine_similarity(found.flatten(), noise.flatten(), dim=0))
+def target_likeness(contract: _Contract) -> str:
+    """Return how much the output is like what it should be: a wrong prediction type or schedule shows here."""
+    prior, latents, noise, timestep = contract.example()
+    level = prior.level(timestep)
+    noisy = per_view(level.signal) * latents + per_view(level.noise) * noise
+    output: Output = prior.output if isinstance(prior, AdaptedPrior) else "epsilon"
+    found = prior.predict(noisy, timestep, ["cond"])["cond"]
+    found = found if isinstance(prior, AdaptedPrior) else prior.epsilon(found, noisy, timestep)
+    target = target_at(output, latents, noise, level)
+    likeness = float(torch.nn.functional.cosine_similarity(found.flatten(), target.flatten(), dim=0))
     doubt = "" if likeness >= LEAST_LIKENESS else "; the network is untrained, or prediction type or schedule are wrong"
-    return f"predicted and added noise correlate by {likeness:.3f} at t = {int(timestep[0])}{doubt}"
+    return f"output and its target correlate by {likeness:.3f} at t = {int(timestep[0])}{doubt}"
 
 
 def _bytes(source: object) -> int:
