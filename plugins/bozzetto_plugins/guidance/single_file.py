@@ -37,7 +37,7 @@ PARTS: Mapping[str, tuple[str, ...]] = {
 """Prefixes of the parts of a model."""
 
 
-def write_model_folder(file: Path, tensors: Mapping[str, Tensor], folder: Path, layouts: Path = LAYOUTS) -> None:
+def write_model_folder(file: Path, tensors: Mapping[str, Tensor], folder: Path, layouts: Path | None = None) -> None:
     """Write all parts in the data type of the file.
 
     Averaged weights are used if the file holds them. What the network predicts is read of the YAML file beside it
@@ -45,14 +45,14 @@ def write_model_folder(file: Path, tensors: Mapping[str, Tensor], folder: Path, 
 
     Args:
         folder: empty.
-        layouts: see `LAYOUTS`.
+        layouts: None: `LAYOUTS`.
 
     Raises:
         ModelError: the file is not of a family in `FOLDERS`, a part is missing or does not fit, or it is unknown what
             the network of Stable Diffusion 2.x predicts.
     """
     family = family_of(ModelFacts(str(file), tensors={name: tuple(value.shape) for name, value in tensors.items()}))
-    layout = layouts / FOLDERS[family.name]
+    layout = (layouts or LAYOUTS) / FOLDERS[family.name]
     for part, prefixes in PARTS.items():
         if not any(name.startswith(prefixes) for name in tensors):
             raise ModelError(

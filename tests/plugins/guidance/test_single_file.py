@@ -103,7 +103,7 @@ def test_version_2_has_the_text_encoder_of_openclip_without_its_last_layer(tmp_p
 def test_a_recipe_names_a_single_file_which_is_converted_once(
     tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str
 ) -> None:
-    monkeypatch.setattr(write_model_folder, "__defaults__", (tiny.layouts,))
+    monkeypatch.setattr(single_file, "LAYOUTS", tiny.layouts)
     file = tmp_path / f"style{suffix}"
     if suffix == ".ckpt":
         torch.save({"state_dict": tiny.tensors, "global_step": 3}, file)
