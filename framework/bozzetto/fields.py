@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import types
 import typing
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Annotated, Any, Union, get_args, get_origin
 
@@ -31,6 +31,7 @@ __all__ = [
     "bare",
     "check_fields",
     "choices",
+    "each_place",
     "hints_of",
     "marked",
     "markers",
@@ -130,13 +131,37 @@ def check_fields(config: object) -> None:
 
 
 def marked(schema: type, marker: type, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield the dotted names of fields annotated with a marker, including those of nested configs, and the markers."""
+    """Yield the dotted names of fields annotated with a marker, and the markers.
+
+    Those of nested configs are `outer.inner`, those of configs in a list `outer[].inner`.
+    """
     for name, hint in hints_of(schema).items():
         for choice in choices(hint):
             found = [item for item in markers(choice) if isinstance(item, marker)]
             yield from ((prefix + name, item) for item in found)
             if is_dataclass(choice) and isinstance(choice, type) and choice is not Schedule:
                 yield from marked(choice, marker, f"{prefix}{name}.")
+            elif (
+                get_origin(choice) is tuple
+                and get_args(choice)[1:] == (Ellipsis,)
+                and is_dataclass(get_args(choice)[0])
+            ):
+                yield from marked(get_args(choice)[0], marker, f"{prefix}{name}[].")
+
+
+def each_place(found: Iterable[tuple[str, Any]], value_at: Callable[[str], object]) -> Iterator[tuple[str, Any]]:
+    """Yield what `marked` found, with the items of lists: `files.0.path`, `files.1.path` for `files[].path`.
+
+    Args:
+        value_at: returns the value at a dotted key.
+    """
+    for name, marker in found:
+        head, listed, rest = name.partition("[].")
+        items = value_at(head) if listed else ()
+        if not listed:
+            yield name, marker
+        elif isinstance(items, (list, tuple)):
+            yield from each_place([(f"{head}.{index}.{rest}", marker) for index in range(len(items))], value_at)
 
 
 def choices(hint: Any) -> tuple[Any, ...]:

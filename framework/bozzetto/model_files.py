@@ -11,12 +11,13 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from bozzetto.errors import ModelError
 
-__all__ = ["read_settings", "shared_weights", "weight_files", "whole_part"]
+__all__ = ["ModelFacts", "ModelReader", "facts_of", "read_settings", "shared_weights", "weight_files", "whole_part"]
 
 FILE, KEY = "bozzetto.json", "shared_weights"
 SUFFIXES = (".safetensors", ".bin")
@@ -26,6 +27,52 @@ LARGEST_JSON = 1 << 26
 _NAME = r"(?!\.)[\w.-]+"
 _OURS = re.compile(rf"(?P<part>{_NAME})/(?P<name>{_NAME}\.safetensors)")
 _THEIRS = re.compile(rf"\.\./(?P<model>{_NAME})/{_NAME}/{_NAME}\.safetensors")
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """What a model says of itself before its weights are read or downloaded."""
+
+    name: str
+    """Name as given in the recipe, or the path."""
+    settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """JSON files of a folder by their path in it, e.g. `model_index.json` and `unet/config.json`; empty for a file."""
+    tensors: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    """Shapes by name, from the header of a single file; empty for a folder."""
+
+    def setting(self, path: str, key: str) -> Any:
+        """Return a value of a settings file; None without it."""
+        return self.settings.get(path, {}).get(key)
+
+
+@runtime_checkable
+class ModelReader(Protocol):
+    """Config of a component that judges models before they are downloaded, and reads single files."""
+
+    def family_of(self, facts: ModelFacts) -> str:
+        """Return the name of a model's family.
+
+        Raises:
+            ModelError: the component cannot use it; the message, which starts with `model: `, says why.
+        """
+
+    def write_model_folder(self, file: Path, tensors: Mapping[str, Any], folder: Path) -> None:
+        """Write the model of a single file, whose tensors are given by name, into an empty folder as safetensors.
+
+        Raises:
+            ModelError: the file is not of a family that can be read, or parts of the model are missing in it.
+        """
+
+
+def facts_of(name: str, folder: Path) -> ModelFacts:
+    """Return what a folder in diffusers' format says of its model; weights need not be there.
+
+    Raises:
+        ModelError: a settings file is damaged.
+    """
+    parts = sorted([*folder.glob("*/config.json"), *folder.glob("*/scheduler_config.json")])
+    paths = [path for path in (folder / "model_index.json", *parts) if path.is_file()]
+    return ModelFacts(name, {path.relative_to(folder).as_posix(): read_settings(path) for path in paths})
 
 
 def read_settings(path: Path) -> Mapping[str, Any]:

@@ -8,7 +8,7 @@ import pytest
 
 from bozzetto.config.binding import bind, describe
 from bozzetto.errors import ConfigError
-from bozzetto.fields import FilePath, Range, bare, check_fields, choices, hints_of, marked, markers
+from bozzetto.fields import FilePath, Range, bare, check_fields, choices, each_place, hints_of, marked, markers
 from bozzetto.math.schedules import Schedule
 from bozzetto.recipe import OptimizerConfig, TaskTimes, TrainerConfig
 from bozzetto.registry.discovery import Registry, installed_sources
@@ -99,6 +99,36 @@ def test_help_shows_ranges_and_files():
 
 def test_marked_fields_are_found_in_nested_configs():
     assert [name for name, _ in marked(Sample, FilePath)] == ["part.path", "model"]
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One of a list."""
+
+    file: Annotated[str, FilePath()]
+    """A file."""
+
+
+@dataclass(frozen=True)
+class Layers:
+    """A list of configs."""
+
+    layers: tuple[Layer, ...] = ()
+    """Some."""
+
+
+def test_marked_fields_are_found_in_lists_of_configs():
+    found = list(marked(Layers, FilePath))
+    assert [name for name, _ in found] == ["layers[].file"]
+    assert [name for name, _ in each_place(found, lambda key: {"layers": ["a", "b"]}[key])] == [
+        "layers.0.file",
+        "layers.1.file",
+    ]
+    assert not list(each_place(found, lambda key: None))
+    assert [(one.name, one.type) for one in describe(Layers)] == [
+        ("layers", "list of Layer"),
+        ("layers[].file", "file"),
+    ]
 
 
 @pytest.mark.parametrize("bounds", [{}, {"least": 0.0}, {"least": 0.0, "above": 0.0, "most": 1.0}])

@@ -153,7 +153,10 @@ class FieldHelp:
 
 
 def describe(schema: type) -> list[FieldHelp]:
-    """Describe every field of a config dataclass: type, default and docstring. Nested fields are `outer.inner`."""
+    """Describe every field of a config dataclass: type, default and docstring. Nested fields are `outer.inner`.
+
+    Those of the items of a list are `outer[].inner`.
+    """
     texts, hints = field_texts(schema), hints_of(schema)
     described = []
     for item in fields(schema):
@@ -167,6 +170,9 @@ def describe(schema: type) -> list[FieldHelp]:
         described.append(FieldHelp(item.name, type_text(hint), shown, texts.get(item.name, "")))
         if nested:
             described += [replace(inner, name=f"{item.name}.{inner.name}") for inner in describe(hint)]
+        of = get_args(hint)[0] if get_origin(hint) is tuple else None
+        if isinstance(of, type) and is_dataclass(of):
+            described += [replace(inner, name=f"{item.name}[].{inner.name}") for inner in describe(of)]
     return described
 
 

@@ -132,10 +132,13 @@ def leaves(values: Mapping[str, Any], prefix: str = "") -> list[str]:
 
 
 def value_at(values: Mapping[str, Any], key: str) -> Any:
-    """Return the value at a dotted key of nested values; None if it does not exist."""
+    """Return the value at a dotted key of nested values; None if it does not exist. `list.0` is a list's first item."""
     value: Any = values
     for part in key.split("."):
-        value = value.get(part) if isinstance(value, Mapping) else None
+        if isinstance(value, list) and part.isdigit() and int(part) < len(value):
+            value = value[int(part)]
+        else:
+            value = value.get(part) if isinstance(value, Mapping) else None
     return value
 
 
@@ -143,6 +146,13 @@ def with_value(values: Mapping[str, Any], key: str, value: object) -> dict[str, 
     """Return nested values with the value at a dotted key replaced."""
     head, _, rest = key.partition(".")
     below = values.get(head)
+    index, _, inside = rest.partition(".")
+    if isinstance(below, list) and index.isdigit():
+        changed = [
+            (with_value(item, inside, value) if inside else value) if position == int(index) else item
+            for position, item in enumerate(below)
+        ]
+        return {**values, head: changed}
     return {**values, head: with_value(below if isinstance(below, Mapping) else {}, rest, value) if rest else value}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from bozzetto.config.sections import section
 from bozzetto.config.stage_checks import check_exporters, check_stage
 from bozzetto.config.stages import check_inheritance
 from bozzetto.errors import ConfigError, PluginError, UserError, did_you_mean, shown
-from bozzetto.fields import FilePath, marked
+from bozzetto.fields import FilePath, each_place, marked
 from bozzetto.kinds import SYSTEM_KINDS
 from bozzetto.machine.accelerators import Accelerator
 from bozzetto.math.schedules import FIELDS as SCHEDULE_FIELDS
@@ -272,10 +273,9 @@ class _Reader:
     def _placed(self, schema: type, values: Mapping[str, Any], where: str, dist: str) -> Mapping[str, Any]:
         """Return the values with absolute paths in fields that name files, and exact names in those that name models.
 
-        Args:
-            dist: distribution of the component.
+        `dist` is the distribution of the component.
         """
-        for name, marker in marked(schema, FilePath):
+        for name, marker in each_place(marked(schema, FilePath), partial(value_at, values)):
             text, place, path = value_at(values, name), f"{where}.{name}", None
             default = getattr(schema, name, None) if marker.or_name and name not in values else None
             if isinstance(default, str):

@@ -13,12 +13,12 @@ import stat
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import replace
-from functools import reduce
+from functools import partial, reduce
 from pathlib import Path
 from typing import Any
 
 from bozzetto.errors import ConfigError, did_you_mean, shown
-from bozzetto.fields import FilePath, marked
+from bozzetto.fields import FilePath, each_place, marked
 from bozzetto.parameters import stage_specs
 from bozzetto.recipe import Component, Recipe, Stage
 
@@ -80,8 +80,7 @@ def check_output(recipe: Recipe) -> None:
 
 def check_files(component: Component) -> None:
     """Raise `ConfigError` if a field that names a file names one that does not exist or cannot be used."""
-    for name, marker in marked(type(component.config), FilePath):
-        value = _get(component.config, name)
+    for value, marker, name in _files_in(component.config):
         if not value or marker.or_name:
             continue
         path = Path(value).expanduser()
@@ -91,6 +90,17 @@ def check_files(component: Component) -> None:
             raise ConfigError(f"{component.where}.{name}: there is no file {shown(str(path), 300)}.{_nearest(path)}")
     if read := getattr(component.config, "require_readable", None):
         read()
+
+
+def files_named(config: object) -> list[tuple[str, FilePath]]:
+    """Return the values of a config's fields that name files, empty ones included, and their markers."""
+    return [(value or "", marker) for value, marker, _ in _files_in(config)]
+
+
+def _files_in(config: object) -> list[tuple[str | None, FilePath, str]]:
+    """Return value, marker and name of each field that names a file."""
+    places = each_place(marked(type(config), FilePath), partial(_get, config))
+    return [(_get(config, name), marker, name) for name, marker in places]
 
 
 def machine_memory() -> int | None:
@@ -173,7 +183,12 @@ def _number(config: object, method: str) -> int | None:
 
 
 def _get(config: Any, dotted: str) -> Any:
-    return reduce(getattr, dotted.split("."), config)
+    """Return the value of a dotted field; `list.0` is the first item of a list."""
+
+    def inside(one: Any, name: str) -> Any:
+        return one[int(name)] if isinstance(one, tuple) else getattr(one, name)
+
+    return reduce(inside, dotted.split("."), config)
 
 
 def _is_file(path: Path) -> bool:

@@ -16,10 +16,12 @@ from bozzetto.engine.run_folder import RunFolder
 from bozzetto.engine.run_lock import locked
 from bozzetto.engine.stopping import StopSignals
 from bozzetto.errors import ConfigError, UserError
+from bozzetto.files import sha256_of
 from bozzetto.machine import accelerators as hardware
-from bozzetto.machine.capacity import check_machine, check_output
+from bozzetto.machine.capacity import check_machine, check_output, files_named
 from bozzetto.machine.trainers import check_trainer
 from bozzetto.machine.tuning import growing, tune_allocator
+from bozzetto.model_files import ModelReader
 from bozzetto.recipe import Component, Recipe
 from bozzetto.registry.discovery import Registry
 from bozzetto.runs.amendments import State, load_amended
@@ -104,7 +106,9 @@ def plans_for(recipe: Recipe, registry: Registry) -> dict[str, ModelPlan]:
     found, catalogue = {}, Catalogue.of(registry)
     for part in weighty(recipe):
         instead = getattr(part.config, "without_model", "")
-        found[part.model] = plan(part.model, catalogue, offline(), instead)
+        reader = part.config if isinstance(part.config, ModelReader) else None
+        with located(part):
+            found[part.model] = plan(part.model, catalogue, offline(), instead, reader)
         require_weights(part, found[part.model].folder)
     require_scenes(recipe, {name: item.folder for name, item in found.items()})
     return found
@@ -135,10 +139,25 @@ def require_weights(part: Component, folder: Path | None) -> None:
     check = getattr(part.config, "require_weights", None)
     if check is None or folder is None:
         return
-    try:
+    with located(part):
         check(folder)
+
+
+@contextmanager
+def located(part: Component) -> Iterator[None]:
+    """Put the place of a component in the recipe before errors that name its field `model`."""
+    try:
+        yield
     except UserError as error:
-        raise type(error)(f"{part.where}.{error}") from error
+        if not str(error).startswith(f"{part.where}.") and str(error).partition(":")[0] in vars(part.config):
+            raise type(error)(f"{part.where}.{error}") from error
+        raise
+
+
+def files_of(part: Component) -> list[str]:
+    """Return the files that a component reads beside its model, e.g. LoRAs."""
+    paths = [path for path, marker in files_named(part.config) if path and not marker.or_name and not marker.beside]
+    return [str(Path(path).expanduser()) for path in paths]
 
 
 def require_photo(recipe: Recipe) -> None:
@@ -195,17 +214,21 @@ def opened(
     tune_allocator()
     recipe, device = prepared.recipe, torch.device(open_device(prepared.recipe, hardware.detect()))
     hardware.select(str(device))
-    weights = {name: fetch(item) for name, item in prepared.plans.items()}
+    weights: dict[str, Path] = {}
     for part in weighty(recipe):
+        if part.model not in weights:
+            with located(part):
+                weights[part.model] = fetch(prepared.plans[part.model])
         require_weights(part, weights[part.model])
     require_scenes(recipe, weights)
     with ExitStack() as held:
         if folder is not None:
             folder.record_resumed(recipe, command)
         else:
-            folder = RunFolder.create(
-                recipe, command, {name: prepared.plans[name].facts(path) for name, path in weights.items()}
-            )
+            facts = {name: prepared.plans[name].facts(path) for name, path in weights.items()}
+            for part in weighty(recipe):
+                facts[part.model] |= {f"file {path}": sha256_of(Path(path)) for path in files_of(part)}
+            folder = RunFolder.create(recipe, command, facts)
             folder.record({"plugins": recipe.distributions, "recipe_file": str(prepared.file)})
             held.enter_context(locked(folder.path, report))
         folder = RunFolder(short(folder.path))

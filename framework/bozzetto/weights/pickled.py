@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import os
-import re
 import shutil
-import tempfile
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from bozzetto.errors import ModelError
-from bozzetto.files import UNFINISHED, write_atomically, write_text
+from bozzetto.files import write_atomically
+from bozzetto.weights.conversion import converted_once
+from bozzetto.weights.faults import check_header
 from bozzetto.weights.folder import configs_of, parts_in, weights_in
-
-STAMP = "converted.json"
-"""File that records the source of a converted folder: name, size and time of each weight file."""
 
 
 def with_safetensors(folder: Path) -> Path:
@@ -31,23 +25,20 @@ def with_safetensors(folder: Path) -> Path:
         ModelError: a weight file is damaged or contains code, or the converted folder cannot be written.
     """
     folder = folder.resolve()
-    target, stamp = folder.with_name(f"{folder.name}-safetensors"), _stamp(folder)
-    if _is_made(target, stamp):
-        return target
-    try:
-        with _held(folder) as alone:
-            if alone:
-                _remove_unfinished(target)
-            if not _is_made(target, stamp):  # unless another process was faster
-                _make(folder, target, stamp)
-    except OSError as error:
-        if _is_made(target, stamp):
-            return target
-        raise ModelError(
-            f"The weights in {folder} are .bin files, to be converted to safetensors once, and {target} cannot be "
-            f"written: {error.strerror or error}. Copy the model to where you may write, or convert it elsewhere."
-        ) from error
-    return target
+    target = folder.with_name(f"{folder.name}-safetensors")
+    return converted_once(folder, target, _stamp(folder), lambda made: _write(folder, made), ".bin files")
+
+
+def read_single_file(path: Path) -> dict[str, Tensor]:
+    """Read the tensors of a model in one file, by name: safetensors, or a pickle as in `read_pickle`.
+
+    Raises:
+        ModelError: it is damaged, or a pickle that is refused.
+    """
+    if path.suffix != ".safetensors":
+        return read_pickle(path)
+    check_header(path)
+    return load_file(path)
 
 
 def read_pickle(path: Path) -> dict[str, Tensor]:
@@ -69,8 +60,8 @@ def read_pickle(path: Path) -> dict[str, Tensor]:
         why = next((line.strip() for line in str(error).splitlines() if "GLOBAL" in line), "")
         why = why or next(iter(str(error).splitlines()), type(error).__name__)
         raise ModelError(f"{path} is not a plain weight file and is rejected: {why[:200]} {cure}") from error
-    if isinstance(values, dict) and set(values) == {"state_dict"}:
-        values = values["state_dict"]
+    if isinstance(values, dict) and isinstance(values.get("state_dict"), dict):
+        values = values["state_dict"]  # beside it are the state of a training, e.g. its step
     if not isinstance(values, dict) or not all(isinstance(value, Tensor) for value in values.values()):
         raise ModelError(f"{path} holds other things than tensors by name. {cure}")
     for name, tensor in values.items():
@@ -79,47 +70,7 @@ def read_pickle(path: Path) -> dict[str, Tensor]:
     return values
 
 
-@contextmanager
-def _held(folder: Path) -> Iterator[bool]:
-    """Lock the conversion of a folder against other processes; yields False where folders cannot be locked."""
-    handle = None
-    try:
-        import fcntl
-
-        handle = os.open(folder, os.O_RDONLY)
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        alone = True
-    except (ImportError, OSError):  # not on Windows, nor on every network file system
-        alone = False
-    try:
-        yield alone
-    finally:
-        if handle is not None:
-            os.close(handle)
-
-
-def _remove_unfinished(target: Path) -> None:
-    """Remove partial results of killed conversions to `target`."""
-    named = re.compile(rf"{re.escape(UNFINISHED)}[^-]+-{re.escape(target.name)}")
-    for path in target.parent.iterdir():
-        if named.fullmatch(path.name):
-            shutil.rmtree(path, ignore_errors=True)
-
-
-def _make(folder: Path, target: Path, stamp: object) -> None:
-    """Convert into a temporary folder next to `target`, then rename it."""
-    temporary = Path(tempfile.mkdtemp(prefix=UNFINISHED, suffix=f"-{target.name}", dir=folder.parent))
-    try:
-        _write(folder, temporary, stamp)
-        if _read_stamp(target) is not None:
-            shutil.rmtree(target)  # converted from weights that have changed since
-        temporary.chmod(0o755)
-        temporary.replace(target)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _write(folder: Path, target: Path, stamp: object) -> None:
+def _write(folder: Path, target: Path) -> None:
     """Fill `target`: settings are copied, safetensors linked or copied, pickles converted."""
     patterns = configs_of(parts_in(folder))
     for path in sorted({path for pattern in patterns for path in folder.glob(pattern) if path.is_file()}):
@@ -134,11 +85,10 @@ def _write(folder: Path, target: Path, stamp: object) -> None:
             pickles = weights_in(folder / part, "bin")
             tensors = {name: tensor for path in pickles for name, tensor in read_pickle(path).items()}
             base = "model" if pickles[0].name.startswith("pytorch_model") else "diffusion_pytorch_model"
-            _save(tensors, target / part / f"{base}.safetensors")
-    write_text(target / STAMP, json.dumps(stamp, indent=2))
+            save_tensors(tensors, target / part / f"{base}.safetensors")
 
 
-def _save(tensors: dict[str, Tensor], path: Path) -> None:
+def save_tensors(tensors: dict[str, Tensor], path: Path) -> None:
     """Write tensors as safetensors, which do not support tensors that share memory."""
     seen: set[int] = set()
     own = {}
@@ -146,7 +96,7 @@ def _save(tensors: dict[str, Tensor], path: Path) -> None:
         place = tensor.untyped_storage().data_ptr()
         own[name] = tensor.clone().contiguous() if place in seen else tensor.contiguous()
         seen.add(place)
-    path.parent.mkdir(exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, lambda temporary: save_file(own, temporary, metadata={"format": "pt"}))
 
 
@@ -167,14 +117,3 @@ def _stamp(folder: Path) -> dict[str, list[int]]:
     files = [path for part in parts_in(folder) for path in weights_in(folder / part, "bin")]
     facts = {path: path.stat() for path in files}
     return {f"{path.parent.name}/{path.name}": [fact.st_size, fact.st_mtime_ns] for path, fact in facts.items()}
-
-
-def _is_made(target: Path, stamp: object) -> bool:
-    return target.is_dir() and _read_stamp(target) == stamp
-
-
-def _read_stamp(target: Path) -> object:
-    try:
-        return json.loads((target / STAMP).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None

@@ -12,13 +12,14 @@ from typing import Literal
 
 from bozzetto.errors import ModelError, did_you_mean
 from bozzetto.files import sha256_of
-from bozzetto.model_files import weight_files
+from bozzetto.model_files import ModelFacts, ModelReader, facts_of, weight_files
 from bozzetto.spec import REPOSITORY, ModelEntry
 from bozzetto.weights.catalogue import Catalogue, faults_of
-from bozzetto.weights.faults import check_folder
+from bozzetto.weights.conversion import is_made, stamp_of
+from bozzetto.weights.faults import check_folder, check_header
 from bozzetto.weights.folder import missing_parts, parts_in
 
-Origin = Literal["bundled", "folder", "cached", "download"]
+Origin = Literal["bundled", "folder", "file", "cached", "download"]
 
 SINGLE_FILES = (".safetensors", ".ckpt", ".pt", ".pth", ".bin", ".gguf")
 """Suffixes of single-file checkpoints."""
@@ -50,6 +51,15 @@ class ModelPlan:
     note: str = ""
     cures: str = ""
     """Lines on the alternatives, for errors."""
+    file: Path | None = None
+    """Single file that `folder` is converted from; None: there is none."""
+    reader: ModelReader | None = None
+    """Component that judges the model before it is downloaded, and reads its single file."""
+
+    def require(self, facts: ModelFacts) -> None:
+        """Raise `ModelError` if the component cannot use the model of these facts."""
+        if self.reader is not None:
+            self.reader.family_of(facts)
 
     @property
     def revision(self) -> str | None:
@@ -61,6 +71,9 @@ class ModelPlan:
         if self.source == "download":
             size = f", {self.size_bytes / 1e9:.1f} GB" if self.size_bytes else ""
             where = f"download from {self.repositories[0]}{size}; memory: {self.memory}"
+        elif self.file is not None:
+            done = "converted" if self.folder else "to be converted once"
+            where = f"file, {self.file}, {done} to {target_of(self.file)}"
         else:
             where = f"bundled, {self.folder}" if self.source == "bundled" else f"{self.source}, {self.folder}"
         return f"{self.name} ({where}; licence: {self.licence})"
@@ -68,6 +81,8 @@ class ModelPlan:
     def facts(self, folder: Path) -> dict[str, str]:
         """Return the facts that identify the weights of a run: name, folder, and a digest of each file."""
         facts = {"name": self.name, "source": self.source, "folder": str(folder)}
+        if self.file is not None:
+            facts |= {"file": str(self.file), "file_sha256": _digest(self.file)}
         for part in parts_in(folder):
             for name, path in weight_files(folder / part).items():
                 if name.endswith(".safetensors"):
@@ -75,26 +90,31 @@ class ModelPlan:
         return facts
 
 
-def plan(name: str, catalogue: Catalogue, offline: bool = False, instead: str = "") -> ModelPlan:
+def plan(
+    name: str, catalogue: Catalogue, offline: bool = False, instead: str = "", reader: ModelReader | None = None
+) -> ModelPlan:
     """Resolve a model name on this machine, without network access.
 
     Args:
-        name: an alias of the catalogue, a folder in diffusers' format, or a hub repository `owner/name[@revision]`.
+        name: an alias of the catalogue, a folder in diffusers' format, a single file that `reader` reads, or a hub
+            repository `owner/name[@revision]`.
         offline: whether downloads are disabled.
         instead: what to do without the model, for errors; by default to choose a bundled one for a guidance.
+        reader: config of the component that will load the model, if it judges models.
 
     Raises:
-        ModelError: unknown, ambiguous, withdrawn, incomplete, or not available offline.
+        ModelError: of a kind that the component cannot use, unknown, ambiguous, withdrawn, incomplete, or not available
+            offline.
     """
     entry = catalogue.find(name)
     if entry is not None and entry.spec.folder is not None:
-        return _bundled(name, entry, entry.spec.folder)
+        return replace(_bundled(name, entry, entry.spec.folder), reader=reader)
     if entry is not None:
         spec = entry.spec
         size = None if spec.size_gb is None else int(spec.size_gb * 1e9)
         found = ModelPlan(name, "download", None, spec.repositories, size, spec.licence, spec.memory, spec.note)
-        return _hub(found, spec.withdrawn, catalogue, offline, instead)
-    if (here := _here(name)) is not None:
+        return _hub(replace(found, reader=reader), spec.withdrawn, catalogue, offline, instead)
+    if (here := _here(name, reader)) is not None:
         return here
     if not REPOSITORY.fullmatch(name):
         known = catalogue.names
@@ -102,7 +122,7 @@ def plan(name: str, catalogue: Catalogue, offline: bool = False, instead: str = 
             f"There is no model {name!r}.{did_you_mean(name, known)} Give one of {', '.join(known)}, a hub repository "
             f"owner/name, or a folder that exists."
         )
-    return _hub(ModelPlan(name, "download", None, (name,)), (), catalogue, offline, instead)
+    return _hub(ModelPlan(name, "download", None, (name,), reader=reader), (), catalogue, offline, instead)
 
 
 def split_revision(repository: str) -> tuple[str, str | None]:
@@ -111,11 +131,16 @@ def split_revision(repository: str) -> tuple[str, str | None]:
     return repo_id, revision or None
 
 
-def _here(name: str) -> ModelPlan | None:
-    """Resolve `name` as a local folder; None if it may have another meaning.
+def target_of(file: Path) -> Path:
+    """Return the folder that a single file is converted into."""
+    return file.with_name(f"{file.stem}-diffusers")
+
+
+def _here(name: str, reader: ModelReader | None) -> ModelPlan | None:
+    """Resolve `name` as a local folder or file; None if it may have another meaning.
 
     Raises:
-        ModelError: it is a path without a complete model in diffusers' format.
+        ModelError: it is a path without a complete model that the component can use.
     """
     try:
         path = Path(name).expanduser()
@@ -123,17 +148,32 @@ def _here(name: str) -> ModelPlan | None:
     except (OSError, RuntimeError, ValueError) as error:  # too long, not permitted, or an unknown home folder
         raise ModelError(f"There is no model {name!r:.200}: {error}.") from error
     if is_folder:
+        if reader is not None and (path / "model_index.json").is_file():
+            reader.family_of(facts_of(name, path))
         lacking = missing_parts(path)
         if lacking:
             raise ModelError(f"The folder {path} is not a whole model in diffusers' format: {'; '.join(lacking)}.")
         check_folder(path)
-        return ModelPlan(name, "folder", path)
+        return ModelPlan(name, "folder", path, reader=reader)
+    if is_file and reader is not None and path.suffix in SINGLE_FILES:
+        return _file(name, path.absolute(), reader)
     if is_file:
         raise ModelError(_SINGLE_FILE.format(path=str(path), folder=f"{path.with_suffix('')}-diffusers"))
     if path.suffix in SINGLE_FILES or path.is_absolute() or name.startswith(("~", "./", "../")) or "\\" in name:
         there = "; it is a broken link" if path.is_symlink() else ""
         raise ModelError(f"There is no model {name!r}: nothing exists at {path.absolute()}{there}.")
     return None
+
+
+def _file(name: str, path: Path, reader: ModelReader) -> ModelPlan:
+    """Return the plan of a single file; of a pickle, nothing is known before it is converted."""
+    if path.suffix == ".gguf":
+        raise ModelError(f"{path} holds quantised weights (GGUF), which have no gradients here. Give its .safetensors.")
+    if path.suffix == ".safetensors":
+        reader.family_of(ModelFacts(name, tensors=check_header(path)))
+    target = target_of(path)
+    made = target if is_made(target, stamp_of(path)) else None
+    return ModelPlan(name, "file", made, size_bytes=path.stat().st_size, file=path, reader=reader)
 
 
 def _bundled(name: str, entry: ModelEntry, folder: Path) -> ModelPlan:
@@ -153,6 +193,7 @@ def _hub(found: ModelPlan, withdrawn: tuple[str, ...], catalogue: Catalogue, off
     for repository in (*found.repositories, *withdrawn):
         folder = _cached(repository)
         if folder is not None:
+            found.require(facts_of(found.name, folder))
             return replace(found, source="cached", folder=folder)
     for entry in catalogue:
         if found.name in entry.spec.withdrawn:

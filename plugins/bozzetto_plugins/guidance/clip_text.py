@@ -16,6 +16,7 @@ from torch import Tensor
 from bozzetto.files import sha256_of
 from bozzetto.model_files import read_settings, weight_files, whole_part
 from bozzetto_plugins.guidance.clip_transformer import ClipTransformer
+from bozzetto_plugins.guidance.loras import Loras
 from bozzetto_plugins.guidance.weights import reading, require_size, require_whole
 
 if TYPE_CHECKING:  # transformers takes a second to import, and cached embeddings do not need it
@@ -31,7 +32,8 @@ class ClipText:
     and freed before it returns.
     """
 
-    def __init__(self, folder: Path, device: torch.device, dtype: torch.dtype) -> None:
+    def __init__(self, folder: Path, device: torch.device, dtype: torch.dtype, loras: Loras | None = None) -> None:
+        self.loras = loras
         self.folder = folder
         self.device = device
         self.dtype = dtype
@@ -43,8 +45,9 @@ class ClipText:
 
     @cached_property
     def model_id(self) -> str:
-        """SHA-256 of the weights, the tokenizer's files and the data type."""
-        digest = hashlib.sha256(str(self.dtype).encode())
+        """SHA-256 of the weights, the tokenizer's files, the LoRAs and the data type."""
+        changed = self.loras.text_id if self.loras is not None else ""
+        digest = hashlib.sha256(f"{self.dtype}{changed}".encode())
         for part in ("text_encoder", "tokenizer"):
             folder = self.folder / part
             for name, path in sorted(
@@ -91,6 +94,8 @@ class ClipText:
             with whole_part(path) as whole:
                 encoder, facts = ClipTransformer.loaded(whole, self.dtype)
         require_whole(facts, "The text encoder", path)
+        if self.loras is not None:
+            self.loras.merge_into_text_encoder(encoder)
         return encoder.requires_grad_(False).eval().to(self.device)
 
     def _warn_if_cut(self, text: str) -> None:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from bozzetto.errors import ModelError
-from bozzetto.fields import FilePath, Share, Step, check_fields
+from bozzetto.fields import FilePath, Range, Share, Step, check_fields
 from bozzetto.math.schedules import Schedule
-from bozzetto.model_files import read_settings
+from bozzetto.model_files import ModelFacts, read_settings
 from bozzetto.recipe import Stage, Task
 from bozzetto.spec import installed
 from bozzetto.weights.folder import LANGUAGE_PARTS, PARTS, parts_in
+from bozzetto_plugins.guidance.family_table import family_of
+from bozzetto_plugins.guidance.lora_names import check_names
 from bozzetto_plugins.score.axes import Fraction, GuiderConfig, Scale, TimestepsConfig, steps_of
 from bozzetto_plugins.score.config import Clip, Count, DistillationConfig
 
@@ -28,6 +31,21 @@ NETWORKS = {
     "text_encoder": ("CLIPTextModel", "CLIPTextModelWithProjection"),
 }
 """Class names that the settings of each part may give."""
+
+
+@dataclass(frozen=True)
+class LoraConfig:
+    """A LoRA, a low-rank change of a model's weights (Hu et al. 2021)."""
+
+    file: Annotated[str, FilePath()]
+    """Safetensors file in the layout of kohya, diffusers or peft, of Stable Diffusion of the same version."""
+    scale: Annotated[float, Range(least=-10.0, most=10.0)] = 1.0
+    """Factor of the change; 0: no change."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        if not self.file.strip():
+            raise ValueError("file: must name a .safetensors file")
 
 
 @dataclass(frozen=True)
@@ -72,7 +90,10 @@ class StableDiffusionConfig(LatentDiffusionConfig):
     """Fields without effect in a task with a score."""
 
     model: Annotated[str, FilePath(or_name=True)] = "sd-1.5"
-    """Model weights: an alias such as `bozzetto-mini` or `sd-1.5`, a hub repository `owner/name`, or a folder."""
+    """Model weights: an alias such as `bozzetto-mini` or `sd-1.5`, a hub repository `owner/name`, a folder, or a single
+    file of Stable Diffusion 1.x or 2.x."""
+    loras: tuple[LoraConfig, ...] = ()
+    """LoRAs merged into the denoiser and the text encoder; several add up. `[{file: style.safetensors, scale: 0.8}]`"""
     cfg_scale: Scale = Schedule.constant(100.0)
     """Guidance scale of `uncond + scale * (cond - uncond)`; 1 is the plain conditional prediction."""
     min_step_fraction: Fraction = Schedule.constant(0.02)
@@ -92,6 +113,18 @@ class StableDiffusionConfig(LatentDiffusionConfig):
     def require_weights(self, folder: Path) -> None:
         """Raise `ModelError` if the model in `folder` is of another kind, or a required package is not installed."""
         _check_weights(self, folder, posed=False)
+        for lora in self.loras:
+            check_names(Path(lora.file).expanduser())
+
+    def family_of(self, facts: ModelFacts) -> str:
+        """Return the name of a model's family; raises `ModelError` with the reason if it cannot guide."""
+        return family_of(facts).name
+
+    def write_model_folder(self, file: Path, tensors: Mapping[str, Any], folder: Path) -> None:
+        """Write the model of a single file as a folder; imports torch. Raises `ModelError`."""
+        from bozzetto_plugins.guidance.single_file import write_model_folder
+
+        write_model_folder(file, tensors, folder)
 
     def require_scene(self, folder: Path, stage: Stage) -> None:
         """Raise `ModelError` if the scene is rendered in another number of latent channels than the model has."""

@@ -37,6 +37,7 @@ class Denoiser:
         device: where the networks run.
         dtype: data type of the weights; latents and predictions are always float32.
         image_conditioned: the denoiser also reads the latents of an image, concatenated to the noisy ones (Zero123).
+        prepare: changes the weights of the denoiser before they are placed; None: nothing does.
 
     Raises:
         ModelError: a part is missing, damaged, or of another family.
@@ -51,6 +52,7 @@ class Denoiser:
         attention_slicing: bool = False,
         channels_last: bool = False,
         image_conditioned: bool = False,
+        prepare: Callable[[nn.Module], None] | None = None,
     ) -> None:
         folder_of(folder)
         self.device = device
@@ -61,6 +63,8 @@ class Denoiser:
         self.prediction = schedule.prediction
         self.alpha_bars: Float[Tensor, "T"] = schedule.alpha_bars.to(device=device, dtype=torch.float32)
         self._check(folder, image_conditioned)
+        if prepare is not None:
+            prepare(self.unet)
         if attention_slicing and hasattr(self.unet, "set_attention_slice"):  # absent without attention
             self.unet.set_attention_slice("auto")
         if channels_last:

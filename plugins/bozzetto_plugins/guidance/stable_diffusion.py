@@ -19,6 +19,7 @@ from bozzetto_plugins.guidance.denoiser import Denoiser
 from bozzetto_plugins.guidance.families import camera_labels
 from bozzetto_plugins.guidance.latent_prior import LatentPrior, encode_image
 from bozzetto_plugins.guidance.latents import latents_of_latent, latents_of_normals
+from bozzetto_plugins.guidance.loras import Loras
 from bozzetto_plugins.guidance.precision import choose_dtype
 from bozzetto_plugins.guidance.settings_change import score_of_changed
 from bozzetto_plugins.score.distillation import Distillation
@@ -43,10 +44,12 @@ class StableDiffusion:
     def __init__(self, config: StableDiffusionConfig, model_folder: Path, device: torch.device) -> None:
         dtype = choose_dtype(config.dtype, device)
         self.config = config
+        loras = Loras(config.loras) if config.loras else None
         self.denoiser = Denoiser(
-            model_folder, device, dtype, config.cpu_offload, config.attention_slicing, config.channels_last
-        )
-        self.text = ClipText(model_folder, device, dtype)
+            model_folder, device, dtype, config.cpu_offload, config.attention_slicing, config.channels_last,
+            prepare=None if loras is None else loras.merge_into_denoiser,
+        )  # fmt: skip
+        self.text = ClipText(model_folder, device, dtype, loras)
         self.vocabulary = Vocabulary.read(model_folder)
         if self.text.width != self.denoiser.text_width:
             raise ModelError(

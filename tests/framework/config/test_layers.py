@@ -67,3 +67,11 @@ def test_line_of_follows_keys_and_indices(tmp_path):
     assert layers.line_of(path, ["system", "nothing"]) is None
     assert layers.line_of(path, ["name", "x"]) is None
     assert layers.key_parts("a.b[0][12].c") == ["a", "b", 0, 12, "c"]
+
+
+def test_items_of_lists_have_numbers():
+    values = {"a": {"b": [{"c": 1}, {"c": 2}]}}
+    assert layers.value_at(values, "a.b.1.c") == 2
+    assert layers.value_at(values, "a.b.2.c") is None and layers.value_at(values, "a.b.c") is None
+    assert layers.with_value(values, "a.b.1.c", 3) == {"a": {"b": [{"c": 1}, {"c": 3}]}}
+    assert values == {"a": {"b": [{"c": 1}, {"c": 2}]}}

@@ -1,0 +1,178 @@
+"""Families of models: how each is recognised before its weights are read, and whether it can guide. No torch.
+
+To support a family, remove the `reason` of its row; `LAYOUTS` in `single_file` has the settings of its single files.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from bozzetto.errors import ModelError
+from bozzetto.model_files import ModelFacts
+
+NOT_YET = "it is known, and the guidance stable-diffusion does not support it yet"
+VIDEO = "it makes videos, and a score needs a model of single images"
+INPAINTING = "it is an inpainting model: it expects a mask and a masked image beside the noisy one (9 channels)"
+DEPTH = "it expects a depth map beside the noisy image"
+EDITING = "it edits an image, which it expects beside the noisy one (8 channels)"
+UPSCALING = "it enlarges an image that it expects beside the noisy one"
+PART = "it is a part of a pipeline, not a text-to-image model"
+DISTILLED = (
+    "it is distilled to few steps: it no longer predicts noise at every level of a text-conditioned diffusion, which "
+    "score distillation relies on"
+)
+GUIDANCE_DISTILLED = (
+    "its guidance is distilled into the network: there is no unconditional prediction for classifier-free guidance"
+)
+
+
+@dataclass(frozen=True)
+class ModelFamily:
+    """Models of one kind."""
+
+    name: str
+    pipelines: tuple[str, ...] = ()
+    """Values of `_class_name` in `model_index.json`; `*` stands for any letters."""
+    keys: tuple[str, ...] = ()
+    """Names of tensors of which a single file has at least one."""
+    settings: tuple[str, str, tuple[object, ...]] | None = None
+    """Settings file of a folder, key, and values: one of them is required beside the pipeline."""
+    shape: tuple[str, int, tuple[int, ...]] | None = None
+    """Tensor of a single file, axis, and sizes: one of them is required beside the keys."""
+    reason: str = ""
+    """Why it cannot guide; empty: it can."""
+
+
+UNET = "model.diffusion_model."
+FIRST = f"{UNET}input_blocks.0.0.weight"
+ATTENTION = f"{UNET}input_blocks.2.1.transformer_blocks.0.attn2.to_k.weight"
+"""Attention to the text in Stable Diffusion's single files; its last axis is the width of the text encoder."""
+JOINT = "joint_blocks.0.context_block.adaLN_modulation.1.bias"
+STABLE_DIFFUSION = ("StableDiffusionPipeline", "StableDiffusionImg2ImgPipeline")
+CHANNELS = ("unet/config.json", "in_channels")
+WIDTH = ("unet/config.json", "cross_attention_dim")
+
+FAMILIES = (
+    ModelFamily("an LCM", ("LatentConsistency*",), (f"{UNET}time_embed.cond_proj.weight",), reason=DISTILLED),
+    ModelFamily(
+        "Stable Diffusion inpainting", ("StableDiffusion*Inpaint*",), (FIRST,), shape=(FIRST, 1, (9,)),
+        reason=INPAINTING,
+    ),
+    ModelFamily("Stable Diffusion inpainting", STABLE_DIFFUSION, settings=(*CHANNELS, (9,)), reason=INPAINTING),
+    ModelFamily("InstructPix2Pix", ("*InstructPix2Pix*",), (FIRST,), shape=(FIRST, 1, (8,)), reason=EDITING),
+    ModelFamily("InstructPix2Pix", STABLE_DIFFUSION, settings=(*CHANNELS, (8,)), reason=EDITING),
+    ModelFamily(
+        "an upscaler", ("*Upscale*", "IF*SuperResolution*"), (FIRST,), shape=(FIRST, 1, (7,)), reason=UPSCALING
+    ),
+    ModelFamily("Stable Diffusion depth", ("*Depth2Img*",), (FIRST,), shape=(FIRST, 1, (5,)), reason=DEPTH),
+    ModelFamily(
+        "a ControlNet", ("*ControlNet*",),
+        ("control_model.time_embed.0.weight", "controlnet_cond_embedding.conv_in.weight"),
+        reason=PART,
+    ),
+    ModelFamily(
+        "SDXL refiner", keys=("conditioner.embedders.0.model.transformer.resblocks.9.mlp.c_proj.bias",), reason=PART
+    ),
+    ModelFamily(
+        "SDXL", ("StableDiffusionXL*",), ("conditioner.embedders.1.model.transformer.resblocks.9.mlp.c_proj.bias",),
+        reason=NOT_YET,
+    ),
+    ModelFamily(
+        "Stable Diffusion 3", ("StableDiffusion3*",),
+        (f"{UNET}{JOINT}", JOINT),
+        reason=NOT_YET,
+    ),
+    ModelFamily(
+        "FLUX.2", ("Flux2*",), (f"{UNET}single_stream_modulation.lin.weight", "single_stream_modulation.lin.weight"),
+        reason=NOT_YET,
+    ),
+    ModelFamily(
+        "FLUX.1-dev", ("Flux*",), (f"{UNET}guidance_in.in_layer.bias", "guidance_in.in_layer.bias"),
+        settings=("transformer/config.json", "guidance_embeds", (True,)), reason=GUIDANCE_DISTILLED,
+    ),
+    ModelFamily(
+        "FLUX.1-schnell", ("Flux*",),
+        (f"{UNET}double_blocks.0.img_attn.norm.key_norm.scale", "double_blocks.0.img_attn.norm.key_norm.scale"),
+        reason=DISTILLED,
+    ),
+    ModelFamily(
+        "Z-Image", ("ZImage*",), (f"{UNET}layers.0.adaLN_modulation.0.weight", "layers.0.adaLN_modulation.0.weight"),
+        reason=NOT_YET,
+    ),
+    ModelFamily("DeepFloyd IF", ("IF*",), reason=NOT_YET),
+    ModelFamily(
+        "a video model",
+        (
+            "*Video*", "AnimateDiff*", "Wan*", "LTX*", "Mochi*", "CogVideo*", "Hunyuan*Video*", "Allegro*", "Latte*",
+            "Cosmos*", "TextToVideo*", "SkyReels*",
+        ),
+        (
+            "down_blocks.0.motion_modules.0.temporal_transformer.transformer_blocks.0.attention_blocks.0.pos_encoder.pe",
+            f"{UNET}head.modulation", "head.modulation", f"{UNET}patchify_proj.weight", "patchify_proj.weight",
+            f"{UNET}blocks.0.attn.qkv_x.weight", "txt_in.individual_token_refiner.blocks.0.adaLN_modulation.1.bias",
+            f"{UNET}input_blocks.1.0.time_stack.in_layers.0.weight",
+        ),
+        reason=VIDEO,
+    ),
+    ModelFamily("Stable Diffusion 2.x", keys=(ATTENTION,), shape=(ATTENTION, -1, (1024,))),
+    ModelFamily("Stable Diffusion 1.x", keys=(ATTENTION,), shape=(ATTENTION, -1, (768,))),
+    ModelFamily("Stable Diffusion 2.x", STABLE_DIFFUSION, settings=(*WIDTH, (1024,))),
+    ModelFamily("Stable Diffusion 1.x", STABLE_DIFFUSION, settings=(*WIDTH, (768,))),
+    ModelFamily("a latent diffusion model like Stable Diffusion", STABLE_DIFFUSION),
+)  # fmt: skip
+"""The first row that fits a model is its family."""
+
+DISTILLED_NAMES = re.compile(
+    r"(?<![a-z])(sd[ -]?turbo|sdxl[ -]?turbo|turbo|lightning|lcm|schnell|dmd2?|hyper[ _-]?(sd(xl|15)?|vae)|instaflow"
+    r"|\d[ _-]?steps?)(?![a-z])"
+)
+"""Words in the names of models that are distilled to few steps."""
+
+
+def family_of(facts: ModelFacts) -> ModelFamily:
+    """Return the family of a model that can guide.
+
+    Raises:
+        ModelError: it cannot, or it is of no known family; the message starts with `model: ` and gives the reason.
+    """
+    found = next((family for family in FAMILIES if _fits(family, facts)), None)
+    cure = "Choose another model, e.g. bozzetto-mini or sd-1.5; docs/priors.md lists what can guide."
+    if found is None:
+        said = facts.setting("model_index.json", "_class_name")
+        what = f"of the pipeline {said!r:.80}" if said else "of no known family"
+        raise ModelError(f"model: {facts.name} is {what}, and Stable Diffusion 1.x, 2.x or similar is needed. {cure}")
+    if found.reason:
+        raise ModelError(f"model: {facts.name} is {found.name} and cannot guide: {found.reason}. {cure}")
+    if why := _distilled(facts):
+        raise ModelError(f"model: {facts.name} is {found.name} and cannot guide: {DISTILLED} ({why}). {cure}")
+    return found
+
+
+def _fits(family: ModelFamily, facts: ModelFacts) -> bool:
+    if facts.tensors:
+        held = any(key in facts.tensors for key in family.keys)
+        return held and (family.shape is None or _size(facts.tensors, *family.shape[:2]) in family.shape[2])
+    said = facts.setting("model_index.json", "_class_name")
+    patterns = "|".join(re.escape(name).replace(r"\*", ".*") for name in family.pipelines)
+    named = isinstance(said, str) and bool(patterns) and re.fullmatch(patterns, said) is not None
+    return named and (family.settings is None or facts.setting(*family.settings[:2]) in family.settings[2])
+
+
+def _size(tensors: Mapping[str, tuple[int, ...]], name: str, axis: int) -> int | None:
+    shape = tensors.get(name, ())
+    return shape[axis] if -len(shape) <= axis < len(shape) else None
+
+
+def _distilled(facts: ModelFacts) -> str:
+    """Return the sign by which a model is recognised as distilled to few steps; empty if there is none."""
+    if facts.setting("unet/config.json", "time_cond_proj_dim"):
+        return "unet/config.json has time_cond_proj_dim"
+    sampler = facts.setting("scheduler/scheduler_config.json", "_class_name")
+    if sampler in ("LCMScheduler", "TCDScheduler"):
+        return f"its sampler is {sampler}"
+    last = re.split(r"[/\\]", facts.name.rstrip("/\\"))[-1]
+    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", last)  # `TurboMix` is two
+    found = DISTILLED_NAMES.search(words.lower())
+    return f"its name says {found[0]!r}; give a model that is not distilled another name" if found else ""

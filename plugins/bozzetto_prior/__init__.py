@@ -1,0 +1,1 @@
+"""`bozzetto prior`: says what a model is, and whether it can guide."""

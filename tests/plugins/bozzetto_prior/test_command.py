@@ -1,0 +1,74 @@
+"""Tests of `bozzetto prior check`: its report, and what cannot guide; no network."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from bozzetto.cli import main
+from bozzetto.testing.fakes import tiny_stable_diffusion, tiny_zero123
+from bozzetto_prior import examination
+
+
+def check(*words: str) -> int:
+    """Run the command and return its exit code."""
+    try:
+        return main(["prior", "check", *words]) or 0
+    except SystemExit as error:
+        return int(error.code or 0)
+
+
+def test_a_model_that_can_guide(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tiny_stable_diffusion(tmp_path / "mine", "v_prediction")
+    assert check(str(folder)) == 0
+    said = capsys.readouterr().out
+    for text in (
+        f"model       {folder} (folder, {folder}; licence: not recorded", "predicts    velocity (v)",
+        "family      a latent diffusion model like Stable Diffusion", "pipeline    StableDiffusionPipeline",
+        "weights     unet 0.", "branches    cond, empty, negatives, plain, uncond",
+        "levels      t    signal     noise  noise/signal", "\n      500  ", "\n      980  ",
+        "text        as in diffusers' pipeline: embeddings differ by ", "output      output and its target correlate by", "the network is untrained, or",
+        "contract    11 of 11 tests passed: it can guide",
+    ):  # fmt: skip
+        assert text in said, (text, said)
+
+
+def test_only_files_are_read_on_request(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert check(str(tiny_stable_diffusion(tmp_path / "mine")), "--no-contract") == 0
+    said = capsys.readouterr().out
+    assert "predicts    noise" in said and "contract" not in said and "levels" not in said
+
+
+def test_what_cannot_guide_exits_with_2_and_the_reason(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tiny_stable_diffusion(tmp_path / "mine")
+    index = folder / "model_index.json"
+    index.write_text(json.dumps({"_class_name": "StableDiffusionInpaintPipeline"}))
+    assert check(str(folder)) == 2
+    assert "It cannot guide as stable-diffusion:" in (said := capsys.readouterr().err) and "it expects a mask" in said
+    key = "model.diffusion_model.input_blocks.0.0.weight"
+    save_file({key: torch.zeros(4, 8, 3, 3)}, tmp_path / "edit.safetensors")
+    assert check(str(tmp_path / "edit.safetensors")) == 2
+    assert "InstructPix2Pix and cannot guide" in capsys.readouterr().err
+    assert check(str(tiny_zero123(tmp_path / "posed"))) == 2
+    assert "It cannot guide as stable-diffusion" in capsys.readouterr().err
+    assert check("nowhere") == 2
+    assert check(str(folder), "--guidance", "zero124") == 2
+    assert "Did you mean 'zero123'" in capsys.readouterr().err
+
+
+def test_a_failing_contract_exits_with_1(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(contract: object) -> None:
+        raise AssertionError("noise must not decrease")
+
+    name = "test_noise_increases_with_the_timestep_and_signal_decreases"
+    monkeypatch.setattr(examination.PriorContract, name, fails)
+    assert check(str(tiny_stable_diffusion(tmp_path / "mine"))) == 1
+    said = capsys.readouterr().out
+    assert "FAILED      noise increases with the timestep and signal decreases: noise must not decrease" in said
+    assert "10 of 11 tests passed" in said

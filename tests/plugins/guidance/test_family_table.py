@@ -1,0 +1,120 @@
+"""Tests of the families: what each kind of model says of itself, as tiny settings and headers; no network."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from bozzetto.errors import ModelError
+from bozzetto.model_files import ModelFacts
+from bozzetto_plugins.guidance.family_table import (
+    ATTENTION,
+    DEPTH,
+    DISTILLED,
+    EDITING,
+    FAMILIES,
+    FIRST,
+    GUIDANCE_DISTILLED,
+    INPAINTING,
+    NOT_YET,
+    PART,
+    UNET,
+    UPSCALING,
+    VIDEO,
+    family_of,
+)  # fmt: skip
+
+SD = "StableDiffusionPipeline"
+UNET_OF_1: dict[str, Any] = {"in_channels": 4, "cross_attention_dim": 768}
+
+
+def folder(pipeline: str, name: str = "mine", **settings: dict[str, Any]) -> ModelFacts:
+    """Return the facts of a folder; keyword arguments are the settings of its parts."""
+    files = {
+        f"{part}/{'scheduler_config' if part == 'scheduler' else 'config'}.json": v for part, v in settings.items()
+    }
+    return ModelFacts(name, {"model_index.json": {"_class_name": pipeline}, **files})
+
+
+def file(name: str = "mine.safetensors", channels: int = 4, width: int = 768, **more: tuple[int, ...]) -> ModelFacts:
+    """Return the facts of a single file of Stable Diffusion."""
+    return ModelFacts(name, tensors={FIRST: (320, channels, 3, 3), ATTENTION: (320, width), **more})
+
+
+@pytest.mark.parametrize(
+    ("facts", "name"),
+    [
+        (folder(SD, unet=UNET_OF_1), "Stable Diffusion 1.x"),
+        (folder(SD, unet={"in_channels": 4, "cross_attention_dim": 1024}), "Stable Diffusion 2.x"),
+        (
+            folder(SD, unet={"in_channels": 4, "cross_attention_dim": 16}),
+            "a latent diffusion model like Stable Diffusion",
+        ),
+        (folder(SD), "a latent diffusion model like Stable Diffusion"),
+        (folder(SD, "owner/turbulence-hyperrealistic", unet=UNET_OF_1), "Stable Diffusion 1.x"),
+        (file(), "Stable Diffusion 1.x"),
+        (file(width=1024), "Stable Diffusion 2.x"),
+    ],
+)
+def test_what_can_guide_is_named(facts: ModelFacts, name: str) -> None:
+    assert family_of(facts).name == name
+
+
+NO = {
+    "inpainting": (folder("StableDiffusionInpaintPipeline"), INPAINTING),
+    "inpainting of SDXL": (folder("StableDiffusionXLInpaintPipeline"), INPAINTING),
+    "inpainting by channels": (folder(SD, unet={"in_channels": 9}), INPAINTING),
+    "inpainting in a file": (file(channels=9), INPAINTING),
+    "depth": (folder("StableDiffusionDepth2ImgPipeline"), DEPTH),
+    "depth in a file": (file(channels=5, width=1024), DEPTH),
+    "pix2pix": (folder("StableDiffusionInstructPix2PixPipeline"), EDITING),
+    "pix2pix in a file": (file(channels=8), EDITING),
+    "upscaler": (folder("StableDiffusionUpscalePipeline"), UPSCALING),
+    "upscaler in a file": (file(channels=7, width=1024), UPSCALING),
+    "LCM": (folder("LatentConsistencyModelPipeline"), DISTILLED),
+    "LCM by its network": (folder(SD, unet={**UNET_OF_1, "time_cond_proj_dim": 256}), DISTILLED),
+    "LCM by its sampler": (folder(SD, unet=UNET_OF_1, scheduler={"_class_name": "LCMScheduler"}), DISTILLED),
+    "turbo": (folder(SD, "stabilityai/sd-turbo", unet=UNET_OF_1), DISTILLED),
+    "Hyper": (file("Hyper-SD15-8steps.safetensors"), DISTILLED),
+    "lightning": (file("style_lightning_4step.safetensors"), DISTILLED),
+    "Hyper of Civitai": (file("realisticVisionV60B1_v51HyperVAE.safetensors"), DISTILLED),
+    "Turbo of Civitai": (file("mine_v21TurboDPMSDE.safetensors"), DISTILLED),
+    "schnell": (folder("FluxPipeline", transformer={"guidance_embeds": False}), DISTILLED),
+    "FLUX.1-dev": (folder("FluxPipeline", transformer={"guidance_embeds": True}), GUIDANCE_DISTILLED),
+    "FLUX.1-dev in a file": (ModelFacts("f", tensors={"guidance_in.in_layer.bias": (3072,)}), GUIDANCE_DISTILLED),
+    "ControlNet": (ModelFacts("c", tensors={"control_model.time_embed.0.weight": (1,)}), PART),
+    "video": (folder("WanPipeline"), VIDEO),
+    "video by Stable Diffusion": (folder("StableVideoDiffusionPipeline"), VIDEO),
+    "AnimateDiff": (folder("AnimateDiffPipeline"), VIDEO),
+    "video in a file": (ModelFacts("v", tensors={f"{UNET}head.modulation": (1,)}), VIDEO),
+    "SDXL": (folder("StableDiffusionXLPipeline"), NOT_YET),
+    "SDXL in a file": (
+        ModelFacts("x", tensors={"conditioner.embedders.1.model.transformer.resblocks.9.mlp.c_proj.bias": (1,)}), NOT_YET,
+    ),
+    "SD3": (folder("StableDiffusion3Pipeline"), NOT_YET),
+    "FLUX.2": (folder("Flux2Pipeline"), NOT_YET),
+    "Z-Image": (folder("ZImagePipeline"), NOT_YET),
+    "IF": (folder("IFPipeline"), NOT_YET),
+    "IF's upscaler": (folder("IFSuperResolutionPipeline"), UPSCALING),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("facts", "reason"), NO.values(), ids=NO)
+def test_what_cannot_guide_is_refused_with_the_reason(facts: ModelFacts, reason: str) -> None:
+    with pytest.raises(ModelError) as caught:
+        family_of(facts)
+    assert str(caught.value).startswith(f"model: {facts.name} is ") and reason in str(caught.value)
+
+
+def test_what_is_unknown_is_named() -> None:
+    with pytest.raises(ModelError, match=r"is of the pipeline 'KandinskyPipeline', and Stable Diffusion .* is needed"):
+        family_of(folder("KandinskyPipeline"))
+    with pytest.raises(ModelError, match="is of no known family"):
+        family_of(ModelFacts("x", tensors={"weight": (1,)}))
+
+
+def test_every_family_can_be_recognised() -> None:
+    assert all(family.pipelines or family.keys for family in FAMILIES)
+    assert all(family.settings is None or family.pipelines for family in FAMILIES)
+    assert all(family.shape is None or family.keys for family in FAMILIES)
