@@ -3,8 +3,8 @@
     python tools/convert_mvdream.py sd-v2.1-base-4view.pt weights/mvdream --like sd-2.1-base-folder
     python launch.py --config configs/mvdream.yaml --profile cuda system.tasks.random.guidance.model=weights/mvdream
 
-The file is at https://huggingface.co/MVDream/MVDream. It holds denoiser, image encoder and text encoder; the tokenizer is
-that of Stable Diffusion 2.1, copied from the folder given by --like. The file is read without executing code from it
+The file is at https://huggingface.co/MVDream/MVDream. It holds denoiser, image encoder and text encoder; the tokenizer
+is that of Stable Diffusion 2.1, copied from the folder given by --like. The file is read without executing code from it
 (`torch.load` with `weights_only`). Its digest is printed, and compared with --sha256 if that is given.
 """
 
@@ -142,10 +142,14 @@ def main() -> None:
     if args.folder.exists():
         raise SystemExit(f"{args.folder} is there already")
     if not (args.like / "tokenizer" / "vocab.json").is_file():
-        raise SystemExit(f"{args.like} has no tokenizer/vocab.json: give a folder of Stable Diffusion 2.1 in diffusers' format")
+        raise SystemExit(
+            f"{args.like} has no tokenizer/vocab.json: give a folder of Stable Diffusion 2.1 in diffusers' format"
+        )
     digest = sha256_of(args.checkpoint)
     if args.sha256 and args.sha256 != digest:
-        raise SystemExit(f"{args.checkpoint} has the digest {digest}, not {args.sha256}: another file, or a damaged one")
+        raise SystemExit(
+            f"{args.checkpoint} has the digest {digest}, not {args.sha256}: another file, or a damaged one"
+        )
     write(args.folder, read_checkpoint(args.checkpoint), args.like)
     print(f"wrote {args.folder} from a file with the digest {digest}")
 

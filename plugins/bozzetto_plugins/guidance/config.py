@@ -198,7 +198,7 @@ def _check_weights(config: StableDiffusionConfig | Zero123Config, folder: Path, 
         raise ModelError(f"model: {config.model} is a language model, not a diffusion model. Choose another model.")
     if pipeline_of(folder) in PIPELINES:
         raise ModelError(
-            f"model: {config.model} is {PIPELINES[pipeline_of(folder)].name}, a model for the guidance diffusion-prior. "
+            f"model: {config.model} is {PIPELINES[pipeline_of(folder)].name}, for the guidance diffusion-prior. "
             "Choose that guidance, or another model."
         )
     if (parts_in(folder) != PARTS) != posed:

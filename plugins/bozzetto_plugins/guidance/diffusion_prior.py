@@ -126,7 +126,10 @@ class DiffusionPrior:
         """Return the output of the network for each branch; all prompts form one batch."""
         prompts = sum(len(text) for text in texts.values())
         output = self.networks.predict(
-            noisy.repeat(prompts, 1, 1, 1), timestep.repeat(prompts), torch.cat([*texts.values()]).flatten(0, 1), cameras
+            noisy.repeat(prompts, 1, 1, 1),
+            timestep.repeat(prompts),
+            torch.cat([*texts.values()]).flatten(0, 1),
+            cameras,
         )
         parts = output.unflatten(0, (prompts, len(noisy))).split([len(text) for text in texts.values()])
         return {

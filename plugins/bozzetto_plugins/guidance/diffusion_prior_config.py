@@ -18,7 +18,7 @@ Side = Annotated[int, Range(least=8, most=4096)]
 
 @dataclass(frozen=True)
 class DiffusionPriorConfig:
-    """Settings of a diffusion model of a family other than Stable Diffusion 1.x and 2.x; the score is a part of its own.
+    """Settings of a diffusion model of another family than Stable Diffusion 1.x and 2.x; the score is set by itself.
 
     A task without `score` uses SDS as the score `distillation` does by default.
     """
@@ -29,6 +29,11 @@ class DiffusionPriorConfig:
     """Branches that the guidance predicts for scores, as far as the prompt processor gives their texts."""
     replaced_by_score: ClassVar[frozenset[str]] = frozenset()
     """Fields without effect in a task with a score."""
+    without_model: ClassVar[str] = (
+        "use the guidance stable-diffusion with model=bozzetto-mini: no bundled model is of the families of "
+        "diffusion-prior (weights of MVDream are made by tools/convert_mvdream.py)"
+    )
+    """What to do where the weights are not at hand."""
 
     model: Annotated[str, FilePath(or_name=True)] = "sdxl"
     """Model weights: an alias such as `sdxl`, a hub repository `owner/name`, or a folder in diffusers' format."""
@@ -54,7 +59,9 @@ class DiffusionPriorConfig:
         refuse_distilled(self.model, folder)
         _check_classes(folder, known)
         if not self.long_text and known.long_text != "optional":
-            raise ModelError(f"long_text: has no effect on {known.name}, which has no T5 that can be left out. Drop it.")
+            raise ModelError(
+                f"long_text: has no effect on {known.name}, which has no T5 that can be left out. Drop it."
+            )
         whole = (folder / "tokenizer" / "tokenizer.json").is_file()  # without it the tokenizer is converted
         lacking = [package for package in known.packages if not whole and not installed(package)]
         if lacking:

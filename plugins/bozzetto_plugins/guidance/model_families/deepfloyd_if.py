@@ -41,7 +41,7 @@ class DeepFloydIF:
             self.layout = WordsLayout(TEXT_LENGTH, int(config.encoder_hid_dim))
         if config.in_channels != COLOURS or config.out_channels not in (COLOURS, 2 * COLOURS):
             raise ModelError(
-                f"{parts.folder}: the denoiser reads {config.in_channels} channels: it is a later stage of DeepFloyd IF, "
+                f"{parts.folder}: the denoiser reads {config.in_channels} channels: a later stage of DeepFloyd IF, "
                 "which enlarges images. Choose the first, e.g. deepfloyd-if."
             )
         self.schedule = read_preserving(parts.folder, parts.device)

@@ -48,8 +48,9 @@ class Flux2Klein:
             tokens = (self.image_size // self.pixels_per_latent) ** 2
         if denoiser.config.in_channels != self.latent_channels or denoiser.config.guidance_embeds:
             raise ModelError(
-                f"{parts.folder}: the denoiser is not that of FLUX.2 klein base: it reads {denoiser.config.in_channels} "
-                f"channels, not {self.latent_channels}, or was distilled with guidance. Choose flux.2-klein-base-4b."
+                f"{parts.folder}: the denoiser is not that of FLUX.2 klein base: it reads "
+                f"{denoiser.config.in_channels} channels, not {self.latent_channels}, or was distilled with guidance. "
+                "Choose flux.2-klein-base-4b."
             )
         self.schedule = read_flow(parts.folder, tokens, parts.device)
 

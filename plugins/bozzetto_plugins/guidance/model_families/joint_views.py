@@ -16,8 +16,8 @@ __all__ = ["JointViews", "camera_labels", "join_views"]
 class JointViews:
     """Attention processor that lets each token of a view see those of all views of its group (MVDream, sec. 3.1).
 
-    Tokens "(b f) l c" are attended to as "b (f l) c", by the weights of the network as they are. With groups of one view
-    it is diffusers' own processor.
+    Tokens "(b f) l c" are attended to as "b (f l) c", by the weights of the network as they are. With groups of one
+    view it is diffusers' own processor.
     """
 
     def __init__(self) -> None:
@@ -39,14 +39,11 @@ class JointViews:
 
 
 def join_views(denoiser: nn.Module) -> JointViews:
-    """Give every self-attention of a denoiser one processor of joint views; attention to text stays that of each view."""
+    """Give all self-attention of a denoiser one processor of joint views; attention to text stays that of each view."""
     network: Any = denoiser
     joint = JointViews()
     network.set_attn_processor(
-        {
-            name: joint if name.endswith("attn1.processor") else usual
-            for name, usual in network.attn_processors.items()
-        }
+        {name: joint if name.endswith("attn1.processor") else usual for name, usual in network.attn_processors.items()}
     )
     return joint
 

@@ -126,7 +126,11 @@ class FamilyNetworks:
 
     @torch.no_grad()
     def predict(
-        self, noisy: Float[Tensor, "B C h w"], timestep: Int[Tensor, "B"], text: Float[Tensor, "B R E"], cameras: Cameras
+        self,
+        noisy: Float[Tensor, "B C h w"],
+        timestep: Int[Tensor, "B"],
+        text: Float[Tensor, "B R E"],
+        cameras: Cameras,
     ) -> Float[Tensor, "B C h w"]:
         """Return the frozen network's output, by `output`.
 

@@ -91,4 +91,4 @@ def _dynamic(values: Any, tokens: int) -> float:
     """Return the shift for images of so many tokens."""
     few, many = float(values.get("base_image_seq_len", 256)), float(values.get("max_image_seq_len", 4096))
     low, high = float(values.get("base_shift", 0.5)), float(values.get("max_shift", 1.15))
-    return exponential_shift(tokens, (few, low), (many, high))
+    return exponential_shift(float(tokens), (few, low), (many, high))

@@ -41,15 +41,17 @@ class SD3(AffineLatents):
             config = denoiser.config
             self.image_size = parts.image_size or int(config.sample_size) * self.pixels_per_latent
             self.pixels_per_latent_patch = self.pixels_per_latent * int(config.patch_size)
-            self.clip_length = int(read_settings(parts.folder / "text_encoder" / "config.json")["max_position_embeddings"])
+            self.clip_length = int(
+                read_settings(parts.folder / "text_encoder" / "config.json")["max_position_embeddings"]
+            )
             self.layout = WordsLayout(
                 self.clip_length + T5_LENGTH, int(config.joint_attention_dim), pooled=int(config.pooled_projection_dim)
             )
             tokens = (self.image_size // self.pixels_per_latent_patch) ** 2
         if config.in_channels != self.latent_channels or self.image_size % self.pixels_per_latent_patch:
             raise ModelError(
-                f"{parts.folder}: images of {self.image_size} pixels and {self.latent_channels} latent channels do not fit "
-                f"a denoiser of {config.in_channels} channels and patches of {self.pixels_per_latent_patch} pixels."
+                f"{parts.folder}: images of {self.image_size} pixels and {self.latent_channels} latent channels do not "
+                f"fit a denoiser of {config.in_channels} channels and patches of {self.pixels_per_latent_patch} pixels."
             )
         self.schedule = read_flow(parts.folder, tokens, parts.device)
         self.has_t5 = parts.long_text and (parts.folder / T5[1]).is_dir()

@@ -47,8 +47,8 @@ class SDXL(AffineLatents):
             self.layout = WordsLayout(length, int(config.cross_attention_dim), pooled=pooled)
         if pooled <= 0 or config.in_channels != self.latent_channels or config.time_cond_proj_dim is not None:
             raise ModelError(
-                f"{parts.folder}: the denoiser is not that of SDXL's text-to-image model: inpainting and distilled models "
-                "cannot guide. Choose another model, e.g. sdxl."
+                f"{parts.folder}: the denoiser is not that of SDXL's text-to-image model: inpainting and distilled "
+                "models cannot guide. Choose another model, e.g. sdxl."
             )
         self.schedule = read_preserving(parts.folder, parts.device)
         self.zeros = parts.settings.get("force_zeros_for_empty_prompt", True) is True
@@ -74,7 +74,8 @@ class SDXL(AffineLatents):
         """Encode texts; one encoder at a time is in memory."""
         parts = self.parts
         states: list[ClipStates] = [
-            clip_states(parts, tokenizer, encoder, kind, texts, self.layout.length) for tokenizer, encoder, kind in CLIPS
+            clip_states(parts, tokenizer, encoder, kind, texts, self.layout.length)
+            for tokenizer, encoder, kind in CLIPS
         ]
         tokens, pooled = torch.cat([state.tokens for state in states], dim=-1), states[-1].pooled
         if self.zeros:

@@ -66,7 +66,9 @@ class WordsLayout:
             ValueError: it has another number of rows, or another width.
         """
         if tuple(rows.shape[1:]) != (self.rows, self.width):
-            raise ValueError(f"embeddings have shape {tuple(rows.shape[1:])}, the model expects {self.rows, self.width}")
+            raise ValueError(
+                f"embeddings have shape {tuple(rows.shape[1:])}, the model expects {self.rows, self.width}"
+            )
         rest = rows[:, self.length :].flatten(1)
         start = _rows(self.pooled, self.width) * self.width
         return Words(

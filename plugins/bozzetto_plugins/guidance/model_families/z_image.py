@@ -45,8 +45,8 @@ class ZImage(AffineLatents):
             tokens = (self.image_size // patch) ** 2
         if denoiser.config.in_channels != self.latent_channels or self.image_size % patch:
             raise ModelError(
-                f"{parts.folder}: images of {self.image_size} pixels and {self.latent_channels} latent channels do not fit "
-                f"a denoiser of {denoiser.config.in_channels} channels and patches of {patch} pixels."
+                f"{parts.folder}: images of {self.image_size} pixels and {self.latent_channels} latent channels do not "
+                f"fit a denoiser of {denoiser.config.in_channels} channels and patches of {patch} pixels."
             )
         self.schedule = read_flow(parts.folder, tokens, parts.device)
 

@@ -33,20 +33,20 @@ def loaded(name: str, folder: Path, **values: Any) -> DiffusionPrior:
     return DiffusionPrior(config, folder, CPU)
 
 
-@pytest.fixture(params=MAKERS)
+@pytest.fixture(scope="module", params=MAKERS)
 def name(request: pytest.FixtureRequest) -> str:
     made: str = request.param
     return made
 
 
-@pytest.fixture
-def pipeline(name: str, tmp_path: Path) -> Any:
-    return MAKERS[name](tmp_path)
+@pytest.fixture(scope="module")
+def pipeline(name: str, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    return MAKERS[name](tmp_path_factory.mktemp("tokenizer"))
 
 
-@pytest.fixture
-def folder(pipeline: Any, tmp_path: Path) -> Path:
-    return tiny.saved(pipeline, tmp_path / "model")
+@pytest.fixture(scope="module")
+def folder(pipeline: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny.saved(pipeline, tmp_path_factory.mktemp("model"))
 
 
 class TestContract(GuidanceContract):

@@ -75,7 +75,7 @@ def t5(tokenizer: Any) -> T5EncoderModel:
     return T5EncoderModel(
         T5Config(
             vocab_size=len(tokenizer), d_model=32, d_ff=32, d_kv=8, num_heads=2, num_layers=1,
-            feed_forward_proj="gated-gelu", pad_token_id=0, eos_token_id=1,
+            feed_forward_proj="gated-gelu", pad_token_id=0, eos_token_id=1, dropout_rate=0.0,
         )
     )  # fmt: skip
 
@@ -185,12 +185,12 @@ def deepfloyd_if(folder: Path) -> Any:
     torch.manual_seed(0)
     letters = letter_tokenizer()
     unet = UNet2DConditionModel(
-        sample_size=8, in_channels=3, out_channels=6, layers_per_block=1, block_out_channels=(16, 32),
+        sample_size=8, in_channels=3, out_channels=6, layers_per_block=1, block_out_channels=(32, 64),
         down_block_types=("ResnetDownsampleBlock2D", "SimpleCrossAttnDownBlock2D"),
         mid_block_type="UNetMidBlock2DSimpleCrossAttn",
-        up_block_types=("SimpleCrossAttnUpBlock2D", "ResnetUpsampleBlock2D"), cross_attention_dim=16,
+        up_block_types=("SimpleCrossAttnUpBlock2D", "ResnetUpsampleBlock2D"), cross_attention_dim=32,
         encoder_hid_dim=32, attention_head_dim=8, addition_embed_type="text", addition_embed_type_num_heads=2,
-        cross_attention_norm="group_norm", resnet_time_scale_shift="scale_shift", act_fn="gelu", norm_num_groups=4,
+        cross_attention_norm="group_norm", resnet_time_scale_shift="scale_shift", act_fn="gelu",
     )  # fmt: skip
     scheduler = DDPMScheduler(beta_schedule="squaredcos_cap_v2", variance_type="learned_range")
     return IFPipeline(letters, t5(letters), unet, scheduler, None, None, None, requires_safety_checker=False)
