@@ -100,7 +100,7 @@ PRIOR_MODELS = (
         repositories=("MVDream/MVDream",),
         size_gb=2.6,
         licence="CreativeML Open RAIL-M, see the model's page",
-        memory="estimated 8 GB on a GPU in half precision for a group of four views",
+        memory="once converted by tools/convert_mvdream.py, estimated 8 GB on a GPU for a group of four views",
         note="MVDream, 4 views of 256 px; one file of another layout, for tools/convert_mvdream.py",
     ),
     ModelSpec(

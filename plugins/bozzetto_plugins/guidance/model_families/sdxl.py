@@ -51,6 +51,8 @@ class SDXL(AffineLatents):
                 "models cannot guide. Choose another model, e.g. sdxl."
             )
         self.schedule = read_preserving(parts.folder, parts.device)
+        side = float(self.image_size)
+        self.sizes = torch.tensor([side, side, 0.0, 0.0, side, side], device=parts.device)
         self.zeros = parts.settings.get("force_zeros_for_empty_prompt", True) is True
 
     def output(
@@ -62,8 +64,7 @@ class SDXL(AffineLatents):
         cameras: Cameras,
     ) -> Float[Tensor, "B C h w"]:
         """Return what the denoiser says."""
-        side = float(self.image_size)
-        sizes = noisy.new_tensor([side, side, 0.0, 0.0, side, side]).expand(len(noisy), -1)
+        sizes = self.sizes.to(noisy.dtype).expand(len(noisy), -1)
         said: Tensor = denoiser(
             noisy, timestep, encoder_hidden_states=words.tokens,
             added_cond_kwargs={"text_embeds": words.pooled, "time_ids": sizes},

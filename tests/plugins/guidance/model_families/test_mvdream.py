@@ -11,7 +11,9 @@ import torch
 from diffusers import UNet2DConditionModel
 from tests.plugins.guidance.model_families import tiny
 
+from bozzetto.config.loading import load_recipe
 from bozzetto.errors import ConfigError, ModelError
+from bozzetto.registry.discovery import Registry
 from bozzetto.testing.fakes import cameras_around
 from bozzetto.testing.guidance import GuidanceContract
 from bozzetto.types import Cameras, ViewCondition
@@ -21,6 +23,7 @@ from bozzetto_plugins.guidance.diffusion_prior_config import DiffusionPriorConfi
 from bozzetto_plugins.guidance.model_families.joint_views import camera_labels
 
 CPU = torch.device("cpu")
+CONFIGS = Path(__file__).parents[4] / "configs"
 FOUR = (0.0, 90.0, 180.0, -90.0)
 TIMESTEP = torch.tensor([400] * 4)
 
@@ -133,3 +136,13 @@ def test_another_guidance_and_another_network_are_refused(folder: Path) -> None:
     (folder / "model_index.json").write_text(json.dumps({"_class_name": "MVDreamPipelin"}), encoding="utf-8")
     with pytest.raises(ModelError, match="The nearest is MVDreamPipeline"):
         loaded(folder)
+
+
+def test_views_without_groups_are_refused_when_the_recipe_is_read(registry: Registry, folder: Path) -> None:
+    model = f"system.tasks.random.guidance.model={folder}"
+    recipe = load_recipe(CONFIGS / "mvdream.yaml", registry, [model], "cpu")
+    assert recipe.stages[0].tasks[0].views.config.views_per_group == 4
+    with pytest.raises(
+        ConfigError, match=r"model: MVDream predicts the views .* system.tasks.random.views.views_per_group=4"
+    ):
+        load_recipe(CONFIGS / "dreamfusion-sdxl.yaml", registry, [model], "cpu")
