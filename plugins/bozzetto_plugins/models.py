@@ -99,7 +99,7 @@ PRIOR_MODELS = (
         alias="mvdream",
         repositories=("MVDream/MVDream",),
         size_gb=2.6,
-        licence="CreativeML Open RAIL-M, see the model's page",
+        licence="OpenRAIL, see the model's page",
         memory="once converted by tools/convert_mvdream.py, estimated 8 GB on a GPU for a group of four views",
         note="MVDream, 4 views of 256 px; one file of another layout, for tools/convert_mvdream.py",
     ),

@@ -99,4 +99,4 @@ def _check_classes(folder: Path, known: KnownFamily) -> None:
         path = folder / part / "config.json"
         named = read_settings(path).get("_class_name")
         if named != kind:
-            raise ModelError(f"model: {path} is of class {named!r:.80}, not {kind}: another kind of model.")
+            raise ModelError(f"model: {path} is of class {named!r:.80}, not {kind}. {known.cure}")

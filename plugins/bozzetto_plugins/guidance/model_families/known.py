@@ -33,6 +33,8 @@ class KnownFamily:
     """Whether prompts are also encoded by T5-XXL."""
     packages: tuple[str, ...] = ()
     """Packages that its tokenizer needs beside diffusers and transformers."""
+    cure: str = "Choose another model."
+    """What to do with a folder whose networks are of other classes."""
 
     @property
     def denoiser(self) -> str:
@@ -44,7 +46,10 @@ UNET, KL = "UNet2DConditionModel", "AutoencoderKL"
 
 PIPELINES: Mapping[str, KnownFamily] = {
     "StableDiffusionXLPipeline": KnownFamily("SDXL", f"{HERE}.sdxl:SDXL", {"unet": UNET, "vae": KL}),
-    "MVDreamPipeline": KnownFamily("MVDream", f"{HERE}.mvdream:MVDream", {"unet": UNET, "vae": KL}, grouped=True),
+    "MVDreamPipeline": KnownFamily(
+        "MVDream", f"{HERE}.mvdream:MVDream", {"unet": UNET, "vae": KL}, grouped=True,
+        cure="Convert the published file with tools/convert_mvdream.py.",
+    ),
     "StableDiffusion3Pipeline": KnownFamily(
         "Stable Diffusion 3", f"{HERE}.sd3:SD3", {"transformer": "SD3Transformer2DModel", "vae": KL}, "bfloat16",
         long_text="optional",

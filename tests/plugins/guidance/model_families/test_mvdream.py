@@ -128,6 +128,12 @@ def test_single_views_are_refused(folder: Path) -> None:
 def test_another_guidance_and_another_network_are_refused(folder: Path) -> None:
     with pytest.raises(ModelError, match="is MVDream, for the guidance diffusion-prior"):
         StableDiffusionConfig(model=str(folder)).require_weights(folder)
+    settings = folder / "unet" / "config.json"
+    usual = settings.read_text(encoding="utf-8")
+    settings.write_text(json.dumps({"_class_name": "MultiViewUNetModel"}), encoding="utf-8")  # of others' conversions
+    with pytest.raises(ModelError, match="'MultiViewUNetModel', not UNet2DConditionModel. Convert the published file"):
+        DiffusionPriorConfig(model=str(folder)).require_weights(folder)
+    settings.write_text(usual, encoding="utf-8")
     (folder / "unet" / "diffusion_pytorch_model.safetensors").unlink()
     values = {**tiny.MVDREAM_UNET, "class_embed_type": None, "projection_class_embeddings_input_dim": None}
     UNet2DConditionModel(**values).save_pretrained(folder / "unet")

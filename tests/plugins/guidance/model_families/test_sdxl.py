@@ -49,8 +49,8 @@ def test_text_is_that_of_the_pipeline(pipeline: Any, folder: Path) -> None:
     prior = loaded(folder)
     words = prior.networks.family.layout.unpack(prior.encode_text(TEXTS))
     tokens, _, pooled, _ = pipeline.encode_prompt(TEXTS[:2], device=CPU, do_classifier_free_guidance=False)
-    assert torch.equal(words.tokens[:2], tokens)
-    assert torch.equal(words.pooled[:2], pooled)
+    torch.testing.assert_close(words.tokens[:2], tokens, rtol=0.0, atol=5e-6)
+    torch.testing.assert_close(words.pooled[:2], pooled, rtol=0.0, atol=5e-6)
 
 
 def test_the_empty_text_is_what_the_model_was_trained_with(tmp_path: Path) -> None:
@@ -60,8 +60,8 @@ def test_the_empty_text_is_what_the_model_was_trained_with(tmp_path: Path) -> No
     prior = loaded(tiny.saved(pipeline, tmp_path / "encoded"))
     _, negative, _, negative_pooled = pipeline.encode_prompt("a ball", device=CPU)
     words = prior.networks.family.layout.unpack(prior.encode_text([""]))
-    assert torch.equal(words.tokens, negative)
-    assert torch.equal(words.pooled, negative_pooled)
+    torch.testing.assert_close(words.tokens, negative, rtol=0.0, atol=5e-6)
+    torch.testing.assert_close(words.pooled, negative_pooled, rtol=0.0, atol=5e-6)
 
 
 def test_prediction_is_that_of_the_network_with_its_sizes(pipeline: Any, folder: Path) -> None:
@@ -74,7 +74,7 @@ def test_prediction_is_that_of_the_network_with_its_sizes(pipeline: Any, folder:
         expected = pipeline.unet(noisy, timestep, tokens, added_cond_kwargs=added).sample
     text = prior.encode_text(TEXTS[:2])
     said = prior.networks.predict(noisy, timestep, text, cameras_around([0.0, 90.0]))
-    assert torch.equal(said, expected)
+    torch.testing.assert_close(said, expected, rtol=0.0, atol=5e-6)
     alone = [
         prior.networks.predict(noisy[i : i + 1], timestep[i : i + 1], text[i : i + 1], cameras_around([0.0]))
         for i in range(2)
