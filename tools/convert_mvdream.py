@@ -100,9 +100,9 @@ def build_vae(state: Mapping[str, Tensor]) -> AutoencoderKL:
     return vae
 
 
-def build_text_encoder(state: Mapping[str, Tensor]) -> CLIPTextModel:
+def build_text_encoder(state: Mapping[str, Tensor], settings: Mapping[str, Any] = TEXT_SETTINGS) -> CLIPTextModel:
     """Build OpenCLIP-H's text encoder up to its penultimate layer."""
-    encoder = CLIPTextModel(CLIPTextConfig(**TEXT_SETTINGS))
+    encoder = CLIPTextModel(CLIPTextConfig(**settings))
     known = set(encoder.state_dict())
     found = convert_open_clip_checkpoint(encoder, dict(state), prefix=TEXT)
     bare = not any(name.startswith("text_model.") for name in known)

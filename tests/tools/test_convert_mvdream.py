@@ -9,6 +9,7 @@ import pytest
 import torch
 from diffusers import UNet2DConditionModel
 from diffusers.loaders.single_file_utils import DIFFUSERS_TO_LDM_MAPPING
+from transformers import CLIPTextConfig, CLIPTextModel
 
 import convert_mvdream
 
@@ -75,6 +76,44 @@ def test_the_network_has_the_parameters_of_its_base_and_of_the_camera() -> None:
     with torch.device("meta"):
         unet = UNet2DConditionModel(**convert_mvdream.SETTINGS)
     assert sum(parameter.numel() for parameter in unet.parameters()) == STABLE_DIFFUSION_2 + sum(ADDED.values())
+
+
+def test_the_renamed_text_encoder_is_the_same_without_its_last_layer() -> None:
+    """The names are those of OpenCLIP, whose attention has one matrix for query, key and value."""
+    torch.manual_seed(0)
+    settings = {
+        **convert_mvdream.TEXT_SETTINGS, "vocab_size": 20, "hidden_size": 8, "intermediate_size": 16,
+        "num_attention_heads": 2, "max_position_embeddings": 6,
+    }  # fmt: skip
+    encoder = CLIPTextModel(CLIPTextConfig(**settings)).eval()
+    found = convert_mvdream.build_text_encoder(open_clip(encoder), settings).eval()
+    tokens = torch.randint(0, 20, (2, 6))
+    with torch.no_grad():
+        expected, said = encoder(tokens).last_hidden_state, found(tokens).last_hidden_state
+    torch.testing.assert_close(said, expected, rtol=0.0, atol=1e-5)
+
+
+def open_clip(encoder: CLIPTextModel) -> dict[str, torch.Tensor]:
+    """Return the weights of a text encoder with OpenCLIP's names, and one layer more."""
+    prefix = "cond_stage_model.model."
+    known = {name.removeprefix("text_model."): value for name, value in encoder.state_dict().items()}
+    found = {
+        f"{prefix}token_embedding.weight": known["embeddings.token_embedding.weight"],
+        f"{prefix}positional_embedding": known["embeddings.position_embedding.weight"],
+        f"{prefix}text_projection": torch.randn(8, 8),
+    }
+    for kind in ("weight", "bias"):
+        found[f"{prefix}ln_final.{kind}"] = known[f"final_layer_norm.{kind}"]
+        for layer in range(24):
+            ours, theirs = f"encoder.layers.{min(layer, 22)}", f"{prefix}transformer.resblocks.{layer}"
+            parts = [known[f"{ours}.self_attn.{letter}_proj.{kind}"] for letter in "qkv"]
+            found[f"{theirs}.attn.in_proj_{kind}"] = torch.cat(parts)
+            for one, other in (
+                ("self_attn.out_proj", "attn.out_proj"), ("layer_norm1", "ln_1"), ("layer_norm2", "ln_2"),
+                ("mlp.fc1", "mlp.c_fc"), ("mlp.fc2", "mlp.c_proj"),
+            ):  # fmt: skip
+                found[f"{theirs}.{other}.{kind}"] = known[f"{ours}.{one}.{kind}"]
+    return found
 
 
 def test_other_files_are_refused_and_no_code_is_run(tmp_path: Path) -> None:
