@@ -85,4 +85,5 @@ def _rows(values: int, width: int) -> int:
 
 def _as_rows(values: Float[Tensor, "B P"], width: int) -> Float[Tensor, "B R E"]:
     filled = _rows(values.shape[1], width) * width
-    return torch.nn.functional.pad(values, (0, filled - values.shape[1])).unflatten(1, (-1, width))
+    rows: Tensor = torch.nn.functional.pad(values, (0, filled - values.shape[1])).unflatten(1, (-1, width))
+    return rows
