@@ -86,6 +86,59 @@ PHOTO_MODELS = (
 """Models that are given a photo and a relative pose, for the guidance `zero123`. `tools/convert_zero123.py` converts
 weights in the original single-file format."""
 
+PRIOR_MODELS = (
+    ModelSpec(
+        alias="sdxl",
+        repositories=("stabilityai/stable-diffusion-xl-base-1.0",),
+        size_gb=6.9,
+        licence="CreativeML Open RAIL++-M",
+        memory="estimated 16 GB on a GPU in half precision, of which 5.5 GB are weights",
+        note="Stable Diffusion XL base 1.0, 1024 px",
+    ),
+    ModelSpec(
+        alias="mvdream",
+        repositories=("MVDream/MVDream",),
+        size_gb=2.6,
+        licence="OpenRAIL, see the model's page",
+        memory="once converted by tools/convert_mvdream.py, estimated 8 GB on a GPU for a group of four views",
+        note="MVDream, 4 views of 256 px; one file of another layout, for tools/convert_mvdream.py",
+    ),
+    ModelSpec(
+        alias="sd-3.5-medium",
+        repositories=("stabilityai/stable-diffusion-3.5-medium",),
+        size_gb=16.4,
+        licence="Stability AI Community License; access is granted on the model's page",
+        memory="estimated 14 GB on a GPU in half precision; T5 takes 10 GB before training only",
+        note="Stable Diffusion 3.5 medium, a rectified flow, 1024 px",
+    ),
+    ModelSpec(
+        alias="flux.2-klein-base-4b",
+        repositories=("black-forest-labs/FLUX.2-klein-base-4B",),
+        size_gb=16.0,
+        licence="Apache-2.0",
+        memory="estimated 16 GB on a GPU in half precision",
+        note="FLUX.2 klein base, a rectified flow of 4 billion parameters, not distilled, 1024 px",
+    ),
+    ModelSpec(
+        alias="z-image",
+        repositories=("Tongyi-MAI/Z-Image",),
+        size_gb=20.5,
+        licence="Apache-2.0",
+        memory="estimated 20 GB on a GPU in half precision, of which 12.3 GB are weights",
+        note="Z-Image, a rectified flow of 6 billion parameters, not distilled, 1024 px",
+    ),
+    ModelSpec(
+        alias="deepfloyd-if",
+        repositories=("DeepFloyd/IF-I-XL-v1.0",),
+        size_gb=18.1,
+        licence="DeepFloyd IF License; access is granted on the model's page",
+        memory="estimated 12 GB on a GPU in half precision; T5 takes 10 GB before training only",
+        note="DeepFloyd IF, first stage, pixels, 64 px",
+    ),
+)
+"""Models of other families that are given words, for the guidance `diffusion-prior`. Memory is estimated from the
+number of weights; no GPU has run them here."""
+
 
 LANGUAGE_MODELS = (
     ModelSpec(
@@ -103,4 +156,4 @@ LANGUAGE_MODELS = (
 @hookimpl
 def bozzetto_models() -> tuple[ModelSpec, ...]:
     """Declare the bundled priors and the aliases."""
-    return (*TEXT_MODELS, *PHOTO_MODELS, *LANGUAGE_MODELS)
+    return (*TEXT_MODELS, *PHOTO_MODELS, *PRIOR_MODELS, *LANGUAGE_MODELS)

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from tests.plugins.guidance.model_families import tiny
 from tests.plugins.prompt_processor.language_models import tiny_bert
 
 from bozzetto.config.recipe_file import read_recipe
@@ -11,6 +12,11 @@ from bozzetto.testing.fakes import tiny_stable_diffusion
 from bozzetto.testing.run import train_one_step
 
 RECIPES = sorted(Path(__file__).parents[2].glob("configs/*.yaml"))
+FAMILIES = {
+    "dreamfusion-sdxl": tiny.sdxl, "rfds": tiny.sd3, "rfds-flux2": tiny.flux2, "rfds-z-image": tiny.z_image,
+    "dreamfusion-if": tiny.deepfloyd_if,
+}  # fmt: skip
+"""Models of the recipes whose prior is of another family than Stable Diffusion."""
 
 
 def cases():
@@ -28,6 +34,10 @@ def test_it_takes_a_step(registry, tiny_model, tiny_zero123_model, tmp_path, pat
         models["debiased"] = tiny_bert(tmp_path / "bert")
     if path.stem == "latent-nerf" and profile == "cpu":  # as many latents as the bundled prior has
         models[""] = tiny_stable_diffusion(tmp_path / "latents", latent_channels=48)
+    if path.stem in FAMILIES:
+        models[""] = tiny.saved(FAMILIES[path.stem](tmp_path), tmp_path / "model")
+    if path.stem == "mvdream":
+        models[""] = tiny.mvdream(tmp_path / "model")
     numbers = train_one_step(path, registry, tmp_path, models, profile)
     assert numbers
     for stage, found in numbers.items():

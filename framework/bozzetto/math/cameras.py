@@ -6,7 +6,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-__all__ = ["azimuth_deg", "elevation_deg", "look_at", "look_at_origin", "ray_directions", "spherical_position"]
+__all__ = [
+    "azimuth_deg",
+    "elevation_deg",
+    "look_at",
+    "look_at_origin",
+    "ray_directions",
+    "spherical_position",
+    "unit_distance",
+]
 
 
 def spherical_position(
@@ -72,3 +80,10 @@ def ray_directions(
     local = torch.cat([scaled, -torch.ones_like(scaled[..., :1])], dim=-1)
     world = torch.einsum("bij,bhwj->bhwi", c2w[:, :3, :3], local)
     return torch.nn.functional.normalize(world, dim=-1)
+
+
+def unit_distance(c2w: Float[Tensor, "B 4 4"]) -> Float[Tensor, "B 4 4"]:
+    """Return the poses moved along the ray from the origin to distance 1, as MVDream is told them (Shi et al. 2023)."""
+    moved = c2w.clone()
+    moved[:, :3, 3] = torch.nn.functional.normalize(c2w[:, :3, 3], dim=-1, eps=1e-8)
+    return moved

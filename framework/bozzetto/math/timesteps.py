@@ -14,7 +14,7 @@ from bozzetto.math.view_draws import draw_rows
 __all__ = ["LevelWeighting", "Weighting", "level_weight", "sample_timesteps", "step_range", "timestep_weight"]
 
 Weighting = Literal["one-minus-alpha-bar", "uniform", "fantasia3d"]
-LevelWeighting = Literal["one-minus-alpha-bar", "uniform", "fantasia3d", "sigma-over-alpha"]
+LevelWeighting = Literal["one-minus-alpha-bar", "uniform", "fantasia3d", "sigma-over-alpha", "velocity"]
 
 
 def timestep_weight(weighting: Weighting, alpha_bar: Float[Tensor, "B"]) -> Float[Tensor, "B"]:
@@ -31,12 +31,16 @@ def timestep_weight(weighting: Weighting, alpha_bar: Float[Tensor, "B"]) -> Floa
 
 
 def level_weight(weighting: LevelWeighting, level: Level) -> Float[Tensor, "B"]:
-    """Compute w(t) from a level: `timestep_weight` of its abar, or s / a.
+    """Compute w(t) from a level: `timestep_weight` of its abar, s / a, or (a + s) / a.
 
     `sigma-over-alpha` (Lukoianov et al. 2024, eq. 4) makes score distillation the gradient of half the squared distance
     to the clean latents of the prediction, `x0 - x0_hat = (s / a) (eps_hat - eps)`. It is infinite where there is no
     signal; 0.14 at timestep 20 of Stable Diffusion, 13 at 980.
+    `velocity` (RFDS, Yang et al. 2024, eq. 6) makes it the difference of a flow's velocities with weight 1, since
+    `u_hat - u = (a + s) / a (eps_hat - eps)`. It is infinite where there is no signal, too.
     """
+    if weighting == "velocity":
+        return (level.signal + level.noise) / level.signal
     if weighting == "sigma-over-alpha":
         return level.sigma
     return timestep_weight(weighting, level.alpha_bar)

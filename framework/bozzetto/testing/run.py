@@ -34,6 +34,7 @@ SMALL = {
     "texture_size": 32,
     "frames": 4,
     "size": 16,
+    "image_size": 16,
 }
 """Maximum value of each config field of this name; fields that do not allow it are kept."""
 

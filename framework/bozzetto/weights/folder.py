@@ -11,17 +11,23 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from bozzetto.errors import ModelError
-from bozzetto.model_files import weight_files
+from bozzetto.model_files import read_settings, weight_files
 
 PARTS = ("unet", "vae", "text_encoder")
 """Folders of a text-to-image model with weights."""
+TRANSFORMER = "transformer"
+"""Folder of the denoiser of other text-to-image models, in place of `unet`."""
+PIXEL_MARK, PIXEL_PIPELINE = "watermarker", "IFPipeline"
+"""Folder and pipeline that tell a model of pixels, which has no `vae`."""
+MORE_TEXT_PARTS = ("text_encoder_2", "text_encoder_3")
+"""Further text encoders, of models that have them; each has a tokenizer of its own."""
 POSED_PARTS = ("unet", "vae", "image_encoder")
 """Folders of an image- and pose-conditioned model (Zero123), in addition to one of `PROJECTIONS`."""
 PROJECTIONS = ("clip_camera_projection", "cc_projection")
 """Names of the layer that joins image and pose, one for each of the two layouts of such models."""
 LANGUAGE_PARTS = ("",)
 """Folders of a language model: the folder itself."""
-CONFIGS = ("*.json", "*/*.json", "tokenizer/*")
+CONFIGS = ("*.json", "*/*.json", "tokenizer*/*")
 """Patterns of all other files of a diffusion model that are read."""
 LANGUAGE_CONFIGS = ("config.json", "*token*.json", "vocab.*", "merges.txt")
 """Patterns of all other files of a language model that are read."""
@@ -32,13 +38,18 @@ _WEIGHTS = re.compile(
 )
 
 
-def parts_of(names: Iterable[str]) -> tuple[str, ...]:
-    """Return the folders that must contain weights, given those that exist."""
+def parts_of(names: Iterable[str], pipeline: str = "") -> tuple[str, ...]:
+    """Return the folders that must contain weights, given those that exist and the model's pipeline, if known."""
     there = set(names)
     if "config.json" in there and "model_index.json" not in there:
         return LANGUAGE_PARTS
     projections = sorted(there & set(PROJECTIONS))
-    return (*POSED_PARTS, projections[0]) if projections else PARTS
+    if projections:
+        return (*POSED_PARTS, projections[0])
+    denoiser = TRANSFORMER if TRANSFORMER in there else "unet"
+    of_pixels = PIXEL_MARK in there or pipeline == PIXEL_PIPELINE
+    more = (part for part in MORE_TEXT_PARTS if part in there)
+    return (denoiser, *(() if of_pixels else ("vae",)), "text_encoder", *more)
 
 
 def configs_of(parts: Sequence[str]) -> tuple[str, ...]:
@@ -48,7 +59,11 @@ def configs_of(parts: Sequence[str]) -> tuple[str, ...]:
 
 def parts_in(folder: Path) -> tuple[str, ...]:
     """Return the folders of a model folder that must contain weights."""
-    return parts_of(path.name for path in folder.iterdir()) if folder.is_dir() else PARTS
+    if not folder.is_dir():
+        return PARTS
+    index = folder / "model_index.json"
+    pipeline = read_settings(index).get("_class_name") if index.is_file() else None
+    return parts_of((path.name for path in folder.iterdir()), str(pipeline))
 
 
 def variant_of(part: Path) -> str | None:
@@ -76,7 +91,8 @@ def missing_parts(folder: Path) -> list[str]:
             lacking.append(f"{part}/config.json is missing")
         elif not weights_in(folder / part) and not weights_in(folder / part, "bin"):
             lacking.append(f"{part} has no .safetensors or .bin weights")
-    for part in ("scheduler", *(("tokenizer",) if parts == PARTS else ())):
+    tokenizers = (part.replace("text_encoder", "tokenizer") for part in parts if part.startswith("text_encoder"))
+    for part in ("scheduler", *tokenizers):
         if not any((folder / part).glob("*.json")):
             lacking.append(f"{part} is missing or empty")
     return lacking

@@ -16,6 +16,7 @@ from bozzetto.spec import installed
 from bozzetto.weights.folder import LANGUAGE_PARTS, PARTS, parts_in
 from bozzetto_plugins.guidance.family_table import family_of
 from bozzetto_plugins.guidance.lora_names import check_names
+from bozzetto_plugins.guidance.model_families.known import PIPELINES, pipeline_of
 from bozzetto_plugins.score.axes import Fraction, GuiderConfig, Scale, TimestepsConfig, steps_of
 from bozzetto_plugins.score.config import Clip, Count, DistillationConfig
 
@@ -240,6 +241,11 @@ def _as_score(config: StableDiffusionConfig | Zero123Config, guider: GuiderConfi
 def _check_weights(config: StableDiffusionConfig | Zero123Config, folder: Path, posed: bool) -> None:
     if parts_in(folder) == LANGUAGE_PARTS:
         raise ModelError(f"model: {config.model} is a language model, not a diffusion model. Choose another model.")
+    if pipeline_of(folder) in PIPELINES:
+        raise ModelError(
+            f"model: {config.model} is {PIPELINES[pipeline_of(folder)].name}, for the guidance diffusion-prior. "
+            "Choose that guidance, or another model."
+        )
     if (parts_in(folder) != PARTS) != posed:
         kinds = ("stable-diffusion, which is given words", "zero123, which is given a photo and a pose")
         raise ModelError(

@@ -98,6 +98,11 @@ class Denoiser:
         return len(self.alpha_bars)
 
     @property
+    def output(self) -> Output:
+        """What the network predicts."""
+        return OUTPUTS[self.prediction]
+
+    @property
     def latent_channels(self) -> int:
         """C, the number of channels of the latents."""
         channels: int = self.vae.config.latent_channels

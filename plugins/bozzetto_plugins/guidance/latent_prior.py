@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -14,7 +15,6 @@ from bozzetto.kinds.score import Branch
 from bozzetto.math.levels import Level, Output
 from bozzetto.scoring import normal_noise
 from bozzetto.types import Rendered
-from bozzetto_plugins.guidance.denoiser import OUTPUTS, Denoiser
 from bozzetto_plugins.guidance.latents import image_to_input
 
 Encode = Callable[[Rendered, torch.Generator], Tensor]
@@ -26,11 +26,62 @@ Adapted = Callable[[Tensor, Tensor, Branch, Tensor], Tensor]
 it is told the cameras of the views with a true value."""
 
 
+@runtime_checkable
+class Networks(Protocol):
+    """Frozen networks of a prior: a `Denoiser`, or those of another family of models."""
+
+    dtype: torch.dtype
+
+    @property
+    def train_steps(self) -> int:
+        """T, the number of noise levels."""
+
+    @property
+    def output(self) -> Output:
+        """What the denoiser predicts."""
+
+    @property
+    def latent_channels(self) -> int:
+        """C, the number of channels of the latents."""
+
+    @property
+    def latent_size(self) -> tuple[int, int]:
+        """Height and width of the latents."""
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """Height and width of the images, pixels."""
+
+    def level(self, timestep: Int[Tensor, "B"]) -> Level:
+        """Return signal and noise at each timestep."""
+
+    def encode(
+        self, image: Float[Tensor, "B 3 H W"], noise: Float[Tensor, "B C h w"] | None
+    ) -> Float[Tensor, "B C h w"]:
+        """Encode images in [0, 1]; `noise` samples the encoder's distribution, None is its mode."""
+
+    def decode(self, latents: Float[Tensor, "B C h w"]) -> Float[Tensor, "B 3 H W"]:
+        """Decode latents to images in [0, 1]."""
+
+    def epsilon(
+        self, output: Float[Tensor, "B C h w"], noisy: Float[Tensor, "B C h w"], timestep: Int[Tensor, "B"]
+    ) -> Float[Tensor, "B C h w"]:
+        """Convert an output to noise."""
+
+    def x0(
+        self, output: Float[Tensor, "B C h w"], noisy: Float[Tensor, "B C h w"], timestep: Int[Tensor, "B"]
+    ) -> Float[Tensor, "B C h w"]:
+        """Convert an output to clean latents."""
+
+    def rest(self) -> None:
+        """Let the weights be offloaded."""
+
+
 @dataclass(frozen=True)
 class LatentPrior:
-    """Implements `bozzetto.kinds.score.AdaptedPrior` with a `Denoiser`."""
+    """Implements `bozzetto.kinds.score.AdaptedPrior` with the networks of a model."""
 
-    denoiser: Denoiser
+    denoiser: Networks
     name: str
     encode: Encode
     outputs: Outputs
@@ -77,7 +128,7 @@ class LatentPrior:
     @property
     def output(self) -> Output:
         """What the network predicts."""
-        return OUTPUTS[self.denoiser.prediction]
+        return self.denoiser.output
 
     def predict_adapted(
         self, noisy: Float[Tensor, "B C h w"], timestep: Int[Tensor, "B"], branch: Branch, told: Bool[Tensor, "B"]
@@ -124,7 +175,7 @@ class LatentPrior:
 
 
 def encode_image(
-    denoiser: Denoiser, rendered: Rendered, sample: bool, generator: torch.Generator
+    denoiser: Networks, rendered: Rendered, sample: bool, generator: torch.Generator
 ) -> Float[Tensor, "B C h w"]:
     """Encode an RGB rendering: a sample of the encoder's distribution if `sample`, else its mode."""
     image = image_to_input(rendered, denoiser.image_size)

@@ -29,3 +29,12 @@ def bozzetto_components() -> Iterator[ComponentSpec]:
         provides=frozenset({"sds"}),
         needs=frozenset({"reference"}),
     )
+    yield ComponentSpec(
+        kind="guidance",
+        name="diffusion-prior",
+        target="bozzetto_plugins.guidance.diffusion_prior:DiffusionPrior",
+        config="bozzetto_plugins.guidance.diffusion_prior_config:DiffusionPriorConfig",
+        summary="Prior of SDXL and other families of diffusion models, which the model's folder names; for scores",
+        requires=("diffusers", "transformers"),
+        provides=frozenset({"sds"}),
+    )

@@ -29,9 +29,12 @@ class DistillationConfig:
     """How predictions are combined."""
     reference: ReferenceConfig = ReferenceConfig()
     """What is subtracted."""
-    weighting: Literal["one-minus-alpha-bar", "uniform", "fantasia3d", "sigma-over-alpha"] = "one-minus-alpha-bar"
-    """Weighting w(t): 1 - alpha_bar (DreamFusion), 1, sqrt(alpha_bar) (1 - alpha_bar) (Fantasia3D), or
-    sqrt((1 - alpha_bar) / alpha_bar), which makes the loss half the squared distance to the denoised latents."""
+    weighting: Literal["one-minus-alpha-bar", "uniform", "fantasia3d", "sigma-over-alpha", "velocity"] = (
+        "one-minus-alpha-bar"
+    )
+    """Weighting w(t): 1 - alpha_bar (DreamFusion), 1, sqrt(alpha_bar) (1 - alpha_bar) (Fantasia3D),
+    sqrt((1 - alpha_bar) / alpha_bar), which makes the loss half the squared distance to the denoised latents, or
+    `velocity`, which makes the gradient the difference of a flow's velocities (RFDS)."""
     target_steps: Annotated[int, Range(least=1, most=1000)] = 1
     """Deterministic DDIM steps of the prediction, from the timestep to clean latents; each costs a prediction."""
     image_term: Annotated[Schedule, Range(least=0.0, most=1e6)] = Schedule.constant(0.0)

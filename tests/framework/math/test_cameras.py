@@ -15,6 +15,7 @@ from bozzetto.math.cameras import (
     look_at_origin,
     ray_directions,
     spherical_position,
+    unit_distance,
 )
 
 UP = torch.tensor([[0.0, 0.0, 1.0]])
@@ -128,3 +129,10 @@ def test_each_view_keeps_its_own_field_of_view() -> None:
     for index, fov in enumerate((0.4, 0.9)):
         alone = ray_directions(torch.eye(4)[None], torch.tensor([fov]), 2, 2)
         torch.testing.assert_close(both[index], alone[0])
+
+
+def test_at_distance_one_a_camera_looks_the_same_way() -> None:
+    far = orbit_camera(30.0, 20.0, 4.0)
+    near = unit_distance(far)
+    torch.testing.assert_close(near, orbit_camera(30.0, 20.0, 1.0))
+    assert far[0, :3, 3].norm().item() == pytest.approx(4.0), "the input is left as it is"

@@ -6,7 +6,14 @@ import pytest
 import torch
 from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 
-from bozzetto.math.noise_schedules import alpha_bars, linear_betas, scaled_linear_betas, zero_terminal_snr
+from bozzetto.math.noise_schedules import (
+    alpha_bars,
+    exponential_shift,
+    linear_betas,
+    scaled_linear_betas,
+    shifted_sigmas,
+    zero_terminal_snr,
+)
 
 
 def test_both_ends_are_given_and_the_middle_is_linear_in_the_variance_or_its_root() -> None:
@@ -33,3 +40,12 @@ def test_they_are_those_of_diffusers(kind: str, rescaled: bool) -> None:
     )
     betas = (linear_betas if kind == "linear" else scaled_linear_betas)(0.00085, 0.012, 1000)
     assert torch.equal(alpha_bars(zero_terminal_snr(betas) if rescaled else betas), schedule.alphas_cumprod)
+
+
+def test_a_shift_moves_the_levels_of_a_flow_to_more_noise() -> None:
+    assert shifted_sigmas(1.0, 4).tolist() == pytest.approx([0.25, 0.5, 0.75, 1.0])
+    assert shifted_sigmas(3.0, 4).tolist() == pytest.approx([0.5, 0.75, 0.9, 1.0])
+    time = torch.arange(1, 5) / 4
+    shift = exponential_shift(1024.0, (256.0, 0.5), (4096.0, 1.15))
+    assert shift == pytest.approx(1.8776, abs=1e-4)  # exp(0.63)
+    torch.testing.assert_close(shifted_sigmas(shift, 4), shift / (shift + 1.0 / time - 1.0))

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
+from bozzetto.math.levels import rectified_flow, variance_preserving
 from bozzetto.math.schedules import Schedule
-from bozzetto.math.timesteps import sample_timesteps, step_range, timestep_weight
+from bozzetto.math.timesteps import level_weight, sample_timesteps, step_range, timestep_weight
 
 
 @pytest.mark.parametrize(
@@ -20,6 +21,13 @@ from bozzetto.math.timesteps import sample_timesteps, step_range, timestep_weigh
 def test_weights(weighting: str, expected: list[float]) -> None:
     weights = timestep_weight(weighting, torch.tensor([1.0, 0.25, 0.0]))
     torch.testing.assert_close(weights, torch.tensor(expected))
+
+
+def test_velocity_is_weight_one_on_the_velocity_of_a_flow() -> None:
+    level = rectified_flow(torch.tensor([0.0, 0.5, 0.75]))
+    torch.testing.assert_close(level_weight("velocity", level), torch.tensor([1.0, 2.0, 4.0]))
+    preserved = variance_preserving(torch.tensor([1.0, 0.5]))
+    torch.testing.assert_close(level_weight("velocity", preserved), torch.tensor([1.0, 2.0]))
 
 
 def test_both_ends_are_drawn_and_nothing_else() -> None:

@@ -1,10 +1,16 @@
-"""Tests of the files of a repository that are downloaded."""
+"""Tests of the parts of a model, and of the files of a repository that are downloaded."""
 
 from __future__ import annotations
 
+import json
+import shutil
+from pathlib import Path
+
+import pytest
 from tests.framework.weights.conftest import MODEL_FILES
 
-from bozzetto.weights.folder import files_wanted
+from bozzetto.testing.fakes import tiny_stable_diffusion
+from bozzetto.weights.folder import files_wanted, missing_parts, parts_of
 
 
 def test_half_precision_is_downloaded_where_there_is_a_choice() -> None:
@@ -34,3 +40,37 @@ def test_variants_and_pickles_are_taken_where_there_is_nothing_better() -> None:
 def test_sharded_weights_are_downloaded_whole() -> None:
     shards = [f"unet/diffusion_pytorch_model-0000{i}-of-00002.safetensors" for i in (1, 2)]
     assert set(shards) <= set(files_wanted([*MODEL_FILES, *shards]))
+
+
+@pytest.mark.parametrize(
+    ("names", "parts"),
+    [
+        ({"unet", "vae", "text_encoder", "text_encoder_2"}, ("unet", "vae", "text_encoder", "text_encoder_2")),
+        (
+            {"transformer", "vae", "text_encoder", "text_encoder_2", "text_encoder_3"},
+            ("transformer", "vae", "text_encoder", "text_encoder_2", "text_encoder_3"),
+        ),
+        ({"transformer", "vae", "text_encoder", "tokenizer"}, ("transformer", "vae", "text_encoder")),
+        ({"unet", "text_encoder", "watermarker"}, ("unet", "text_encoder")),
+        ({"unet", "text_encoder"}, ("unet", "vae", "text_encoder")),  # what Stable Diffusion lacks is told
+    ],
+)
+def test_the_parts_of_other_families_are_known_by_their_folders(names: set[str], parts: tuple[str, ...]) -> None:
+    assert parts_of({*names, "model_index.json", "scheduler"}) == parts
+
+
+def test_every_tokenizer_is_needed_and_read(tmp_path: Path) -> None:
+    folder = tiny_stable_diffusion(tmp_path / "model")
+    shutil.copytree(folder / "text_encoder", folder / "text_encoder_2")
+    assert missing_parts(folder) == ["tokenizer_2 is missing or empty"]
+    shutil.copytree(folder / "tokenizer", folder / "tokenizer_2")
+    assert missing_parts(folder) == []
+    assert "tokenizer*/*" in files_wanted([str(path.relative_to(folder)) for path in folder.glob("*/*")])
+
+
+def test_a_model_of_pixels_needs_no_image_encoder(tmp_path: Path) -> None:
+    folder = tiny_stable_diffusion(tmp_path / "model")
+    shutil.rmtree(folder / "vae")
+    assert missing_parts(folder) == ["vae/config.json is missing"]
+    (folder / "model_index.json").write_text(json.dumps({"_class_name": "IFPipeline"}), encoding="utf-8")
+    assert missing_parts(folder) == []

@@ -1,0 +1,1 @@
+"""Families of diffusion models behind one protocol, for the guidance `diffusion-prior`."""
