@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from bozzetto.errors import ModelError
 from bozzetto.model_files import ModelFacts
 
-NOT_YET = "it is known, and the guidance stable-diffusion does not support it yet"
+OTHER_GUIDANCE = "it is for the guidance diffusion-prior, with a score; this is stable-diffusion"
 VIDEO = "it makes videos, and a score needs a model of single images"
 INPAINTING = "it is an inpainting model: it expects a mask and a masked image beside the noisy one (9 channels)"
 DEPTH = "it expects a depth map beside the noisy image"
@@ -77,16 +77,16 @@ FAMILIES = (
     ),
     ModelFamily(
         "SDXL", ("StableDiffusionXL*",), ("conditioner.embedders.1.model.transformer.resblocks.9.mlp.c_proj.bias",),
-        reason=NOT_YET,
+        reason=OTHER_GUIDANCE,
     ),
     ModelFamily(
         "Stable Diffusion 3", ("StableDiffusion3*",),
         (f"{UNET}{JOINT}", JOINT),
-        reason=NOT_YET,
+        reason=OTHER_GUIDANCE,
     ),
     ModelFamily(
         "FLUX.2", ("Flux2*",), (f"{UNET}single_stream_modulation.lin.weight", "single_stream_modulation.lin.weight"),
-        reason=NOT_YET,
+        reason=OTHER_GUIDANCE,
     ),
     ModelFamily(
         "FLUX.1-dev", ("Flux*",), (f"{UNET}guidance_in.in_layer.bias", "guidance_in.in_layer.bias"),
@@ -99,9 +99,9 @@ FAMILIES = (
     ),
     ModelFamily(
         "Z-Image", ("ZImage*",), (f"{UNET}layers.0.adaLN_modulation.0.weight", "layers.0.adaLN_modulation.0.weight"),
-        reason=NOT_YET,
+        reason=OTHER_GUIDANCE,
     ),
-    ModelFamily("DeepFloyd IF", ("IF*",), reason=NOT_YET),
+    ModelFamily("DeepFloyd IF", ("IF*",), reason=OTHER_GUIDANCE),
     ModelFamily(
         "a video model",
         (
