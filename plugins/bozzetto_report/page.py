@@ -60,22 +60,24 @@ def report_html(run: RunFacts, registry: Registry) -> str:
     return _render(
         "run.html",
         codes,
-        run=run,
-        headline=_headline(run),
-        object=shown,
-        library=viewer if codes else None,
-        turntable=turntable,
-        contact_sheet=contact_sheet,
-        pictures=[(one, link) for one, link in pictures if link],
-        hidden_pictures=len(run.pictures) - len(chosen),
-        stages=[(stage, _charts(stage)) for stage in run.stages],
-        parent=parent,
-        changes=differences([parent.values, run.recipe]) if parent else (),
-        timings=_timings(run),
-        measures={name: _told(value) for name, value in measures(run).items()},
-        tips=advice(run, parent),
-        notes=[*notes, *room.refused],
-        manifest=json.dumps(run.manifest, indent=2, default=str),
+        {
+            "run": run,
+            "headline": _headline(run),
+            "object": shown,
+            "library": viewer if codes else None,
+            "turntable": turntable,
+            "contact_sheet": contact_sheet,
+            "pictures": [(one, link) for one, link in pictures if link],
+            "hidden_pictures": len(run.pictures) - len(chosen),
+            "stages": [(stage, _charts(stage)) for stage in run.stages],
+            "parent": parent,
+            "changes": differences([parent.values, run.recipe]) if parent else (),
+            "timings": _timings(run),
+            "measures": {name: _told(value) for name, value in measures(run).items()},
+            "tips": advice(run, parent),
+            "notes": [*notes, *room.refused],
+            "manifest": json.dumps(run.manifest, indent=2, default=str),
+        },
     )
 
 
@@ -92,11 +94,13 @@ def comparison_html(runs: Sequence[RunFacts]) -> str:
     return _render(
         "comparison.html",
         [],
-        columns=columns,
-        charts=_common_charts(runs),
-        finals=_finals(runs),
-        changes=differences([run.recipe for run in runs]),
-        notes=[*(f"{run.path}: {line}" for run in runs for line in run.missing), *room.refused],
+        {
+            "columns": columns,
+            "charts": _common_charts(runs),
+            "finals": _finals(runs),
+            "changes": differences([run.recipe for run in runs]),
+            "notes": [*(f"{run.path}: {line}" for run in runs for line in run.missing), *room.refused],
+        },
     )
 
 
@@ -182,7 +186,7 @@ def _titled(stage: StageFacts, part: str, run: RunFacts) -> str:
     return part if len(run.stages) == 1 else f"{stage.name}: {part}"
 
 
-def _render(template: str, codes: Iterable[str], **values: Any) -> str:
+def _render(template: str, codes: Iterable[str], values: Mapping[str, Any]) -> str:
     """Return a page, whose policy runs only the given scripts and loads nothing from elsewhere.
 
     Whatever comes from a run is escaped by the templates; `codes` and the style are this package's own.
