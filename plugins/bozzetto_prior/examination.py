@@ -75,7 +75,7 @@ def _contract_of(source: PriorSource) -> _Contract:
     contract = _Contract()
     contract.source = source
     condition = contract.condition(source)
-    contract.condition = lambda _: condition  # type: ignore[method-assign] # a text encoder is loaded for each call
+    contract.condition = lambda source: condition  # type: ignore[method-assign] # a text encoder is loaded for each call
     return contract
 
 
@@ -98,7 +98,7 @@ def text_equality(source: TextEncoder, folder: Path) -> str:
     from transformers import CLIPTextModel, CLIPTokenizer
     from transformers.utils import logging
 
-    logging.disable_progress_bar()
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call] # transformers does not annotate it
     tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True)
     with whole_part(path) as whole:
         encoder = CLIPTextModel.from_pretrained(whole, dtype=torch.float32, use_safetensors=True, local_files_only=True)

@@ -60,7 +60,8 @@ class Flux2Klein:
 
     def normalised(self, latents: Float[Tensor, "B K i j"]) -> Float[Tensor, "B C h w"]:
         """Return patches of the image encoder's latents, normalised; differentiable."""
-        return (nn.functional.pixel_unshuffle(latents, PATCH) - self.mean) / self.deviation
+        normalised: Tensor = (nn.functional.pixel_unshuffle(latents, PATCH) - self.mean) / self.deviation
+        return normalised
 
     def restored(self, latents: Float[Tensor, "B C h w"]) -> Float[Tensor, "B K i j"]:
         """Return the latents of normalised patches."""
@@ -88,7 +89,8 @@ class Flux2Klein:
             txt_ids=_places(noisy, 1, 1, words.tokens.shape[1]),
             img_ids=_places(noisy, height, width, 1),
         ).sample
-        return said.transpose(1, 2).unflatten(2, (height, width))
+        velocity: Tensor = said.transpose(1, 2).unflatten(2, (height, width))
+        return velocity
 
     def encode_text(self, texts: Sequence[str]) -> Words:
         """Encode texts; padding is a part of what the denoiser was trained with."""

@@ -35,7 +35,8 @@ class JointViews:
         """Return the attended tokens of all views."""
         joint = hidden_states.unflatten(0, (-1, self.views_per_group)).flatten(1, 2)
         said: Tensor = self.usual(attn, joint, encoder_hidden_states, attention_mask, temb)
-        return said.unflatten(1, (self.views_per_group, -1)).flatten(0, 1)
+        tokens: Tensor = said.unflatten(1, (self.views_per_group, -1)).flatten(0, 1)
+        return tokens
 
 
 def join_views(denoiser: nn.Module) -> JointViews:
