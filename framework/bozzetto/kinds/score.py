@@ -19,9 +19,10 @@ from bozzetto.types import Cameras, Guided, Rendered, ViewCondition
 
 __all__ = ["AdaptedPrior", "Attached", "Branch", "HasAdapter", "HasLevels", "Prior", "PriorSource", "Score"]
 
-Branch = Literal["cond", "uncond", "empty", "plain", "negatives"]
+Branch = Literal["cond", "uncond", "empty", "plain", "negatives", "image"]
 """What a prediction is conditioned on: the view's prompt, the negative prompt, the empty prompt, the prompt without
-words for the view, or Perp-Neg's negative view prompts. A prior of photos has `cond`, them, and `uncond`, none."""
+words for the view, or Perp-Neg's negative view prompts. A prior of photos has `cond`, them, and `uncond`, none; one of
+texts and an image to edit has `cond`, both, `image`, the image alone, and `uncond`, neither."""
 
 
 @runtime_checkable

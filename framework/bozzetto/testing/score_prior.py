@@ -16,7 +16,7 @@ from bozzetto.types import Rendered
 
 __all__ = ["MEANS", "GaussianParticles", "GaussianViews", "picture_of"]
 
-MEANS: Mapping[str, float] = {"cond": 0.6, "uncond": 0.3, "empty": 0.4, "plain": 0.5}
+MEANS: Mapping[str, float] = {"cond": 0.6, "uncond": 0.3, "empty": 0.4, "plain": 0.5, "image": 0.45}
 """Mean of the pixels of each branch."""
 NEGATIVE_MEANS = (0.2, 0.7)
 TRAIN_STEPS = 1000
@@ -36,7 +36,7 @@ class GaussianViews:
     means: Mapping[str, float] = field(default_factory=lambda: MEANS)
     deviation: float = 0.2
     output: Output = "epsilon"
-    branches: frozenset[Branch] = frozenset({"cond", "uncond", "empty", "plain", "negatives"})
+    branches: frozenset[Branch] = frozenset({"cond", "uncond", "empty", "plain", "negatives", "image"})
     view_weight: Float[Tensor, "B"] | None = None
     views_per_group: int = 1
     predictions: int = 0

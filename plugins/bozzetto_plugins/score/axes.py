@@ -74,8 +74,10 @@ DREAMTIME = ("until_step", "density", "plateau", "tails", "centre", "width")
 class NoiseConfig:
     """Choice of what is added to the latents."""
 
-    type: Literal["random", "inverted"] = "random"
-    """`random`: unit noise; `inverted`: the noise that the model finds, by DDIM steps from clean to noisy latents."""
+    type: Literal["random", "inverted", "own-prediction"] = "random"
+    """`random`: unit noise; `inverted`: the noise that the model finds, by DDIM steps from clean to noisy latents;
+    `own-prediction`: what the model, given the prompt, predicts of latents with random noise: an inversion in one step
+    (RFDS-Rev, Yang et al. 2024)."""
     scale: Annotated[float, Range(least=-1e4, most=1e4)] = 0.0
     """Inverted: guidance scale of its predictions; 0: without the prompt."""
     base: Literal["empty", "uncond"] = "empty"
@@ -89,16 +91,19 @@ class NoiseConfig:
 
     def __post_init__(self) -> None:
         check_fields(self)
-        require_own(self, {"random": (), "inverted": ("scale", "base", "spacing", "eta", "overshoot")})
+        require_own(
+            self, {"random": (), "own-prediction": (), "inverted": ("scale", "base", "spacing", "eta", "overshoot")}
+        )
 
 
 @dataclass(frozen=True)
 class GuiderConfig:
     """Choice of how predictions are combined."""
 
-    type: Literal["cfg", "perp-neg", "mix", "nfsd"] = "cfg"
+    type: Literal["cfg", "perp-neg", "mix", "nfsd", "three-way"] = "cfg"
     """`cfg`: `uncond + scale * (cond - uncond)`; `perp-neg`: with negative view prompts; `mix`: a sum with the weights
-    below; `nfsd`: `scale * (cond - empty)` and a correction towards images (Katzir et al. 2023)."""
+    below; `nfsd`: `scale * (cond - empty)` and a correction towards images (Katzir et al. 2023); `three-way`: `uncond +
+    image_scale * (image - uncond) + scale * (cond - image)`, of models that edit images (Brooks et al. 2023)."""
     scale: Scale = Schedule.constant(100.0)
     """All but mix: guidance scale; 1 is the plain conditional prediction."""
     rescale: Share = 0.0
@@ -107,6 +112,8 @@ class GuiderConfig:
     """Cfg and perp-neg: what is rescaled: the network's output, the noise, or the clean latents (MVDream)."""
     rescale_over: Literal["view", "group"] = "view"
     """Cfg and perp-neg: what has one standard deviation: a view, or a group of `views_per_group` (MVDream)."""
+    image_scale: Scale = Schedule.constant(1.5)
+    """Three-way: guidance scale of the image that is edited; the prompt's is `scale`."""
     cond: Coefficient = Schedule.constant(1.0)
     """Mix: weight of the prompt."""
     uncond: Coefficient = Schedule.constant(-1.0)
@@ -120,7 +127,8 @@ class GuiderConfig:
         check_fields(self)
         own = ("scale", "rescale", "rescale_space", "rescale_over")
         mix = ("cond", "uncond", "empty")
-        require_own(self, {"cfg": own, "perp-neg": own, "mix": mix, "nfsd": ("scale", "switch")})
+        three = ("scale", "image_scale")
+        require_own(self, {"cfg": own, "perp-neg": own, "mix": mix, "nfsd": ("scale", "switch"), "three-way": three})
         if self.rescale == 0.0 and self.rescale_over != "view":
             raise ValueError(f"rescale_over: has no effect with rescale 0, got {self.rescale_over!r}. Remove it")
 
@@ -129,7 +137,9 @@ class GuiderConfig:
         """True if the result estimates the noise: if its weights sum to 1 at every step."""
         parts = (self.cond, self.uncond, self.empty)
         sums = [sum(part.at(step) for part in parts) for step in steps_of(parts)]
-        return self.type in ("cfg", "perp-neg") or (self.type == "mix" and all(abs(s - 1.0) < 1e-6 for s in sums))
+        return self.type in ("cfg", "perp-neg", "three-way") or (
+            self.type == "mix" and all(abs(s - 1.0) < 1e-6 for s in sums)
+        )
 
 
 @dataclass(frozen=True)

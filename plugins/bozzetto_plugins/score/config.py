@@ -106,11 +106,14 @@ class DistillationConfig:
             "perp-neg": {"cond", "uncond", "negatives"},
             "mix": {"cond", "uncond", *(["empty"] if uses_empty else [])},
             "nfsd": {"cond", "uncond", "empty"},
+            "three-way": {"cond", "image", "uncond"},
         }[guider.type]
         if self.needs_adapter:
             of_guider = of_guider | {"plain"}
         if noise.type == "random":
             return frozenset(of_guider)
+        if noise.type == "own-prediction":
+            return frozenset(of_guider | {"cond"})
         return frozenset(of_guider | ({"cond"} if noise.scale != 0.0 else set()) | {noise.base})
 
     def check_neighbours(self, stage: Stage, task: Task | None) -> None:
@@ -149,7 +152,7 @@ class DistillationConfig:
                 "guider: 'perp-neg' needs negative prompts, and the prompt processor gives none. Set "
                 "system.prompt_processor.negatives=true, or guider=cfg"
             )
-        if untold := self.branches - frozenset(getattr(processor.config, "text_branches", self.branches)):
+        if untold := self.branches - {"image"} - frozenset(getattr(processor.config, "text_branches", self.branches)):
             raise ValueError(
                 f"{self._reader_of(untold)}: needs the text of {', '.join(sorted(untold))}, which prompt processor "
                 f"{processor.name!r} does not give. Choose another, e.g. view-dependent"

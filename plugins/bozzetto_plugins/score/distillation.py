@@ -21,7 +21,13 @@ from bozzetto.types import Guided, Rendered
 from bozzetto_plugins.score.adapter_reference import adapter_fit, adapter_noise
 from bozzetto_plugins.score.config import DistillationConfig
 from bozzetto_plugins.score.guiders import guide
-from bozzetto_plugins.score.noise_sources import Noised, add_inverted, add_inverted_interval, add_random
+from bozzetto_plugins.score.noise_sources import (
+    Noised,
+    add_inverted,
+    add_inverted_interval,
+    add_own_prediction,
+    add_random,
+)
 from bozzetto_plugins.score.timesteps import timesteps
 
 Latents = Float[Tensor, "B C h w"]
@@ -133,6 +139,8 @@ class Distillation:
         config = self.config
         if config.noise.type == "random":
             return add_random(prior, latents, timestep, generator)
+        if config.noise.type == "own-prediction":
+            return add_own_prediction(prior, latents, timestep, generator)
         if config.reference.type == "interval":
             gap = config.reference.gap.at(step)
             return add_inverted_interval(config.noise, prior, latents, timestep, gap, generator)

@@ -8,7 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from bozzetto.kinds.score import Branch, Prior
-from bozzetto.math.branch_mixing import mix, noise_free
+from bozzetto.math.branch_mixing import mix, noise_free, three_way
 from bozzetto.math.guidance import cfg, perp_neg
 from bozzetto.math.levels import epsilon_at, x0_at
 from bozzetto.math.rescaling import rescale_group
@@ -24,7 +24,7 @@ def guide(config: GuiderConfig, prior: Prior, noisy: Latents, timestep: Int[Tens
     Of a guider whose weights do not sum to 1, `epsilon` is a direction and `x0` that of the prompt alone.
     """
     outputs = prior.predict(noisy, timestep, branches_at(config, step))
-    if config.type in ("cfg", "perp-neg"):
+    if config.type in ("cfg", "perp-neg", "three-way"):
         return _guided_output(config, prior, outputs, noisy, timestep, step)
     noise = {name: prior.epsilon(output, noisy, timestep) for name, output in outputs.items()}
     if config.type == "nfsd":
@@ -45,6 +45,8 @@ def branches_at(config: GuiderConfig, step: int) -> list[Branch]:
         return ["cond"] if config.scale.at(step) == 1.0 else ["cond", "uncond"]
     if config.type == "perp-neg":
         return ["cond", "uncond", "negatives"]
+    if config.type == "three-way":
+        return ["cond", "image", "uncond"]
     needs_empty = config.type == "nfsd" or config.empty.at(step) != 0.0
     return ["cond", "uncond", "empty"] if needs_empty else ["cond", "uncond"]
 
@@ -58,6 +60,8 @@ def _guided_output(
         weights = prior.negative_weights
         assert weights is not None  # since there are predictions of negatives
         guided = perp_neg(cond, outputs["uncond"], outputs["negatives"], weights.to(cond), scale)
+    elif config.type == "three-way":
+        guided = three_way(cond, outputs["image"], outputs["uncond"], scale, config.image_scale.at(step))
     else:
         guided = cond if "uncond" not in outputs else cfg(cond, outputs["uncond"], scale)
     views = prior.views_per_group if config.rescale_over == "group" else 1

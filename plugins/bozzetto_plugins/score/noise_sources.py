@@ -35,6 +35,19 @@ def add_random(prior: Prior, latents: Latents, timestep: Int[Tensor, "B"], gener
     return Noised(add_noise_at(latents, epsilon, level), timestep, level, epsilon)
 
 
+def add_own_prediction(
+    prior: Prior, latents: Latents, timestep: Int[Tensor, "B"], generator: torch.Generator
+) -> Noised:
+    """Add the noise that the model predicts of the latents with random noise, given the prompt alone.
+
+    RFDS-Rev (Yang et al. 2024, arXiv:2406.03293, algorithm 2): its corrected noise `N + s (v_hat - v)` of a flow is
+    the predicted noise. One draw of the latents' shape.
+    """
+    first = add_random(prior, latents, timestep, generator)
+    epsilon = prior.epsilon(prior.predict(first.noisy, timestep, ["cond"])["cond"], first.noisy, timestep)
+    return Noised(add_noise_at(latents, epsilon, first.level), timestep, first.level, epsilon)
+
+
 def add_inverted(
     config: NoiseConfig, prior: Prior, latents: Latents, timestep: Int[Tensor, "B"], generator: torch.Generator
 ) -> Noised:

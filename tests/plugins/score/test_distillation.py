@@ -9,7 +9,7 @@ from torch import Tensor
 from bozzetto.config.binding import bind
 from bozzetto.errors import ConfigError
 from bozzetto.math.guidance import cfg
-from bozzetto.math.levels import per_view
+from bozzetto.math.levels import add_noise_at, per_view
 from bozzetto.math.score import add_noise, sds_gradient, sds_loss
 from bozzetto.math.timesteps import sample_timesteps, step_range, timestep_weight
 from bozzetto.testing.score_prior import GaussianViews, picture_of
@@ -125,6 +125,34 @@ def test_pfd_with_the_scale_of_its_inversion_vanishes_as_steps_get_fine() -> Non
     assert sizes[1] < 0.3 * sizes[0]
 
 
+@pytest.mark.parametrize("output", ["epsilon", "v"])
+def test_the_own_prediction_is_the_noise_of_an_inversion_in_one_step(output: str) -> None:
+    """Of a Gaussian: N' = s (x_t - a m_c) / D, and the gradient is that of exact predictions at a x + s N'."""
+    prior = GaussianViews(output=output)
+    found = gradient(
+        run(prior, noise="own-prediction", timesteps={"type": "point", "at": 0.4}, weighting="uniform", seed=3)
+    )
+    timestep = torch.tensor([400, 400])
+    level = prior.level(timestep)
+    unit = torch.randn(PIXELS.shape, generator=torch.Generator().manual_seed(3))
+    own = prior.exact.predict("epsilon", add_noise_at(PIXELS, unit, level), level, "cond")
+    noisy = add_noise_at(PIXELS, own, level)
+    branches = [prior.exact.predict("epsilon", noisy, level, branch) for branch in ("cond", "uncond")]
+    torch.testing.assert_close(found, cfg(*branches, 100.0) - own, rtol=1e-4, atol=1e-4)
+
+
+def test_three_way_guidance_is_affine_in_three_means() -> None:
+    """Constant factor s a / D of each mean: the mean guided thus is u + 1.5 (i - u) + 7.5 (c - i)."""
+    prior = GaussianViews()
+    three = {"type": "three-way", "scale": 7.5, "image_scale": 1.5}
+    point = {"type": "point", "at": 0.4}
+    found = gradient(run(prior, guider=three, timesteps=point, weighting="uniform"))
+    means = {**prior.means, "cond": 0.3 + 1.5 * (0.45 - 0.3) + 7.5 * (0.6 - 0.45)}
+    plain = gradient(run(GaussianViews(means), guider={"scale": 1}, timesteps=point, weighting="uniform"))
+    torch.testing.assert_close(found, plain, rtol=1e-4, atol=1e-4)
+    assert prior.predictions == 3
+
+
 def test_an_inversion_that_overshoots_stops_where_there_is_still_signal() -> None:
     prior = GaussianViews(output="v")
     prior.alpha_bars[-1] = 0.0  # as of models with zero terminal signal-to-noise ratio
@@ -187,7 +215,7 @@ def test_timesteps_are_drawn_before_noise_whatever_the_type_of_noise() -> None:
          "score.timesteps.tails: is of another density than 'noise-to-signal'. Remove it"),
         ({"timesteps": {"width": 0.2, "type": "dreamtime"}}, "score.timesteps.width: is of another density"),
         ({"timesteps": {"density": "noise-to-signal"}}, "score.timesteps.density: is of type dreamtime only"),
-        ({"guider": "cgf"}, "score.guider.type: 'cgf' is not one of cfg, perp-neg, mix, nfsd. Did you mean 'cfg'?"),
+        ({"guider": "cgf"}, "score.guider.type: 'cgf' is not one of cfg, perp-neg, mix, nfsd, three-way. Did you mean 'cfg'?"),
     ],
 )  # fmt: skip
 def test_what_does_not_fit_together_is_refused(values: dict[str, object], message: str) -> None:
