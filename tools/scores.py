@@ -95,9 +95,10 @@ def command_of(args: argparse.Namespace) -> str:
             words += f" --{name} {shlex.join(map(str, value))}" if tuple(value) != default else ""
         else:
             words += f" --{name} {value:g}" if value != default else ""
+    costs = " --costs RUN/costs" if args.costs else ""
     return (
         f"taskset -c 1 python tools/scores.py run --out RUN/scores{words}\n"
-        f"python tools/scores.py report --out RUN/scores --data RUN/debian{words}"
+        f"python tools/scores.py report --out RUN/scores --data RUN/debian{words}{costs}"
     )
 
 

@@ -24,7 +24,7 @@ VIEWS = "system.tasks.random.views"
 SMALL = [
     "trainer.steps=2", "trainer.log_every=1", "trainer.image_every=2", "trainer.image_views=1",
     f"{VIEWS}.height=16", f"{VIEWS}.width=16", f"{VIEWS}.eval_height=16", f"{VIEWS}.eval_width=16",
-    "export.mesh=null", "export.turntable=null",
+    "export.mesh=null", "export.turntable=null", "report=false",
 ]  # fmt: skip
 
 

@@ -14,4 +14,5 @@ def use_kernels(trainer: TrainerConfig) -> None:
     Operations for which torch has no deterministic form warn.
     """
     configure(KernelSettings(trainer.kernels, trainer.deterministic))
-    torch.use_deterministic_algorithms(trainer.deterministic, warn_only=True)
+    if torch.are_deterministic_algorithms_enabled() != trainer.deterministic:  # setting it imports torch's compiler
+        torch.use_deterministic_algorithms(trainer.deterministic, warn_only=True)

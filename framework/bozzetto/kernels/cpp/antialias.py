@@ -58,10 +58,6 @@ def _run_backward_pos(
     return grad_pos
 
 
-def _fake_backward_pos(color: Tensor, rast: Tensor, pos: Tensor, *_: Tensor) -> Tensor:
-    return pos.new_empty(pos.shape)
-
-
 def _check(rast: Tensor, pos: Tensor, tri: Tensor, opposite: Tensor) -> None:
     expect_tri(tri, pos.shape[1])
     expect_tri(opposite, 3 * len(tri), "opposite", lowest=-1)

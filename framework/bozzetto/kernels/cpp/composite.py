@@ -74,8 +74,4 @@ def _run_backward(
     return to_density, to_values
 
 
-def _fake_backward(t_start: Tensor, t_end: Tensor, values: Tensor, *rest: Tensor | None) -> tuple[Tensor, Tensor]:
-    return values.new_empty(values.shape[:1]), values.new_empty(values.shape)
-
-
 _composite = composite_operator(CPP, _run, _run_backward)

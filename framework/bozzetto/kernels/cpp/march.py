@@ -51,18 +51,4 @@ def _run(
     return t_start, t_end, ray, offsets
 
 
-def _fake(
-    origin: Tensor,
-    direction: Tensor,
-    radius: float,
-    occupancy: Tensor,
-    step_size: float,
-    max_steps: int,
-    jitter: Tensor | None,
-) -> Parts:
-    samples = torch.library.get_ctx().new_dynamic_size()
-    ray, offsets = (origin.new_empty(size, dtype=torch.int64) for size in (samples, origin.shape[0] + 1))
-    return origin.new_empty(samples), origin.new_empty(samples), ray, offsets
-
-
 _march = march_operator(CPP, _run)

@@ -42,8 +42,4 @@ def _run_backward(pos: Tensor, tri: Tensor, rast: Tensor, grad_rast: Tensor, gra
     return grad_pos
 
 
-def _fake_backward(pos: Tensor, *_: Tensor | None) -> Tensor:
-    return pos.new_empty(pos.shape)
-
-
 _rasterize = rasterize_operator(CPP, _run, _run_backward)
