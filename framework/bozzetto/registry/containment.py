@@ -115,7 +115,7 @@ class _OutOfTime(BaseException):
 
 
 def _under_alarm(work: Callable[[], T], owner: str, limit_s: float) -> Outcome[T]:
-    strikes, running = 0, True
+    strikes, running = 0, False
 
     def alarm(number: int, frame: FrameType | None) -> None:
         nonlocal strikes
@@ -130,8 +130,9 @@ def _under_alarm(work: Callable[[], T], owner: str, limit_s: float) -> Outcome[T
     native.daemon = True
     before, started = signal.signal(signal.SIGALRM, alarm), time.monotonic()
     outer_s, outer_every_s = signal.setitimer(signal.ITIMER_REAL, limit_s, ALARM_S)
-    native.start()
     try:
+        native.start()  # may take longer than the limit on a crowded machine; the alarm raises only in the work
+        running = True
         outcome = _caught(work)
         running = False
     except _OutOfTime:  # between the end of the work and the line above

@@ -129,3 +129,12 @@ def test_what_nothing_interrupts_ends_the_process_with_the_name_of_the_plugin(wo
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (2, "") and time.monotonic() - started < 15.0
     assert done.stderr == "error: the plugin bad:main cannot be stopped. Leave it out: BOZZETTO_DISABLE=bad\n"
+
+
+def test_a_slow_start_of_the_watch_leaves_no_alarm_behind(monkeypatch):
+    start = threading.Timer.start
+    monkeypatch.setattr(threading.Timer, "start", lambda timer: (time.sleep(0.3), start(timer)))
+    before = signal.getsignal(signal.SIGALRM)
+    outcome = contained(lambda: "found", "here:plugin", 0.05)
+    assert outcome.value == "found" and outcome.fault is None
+    assert signal.getsignal(signal.SIGALRM) is before and signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
