@@ -100,7 +100,8 @@ def test_the_licences_of_code_and_weights_are_in_the_metadata(built):
     assert "License-Expression: Apache-2.0" in lines and "Author: The Bozzetto authors" in lines
     files = {line.partition(": ")[2] for line in lines if line.startswith("License-File: ")}
     priors = {name for name in built.tracked if name.endswith("/ATTRIBUTION.md")}
-    assert files == {"LICENSE", *priors} and len(priors) == 2
+    others = {name for name in built.tracked if name.startswith("plugins/") and name.endswith("/LICENSE.txt")}
+    assert files == {"LICENSE", *priors, *others} and len(priors) == 2 and others
 
 
 def test_the_wheel_has_all_that_a_shipped_recipe_needs(built, tmp_path):
