@@ -70,12 +70,6 @@ void locate(int64_t boundary, int count, const float* coordinate, const int32_t*
     locate<kZero>(count, coordinate, size, shift, axis);
 }
 
-// Up to four texels, with the derivatives of their weights with respect to u and v.
-struct Taps {
-    int64_t texel[4];  // -1: outside
-    float weight[4], along_u[4], along_v[4];
-};
-
 // Mip levels of a block: `finer` with weight 1 - share, the next with share.
 struct Levels {
     int32_t finer[kBlock];
@@ -128,6 +122,8 @@ struct Block {
     int32_t level[kBlock];
     int32_t height[kBlock], width[kBlock];
     Axis x, y;
+    int32_t texel[4][kBlock];  // -1: outside
+    float weight[4][kBlock];
 
     Block(const Texture<kChannels>& texture, int64_t begin, int count) : texture(texture), begin(begin), count(count) {}
 
@@ -140,62 +136,58 @@ struct Block {
         const float shift = texture.filter == kNearest ? 0.5f : 0.0f;
         locate(texture.boundary, count, uv + 2 * begin, width, shift, &x);
         locate(texture.boundary, count, uv + 2 * begin + 1, height, shift, &y);
-    }
-
-    int64_t texel(int i, int tap) const {
-        const int64_t column = x.cell[tap & 1][i], row = y.cell[tap >> 1][i];
-        if (column < 0 || row < 0) return -1;
-        return (row * width[i] + column) * texture.channels();
-    }
-
-    // Requests the texels of the block from memory; both columns of a row are mostly in one cache line.
-    template <int kWrite, class Pointer>
-    void prefetch(Pointer levels) const {
-        for (int i = 0; i < count; ++i) {
-            const auto* texels = levels[level[i]] + texture.start(begin + i, level[i]);
-            for (int tap = 0; tap < texture.taps(); tap += 2) {
-                const int64_t at = texel(i, tap);
-                if (at >= 0) __builtin_prefetch(texels + at, kWrite);
+        for (int tap = 0; tap < texture.taps(); ++tap) {
+            const int32_t *column = x.cell[tap & 1], *row = y.cell[tap >> 1];
+            for (int i = 0; i < count; ++i) {
+                const bool inside = (column[i] | row[i]) >= 0;
+                texel[tap][i] = inside ? row[i] * width[i] + column[i] : -1;
+                const float along_x = tap & 1 ? x.fraction[i] : 1.0f - x.fraction[i];
+                const float along_y = tap >> 1 ? y.fraction[i] : 1.0f - y.fraction[i];
+                weight[tap][i] = texture.filter == kNearest ? 1.0f : along_x * along_y;
             }
         }
     }
 
-    Taps taps(int i) const {
-        Taps taps{{}, {1.0f}, {}, {}};
-        for (int tap = 0; tap < texture.taps(); ++tap) taps.texel[tap] = texel(i, tap);
-        if (texture.filter == kNearest) return taps;
-        const float fx[2] = {1.0f - x.fraction[i], x.fraction[i]}, fy[2] = {1.0f - y.fraction[i], y.fraction[i]};
-        for (int tap = 0; tap < 4; ++tap) {
-            taps.weight[tap] = fx[tap & 1] * fy[tap >> 1];
-            taps.along_u[tap] = (tap & 1 ? x.slope[i] : -x.slope[i]) * fy[tap >> 1];
-            taps.along_v[tap] = (tap >> 1 ? y.slope[i] : -y.slope[i]) * fx[tap & 1];
+    // Requests the texels of the block from memory; both columns of a row are mostly in one cache line. Always inline:
+    // GCC 12 assumes that a function which only prefetches has no effect, and drops the call.
+    template <int kWrite, class Pointer>
+    __attribute__((always_inline)) void prefetch(Pointer levels) const {
+        for (int tap = 0; tap < texture.taps(); tap += 2) {
+            for (int i = 0; i < count; ++i) {
+                const auto* texels = levels[level[i]] + texture.start(begin + i, level[i]);
+                if (texel[tap][i] >= 0) __builtin_prefetch(texels + texture.channels() * texel[tap][i], kWrite);
+            }
         }
-        return taps;
     }
 };
 
 template <int64_t kChannels>
 void add(const Block<kChannels>& block, int i, const float* texels, float scale, float* __restrict out) {
-    const Taps taps = block.taps(i);
+    const int64_t channels = block.texture.channels();
     for (int tap = 0; tap < block.texture.taps(); ++tap) {
-        if (taps.texel[tap] < 0) continue;
-        const float weight = scale * taps.weight[tap];
-        for (int64_t c = 0; c < block.texture.channels(); ++c) out[c] += weight * texels[taps.texel[tap] + c];
+        if (block.texel[tap][i] < 0) continue;
+        const float weight = scale * block.weight[tap][i];
+        const float* texel = texels + channels * block.texel[tap][i];
+        for (int64_t c = 0; c < channels; ++c) out[c] += weight * texel[c];
     }
 }
 
 // Dot product of the sample of one level with the gradient; adds its derivatives with respect to u and v.
 template <int64_t kChannels>
 float pull(const Block<kChannels>& block, int i, const float* texels, float scale, const float* grad, float* to_uv) {
-    const Taps taps = block.taps(i);
+    const int64_t channels = block.texture.channels();
+    const bool flat = block.texture.filter == kNearest;
+    const float slope_u = flat ? 0.0f : block.x.slope[i], slope_v = flat ? 0.0f : block.y.slope[i];
+    const float right = block.x.fraction[i], below = block.y.fraction[i];
     float worth = 0.0f, along_u = to_uv[0], along_v = to_uv[1];
     for (int tap = 0; tap < block.texture.taps(); ++tap) {
-        if (taps.texel[tap] < 0) continue;
+        if (block.texel[tap][i] < 0) continue;
+        const float* texel = texels + channels * block.texel[tap][i];
         float product = 0.0f;
-        for (int64_t c = 0; c < block.texture.channels(); ++c) product += grad[c] * texels[taps.texel[tap] + c];
-        worth += product * taps.weight[tap];
-        along_u += scale * product * taps.along_u[tap];
-        along_v += scale * product * taps.along_v[tap];
+        for (int64_t c = 0; c < channels; ++c) product += grad[c] * texel[c];
+        worth += product * block.weight[tap][i];
+        along_u += scale * product * ((tap & 1 ? slope_u : -slope_u) * (tap >> 1 ? below : 1.0f - below));
+        along_v += scale * product * ((tap >> 1 ? slope_v : -slope_v) * (tap & 1 ? right : 1.0f - right));
     }
     to_uv[0] = along_u;
     to_uv[1] = along_v;
@@ -204,11 +196,12 @@ float pull(const Block<kChannels>& block, int i, const float* texels, float scal
 
 template <int64_t kChannels>
 void push(const Block<kChannels>& block, int i, float scale, const float* __restrict grad, float* __restrict texels) {
-    const Taps taps = block.taps(i);
+    const int64_t channels = block.texture.channels();
     for (int tap = 0; tap < block.texture.taps(); ++tap) {
-        if (taps.texel[tap] < 0) continue;
-        const float weight = scale * taps.weight[tap];
-        for (int64_t c = 0; c < block.texture.channels(); ++c) texels[taps.texel[tap] + c] += weight * grad[c];
+        if (block.texel[tap][i] < 0) continue;
+        const float weight = scale * block.weight[tap][i];
+        float* texel = texels + channels * block.texel[tap][i];
+        for (int64_t c = 0; c < channels; ++c) texel[c] += weight * grad[c];
     }
 }
 
