@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from bozzetto.fields import Range, Share, Step, check_fields
 from bozzetto.math.schedules import Schedule
-from bozzetto.recipe import Decay
+from bozzetto.recipe import Decay, Seed
 
 Scale = Annotated[Schedule, Range(least=0.0, most=1e4)]
 Fraction = Annotated[Schedule, Range(least=0.0, most=1.0)]
@@ -96,7 +96,7 @@ class NoiseConfig:
     front of an object that fills the view does, at smaller angles faster."""
     background_opacity: Share = 0.5
     """Consistent: where the rendered opacity is lower, the noise stays as the camera moves; 0: it moves all over."""
-    seed: Annotated[int, Range(least=0, most=2**31 - 1)] = 0
+    seed: Seed = 0
     """Consistent: another noise for each number; so has each seed of the run."""
 
     def __post_init__(self) -> None:
