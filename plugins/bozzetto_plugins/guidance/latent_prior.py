@@ -91,6 +91,7 @@ class LatentPrior:
     adapted: Adapted | None = None
     """None: the guidance offers no adapter."""
     cameras: Cameras = field(kw_only=True)
+    """Cameras of the views."""
 
     @property
     def cure(self) -> str:
