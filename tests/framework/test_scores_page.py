@@ -27,7 +27,7 @@ def test_every_recipe_of_a_score_is_on_the_page():
 def test_the_lines_of_a_method_make_the_recipes_score(name, registry, tmp_path):
     shipped = load_recipe(ROOT / "configs" / f"{name}.yaml", registry, profile="cuda")
     task = {"score": yaml_text.parse(METHODS[name], name)}
-    if name in ("luciddreamer-ism", "sdi"):
+    if name in ("fsd", "luciddreamer-ism", "sdi"):
         task["guidance"] = {"encode": "mode"}
     values = {"extends": "bozzetto/sds", "system": {"tasks": {"random": task}}}
     if name == "debiased":

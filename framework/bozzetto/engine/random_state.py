@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Mapping
 from typing import Any
 
 import torch
+
+from bozzetto.math.seeds import seed_at
 
 log = logging.getLogger(__name__)
 
@@ -41,9 +42,3 @@ def load_state(checkpoint: Mapping[str, Any], generator: torch.Generator) -> Non
         here,
         step,
     )
-
-
-def seed_at(seed: int, step: int, *parts: int) -> int:
-    """Return a reproducible seed for the steps after `step`, distinct from those of other steps, seeds and parts."""
-    digest = hashlib.sha256(" ".join(map(str, (seed, step, *parts))).encode()).digest()
-    return int.from_bytes(digest[:8], "big") >> 1  # every generator accepts 63 bits

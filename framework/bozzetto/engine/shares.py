@@ -8,8 +8,8 @@ from typing import Any, TypeVar, cast
 import torch
 from torch import Tensor
 
-from bozzetto.engine.random_state import seed_at
 from bozzetto.errors import ConfigError
+from bozzetto.math.seeds import seed_at
 from bozzetto.math.view_draws import share_generator
 from bozzetto.types import Cameras, Shading
 

@@ -58,6 +58,10 @@ class Prior(HasLevels, Protocol):
         """Weights of the branch `negatives`, non-positive; None without that branch."""
 
     @property
+    def cameras(self) -> Cameras:
+        """Cameras of the views."""
+
+    @property
     def views_per_group(self) -> int:
         """Consecutive views that belong together, `Cameras.views_per_group`; 1: each view is by itself."""
 

@@ -92,6 +92,11 @@ class PriorContract:
         assert (level.noise.diff() >= 0).all(), "noise must not decrease"
         assert (level.signal.diff() <= 0).all(), "signal must not increase"
 
+    def test_its_cameras_are_those_of_the_views(self) -> None:
+        prior, given = self._prior(), self.cameras()
+        assert torch.equal(prior.cameras.c2w, given.c2w), "a score may depend on the cameras"
+        assert prior.views_per_group == given.views_per_group
+
     def test_it_predicts_the_branches_that_it_names(self) -> None:
         prior = self._prior()
         assert "cond" in prior.branches

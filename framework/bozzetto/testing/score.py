@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from jaxtyping import Float
@@ -10,6 +12,7 @@ from torch import Tensor
 from bozzetto.kinds.score import Score
 from bozzetto.math.view_draws import share_generator
 from bozzetto.testing.checks import assert_devices_are_taken_from_inputs
+from bozzetto.testing.fakes import cameras_around
 from bozzetto.testing.guidance import image_gradient
 from bozzetto.testing.score_prior import GaussianViews, picture_of
 from bozzetto.types import Guided
@@ -18,6 +21,7 @@ __all__ = ["ScoreContract"]
 
 STEP = 100
 SIZE = 4
+AZIMUTHS_DEG = (0.0, 40.0, 80.0, 120.0)
 
 
 class ScoreContract:
@@ -49,13 +53,20 @@ class ScoreContract:
         return torch.tensor([0.3, 0.8])[:, None, None, None] + 0.1 * noise
 
     def guide(
-        self, score: Score, seed: int = 0, generator: torch.Generator | None = None, views: slice = slice(None)
+        self, score: Score, seed: int = 0, generator: torch.Generator | None = None, views: slice = slice(2)
     ) -> tuple[Guided, Float[Tensor, "B H W 3"]]:
         """Return the result of the score, and its gradient with respect to the image."""
         rendered = picture_of(self.pixels()[views])
         generator = generator or torch.Generator().manual_seed(seed)
-        guided = score(self.prior(), rendered, STEP, generator)
+        guided = score(self._seen(views), rendered, STEP, generator)
         return guided, image_gradient(guided, rendered.image)
+
+    def _seen(self, views: slice, views_per_group: int = 1) -> GaussianViews:
+        """Return the prior of some of four views, each with a camera of its own."""
+        prior, cameras = self.prior(), cameras_around(AZIMUTHS_DEG)
+        prior.around = replace(cameras, c2w=cameras.c2w[views], fov_y_rad=cameras.fov_y_rad[views])
+        prior.views_per_group = views_per_group
+        return prior
 
     def test_gives_the_losses_it_declares(self) -> None:
         guided, _ = self.guide(self.make())
@@ -105,16 +116,15 @@ class ScoreContract:
         """Two groups of two views, and each group in a process of its own."""
         score, pixels = self.make(), torch.cat([self.pixels(), 1.0 - self.pixels()])
 
-        def gradient(values: Float[Tensor, "B 3 H W"], generator: torch.Generator) -> Float[Tensor, "B H W 3"]:
-            prior, rendered = self.prior(), picture_of(values)
-            prior.views_per_group = 2
+        def gradient(views: slice, generator: torch.Generator) -> Float[Tensor, "B H W 3"]:
+            prior, rendered = self._seen(views, 2), picture_of(pixels[views])
             return image_gradient(score(prior, rendered, STEP, generator), rendered.image)
 
-        both = gradient(pixels, torch.Generator().manual_seed(5))
+        both = gradient(slice(4), torch.Generator().manual_seed(5))
         for index in range(2):
             part = share_generator(torch.Generator().manual_seed(5), index, 2, seed=0)
             group = slice(2 * index, 2 * index + 2)
-            alone = gradient(pixels[group], part)
+            alone = gradient(group, part)
             torch.testing.assert_close(2.0 * both[group], alone, rtol=1e-4, atol=1e-6)
 
     def test_devices_are_taken_from_the_pictures(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -11,8 +11,9 @@ from torch import Tensor
 
 from bozzetto.kinds.score import Branch
 from bozzetto.math.levels import Level, Output, epsilon_at, per_view, target_at, variance_preserving, x0_at
+from bozzetto.testing.fakes import cameras_around
 from bozzetto.testing.gaussian_prior import GaussianPrior
-from bozzetto.types import Rendered
+from bozzetto.types import Cameras, Rendered, to_device
 
 __all__ = ["MEANS", "GaussianParticles", "GaussianViews", "picture_of"]
 
@@ -20,6 +21,7 @@ MEANS: Mapping[str, float] = {"cond": 0.6, "uncond": 0.3, "empty": 0.4, "plain":
 """Mean of the pixels of each branch."""
 NEGATIVE_MEANS = (0.2, 0.7)
 TRAIN_STEPS = 1000
+AZIMUTH_DEG = 40.0
 
 
 def picture_of(values: Float[Tensor, "B 3 H W"]) -> Rendered:
@@ -39,6 +41,8 @@ class GaussianViews:
     branches: frozenset[Branch] = frozenset({"cond", "uncond", "empty", "plain", "negatives", "image"})
     view_weight: Float[Tensor, "B"] | None = None
     views_per_group: int = 1
+    around: Cameras | None = None
+    """Cameras of the views; None: `AZIMUTH_DEG` apart from one another, the first in front."""
     predictions: int = 0
     """Branches predicted so far, of all views."""
     rests: int = 0
@@ -56,6 +60,13 @@ class GaussianViews:
         """Factor of every output; no score may send a gradient here."""
         betas = torch.linspace(0.00085**0.5, 0.012**0.5, TRAIN_STEPS, dtype=torch.float64).square()
         self.alpha_bars = (1.0 - betas).cumprod(dim=0)
+
+    @property
+    def cameras(self) -> Cameras:
+        """Cameras of the latest rendering."""
+        with self.weight.device:
+            around = self.around or cameras_around([AZIMUTH_DEG * index for index in range(self.views)])
+        return replace(to_device(around, self.weight.device), views_per_group=self.views_per_group)
 
     @property
     def negative_weights(self) -> Float[Tensor, "B K"] | None:

@@ -102,7 +102,7 @@ class DiffusionPrior:
             outputs,
             frozenset(texts),
             condition.negative_weights,
-            views_per_group=cameras.views_per_group,
+            cameras=cameras,
         )
 
     def rest(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -14,7 +14,7 @@ from bozzetto.errors import ConfigError
 from bozzetto.kinds.score import Branch
 from bozzetto.math.levels import Level, Output
 from bozzetto.scoring import normal_noise
-from bozzetto.types import Rendered
+from bozzetto.types import Cameras, Rendered
 from bozzetto_plugins.guidance.latents import image_to_input
 
 Encode = Callable[[Rendered, torch.Generator], Tensor]
@@ -88,14 +88,20 @@ class LatentPrior:
     branches: frozenset[Branch]
     negative_weights: Float[Tensor, "B K"] | None = None
     view_weight: Float[Tensor, "B"] | None = None
-    views_per_group: int = 1
     adapted: Adapted | None = None
     """None: the guidance offers no adapter."""
+    cameras: Cameras = field(kw_only=True)
+    """Cameras of the views."""
 
     @property
     def cure(self) -> str:
         """What to try if a value is not finite."""
         return f"Its weights are in {self.denoiser.dtype}; try guidance.dtype=float32.".replace("torch.", "")
+
+    @property
+    def views_per_group(self) -> int:
+        """Consecutive views that belong together."""
+        return self.cameras.views_per_group
 
     @property
     def train_steps(self) -> int:

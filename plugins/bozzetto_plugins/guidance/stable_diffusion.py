@@ -114,7 +114,7 @@ class StableDiffusion:
             outputs,
             frozenset(texts),
             condition.negative_weights,
-            views_per_group=cameras.views_per_group,
+            cameras=cameras,
             adapted=adapted,
         )
 

@@ -112,7 +112,7 @@ class Zero123:
             lambda noisy, timestep, branches: self.outputs(noisy, timestep, photos, views, branches),
             frozenset({"cond", "uncond"}),
             view_weight=self._angle_weight(photos, cameras) if self.config.angle_scale else None,
-            views_per_group=cameras.views_per_group,
+            cameras=cameras,
         )
 
     def _latents(self, rendered: Rendered, generator: torch.Generator) -> Float[Tensor, "B C h w"]:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from bozzetto.fields import Range, Share, Step, check_fields
 from bozzetto.math.schedules import Schedule
-from bozzetto.recipe import Decay
+from bozzetto.recipe import Decay, Seed
 
 Scale = Annotated[Schedule, Range(least=0.0, most=1e4)]
 Fraction = Annotated[Schedule, Range(least=0.0, most=1.0)]
@@ -74,10 +74,11 @@ DREAMTIME = ("until_step", "density", "plateau", "tails", "centre", "width")
 class NoiseConfig:
     """Choice of what is added to the latents."""
 
-    type: Literal["random", "inverted", "own-prediction"] = "random"
+    type: Literal["random", "inverted", "own-prediction", "consistent"] = "random"
     """`random`: unit noise; `inverted`: the noise that the model finds, by DDIM steps from clean to noisy latents;
     `own-prediction`: what the model, given the prompt, predicts of latents with random noise: an inversion in one step
-    (RFDS-Rev, Yang et al. 2024)."""
+    (RFDS-Rev, Yang et al. 2024); `consistent`: unit noise that moves with the object, a window on a map over azimuth
+    and elevation (Flow Score Distillation, Yan et al. 2024)."""
     scale: Annotated[float, Range(least=-1e4, most=1e4)] = 0.0
     """Inverted: guidance scale of its predictions; 0: without the prompt."""
     base: Literal["empty", "uncond"] = "empty"
@@ -88,12 +89,21 @@ class NoiseConfig:
     """Inverted: share of fresh noise in each DDIM step."""
     overshoot: bool = False
     """Inverted: end up to one `spacing` beyond the timestep, by chance, as the implementation of SDI does."""
+    refresh_steps: Step = 0
+    """Consistent: steps in which the noise becomes another, gradually; 0: never, 1: each step has its own."""
+    window_deg: Annotated[float, Range(least=10.0, most=360.0)] = 180.0
+    """Consistent: angle that a view spans on the map, whatever its field of view; at 180 the noise moves about as the
+    front of an object that fills the view does, at smaller angles faster."""
+    background_opacity: Share = 0.5
+    """Consistent: where the rendered opacity is lower, the noise stays as the camera moves; 0: it moves all over."""
+    seed: Seed = 0
+    """Consistent: another noise for each number; so has each seed of the run."""
 
     def __post_init__(self) -> None:
         check_fields(self)
-        require_own(
-            self, {"random": (), "own-prediction": (), "inverted": ("scale", "base", "spacing", "eta", "overshoot")}
-        )
+        inverted = ("scale", "base", "spacing", "eta", "overshoot")
+        consistent = ("refresh_steps", "window_deg", "background_opacity", "seed")
+        require_own(self, {"random": (), "own-prediction": (), "inverted": inverted, "consistent": consistent})
 
 
 @dataclass(frozen=True)

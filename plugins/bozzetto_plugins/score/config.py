@@ -110,7 +110,7 @@ class DistillationConfig:
         }[guider.type]
         if self.needs_adapter:
             of_guider = of_guider | {"plain"}
-        if noise.type == "random":
+        if noise.type in ("random", "consistent"):
             return frozenset(of_guider)
         if noise.type == "own-prediction":
             return frozenset(of_guider | {"cond"})
@@ -137,6 +137,11 @@ class DistillationConfig:
             raise ValueError(
                 "noise: 'inverted' finds the noise of given latents, and the guidance adds noise of its own to them. "
                 f"Set {guidance.where}.encode=mode"
+            )
+        if self.noise.type == "consistent" and getattr(guidance.config, "encode", None) == "sample":
+            raise ValueError(
+                "noise: 'consistent' is the same whenever a camera returns, and the guidance adds fresh noise to the "
+                f"latents. Set {guidance.where}.encode=mode"
             )
 
     def _check_branches(self, stage: Stage, task: Task, guidance: Component) -> None:

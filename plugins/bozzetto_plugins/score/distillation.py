@@ -20,9 +20,11 @@ from bozzetto.scoring import Predict, Prediction, debug_pictures, denoise, guide
 from bozzetto.types import Guided, Rendered
 from bozzetto_plugins.score.adapter_reference import adapter_fit, adapter_noise
 from bozzetto_plugins.score.config import DistillationConfig
+from bozzetto_plugins.score.consistent_noise import ConsistentNoise
 from bozzetto_plugins.score.guiders import guide
 from bozzetto_plugins.score.noise_sources import (
     Noised,
+    add_given,
     add_inverted,
     add_inverted_interval,
     add_own_prediction,
@@ -38,7 +40,8 @@ class Distillation:
 
     With the defaults SDS (DreamFusion, Poole et al. 2022, eq. 3). Random numbers are drawn from the given generator in
     the order: encoder sample, timesteps, noise, fresh noise of the inversion, and after the scene's step those of the
-    adapter's training: its timesteps, noise, dropped cameras. A choice that needs none draws none.
+    adapter's training: its timesteps, noise, dropped cameras. A choice that needs none draws none; consistent noise
+    depends on the seed of the run, and draws nothing from the generator.
 
     With the reference `adapter` variational score distillation (ProlificDreamer, Wang et al. 2023): the score trains an
     adapter of the guidance's network (`bozzetto.kinds.trainable`).
@@ -52,13 +55,15 @@ class Distillation:
         self.name = name
         self.source: HasAdapter | None = None
         self._adapter: nn.Module | None = None
+        self._consistent = ConsistentNoise()
 
     def attach(self, source: PriorSource) -> None:
-        """Add the adapter to the guidance's network, if the score has one.
+        """Take the seed of the run, and add the adapter to the guidance's network, if the score has one.
 
         Raises:
             ConfigError: the guidance offers none.
         """
+        self._consistent = ConsistentNoise(torch.initial_seed())
         if not self.config.needs_adapter:
             return
         if not isinstance(source, HasAdapter):
@@ -106,7 +111,7 @@ class Distillation:
         config = self.config
         latents = prior.latents(rendered, generator)
         timestep = timesteps(config.timesteps, latents, prior, step, generator)
-        start = self._noised(prior, latents.detach(), timestep, step, generator)
+        start = self._noised(prior, rendered, latents.detach(), timestep, step, generator)
         if config.needs_adapter:
             start = replace(start, reference=adapter_noise(prior, start))
 
@@ -134,11 +139,15 @@ class Distillation:
         return replace(made, losses={self.name: made.losses[self.name] + image})
 
     def _noised(
-        self, prior: Prior, latents: Latents, timestep: Int[Tensor, "B"], step: int, generator: torch.Generator
-    ) -> Noised:
+        self, prior: Prior, rendered: Rendered, latents: Latents, timestep: Int[Tensor, "B"], step: int,
+        generator: torch.Generator,
+    ) -> Noised:  # fmt: skip
         config = self.config
         if config.noise.type == "random":
             return add_random(prior, latents, timestep, generator)
+        if config.noise.type == "consistent":
+            noise = self._consistent(config.noise, prior.cameras, rendered, latents, step)
+            return add_given(prior, latents, timestep, noise)
         if config.noise.type == "own-prediction":
             return add_own_prediction(prior, latents, timestep, generator)
         if config.reference.type == "interval":

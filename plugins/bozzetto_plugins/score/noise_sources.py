@@ -31,7 +31,12 @@ class Noised:
 
 def add_random(prior: Prior, latents: Latents, timestep: Int[Tensor, "B"], generator: torch.Generator) -> Noised:
     """Add unit noise: one draw of the latents' shape."""
-    level, epsilon = prior.level(timestep), normal_noise(latents, generator)
+    return add_given(prior, latents, timestep, normal_noise(latents, generator))
+
+
+def add_given(prior: Prior, latents: Latents, timestep: Int[Tensor, "B"], epsilon: Latents) -> Noised:
+    """Add this noise."""
+    level = prior.level(timestep)
     return Noised(add_noise_at(latents, epsilon, level), timestep, level, epsilon)
 
 
@@ -45,7 +50,7 @@ def add_own_prediction(
     """
     first = add_random(prior, latents, timestep, generator)
     epsilon = prior.epsilon(prior.predict(first.noisy, timestep, ["cond"])["cond"], first.noisy, timestep)
-    return Noised(add_noise_at(latents, epsilon, first.level), timestep, first.level, epsilon)
+    return add_given(prior, latents, timestep, epsilon)
 
 
 def add_inverted(

@@ -8,6 +8,8 @@ from PIL import Image
 from bozzetto.engine.pipeline import load_state
 from bozzetto.engine.run_folder import RunFolder
 from bozzetto.errors import ConfigError, PluginError
+from bozzetto.testing.fakes import cameras_around
+from bozzetto.types import Rendered
 from bozzetto_plugins.prompt_processor.config import ViewDependentConfig
 
 SCORED = {"guidance": {"cfg_scale": None}, "score": "distillation", "losses": {"sds": None, "score": 1.0}}
@@ -57,6 +59,11 @@ def test_what_belongs_to_the_model_is_kept(tiny):
         ({"score": {"type": "distillation", "guider": "perp-neg"}}, "random.score.guider: 'perp-neg' needs negative prompts"),
         ({"score": {"type": "distillation", "noise": "inverted"}}, "random.score.noise: 'inverted' finds the noise of given latents"),
         (
+            {"score": {"type": "distillation", "noise": "consistent"}},
+            "random.score.noise: 'consistent' is the same whenever a camera returns, and the guidance adds fresh noise to the "
+            "latents. Set system.tasks.random.guidance.encode=mode",
+        ),
+        (
             {"score": {"type": "distillation", "guider": {"rescale": 0.5, "rescale_over": "group"}}},
             "random.score.guider: rescale_over 'group' needs views in groups, and the views of this task, 'orbit', have none. "
             "Set system.tasks.random.views.views_per_group, e.g. to 4, or guider.rescale_over=view",
@@ -104,21 +111,47 @@ def test_the_prior_is_told_of_groups_and_never_given_a_part_of_one(tiny, monkeyp
     assert torch.equal(pairs[:, 0], pairs[:, 1]) and pairs[0, 0] != pairs[1, 0]
 
 
-def test_training_in_groups_goes_on_bit_for_bit_after_a_resume(tiny):
-    def trained(steps, folder=None):
-        made = tiny.recipe({
-            "trainer": {"steps": steps, "image_every": 0, "checkpoint_every": 100}, "export": None,
-            "system": {"tasks": {"random": {**SCORED, **GROUPS}}},
-        })  # fmt: skip
-        pipeline = tiny.pipeline(made, folder)
-        if folder is not None:
-            pipeline.folder.write_recipe(made)
-        pipeline.train(made, 0)
-        return pipeline.folder
+CONSISTENT = {
+    "guidance": {"cfg_scale": None, "encode": "mode"},
+    "score": {"type": "distillation", "noise": {"type": "consistent", "refresh_steps": 3}},
+}
 
-    whole = load_state(trained(4).checkpoint("main"))
-    resumed = load_state(trained(4, RunFolder.existing(trained(2).path)).checkpoint("main"))
+
+def trained(tiny, changes, steps, folder=None, seed=0):
+    """Return the folder of a run, begun or resumed."""
+    made = tiny.recipe({
+        "trainer": {"steps": steps, "image_every": 0, "checkpoint_every": 100}, "export": None, "seed": seed,
+        "system": {"tasks": {"random": {**SCORED, **changes}}},
+    })  # fmt: skip
+    pipeline = tiny.pipeline(made, folder)
+    if folder is not None:
+        pipeline.folder.write_recipe(made)
+    pipeline.train(made, 0)
+    return pipeline.folder
+
+
+@pytest.mark.parametrize("changes", [GROUPS, CONSISTENT], ids=["groups", "consistent"])
+def test_training_goes_on_bit_for_bit_after_a_resume(tiny, changes):
+    """Also in the middle of an epoch of consistent noise, of which nothing is saved."""
+    whole = load_state(trained(tiny, changes, 4).checkpoint("main"))
+    begun = RunFolder.existing(trained(tiny, changes, 2).path)
+    resumed = load_state(trained(tiny, changes, 4, begun).checkpoint("main"))
     assert whole.keys() == resumed.keys() and all(torch.equal(resumed[name], value) for name, value in whole.items())
+
+
+def test_consistent_noise_is_of_the_run_s_seed_and_of_its_own(tiny):
+    def noise(seed, own):
+        score = {"type": "distillation", "noise": {"type": "consistent", "seed": own, "background_opacity": 0.0}}
+        made = tiny.recipe({"seed": seed, "system": {"tasks": {"random": {**SCORED, **CONSISTENT, "score": score}}}})
+        system = tiny.system(made)
+        guidance, cameras = system.tasks[0].guidance, cameras_around([0.0], size=16)
+        flat = torch.ones(1, 16, 16, 1)
+        like = torch.zeros(1, 4, 8, 8)
+        rendered = Rendered(torch.zeros(1, 16, 16, 3), flat, flat)
+        return guidance.score._consistent(guidance.score.config.noise, cameras, rendered, like, 0)
+
+    assert torch.equal(noise(1, 0), noise(1, 0))
+    assert not torch.equal(noise(1, 0), noise(2, 0)) and not torch.equal(noise(1, 0), noise(1, 1))
 
 
 def test_groups_are_shared_out_whole(tiny):

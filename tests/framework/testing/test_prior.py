@@ -14,10 +14,10 @@ from torch import Tensor
 from bozzetto.errors import ConfigError
 from bozzetto.kinds.score import PriorSource
 from bozzetto.math.levels import Level, Output
-from bozzetto.testing.fakes import tiny_stable_diffusion
+from bozzetto.testing.fakes import cameras_around, tiny_stable_diffusion
 from bozzetto.testing.prior import PriorContract
 from bozzetto.testing.score_prior import GaussianViews
-from bozzetto.types import ViewCondition
+from bozzetto.types import Cameras, ViewCondition
 from bozzetto_plugins.guidance.config import StableDiffusionConfig
 from bozzetto_plugins.guidance.stable_diffusion import StableDiffusion
 
@@ -38,6 +38,7 @@ class Source:
     views: GaussianViews
 
     def prior(self, condition: Any, cameras: Any, step: int) -> GaussianViews:
+        self.views.around = cameras
         return self.views
 
 
@@ -82,6 +83,14 @@ class Swapped(Exact):
         return super().level(self.train_steps - 1 - timestep)
 
 
+class Elsewhere(Exact):
+    """Other cameras than those of the views."""
+
+    @property
+    def cameras(self) -> Cameras:
+        return cameras_around([10.0, 20.0])
+
+
 class OtherNoise(Exact):
     """Conversion to noise that does not fit that to clean latents."""
 
@@ -122,6 +131,7 @@ class Cut(Exact):
         (NotFrozen, "test_it_is_frozen_and_draws_nothing"),
         (Random, "test_it_is_frozen_and_draws_nothing"),
         (Swapped, "test_noise_increases_with_the_timestep_and_signal_decreases"),
+        (Elsewhere, "test_its_cameras_are_those_of_the_views"),
         (OtherNoise, "test_noise_and_clean_latents_make_the_noisy_ones"),
         (Bright, "test_decoded_latents_are_images_in_0_1_of_the_size_of_image"),
         (Deaf, "test_the_condition_matters"),

@@ -77,6 +77,18 @@ class TestInvertedWithoutChance(Composed):
     values: ClassVar[dict[str, Any]] = {"timesteps": {"type": "point", "at": 0.6}, "noise": INVERTED}
 
 
+class TestFsd(Composed):
+    draws = False
+    values: ClassVar[dict[str, Any]] = {
+        "timesteps": {"type": "point", "at": 0.6}, "noise": {"type": "consistent", "refresh_steps": 30},
+        "weighting": "sigma-over-alpha",
+    }  # fmt: skip
+
+
+class TestConsistentNoiseAtRandomTimesteps(Composed):
+    values: ClassVar[dict[str, Any]] = {"noise": "consistent", "timesteps": {"shared": "group"}}
+
+
 class TestVsd(Composed):
     values: ClassVar[dict[str, Any]] = {"guider": {"scale": 7.5}, "reference": "adapter"}
 

@@ -20,6 +20,7 @@ from torch import Tensor
 from bozzetto.config.loading import load_recipe
 from bozzetto.math.levels import Level, per_view, variance_preserving
 from bozzetto.math.schedules import Schedule
+from bozzetto.math.seeds import seed_at
 from bozzetto.recipe import Task
 from bozzetto.registry.discovery import Registry
 from bozzetto.testing.guidance import image_gradient
@@ -210,6 +211,15 @@ def test_hifa(shipped: Shipped, step: int, fraction: float) -> None:
 def test_dreamtime(shipped: Shipped, step: int, timestep: int) -> None:
     at = At(torch.full((VIEWS,), timestep))
     agree(shipped("dreamtime"), step, at.s**2 * sds(at, draws().noise(), 100.0), at)
+
+
+@pytest.mark.parametrize(("step", "timestep"), [(0, 980), (5000, 595), (10000, 210)])
+def test_fsd(shipped: Shipped, step: int, timestep: int) -> None:
+    """The views are 40 degrees apart at the horizon; a window of 4 cells spans 180 degrees, so the map is 8 by 8."""
+    cells = torch.randn(3, 8, 8, generator=torch.Generator().manual_seed(seed_at(0, 0, 0))).double()
+    noise = torch.stack([cells[:, 2:6].roll(-left, dims=2)[..., :4] for left in (0, 1, 2, 3, 4, 4)])
+    at = At(torch.full((VIEWS,), timestep))
+    agree(shipped("fsd"), step, at.s / at.a * sds(at, noise, 75.0), at)
 
 
 def test_perp_neg(shipped: Shipped) -> None:

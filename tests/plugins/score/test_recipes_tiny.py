@@ -47,16 +47,31 @@ class Tiny:
     """A recipe's score on a tiny model.
 
     Args:
+        adapted: give a score that has an adapter one that has learned something, instead of skipping the test.
         changes: of the score's config.
     """
 
-    def __init__(self, task: Task, registry: Registry, folder: Path, dtype: str, **changes: Any) -> None:
+    def __init__(
+        self, task: Task, registry: Registry, folder: Path, dtype: str, adapted: bool = False, **changes: Any
+    ) -> None:
         config = task.score.config
-        if getattr(getattr(config, "reference", None), "type", None) == "adapter":
+        needs_adapter = getattr(config, "needs_adapter", False)
+        if needs_adapter and not adapted:
             pytest.skip("its reference is trained beside the scene, and has tests of its own")
-        self.guidance = guidance_of(folder, dtype, task.guidance.config.encode)
+        load = guidance_of.__wrapped__ if needs_adapter else guidance_of  # an adapter stays in its network
+        self.guidance = load(folder, dtype, task.guidance.config.encode)
         self.score = make(registry, Component(task.score.entry, replace(config, **changes), task.score.where))
+        if needs_adapter:
+            self.attach()
         self.texts = self.guidance.encode_text(["a ball, front", "a ball, side", "ugly", "", "a ball"])
+
+    def attach(self) -> None:
+        """Give the score an adapter whose matrices and camera are not zero, as if it had been trained."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            self.score.attach(self.guidance)
+            for value in self.score.trainable().parameters():
+                value.data.normal_(std=0.2)
 
     def condition(self, uncond: int = 2) -> ViewCondition:
         text = self.texts
@@ -115,14 +130,31 @@ def test_equal_states_give_equal_bits_and_the_network_stays_as_it_is(
 
 @every_recipe
 def test_a_batch_of_two_is_two_singles(tiny: Callable[..., Tiny], name: str) -> None:
-    """With the random numbers of the batch, among them a timestep that views share (ISM)."""
-    score = tiny(name)
-    _, both = score(seed=5)
+    """With the random numbers of the batch, among them a timestep that views share (ISM), and those of an adapter."""
+    score = tiny(name, adapted=True)
+    made, both = score(seed=5)
+    fits = []
     for index in range(VIEWS):
         part = share_generator(torch.Generator().manual_seed(5), index, VIEWS, seed=0)
-        _, alone = score(views=slice(index, index + 1), generator=part)
+        single, alone = score(views=slice(index, index + 1), generator=part)
         tolerance = 1e-4 * float(alone.abs().max())
         torch.testing.assert_close(VIEWS * both[index], alone[0], rtol=1e-3, atol=tolerance)
+        fits += [single.fit()] if single.fit else []
+    assert bool(fits) == (made.fit is not None) == getattr(score.score.config, "needs_adapter", False)
+    if made.fit is not None:
+        torch.testing.assert_close(made.fit(), torch.stack(fits).mean(), rtol=1e-3, atol=0.0)
+
+
+def test_a_trained_adapter_is_felt_by_the_gradient(tiny: Callable[..., Tiny]) -> None:
+    """So that the test above is of the adapter's prediction, and of the cameras that it is told."""
+    score = tiny("prolificdreamer", adapted=True)
+    _, first = score(seed=5)
+    with torch.no_grad():
+        for name, value in score.score.trainable().named_parameters():
+            if name.startswith("camera."):
+                value.zero_()
+    _, blind = score(seed=5)
+    assert not torch.allclose(first, blind, rtol=1e-2, atol=1e-2 * float(first.abs().max()))
 
 
 @every_recipe
