@@ -25,6 +25,7 @@ def header(recipe: Recipe, plans: Mapping[str, ModelPlan], source: str) -> list[
             if part is not None and part.has_model:
                 text = plans[part.model].describe()
                 lines.append(f"weights   {text}   (another: {part.where}.model=NAME)")
+                lines += [f"weights   {plans[name].describe()}" for name in part.further_models]
     return list(dict.fromkeys([*lines, *notices(recipe.stand_ins)]))
 
 
