@@ -16,9 +16,9 @@ OTHER_GUIDANCE = "it is for the guidance diffusion-prior, with a score; this is 
 VIDEO = "it makes videos, and a score needs a model of single images"
 INPAINTING = "it is an inpainting model: it expects a mask and a masked image beside the noisy one (9 channels)"
 DEPTH = "it expects a depth map beside the noisy image"
-EDITING = "it edits an image, which it expects beside the noisy one (8 channels)"
+EDITING = "it edits an image, which it expects beside the noisy one (8 channels); the guidance instruct-pix2pix uses it"
 UPSCALING = "it enlarges an image that it expects beside the noisy one"
-PART = "it is a part of a pipeline, not a text-to-image model"
+PART = "it is a part of a pipeline, not a text-to-image model; a ControlNet belongs in controls"
 DISTILLED = (
     "it is distilled to few steps: it no longer predicts noise at every level of a text-conditioned diffusion, which "
     "score distillation relies on"

@@ -190,14 +190,15 @@ class InstructPix2Pix:
 
         def pictures() -> Mapping[str, Float[Tensor, "B H W 3"]]:
             scaled = self.views.latents[number] * self.denoiser.vae.config.scaling_factor
-            return {"original": to_pictures(self.denoiser.decode(scaled)), "edited": to_pictures(self.views.target(number))}
+            return {
+                "original": to_pictures(self.denoiser.decode(scaled)),
+                "edited": to_pictures(self.views.target(number)),
+            }
 
         return pictures
 
 
-def _first(
-    rendered: Rendered, condition: ViewCondition, cameras: Cameras
-) -> tuple[Rendered, ViewCondition, Cameras]:
+def _first(rendered: Rendered, condition: ViewCondition, cameras: Cameras) -> tuple[Rendered, ViewCondition, Cameras]:
     """Return the first view of a step, without gradient."""
     return (
         Rendered(rendered.image[:1].detach(), rendered.opacity[:1].detach(), rendered.depth[:1].detach()),

@@ -101,7 +101,11 @@ class InstructPix2PixConfig:
                 f"type: keeps edited pictures, of which {stage.trainer.devices} processes would each have their own. "
                 "Set trainer.devices=1, or give the task a score"
             )
-        if task is not None and task.score is not None and "image" not in getattr(task.score.config, "branches", {"image"}):
+        if (
+            task is not None
+            and task.score is not None
+            and "image" not in getattr(task.score.config, "branches", {"image"})
+        ):
             raise ValueError(
                 f"type: is given a picture besides the instruction, and {task.score.where} does not weigh them "
                 "separately. Set score.guider={type: three-way, scale: 7.5, image_scale: 1.5}"

@@ -222,7 +222,9 @@ class FixedViewsConfig:
     def __post_init__(self) -> None:
         check_fields(self)
         if not self.elevation_deg or len(set(self.elevation_deg)) != len(self.elevation_deg):
-            raise ValueError(f"elevation_deg: must be different elevations, one or more, got {list(self.elevation_deg)}")
+            raise ValueError(
+                f"elevation_deg: must be different elevations, one or more, got {list(self.elevation_deg)}"
+            )
         if self.batch_size > (count := self.views_per_ring * len(self.elevation_deg)):
             raise ValueError(f"batch_size: must be at most the number of views, {count}, got {self.batch_size}")
 
