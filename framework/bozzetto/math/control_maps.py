@@ -1,4 +1,4 @@
-"""Pictures of a rendered shape as ControlNets expect them (Zhang et al. 2023, arXiv:2302.05543): normals, inverse depth.
+"""Maps of a rendered shape as ControlNets expect them (Zhang et al. 2023, arXiv:2302.05543): normals, inverse depth.
 
 Both are smooth at silhouettes: pixels blend with the background by their opacity.
 """

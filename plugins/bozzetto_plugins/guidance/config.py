@@ -97,7 +97,7 @@ class StableDiffusionConfig(LatentDiffusionConfig):
     loras: tuple[LoraConfig, ...] = ()
     """LoRAs merged into the denoiser and the text encoder; several add up. `[{file: style.safetensors, scale: 0.8}]`"""
     controls: tuple[ControlConfig, ...] = ()
-    """ControlNets whose maps are rendered with each view; several add up. `[{model: controlnet-normal, map: normal}]`"""
+    """ControlNets, whose maps are rendered with each view; they add up. `[{model: controlnet-normal, map: normal}]`"""
     cfg_scale: Scale = Schedule.constant(100.0)
     """Guidance scale of `uncond + scale * (cond - uncond)`; 1 is the plain conditional prediction."""
     min_step_fraction: Fraction = Schedule.constant(0.02)

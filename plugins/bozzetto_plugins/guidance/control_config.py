@@ -57,7 +57,7 @@ def check_maps(controls: Sequence[ControlConfig], stage: Stage) -> None:
 
 
 def check_controls(base: Path, folders: Sequence[Path]) -> None:
-    """Raise `ModelError` if a folder holds no ControlNet, or one for another denoiser than that of the folder `base`."""
+    """Raise `ModelError` if a folder holds no ControlNet, or one for another denoiser than that of folder `base`."""
     theirs = read_settings(base / "unet" / "config.json")
     if theirs.get("_class_name", "UNet2DConditionModel") != "UNet2DConditionModel":
         raise ModelError(

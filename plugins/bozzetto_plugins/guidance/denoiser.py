@@ -5,9 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -16,16 +14,15 @@ from torch import Tensor, nn
 from bozzetto.errors import ConfigError, ModelError
 from bozzetto.kinds.guidance import folder_of
 from bozzetto.math.levels import Level, Output, epsilon_at, variance_preserving, x0_at
-from bozzetto.model_files import read_settings, whole_part
 from bozzetto.scoring import Prediction
 from bozzetto_plugins.guidance.adapter import Adapter
 from bozzetto_plugins.guidance.control_config import ControlConfig
 from bozzetto_plugins.guidance.controls import Controls, Steer
-from bozzetto_plugins.guidance.families import family_of, reads_cameras
+from bozzetto_plugins.guidance.families import reads_cameras
 from bozzetto_plugins.guidance.gradient_scale import scaled_backward
+from bozzetto_plugins.guidance.network_file import load_network
 from bozzetto_plugins.guidance.noise_schedule import read_schedule
 from bozzetto_plugins.guidance.offload import Offload, place
-from bozzetto_plugins.guidance.weights import reading, require_size, require_whole, variant_of, without_bars
 
 OUTPUTS: dict[str, Output] = {"epsilon": "epsilon", "v_prediction": "v"}
 """Output of the network by the name in its scheduler's settings."""
@@ -60,8 +57,8 @@ class Denoiser:
         folder_of(folder)
         self.device = device
         self.dtype = dtype
-        self.unet = _load(folder / "unet", dtype)
-        self.vae = _load(folder / "vae", dtype)
+        self.unet = load_network(folder / "unet", dtype)
+        self.vae = load_network(folder / "vae", dtype)
         schedule = read_schedule(folder / "scheduler" / "scheduler_config.json")
         self.prediction = schedule.prediction
         self.alpha_bars: Float[Tensor, "T"] = schedule.alpha_bars.to(device=device, dtype=torch.float32)
@@ -237,10 +234,10 @@ class Denoiser:
         """
         from diffusers.models.controlnets.controlnet import ControlNetModel
 
-        self.controls = Controls(
-            configs, folders, self.image_size, lambda path: _load(path, self.dtype, ControlNetModel), self.device,
-            self._offload,
-        )  # fmt: skip
+        def load(folder: Path) -> Any:
+            return load_network(folder, self.dtype, ControlNetModel)
+
+        self.controls = Controls(configs, folders, self.image_size, load, self.device, self._offload)
 
     def _said(
         self,
@@ -295,17 +292,3 @@ class Denoiser:
 def _to_channels_last(network: nn.Module) -> None:
     to: Callable[..., object] = network.to  # whose annotations lack this form
     to(memory_format=torch.channels_last)
-
-
-def _load(path: Path, dtype: torch.dtype, kind: type[nn.Module] | None = None) -> Any:
-    """Load one frozen network, of the class `kind` or that of a model's part."""
-    family: Any = kind or family_of(path)
-    with reading(family.__name__, path), without_bars(), whole_part(path) as whole:
-        require_size(lambda: family.from_config(dict(read_settings(path / "config.json"))), path)
-        network, loaded = family.from_pretrained(
-            whole, torch_dtype=dtype, variant=variant_of(path), use_safetensors=True, local_files_only=True,
-            low_cpu_mem_usage=find_spec("accelerate") is not None,  # avoids a warning of diffusers
-            output_loading_info=True,
-        )  # fmt: skip
-    require_whole(loaded, family.__name__, path)
-    return network.requires_grad_(False).eval()

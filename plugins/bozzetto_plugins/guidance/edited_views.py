@@ -44,8 +44,8 @@ class EditedViews(nn.Module):
         same = (cameras.c2w[:, None] == self.cameras.c2w.to(cameras.c2w)).flatten(2).all(dim=2)
         if not bool(same.any(dim=1).all()):
             raise ConfigError(
-                "guidance: keeps pictures of the task's fixed views, and a camera is none of them. The view source must "
-                "not change while the stage trains."
+                "guidance: keeps pictures of the task's fixed views, and a camera is none of them. The view source "
+                "must not change while the stage trains."
             )
         return same.int().argmax(dim=1)
 

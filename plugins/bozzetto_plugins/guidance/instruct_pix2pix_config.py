@@ -23,8 +23,8 @@ OF_EDITING = ("scale", "image_scale", "edit_every", "edit_steps", "min_step_frac
 class InstructPix2PixConfig:
     """Settings of editing a scene by an instruction, with InstructPix2Pix (Brooks et al. 2023) or a similar model.
 
-    By itself its method is that of Instruct-NeRF2NeRF (Haque et al. 2023): pictures of fixed views are edited one by one
-    while the scene is fitted to them. With a score of guider `three-way`, score distillation.
+    By itself its method is that of Instruct-NeRF2NeRF (Haque et al. 2023): pictures of fixed views are edited one by
+    one while the scene is fitted to them. With a score of guider `three-way`, score distillation.
     """
 
     estimates_elevation: ClassVar[bool] = False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,6 +17,7 @@ from bozzetto.engine.pipeline import Pipeline
 from bozzetto.engine.run_folder import RunFolder
 from bozzetto.errors import ConfigError, ModelError
 from bozzetto.kinds.kept_views import KeepsViews
+from bozzetto.kinds.scene import Scene
 from bozzetto.math.schedules import Schedule
 from bozzetto.registry.discovery import Registry
 from bozzetto.testing.fakes import cameras_around
@@ -24,8 +25,8 @@ from bozzetto.testing.prior import PriorContract
 from bozzetto.types import Cameras, Rendered, ViewCondition
 from bozzetto_plugins.guidance.instruct_pix2pix import InstructPix2Pix
 from bozzetto_plugins.guidance.instruct_pix2pix_config import InstructPix2PixConfig
-from bozzetto_plugins.score.config import DistillationConfig
 from bozzetto_plugins.score.axes import GuiderConfig
+from bozzetto_plugins.score.config import DistillationConfig
 from bozzetto_plugins.score.distillation import Distillation
 
 CPU = torch.device("cpu")
@@ -39,9 +40,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny_instruct_pix2pix(tmp_path_factory.mktemp("editing") / "model")
 
 
-@dataclass
-class Pictures:
-    """Scene that shows a picture of its own for each of the three views."""
+class Pictures(Scene):
+    """Scene that shows a picture of its own for each view."""
+
+    def __init__(self) -> None:
+        """Hold no parts."""
 
     def render(self, cameras: Cameras, normal: bool = False) -> Rendered:
         return rendering(cameras)
@@ -260,7 +263,7 @@ def test_a_model_that_edits_nothing_is_refused(tiny_folder: Callable[..., Path],
     ],
 )
 def test_what_cannot_edit_is_refused_when_the_recipe_is_read(registry: Registry, override: str, reason: str) -> None:
-    with_score = ["system.tasks.edit.losses={score: 1.0}"] if "score" in override else []
+    with_score = ["system.tasks.edit.losses={edit: null, score: 1.0}"] if "score" in override else []
     with pytest.raises(ConfigError, match=reason):
         load_recipe(RECIPE, registry, [override, *with_score], "cpu")
 
