@@ -133,8 +133,9 @@ def build_task(
         needs_normal = term.component is not None and "normal" in term.component.entry.spec.needs
         terms.append(Term(term.name, term.weight, loss, needs_normal))
     reference = views.reference(device) if isinstance(views, ReferenceSource) else None
-    keeps = isinstance(guidance, KeepsViews) and isinstance(views, FixedViews)
-    kept = guidance.keep(views.every_camera(device)) if keeps else None
+    kept = None
+    if isinstance(guidance, KeepsViews) and isinstance(views, FixedViews):
+        kept = guidance.keep(views.every_camera(device))
     if task.score is not None and guidance is not None:
         guidance = scored(guidance, make(registry, task.score), seed)
     return RunningTask(task.name, task.times, views, guidance, condition, tuple(terms), reference, kept)

@@ -18,7 +18,7 @@ INPAINTING = "it is an inpainting model: it expects a mask and a masked image be
 DEPTH = "it expects a depth map beside the noisy image"
 EDITING = "it edits an image, which it expects beside the noisy one (8 channels); the guidance instruct-pix2pix uses it"
 UPSCALING = "it enlarges an image that it expects beside the noisy one"
-PART = "it is a part of a pipeline, not a text-to-image model; a ControlNet belongs in controls"
+PART = "it is a part of a pipeline, not a text-to-image model"
 DISTILLED = (
     "it is distilled to few steps: it no longer predicts noise at every level of a text-conditioned diffusion, which "
     "score distillation relies on"

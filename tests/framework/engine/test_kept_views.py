@@ -8,7 +8,6 @@ from torch import nn
 
 from bozzetto.engine.trained_guidance import keep_beside, keeper_of
 from bozzetto.errors import ConfigError
-from bozzetto.testing.fakes import FakeTextEncoder
 
 
 def kept() -> nn.Module:
@@ -34,4 +33,3 @@ def test_parameters_and_a_task_that_trains_a_module_are_refused() -> None:
 
 def test_a_guidance_without_kept_views_has_no_keeper() -> None:
     assert keeper_of(None) is None
-    assert not hasattr(FakeTextEncoder(), "keep")
