@@ -105,11 +105,6 @@ class Component:
         """Name of the required weights; empty if it requires none."""
         return getattr(self.config, "model", "")
 
-    @property
-    def further_models(self) -> tuple[str, ...]:
-        """Names of the weights that it requires beside `model`, e.g. of ControlNets."""
-        return getattr(self.config, "further_models", ())
-
 
 def device_of(value: object) -> str:
     """Check and return a recipe's `device`; raise `ConfigError` if there is no such device."""

@@ -24,6 +24,7 @@ from bozzetto.kinds.view_source import FixedViews, ReferenceSource, ViewSource
 from bozzetto.recipe import Component, Recipe, Stage, Task
 from bozzetto.registry.discovery import Registry
 from bozzetto.vocabulary import Vocabulary
+from bozzetto.weights.plans import further_models
 
 Report = Callable[[str], None]
 
@@ -51,8 +52,8 @@ def build_system(
         if task.guidance is not None:
             folder = weights_of(task.guidance, folders)
             guidance = guidances[task.name] = make(registry, task.guidance, folder, device)
-            if isinstance(guidance, UsesFurtherModels) and task.guidance.further_models:
-                guidance.use_models({name: folders[name] for name in task.guidance.further_models})
+            if isinstance(guidance, UsesFurtherModels) and (further := further_models(task.guidance)):
+                guidance.use_models({name: folders[name] for name in further})
             if folder is not None:
                 report_unknown_words(guidance, folder, recipe.prompt, report)
             conditions[task.name] = processor.encode(guidance, cache)

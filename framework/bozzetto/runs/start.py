@@ -27,7 +27,7 @@ from bozzetto.registry.discovery import Registry
 from bozzetto.runs.amendments import State, load_amended
 from bozzetto.weights.catalogue import Catalogue
 from bozzetto.weights.download import fetch
-from bozzetto.weights.plans import ModelPlan, plan
+from bozzetto.weights.plans import ModelPlan, further_models, plan
 
 if TYPE_CHECKING:
     from bozzetto.engine.pipeline import Pipeline
@@ -109,7 +109,7 @@ def plans_for(recipe: Recipe, registry: Registry) -> dict[str, ModelPlan]:
         reader = part.config if isinstance(part.config, ModelReader) else None
         with located(part):
             found[part.model] = plan(part.model, catalogue, offline(), instead, reader)
-            for name in part.further_models:
+            for name in further_models(part):
                 found[name] = plan(name, catalogue, offline(), instead)
         require_weights(part, {name: item.folder for name, item in found.items()})
     require_scenes(recipe, {name: item.folder for name, item in found.items()})
@@ -143,7 +143,7 @@ def require_weights(part: Component, folders: Mapping[str, Path | None]) -> None
         folders: of the models, by name.
     """
     folder = folders[part.model]
-    further = {name: there for name in part.further_models if (there := folders[name]) is not None}
+    further = {name: there for name in further_models(part) if (there := folders[name]) is not None}
     with located(part):
         if (check := getattr(part.config, "require_weights", None)) is not None and folder is not None:
             check(folder)
@@ -224,7 +224,7 @@ def opened(
     hardware.select(str(device))
     weights: dict[str, Path] = {}
     for part in weighty(recipe):
-        for name in (part.model, *part.further_models):
+        for name in (part.model, *further_models(part)):
             if name not in weights:
                 with located(part):
                     weights[name] = fetch(prepared.plans[name])
