@@ -140,7 +140,11 @@ GUIDANCES = (
                 tuple(key for key in STABLE_DIFFUSION if key.name != "weighting_strategy"), {"use_img_loss": True}
             ),
             *UNIFIED,
-            lost("controlnet_model_name_or_path", None, "ControlNet does not exist"),
+            lost(
+                "controlnet_model_name_or_path",
+                None,
+                "their ControlNet sees an estimate from the picture; ours, `guidance.controls`, a rendered map",
+            ),
             lost("lora_model_name_or_path", None, "LoRA weights cannot be loaded"),
             idle("return_rgb_1step_orig", "see trainer.debug_every"),
             idle("return_rgb_multistep_orig", "see trainer.debug_every"),
@@ -222,7 +226,7 @@ GUIDANCES = (
     Part(
         "guidance",
         "stable-diffusion-instructpix2pix-guidance",
-        ("instruct-pix2pix",),
+        (),  # ours edits what a finished scene showed, in fixed views: no setting of theirs has that meaning
         (*_common("timbrooks/instruct-pix2pix", 7.5), *MEMORY, *EDITING, *lacking("ip2p_name_or_path")),
     ),
 )

@@ -140,6 +140,39 @@ PRIOR_MODELS = (
 number of weights; no GPU has run them here."""
 
 
+EDITING_MODELS = (
+    ModelSpec(
+        alias="instruct-pix2pix",
+        repositories=("timbrooks/instruct-pix2pix",),
+        size_gb=2.1,
+        licence="MIT; made from CreativeML Open RAIL-M weights",
+        memory="estimated 8 GB on a GPU in half precision",
+        note="InstructPix2Pix, edits pictures of 512 px by an instruction",
+    ),
+)
+"""Models that are given an instruction and a picture, for the guidance `instruct-pix2pix`."""
+
+CONTROL_MODELS = (
+    ModelSpec(
+        alias="controlnet-normal",
+        repositories=("lllyasviel/control_v11p_sd15_normalbae",),
+        size_gb=0.72,
+        licence="CreativeML Open RAIL-M",
+        memory="estimated 1.5 GB on a GPU in half precision, beside the model",
+        note="ControlNet 1.1 of normals, for Stable Diffusion 1.5 and models made from it",
+    ),
+    ModelSpec(
+        alias="controlnet-depth",
+        repositories=("lllyasviel/control_v11f1p_sd15_depth",),
+        size_gb=0.72,
+        licence="CreativeML Open RAIL-M",
+        memory="estimated 1.5 GB on a GPU in half precision, beside the model",
+        note="ControlNet 1.1 of depth, for Stable Diffusion 1.5 and models made from it",
+    ),
+)
+"""ControlNets, for `controls` of the guidance `stable-diffusion`."""
+
+
 LANGUAGE_MODELS = (
     ModelSpec(
         alias="bert-base-uncased",
@@ -156,4 +189,4 @@ LANGUAGE_MODELS = (
 @hookimpl
 def bozzetto_models() -> tuple[ModelSpec, ...]:
     """Declare the bundled priors and the aliases."""
-    return (*TEXT_MODELS, *PHOTO_MODELS, *PRIOR_MODELS, *LANGUAGE_MODELS)
+    return (*TEXT_MODELS, *PHOTO_MODELS, *PRIOR_MODELS, *EDITING_MODELS, *CONTROL_MODELS, *LANGUAGE_MODELS)

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from tests.plugins.guidance.editing_models import tiny_controlnet, tiny_instruct_pix2pix
 from tests.plugins.guidance.model_families import tiny
 from tests.plugins.prompt_processor.language_models import tiny_bert
 
@@ -38,6 +39,10 @@ def test_it_takes_a_step(registry, tiny_model, tiny_zero123_model, tmp_path, pat
         models[""] = tiny.saved(FAMILIES[path.stem](tmp_path), tmp_path / "model")
     if path.stem == "mvdream":
         models[""] = tiny.mvdream(tmp_path / "model")
+    if path.stem == "texture-controlnet":
+        models["controls"] = tiny_controlnet(tmp_path / "control", tiny_model, seed=1)
+    if path.stem == "edit-ip2p":
+        models[""] = tiny_instruct_pix2pix(tmp_path / "model")
     numbers = train_one_step(path, registry, tmp_path, models, profile)
     assert numbers
     for stage, found in numbers.items():

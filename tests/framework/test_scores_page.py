@@ -48,7 +48,15 @@ def test_every_block_of_the_page_is_executed_by_a_test():
     """Those of the recipe and of the methods here, that of a photo in test_scores_of_packages.py; code below."""
     text = PAGE.split("<!-- scores: measured -->")[0] + PAGE.split("<!-- scores: end -->")[1]
     kinds = re.findall(r"^```(.*)\n(?:.*\n)*?```$", text, re.MULTILINE)
-    assert set(kinds) == {"yaml recipe", "yaml score", "yaml groups", "yaml families", "yaml photo", "python"}
+    assert set(kinds) == {
+        "yaml recipe",
+        "yaml score",
+        "yaml groups",
+        "yaml families",
+        "yaml photo",
+        "yaml editing",
+        "python",
+    }
     assert kinds.count("python") == len(CODE) and kinds.count("yaml score") == len(METHODS)
 
 
@@ -63,6 +71,13 @@ def test_the_lines_of_families_are_the_recipe_of_sdxl(registry, tmp_path):
     values = {"extends": "bozzetto/dreamfusion-sdxl", **yaml_text.parse(text, "page")}
     shipped = load_recipe(ROOT / "configs" / "dreamfusion-sdxl.yaml", registry, profile="cuda")
     assert scores(values, registry, tmp_path) == [task.score.config for task in shipped.stages[0].tasks]
+
+
+def test_the_lines_of_editing_make_a_score_of_the_recipe(registry, tmp_path):
+    (text,) = re.findall(r"```yaml editing\n(.*?)```", PAGE, re.DOTALL)
+    values = {"extends": "bozzetto/edit-ip2p", **yaml_text.parse(text, "page")}
+    (config,) = scores(values, registry, tmp_path)
+    assert config.branches == {"cond", "image", "uncond"}
 
 
 def scores(values, registry, tmp_path):

@@ -10,7 +10,7 @@ from bozzetto.config.binding import plain
 from bozzetto.math.schedules import Schedule
 from bozzetto.recipe import Component, Recipe, Stage
 from bozzetto.vocabulary import Vocabulary
-from bozzetto.weights.plans import ModelPlan
+from bozzetto.weights.plans import ModelPlan, further_models
 
 
 def header(recipe: Recipe, plans: Mapping[str, ModelPlan], source: str) -> list[str]:
@@ -25,6 +25,7 @@ def header(recipe: Recipe, plans: Mapping[str, ModelPlan], source: str) -> list[
             if part is not None and part.has_model:
                 text = plans[part.model].describe()
                 lines.append(f"weights   {text}   (another: {part.where}.model=NAME)")
+                lines += [f"weights   {plans[name].describe()}" for name in further_models(part)]
     return list(dict.fromkeys([*lines, *notices(recipe.stand_ins)]))
 
 

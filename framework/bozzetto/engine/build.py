@@ -15,14 +15,16 @@ from bozzetto.engine.scored import scored
 from bozzetto.engine.system import RunningTask, System, Term
 from bozzetto.errors import ConfigError
 from bozzetto.kinds.geometry import Adaptive, Geometry, MadeFromSaved, module
-from bozzetto.kinds.guidance import Guidance
+from bozzetto.kinds.guidance import Guidance, UsesFurtherModels
+from bozzetto.kinds.kept_views import KeepsViews
 from bozzetto.kinds.notices import HasNotices
 from bozzetto.kinds.prompt_processor import Condition, UsesModel
 from bozzetto.kinds.scene import Scene
-from bozzetto.kinds.view_source import ReferenceSource, ViewSource
+from bozzetto.kinds.view_source import FixedViews, ReferenceSource, ViewSource
 from bozzetto.recipe import Component, Recipe, Stage, Task
 from bozzetto.registry.discovery import Registry
 from bozzetto.vocabulary import Vocabulary
+from bozzetto.weights.plans import further_models
 
 Report = Callable[[str], None]
 
@@ -50,6 +52,8 @@ def build_system(
         if task.guidance is not None:
             folder = weights_of(task.guidance, folders)
             guidance = guidances[task.name] = make(registry, task.guidance, folder, device)
+            if isinstance(guidance, UsesFurtherModels) and (further := further_models(task.guidance)):
+                guidance.use_models({name: folders[name] for name in further})
             if folder is not None:
                 report_unknown_words(guidance, folder, recipe.prompt, report)
             conditions[task.name] = processor.encode(guidance, cache)
@@ -130,9 +134,12 @@ def build_task(
         needs_normal = term.component is not None and "normal" in term.component.entry.spec.needs
         terms.append(Term(term.name, term.weight, loss, needs_normal))
     reference = views.reference(device) if isinstance(views, ReferenceSource) else None
+    kept = None
+    if isinstance(guidance, KeepsViews) and isinstance(views, FixedViews):
+        kept = guidance.keep(views.every_camera(device))
     if task.score is not None and guidance is not None:
         guidance = scored(guidance, make(registry, task.score), seed)
-    return RunningTask(task.name, task.times, views, guidance, condition, tuple(terms), reference)
+    return RunningTask(task.name, task.times, views, guidance, condition, tuple(terms), reference, kept)
 
 
 def report_notices(components: Iterable[object], report: Report) -> None:

@@ -202,6 +202,8 @@ class Pipeline:
             before = recipe.stages[index - 1]
             scene = load_scene(recipe, self.registry, self.folder, self.device, before)
             inherit(system, stage, before, scene, self.report)
+        if state is None:
+            system.begin()
         loop = Loop(system, make_optimizer(system.scene_parameters(), stage.optimizer))
         if saved is not None:
             loop.done = restore(loop.optimizers, system.generator, saved, checkpoint)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from bozzetto.engine.shares import Share
-from bozzetto.engine.trained_guidance import PREFIX, trained_modules
+from bozzetto.engine.trained_guidance import PREFIX, keep_beside, keeper_of, trained_modules
 from bozzetto.errors import NonFiniteError
 from bozzetto.kinds.guidance import Guidance
 from bozzetto.kinds.loss import Loss
@@ -43,6 +43,8 @@ class RunningTask:
     terms: tuple[Term, ...]
     reference: Reference | None = None
     """Photo of the view source, if it has one."""
+    kept: nn.Module | None = None
+    """What the guidance keeps of its views (`bozzetto.kinds.kept_views`), if it does."""
 
     def needs_normal(self, step: int) -> bool:
         """Return whether the guidance, or a loss with non-zero weight, reads normals in this step."""
@@ -70,7 +72,7 @@ class System(nn.Module):
 
     Args:
         scene: geometry, material, background and renderer become submodules and are saved with the system.
-        tasks: modules that their guidances train become submodules too, named `guided.<task>`.
+        tasks: modules that their guidances train or keep become submodules too, named `guided.<task>`.
         generator: source of every random number in training; its state is saved with the system.
 
     Raises:
@@ -86,6 +88,7 @@ class System(nn.Module):
         self.scene = scene
         self.tasks = tasks
         self.guided = trained_modules({task.name: task.guidance for task in tasks if task.guidance is not None})
+        keep_beside(self.guided, {task.name: task.kept for task in tasks if task.kept is not None})
         self.optimizer_config = optimizer
         self.generator = generator
         self.share = Share()
@@ -100,6 +103,12 @@ class System(nn.Module):
     def scene_parameters(self) -> list[tuple[str, nn.Parameter]]:
         """Return the parameters of the scene by name; those that a guidance trains have optimisers of their own."""
         return [(name, value) for name, value in self.named_parameters() if not name.startswith(f"{PREFIX}.")]
+
+    def begin(self) -> None:
+        """Let guidances take what they keep of their views from the scene as it is before the first step."""
+        for keeper in filter(None, (keeper_of(task.guidance) for task in self.tasks)):
+            self.geometry.set_step(0)
+            keeper.begin(self.scene)
 
     def prepare(self, step: int) -> None:
         """Let the scene adapt to the step, counted from 0: progressive settings, occupancy."""

@@ -1,4 +1,4 @@
-"""Modules that guidances and scores train, and the check that they train nothing else."""
+"""Modules that guidances and scores train or keep, and the check that they train nothing else."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from bozzetto.engine.scored import Scored
 from bozzetto.errors import ConfigError
 from bozzetto.kinds.guidance import Guidance
+from bozzetto.kinds.kept_views import KeepsViews
 from bozzetto.kinds.trainable import Trainable
 
 PREFIX = "guided"
@@ -20,6 +21,27 @@ def trainable_of(guidance: Guidance | None) -> Trainable | None:
     """Return the score of a task, or else its guidance, if it trains a module."""
     part = guidance.score if isinstance(guidance, Scored) else guidance
     return part if isinstance(part, Trainable) and part.trainable() is not None else None
+
+
+def keeper_of(guidance: Guidance | None) -> KeepsViews | None:
+    """Return the guidance of a task, with or without a score, if it keeps something of its views."""
+    part = guidance.guidance if isinstance(guidance, Scored) else guidance
+    return part if isinstance(part, KeepsViews) else None
+
+
+def keep_beside(whole: nn.Module, kept: Mapping[str, nn.Module]) -> None:
+    """Add to what `trained_modules` returned what guidances keep, by task.
+
+    Raises:
+        ConfigError: it holds parameters, or the task trains a module, too.
+    """
+    for task, module in kept.items():
+        if task in whole._modules or any(True for _ in module.parameters()):
+            raise ConfigError(
+                f"system.tasks.{task}: what the guidance keeps of its views must be buffers alone, and in a task that "
+                "trains no module beside the scene."
+            )
+        whole._modules[task] = module
 
 
 def trained_modules(guidances: Mapping[str, Guidance]) -> nn.Module:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from bozzetto.types import Cameras, Guided, Reference, Rendered, ViewCondition
 
-__all__ = ["ElevationEstimator", "Guidance", "TextEncoder", "folder_of"]
+__all__ = ["ElevationEstimator", "Guidance", "TextEncoder", "UsesFurtherModels", "folder_of"]
 
 
 @runtime_checkable
@@ -53,6 +53,18 @@ class ElevationEstimator(Protocol):
 
     def estimate_elevation_deg(self, reference: Reference, generator: torch.Generator) -> float:
         """Estimate the elevation of the photo's camera in degrees; the elevation of `reference.camera` is ignored."""
+
+
+@runtime_checkable
+class UsesFurtherModels(Protocol):
+    """Guidance with weights beside its `model`, e.g. ControlNets.
+
+    Its config has the attribute `further_models`, a tuple of their names, which may be empty, and the method
+    `require_further_weights(folder, further)`, which raises `ModelError` if those do not suit the model in `folder`.
+    """
+
+    def use_models(self, folders: Mapping[str, Path]) -> None:
+        """Load the weights in these folders, by name; called once, after the constructor, if there are any."""
 
 
 def folder_of(path: Path) -> Path:

@@ -8,7 +8,7 @@ import torch
 
 from bozzetto.types import Cameras, Reference
 
-__all__ = ["ReferenceSource", "ViewSource"]
+__all__ = ["FixedViews", "ReferenceSource", "ViewSource"]
 
 
 @runtime_checkable
@@ -35,3 +35,11 @@ class ReferenceSource(ViewSource, Protocol):
 
     def reference(self, device: torch.device) -> Reference:
         """Return the photo and its camera, which `sample` returns too; the elevation is known by now."""
+
+
+@runtime_checkable
+class FixedViews(ViewSource, Protocol):
+    """View source of a finite set of cameras. Its manifest says `provides={"fixed-views"}`."""
+
+    def every_camera(self, device: torch.device) -> Cameras:
+        """Return all cameras that `sample` draws from, bit for bit, always in the same order; there are no groups."""

@@ -27,7 +27,7 @@ from bozzetto.registry.discovery import Registry
 from bozzetto.runs.amendments import State, load_amended
 from bozzetto.weights.catalogue import Catalogue
 from bozzetto.weights.download import fetch
-from bozzetto.weights.plans import ModelPlan, plan
+from bozzetto.weights.plans import ModelPlan, further_models, plan
 
 if TYPE_CHECKING:
     from bozzetto.engine.pipeline import Pipeline
@@ -109,7 +109,9 @@ def plans_for(recipe: Recipe, registry: Registry) -> dict[str, ModelPlan]:
         reader = part.config if isinstance(part.config, ModelReader) else None
         with located(part):
             found[part.model] = plan(part.model, catalogue, offline(), instead, reader)
-        require_weights(part, found[part.model].folder)
+            for name in further_models(part):
+                found[name] = plan(name, catalogue, offline(), instead)
+        require_weights(part, {name: item.folder for name, item in found.items()})
     require_scenes(recipe, {name: item.folder for name, item in found.items()})
     return found
 
@@ -134,13 +136,19 @@ def require_scenes(recipe: Recipe, folders: Mapping[str, Path | None]) -> None:
                 raise type(error)(f"{guidance.where}.{error}") from error
 
 
-def require_weights(part: Component, folder: Path | None) -> None:
-    """Let a component check its weights if they are on this machine; raises `UserError` if it cannot use them."""
-    check = getattr(part.config, "require_weights", None)
-    if check is None or folder is None:
-        return
+def require_weights(part: Component, folders: Mapping[str, Path | None]) -> None:
+    """Let a component check its weights if they are on this machine; raises `UserError` if it cannot use them.
+
+    Args:
+        folders: of the models, by name.
+    """
+    folder = folders[part.model]
+    further = {name: there for name in further_models(part) if (there := folders[name]) is not None}
     with located(part):
-        check(folder)
+        if (check := getattr(part.config, "require_weights", None)) is not None and folder is not None:
+            check(folder)
+        if further and folder is not None:
+            part.config.require_further_weights(folder, further)
 
 
 @contextmanager
@@ -216,10 +224,11 @@ def opened(
     hardware.select(str(device))
     weights: dict[str, Path] = {}
     for part in weighty(recipe):
-        if part.model not in weights:
-            with located(part):
-                weights[part.model] = fetch(prepared.plans[part.model])
-        require_weights(part, weights[part.model])
+        for name in (part.model, *further_models(part)):
+            if name not in weights:
+                with located(part):
+                    weights[name] = fetch(prepared.plans[name])
+        require_weights(part, weights)
     require_scenes(recipe, weights)
     with ExitStack() as held:
         if folder is not None:

@@ -51,7 +51,7 @@ def train_one_step(
     Args:
         folder: parent folder of the run folder.
         models: folder of (fake) weights by the name of a guidance or prompt processor, `""` for all other guidances:
-            see `bozzetto.testing.fakes.tiny_stable_diffusion`.
+            see `bozzetto.testing.fakes.tiny_stable_diffusion`; `controls` for the ControlNets of any.
 
     Returns:
         Every metric of the step by `task/name`, by stage. `gradient_norm` is positive if something is trained.
@@ -99,6 +99,9 @@ def _task(task: Task, models: Mapping[str, Path]) -> Task:
         guidance = _component(guidance)
         model = models.get(guidance.name, models[""])
         guidance = _with(guidance, {"model": str(model), "dtype": "float32", "cpu_offload": "none"})
+        if controls := getattr(guidance.config, "controls", ()):
+            fake = str(models["controls"])
+            guidance = _with(guidance, {"controls": tuple(dataclasses.replace(one, model=fake) for one in controls)})
     terms = tuple(
         LossTerm(term.name, _highest(term.weight), _component(term.component) if term.component else None)
         for term in task.terms

@@ -7,8 +7,9 @@ folder itself, whose name is empty.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from bozzetto.errors import ModelError
 from bozzetto.model_files import read_settings, weight_files
@@ -26,7 +27,7 @@ POSED_PARTS = ("unet", "vae", "image_encoder")
 PROJECTIONS = ("clip_camera_projection", "cc_projection")
 """Names of the layer that joins image and pose, one for each of the two layouts of such models."""
 LANGUAGE_PARTS = ("",)
-"""Folders of a language model: the folder itself."""
+"""Folders of a language model, or of a single network such as a ControlNet: the folder itself."""
 CONFIGS = ("*.json", "*/*.json", "tokenizer*/*")
 """Patterns of all other files of a diffusion model that are read."""
 LANGUAGE_CONFIGS = ("config.json", "*token*.json", "vocab.*", "merges.txt")
@@ -82,6 +83,8 @@ def missing_parts(folder: Path) -> list[str]:
     parts = parts_in(folder)
     if parts == LANGUAGE_PARTS:
         weights = weights_in(folder) or weights_in(folder, "bin")
+        if "_class_name" in _settings(folder):  # one network of diffusers, e.g. a ControlNet
+            return [] if weights else ["there are no .safetensors or .bin weights"]
         tokenizer = any((folder / name).is_file() for name in ("tokenizer.json", "vocab.txt", "vocab.json"))
         lacking = [] if weights else ["there are no .safetensors or .bin weights"]
         return lacking if tokenizer else [*lacking, "the tokenizer's tokenizer.json or vocab.txt is missing"]
@@ -96,6 +99,11 @@ def missing_parts(folder: Path) -> list[str]:
         if not any((folder / part).glob("*.json")):
             lacking.append(f"{part} is missing or empty")
     return lacking
+
+
+def _settings(folder: Path) -> Mapping[str, Any]:
+    path = folder / "config.json"
+    return read_settings(path) if path.is_file() else {}
 
 
 def pickled_parts(folder: Path) -> list[str]:

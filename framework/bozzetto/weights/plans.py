@@ -13,6 +13,7 @@ from typing import Literal
 from bozzetto.errors import ModelError, did_you_mean
 from bozzetto.files import sha256_of
 from bozzetto.model_files import ModelFacts, ModelReader, facts_of, weight_files
+from bozzetto.recipe import Component
 from bozzetto.spec import REPOSITORY, ModelEntry
 from bozzetto.weights.catalogue import Catalogue, faults_of
 from bozzetto.weights.conversion import is_made, stamp_of
@@ -123,6 +124,12 @@ def plan(
             f"owner/name, or a folder that exists."
         )
     return _hub(ModelPlan(name, "download", None, (name,), reader=reader), (), catalogue, offline, instead)
+
+
+def further_models(part: Component) -> tuple[str, ...]:
+    """Return the names of the weights that a component requires beside `model`, e.g. of ControlNets."""
+    found: tuple[str, ...] = getattr(part.config, "further_models", ())
+    return found
 
 
 def split_revision(repository: str) -> tuple[str, str | None]:

@@ -8,7 +8,9 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from bozzetto import types
+from bozzetto_plugins.geometry.file_colors import colored_points, fit_colors
 from bozzetto_plugins.geometry.mesh_file import Asset, read_asset
+from bozzetto_plugins.geometry.mesh_readers.placed import EXAMPLE
 from bozzetto_plugins.geometry.surface_config import MeshConfig
 from bozzetto_plugins.geometry.surface_features import SurfaceFeatures
 
@@ -33,6 +35,17 @@ class Mesh(nn.Module):
         self.register_buffer("vertices", asset.mesh.vertices)
         self.register_buffer("faces", asset.mesh.faces)
         self.features = SurfaceFeatures(config.features, config.radius)
+        if config.start_colors and saved is None:
+            self.notices = (*self.notices, self._start_colors())
+
+    def _start_colors(self) -> str:
+        """Fit the features to the colours of the file; return what the user is told."""
+        name = self.config.asset.path or EXAMPLE
+        found = colored_points(self.config.asset, self.radius) if self.config.asset.path else None
+        if found is None:
+            return f"{name} has no colours, and starts grey"
+        error = fit_colors(self.features, *found)
+        return f"{name}: its colours are taken over, with a mean difference of {255.0 * error:.1f} of 255"
 
     @classmethod
     def from_saved(cls, config: MeshConfig, state: Mapping[str, Tensor]) -> Mesh:

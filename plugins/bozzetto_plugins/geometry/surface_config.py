@@ -150,12 +150,19 @@ class MeshConfig:
     radius: Length = 1.0
     """Half side of the cube [-radius, radius]^3 that contains the surface, world units."""
     asset: AssetConfig = field(default_factory=AssetConfig)
-    """Mesh file that defines the shape; its colours are ignored."""
+    """Mesh file that defines the shape."""
+    start_colors: bool = False
+    """Start with the colours of the file, its texture's or its vertices': the features are fitted to them, which takes
+    seconds. Materials read them from the first three features. False: colours of the file are ignored."""
     features: SurfaceFeaturesConfig = field(default_factory=SurfaceFeaturesConfig)
     """Hash grid that provides the features on the surface."""
 
     def __post_init__(self) -> None:
         check_fields(self)
+        if self.start_colors and self.features.feature_count < 3:
+            raise ValueError(
+                f"start_colors: needs three features, got features.feature_count={self.features.feature_count}"
+            )
 
     @property
     def feature_count(self) -> int:

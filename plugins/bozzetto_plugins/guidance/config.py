@@ -14,6 +14,7 @@ from bozzetto.model_files import ModelFacts, read_settings
 from bozzetto.recipe import Stage, Task
 from bozzetto.spec import installed
 from bozzetto.weights.folder import LANGUAGE_PARTS, PARTS, parts_in
+from bozzetto_plugins.guidance.control_config import ControlConfig, check_controls, check_maps
 from bozzetto_plugins.guidance.family_table import family_of
 from bozzetto_plugins.guidance.lora_names import check_names
 from bozzetto_plugins.guidance.model_families.known import PIPELINES, pipeline_of
@@ -95,6 +96,8 @@ class StableDiffusionConfig(LatentDiffusionConfig):
     file of Stable Diffusion 1.x or 2.x."""
     loras: tuple[LoraConfig, ...] = ()
     """LoRAs merged into the denoiser and the text encoder; several add up. `[{file: style.safetensors, scale: 0.8}]`"""
+    controls: tuple[ControlConfig, ...] = ()
+    """ControlNets, whose maps are rendered with each view; they add up. `[{model: controlnet-normal, map: normal}]`"""
     cfg_scale: Scale = Schedule.constant(100.0)
     """Guidance scale of `uncond + scale * (cond - uncond)`; 1 is the plain conditional prediction."""
     min_step_fraction: Fraction = Schedule.constant(0.02)
@@ -116,6 +119,15 @@ class StableDiffusionConfig(LatentDiffusionConfig):
         _check_weights(self, folder, posed=False)
         for lora in self.loras:
             check_names(Path(lora.file).expanduser())
+
+    @property
+    def further_models(self) -> tuple[str, ...]:
+        """Names of the weights of the ControlNets."""
+        return tuple(dict.fromkeys(control.model for control in self.controls))
+
+    def require_further_weights(self, folder: Path, further: Mapping[str, Path]) -> None:
+        """Raise `ModelError` if a ControlNet is for another denoiser than that of the model in `folder`."""
+        check_controls(folder, [*further.values()])
 
     def family_of(self, facts: ModelFacts) -> str:
         """Return the name of a model's family; raises `ModelError` with the reason if it cannot guide."""
@@ -156,6 +168,7 @@ class StableDiffusionConfig(LatentDiffusionConfig):
                 "as_latent_until_step: the warm-up reads rendered normals, which neither the geometry nor the renderer "
                 "gives. Set it to 0"
             )
+        check_maps(self.controls, stage)
         score = None if task is None else task.score
         if score is not None and getattr(score.config, "needs_adapter", False):
             self._check_adapter(score.where)

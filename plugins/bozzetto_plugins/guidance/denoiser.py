@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +15,15 @@ from torch import Tensor, nn
 from bozzetto.errors import ConfigError, ModelError
 from bozzetto.kinds.guidance import folder_of
 from bozzetto.math.levels import Level, Output, epsilon_at, variance_preserving, x0_at
-from bozzetto.model_files import read_settings, whole_part
 from bozzetto.scoring import Prediction
 from bozzetto_plugins.guidance.adapter import Adapter
-from bozzetto_plugins.guidance.families import family_of, reads_cameras
+from bozzetto_plugins.guidance.control_config import ControlConfig
+from bozzetto_plugins.guidance.controls import Controls, Steer
+from bozzetto_plugins.guidance.families import reads_cameras
 from bozzetto_plugins.guidance.gradient_scale import scaled_backward
+from bozzetto_plugins.guidance.network_file import load_network
 from bozzetto_plugins.guidance.noise_schedule import read_schedule
 from bozzetto_plugins.guidance.offload import Offload, place
-from bozzetto_plugins.guidance.weights import reading, require_size, require_whole, variant_of, without_bars
 
 OUTPUTS: dict[str, Output] = {"epsilon": "epsilon", "v_prediction": "v"}
 """Output of the network by the name in its scheduler's settings."""
@@ -36,7 +36,8 @@ class Denoiser:
         folder: contains `model_index.json`, `unet`, `vae` and `scheduler`.
         device: where the networks run.
         dtype: data type of the weights; latents and predictions are always float32.
-        image_conditioned: the denoiser also reads the latents of an image, concatenated to the noisy ones (Zero123).
+        image_conditioned: the denoiser also reads the latents of an image, concatenated to the noisy ones (Zero123,
+            InstructPix2Pix).
         prepare: changes the weights of the denoiser before they are placed; None: nothing does.
 
     Raises:
@@ -57,8 +58,8 @@ class Denoiser:
         folder_of(folder)
         self.device = device
         self.dtype = dtype
-        self.unet = _load(folder / "unet", dtype)
-        self.vae = _load(folder / "vae", dtype)
+        self.unet = load_network(folder / "unet", dtype)
+        self.vae = load_network(folder / "vae", dtype)
         schedule = read_schedule(folder / "scheduler" / "scheduler_config.json")
         self.prediction = schedule.prediction
         self.alpha_bars: Float[Tensor, "T"] = schedule.alpha_bars.to(device=device, dtype=torch.float32)
@@ -71,7 +72,9 @@ class Denoiser:
             _to_channels_last(self.unet)
             _to_channels_last(self.vae)
         self._rest = place(self.vae, self.unet, device, offload)
+        self._offload = offload
         self.adapter: Adapter | None = None
+        self.controls: Controls | None = None
 
     def _check(self, folder: Path, image_conditioned: bool) -> None:
         scale = self.vae.config.scaling_factor
@@ -83,7 +86,7 @@ class Denoiser:
             raise ModelError(f"{folder}: the model predicts {self.prediction!r}; this guidance knows {known}.")
         if self.unet.config.in_channels != self.vae.config.latent_channels * (1 + image_conditioned):
             cure = (
-                "A text-to-image model cannot guide by a photo; choose a Zero123 model."
+                "This guidance needs a model that is given a picture, too."
                 if image_conditioned
                 else "Inpainting, depth and editing models cannot guide; choose a text-to-image model."
             )
@@ -155,6 +158,12 @@ class Denoiser:
         return scaled_backward(latents_of, image) if self.dtype == torch.float16 else latents_of(image)
 
     @torch.no_grad()
+    def mode_of(self, image: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B C h w"]:
+        """Return the mode of the encoder's distribution, not scaled, as pictures to edit are given to the denoiser."""
+        mode: Tensor = self.vae.encode((2.0 * image - 1.0).to(self.dtype)).latent_dist.mean
+        return mode.float()
+
+    @torch.no_grad()
     def decode(self, latents: Float[Tensor, "B C h w"]) -> Float[Tensor, "B 3 H W"]:
         """Decode latents to images in [0, 1]."""
         image: Tensor = self.vae.decode((latents / self.vae.config.scaling_factor).to(self.dtype)).sample
@@ -172,15 +181,17 @@ class Denoiser:
         timestep: Int[Tensor, "B"],
         text: Float[Tensor, "B N E"],
         cameras: Float[Tensor, "B 17"] | None = None,
+        steer: Steer | None = None,
     ) -> Float[Tensor, "B C h w"]:
         """Return the frozen network's output: noise or velocity, by `prediction`. Image latents follow the noisy ones.
 
         Args:
+            steer: what ControlNets add.
             cameras: `bozzetto_plugins.priors.camera_unet.camera_numbers`, for a network that `reads_cameras`; another
                 one with a class embedding of type `projection` receives the first token instead.
         """
         with nullcontext() if self.adapter is None else self.adapter.absent():
-            return self._said(noisy, timestep, text, cameras).float()
+            return self._said(noisy, timestep, text, cameras, steer).float()
 
     def predict_adapted(
         self,
@@ -189,12 +200,13 @@ class Denoiser:
         text: Float[Tensor, "B N E"],
         pose: Float[Tensor, "B 16"],
         cameras: Float[Tensor, "B 17"] | None = None,
+        steer: Steer | None = None,
     ) -> Float[Tensor, "B C h w"]:
         """Return the output of the network with its adapter; differentiable in the adapter's parameters.
 
         Args:
             pose: camera-to-world matrices that the adapter is told; zeros: none.
-            cameras: see `predict`.
+            cameras, steer: see `predict`.
 
         Raises:
             ConfigError: there is no adapter.
@@ -202,7 +214,7 @@ class Denoiser:
         if self.adapter is None:
             raise ConfigError("score: needs an adapter of the network; it must ask for one with add_adapter.")
         half = self.dtype == torch.float16
-        return self.adapter.predict(lambda: self._said(noisy, timestep, text, cameras), pose, half)
+        return self.adapter.predict(lambda: self._said(noisy, timestep, text, cameras, steer), pose, half)
 
     def add_adapter(self, rank: int) -> nn.Module:
         """Add a low-rank adapter to the network, and return its parameters.
@@ -215,25 +227,47 @@ class Denoiser:
         self.adapter = Adapter(self.unet, rank, self.device)
         return self.adapter.module
 
+    def add_controls(self, configs: Sequence[ControlConfig], folders: Mapping[str, Path]) -> None:
+        """Load ControlNets; `folders` are those of their weights, by name.
+
+        Raises:
+            ModelError: weights are missing or damaged.
+        """
+        from diffusers.models.controlnets.controlnet import ControlNetModel
+
+        def load(folder: Path) -> Any:
+            return load_network(folder, self.dtype, ControlNetModel)
+
+        self.controls = Controls(configs, folders, self.image_size, load, self.device, self._offload)
+
     def _said(
         self,
         noisy: Float[Tensor, "B I h w"],
         timestep: Int[Tensor, "B"],
         text: Float[Tensor, "B N E"],
         cameras: Float[Tensor, "B 17"] | None,
+        steer: Steer | None = None,
     ) -> Tensor:
         attended = text.to(self.device) if self.reads_cameras else text.to(device=self.device, dtype=self.dtype)
         added = cameras
         if added is None and self.unet.config.class_embed_type == "projection":
             added = attended[:, 0]
-        said: Tensor = self.unet(
-            noisy.to(self.dtype), timestep, encoder_hidden_states=attended, class_labels=added
-        ).sample
+        cast = noisy.to(self.dtype)
+        residuals = None if steer is None else steer(cast, timestep, attended)
+        if residuals is None:
+            said: Tensor = self.unet(cast, timestep, encoder_hidden_states=attended, class_labels=added).sample
+            return said
+        said = self.unet(
+            cast, timestep, encoder_hidden_states=attended, class_labels=added,
+            down_block_additional_residuals=residuals[0], mid_block_additional_residual=residuals[1],
+        ).sample  # fmt: skip
         return said
 
     def rest(self) -> None:
         """Signal that the denoiser is not needed until the next step, so that its weights can be offloaded."""
         self._rest()
+        if self.controls is not None:
+            self.controls.rest()
         if self.adapter is not None:
             self.adapter.stay()
 
@@ -259,17 +293,3 @@ class Denoiser:
 def _to_channels_last(network: nn.Module) -> None:
     to: Callable[..., object] = network.to  # whose annotations lack this form
     to(memory_format=torch.channels_last)
-
-
-def _load(path: Path, dtype: torch.dtype) -> Any:
-    """Load one frozen network."""
-    family: Any = family_of(path)
-    with reading(family.__name__, path), without_bars(), whole_part(path) as whole:
-        require_size(lambda: family.from_config(dict(read_settings(path / "config.json"))), path)
-        network, loaded = family.from_pretrained(
-            whole, torch_dtype=dtype, variant=variant_of(path), use_safetensors=True, local_files_only=True,
-            low_cpu_mem_usage=find_spec("accelerate") is not None,  # avoids a warning of diffusers
-            output_loading_info=True,
-        )  # fmt: skip
-    require_whole(loaded, family.__name__, path)
-    return network.requires_grad_(False).eval()

@@ -38,3 +38,13 @@ def bozzetto_components() -> Iterator[ComponentSpec]:
         requires=("diffusers", "transformers"),
         provides=frozenset({"sds"}),
     )
+    yield ComponentSpec(
+        kind="guidance",
+        name="instruct-pix2pix",
+        target="bozzetto_plugins.guidance.instruct_pix2pix:InstructPix2Pix",
+        config="bozzetto_plugins.guidance.instruct_pix2pix_config:InstructPix2PixConfig",
+        summary="Editing by an instruction: pictures of fixed views by InstructPix2Pix, or a prior for scores",
+        requires=("diffusers", "transformers"),
+        provides=frozenset({"edit"}),
+        needs=frozenset({"fixed-views"}),
+    )

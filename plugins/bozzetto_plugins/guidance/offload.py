@@ -34,6 +34,21 @@ def place(vae: nn.Module, unet: nn.Module, device: torch.device, mode: Offload) 
     return offload(vae, unet, device, mode)
 
 
+def place_network(network: nn.Module, device: torch.device, mode: Offload) -> Callable[[], None]:
+    """Move a network beside the denoiser, such as a ControlNet, in the same way; return what to call after a step."""
+    if mode == "none" or not is_accelerator(device):
+        network.to(device)
+        return _nothing
+    import accelerate  # which the denoiser, placed before, needs too
+
+    if mode == "model":
+        _, hook = accelerate.cpu_offload_with_hook(network, device)
+        leave: Callable[[], None] = hook.offload
+        return leave
+    accelerate.cpu_offload(network, device)
+    return _nothing
+
+
 def offload(
     vae: nn.Module, unet: nn.Module, device: torch.device, mode: Literal["model", "sequential"]
 ) -> Callable[[], None]:

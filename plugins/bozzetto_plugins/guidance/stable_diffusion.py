@@ -15,6 +15,7 @@ from bozzetto.types import Cameras, Guided, Rendered, ViewCondition
 from bozzetto.vocabulary import Vocabulary
 from bozzetto_plugins.guidance.clip_text import ClipText
 from bozzetto_plugins.guidance.config import StableDiffusionConfig
+from bozzetto_plugins.guidance.controls import Steer, Steering
 from bozzetto_plugins.guidance.denoiser import Denoiser
 from bozzetto_plugins.guidance.families import camera_labels
 from bozzetto_plugins.guidance.latent_prior import LatentPrior, encode_image
@@ -82,8 +83,13 @@ class StableDiffusion:
         return self.vocabulary.unknown(text) if self.vocabulary else ()
 
     def needs_normal(self, step: int) -> bool:
-        """Return whether `Rendered.normal` is read in this step, i.e. during the latent warm-up."""
-        return step < self.config.as_latent_until_step
+        """Return whether `Rendered.normal` is read in this step: by the latent warm-up, or by a ControlNet."""
+        controls = self.denoiser.controls
+        return self._warms_up(step) or (controls is not None and controls.read_normals(step))
+
+    def use_models(self, folders: Mapping[str, Path]) -> None:
+        """Load the ControlNets; `folders` are those of `config.further_models`, by name."""
+        self.denoiser.add_controls(self.config.controls, folders)
 
     def __call__(
         self, rendered: Rendered, condition: ViewCondition, cameras: Cameras, step: int, generator: torch.Generator
@@ -99,18 +105,25 @@ class StableDiffusion:
         """Return the prior of the views of one step. Random numbers of an encoder sample are drawn as it encodes."""
         told = camera_labels(self.denoiser.unet, cameras)
         texts = texts_of(condition)
+        controls = self.denoiser.controls
+        steering = None if controls is None else Steering(controls, cameras, step)
+
+        def encode(rendered: Rendered, generator: torch.Generator) -> Tensor:
+            if steering is not None:
+                steering.see(rendered)
+            return self._latents(rendered, step, generator)
 
         def outputs(noisy: Tensor, timestep: Tensor, branches: Sequence[Branch]) -> Mapping[Branch, Tensor]:
-            return self._outputs(noisy, timestep, {branch: texts[branch] for branch in branches}, told)
+            return self._outputs(noisy, timestep, {branch: texts[branch] for branch in branches}, told, steering)
 
         def adapted(noisy: Tensor, timestep: Tensor, branch: Branch, seen: Tensor) -> Tensor:
             pose = cameras.c2w.flatten(1) * seen[:, None]
-            return self.denoiser.predict_adapted(noisy, timestep, texts[branch][0], pose, told)
+            return self.denoiser.predict_adapted(noisy, timestep, texts[branch][0], pose, told, steering)
 
         return LatentPrior(
             self.denoiser,
             "stable-diffusion",
-            lambda rendered, generator: self._latents(rendered, step, generator),
+            encode,
             outputs,
             frozenset(texts),
             condition.negative_weights,
@@ -130,11 +143,14 @@ class StableDiffusion:
         """Let the denoiser's weights be offloaded."""
         self.denoiser.rest()
 
+    def _warms_up(self, step: int) -> bool:
+        return step < self.config.as_latent_until_step
+
     def _latents(self, rendered: Rendered, step: int, generator: torch.Generator) -> Float[Tensor, "B C h w"]:
         denoiser = self.denoiser
         if rendered.space == "latent":
             return latents_of_latent(rendered, denoiser.latent_channels, denoiser.latent_size)
-        if self.needs_normal(step):
+        if self._warms_up(step):
             return latents_of_normals(rendered, denoiser.latent_size)
         return encode_image(denoiser, rendered, self.config.encode == "sample", generator)
 
@@ -144,12 +160,13 @@ class StableDiffusion:
         timestep: Int[Tensor, "B"],
         texts: Mapping[Branch, Float[Tensor, "K B N E"]],
         cameras: Float[Tensor, "B 17"] | None,
+        steer: Steer | None,
     ) -> Mapping[Branch, Tensor]:
         """Return the output of the network for each branch; all prompts form one batch."""
         prompts = sum(len(text) for text in texts.values())
         output = self.denoiser.predict(
             noisy.repeat(prompts, 1, 1, 1), timestep.repeat(prompts), torch.cat([*texts.values()]).flatten(0, 1),
-            None if cameras is None else cameras.repeat(prompts, 1),
+            None if cameras is None else cameras.repeat(prompts, 1), *(() if steer is None else (steer,)),
         )  # fmt: skip
         parts = output.unflatten(0, (prompts, len(noisy))).split([len(text) for text in texts.values()])
         return {

@@ -194,6 +194,52 @@ class SingleImageConfig:
         return _at(self.height, self.resolution_milestones, step), _at(self.width, self.resolution_milestones, step)
 
 
+@dataclass(frozen=True)
+class FixedViewsConfig:
+    """Settings of a fixed set of cameras on rings around the origin, which look at it."""
+
+    views_per_ring: Annotated[int, Range(least=1, most=1000)] = 10
+    """Views of each ring, evenly spaced."""
+    elevation_deg: tuple[Latitude, ...] = (-10.0, 15.0, 45.0)
+    """Elevation of each ring, degrees; 0 is the horizon. A ring begins a part of the spacing further than the last."""
+    distance: Length = 3.2
+    """Distance of the cameras from the origin, world units."""
+    fov_y_deg: FieldOfView = 40.0
+    """Vertical field of view, degrees."""
+    batch_size: Batch = 1
+    """Views per step, all different; at most the number of views."""
+    height: Pixels = 512
+    """Height of training images, pixels."""
+    width: Pixels = 512
+    """Width of training images, pixels."""
+    eval_elevation_deg: Latitude = 15.0
+    """Elevation of the evaluation cameras, degrees."""
+    eval_height: Pixels = 256
+    """Height of evaluation images, pixels."""
+    eval_width: Pixels = 256
+    """Width of evaluation images, pixels."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        if not self.elevation_deg or len(set(self.elevation_deg)) != len(self.elevation_deg):
+            raise ValueError(
+                f"elevation_deg: must be different elevations, one or more, got {list(self.elevation_deg)}"
+            )
+        if self.batch_size > (count := self.views_per_ring * len(self.elevation_deg)):
+            raise ValueError(f"batch_size: must be at most the number of views, {count}, got {self.batch_size}")
+
+    def check_neighbours(self, stage: Stage, task: Task | None) -> None:
+        """Raise `ValueError` if the processes of the training cannot render equal shares of the views."""
+        if self.batch_size % stage.trainer.devices:
+            raise ValueError(
+                f"batch_size: must be a multiple of trainer.devices ({stage.trainer.devices}), got {self.batch_size}"
+            )
+
+    def pixels_per_step(self) -> int:
+        """Return the number of pixels per step."""
+        return self.batch_size * self.height * self.width
+
+
 def _at(sizes: Sizes, milestones: tuple[int, ...], step: int) -> int:
     return sizes if isinstance(sizes, int) else sizes[sum(step >= milestone for milestone in milestones)]
 

@@ -27,3 +27,11 @@ def bozzetto_components() -> Iterator[ComponentSpec]:
         summary="The camera of a photo, for losses and guidances that compare renders with it",
         provides=frozenset({"reference"}),
     )
+    yield ComponentSpec(
+        kind="view-source",
+        name="fixed-views",
+        target=f"{HERE}.fixed_views:FixedViews",
+        config=f"{HERE}.config:FixedViewsConfig",
+        summary="A fixed set of cameras on rings around the origin, for guidances that keep a picture of each",
+        provides=frozenset({"fixed-views"}),
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Float
 
 from bozzetto.errors import ConfigError
 from bozzetto_plugins.geometry.example_mesh import example_chair
@@ -27,10 +28,10 @@ def placed_triangles(config: AssetConfig, radius: float) -> Triangles:
     """
     name = config.path or EXAMPLE
     found = _checked(read_triangles(Path(config.path)) if config.path else _example(), name)
-    vertices = found.vertices @ to_world(config.up, config.front).T
+    rotation, centre, factor = placement(config, radius, found.vertices)
+    vertices = found.vertices @ rotation.T
     if config.extent > 0.0:
-        low, high = vertices.min(0), vertices.max(0)
-        vertices = (vertices - 0.5 * (low + high)) * (2.0 * config.extent * radius / (high - low).max())
+        vertices = (vertices - centre) * factor
     reach = float(np.abs(vertices).max())
     if reach > radius:
         raise ConfigError(
@@ -38,6 +39,22 @@ def placed_triangles(config: AssetConfig, radius: float) -> Triangles:
             "Raise system.geometry.radius, or let it be scaled with extent=0.7."
         )
     return Triangles(vertices, found.faces)
+
+
+def placement(
+    config: AssetConfig, radius: float, vertices: Float[np.ndarray, "V 3"]
+) -> tuple[Float[np.ndarray, "3 3"], Float[np.ndarray, "3"], float]:
+    """Return rotation, centre and factor that place points of a file: `(points @ rotation.T - centre) * factor`.
+
+    Args:
+        vertices: all that its triangles use, in the file's axes.
+    """
+    rotation = to_world(config.up, config.front)
+    if config.extent == 0.0:
+        return rotation, np.zeros(3), 1.0
+    turned = vertices @ rotation.T
+    low, high = turned.min(0), turned.max(0)
+    return rotation, 0.5 * (low + high), 2.0 * config.extent * radius / (high - low).max()
 
 
 def _example() -> Triangles:
