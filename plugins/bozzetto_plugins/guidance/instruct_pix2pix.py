@@ -167,10 +167,8 @@ class InstructPix2Pix:
             output = self.denoiser.predict(inputs, timestep.repeat(len(branches)), texts)
             return dict(zip(branches, output.unflatten(0, (len(branches), len(noisy))), strict=True))
 
-        return LatentPrior(
-            self.denoiser, "instruct-pix2pix", self._latents, outputs, frozenset(given),
-            views_per_group=cameras.views_per_group,
-        )  # fmt: skip
+        branches = frozenset(given)
+        return LatentPrior(self.denoiser, "instruct-pix2pix", self._latents, outputs, branches, cameras=cameras)
 
     def rest(self) -> None:
         """Let the denoiser's weights be offloaded."""
