@@ -17,13 +17,11 @@ from bozzetto.errors import ModelError
 from bozzetto.files import write_text
 from bozzetto.model_files import ModelFacts, read_settings
 from bozzetto.weights.pickled import save_tensors
-from bozzetto_plugins.guidance.family_table import UNET, family_of
+from bozzetto_plugins.guidance.family_table import SINGLE_FILES, UNET, family_of
 from bozzetto_plugins.guidance.weights import reading
 
 LAYOUTS = Path(__file__).absolute().parent / "single_file_layouts"
 """Settings by family, in diffusers' format: a folder each; and CLIP's merges of byte pairs, in `clip`."""
-FOLDERS: Mapping[str, str] = {"Stable Diffusion 1.x": "sd-1", "Stable Diffusion 2.x": "sd-2"}
-"""Folder of `LAYOUTS` by name of a family."""
 MERGES = LAYOUTS / "clip" / "merges.txt.gz"
 AVERAGED = "model_ema."
 """Prefix of averaged weights."""
@@ -48,11 +46,11 @@ def write_model_folder(file: Path, tensors: Mapping[str, Tensor], folder: Path, 
         layouts: None: `LAYOUTS`.
 
     Raises:
-        ModelError: the file is not of a family in `FOLDERS`, a part is missing or does not fit, or it is unknown what
+        ModelError: the file is not of a family in `SINGLE_FILES`, a part is missing or does not fit, or it is unknown what
             the network of Stable Diffusion 2.x predicts.
     """
     family = family_of(ModelFacts(str(file), tensors={name: tuple(value.shape) for name, value in tensors.items()}))
-    layout = (layouts or LAYOUTS) / FOLDERS[family.name]
+    layout = (layouts or LAYOUTS) / SINGLE_FILES[family.name]
     for part, prefixes in PARTS.items():
         if not any(name.startswith(prefixes) for name in tensors):
             raise ModelError(
