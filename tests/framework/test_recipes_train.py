@@ -38,6 +38,8 @@ def test_it_takes_a_step(registry, tiny_model, tiny_zero123_model, tmp_path, pat
         models[""] = tiny.saved(FAMILIES[path.stem](tmp_path), tmp_path / "model")
     if path.stem == "mvdream":
         models[""] = tiny.mvdream(tmp_path / "model")
+    if path.stem == "imagedream":
+        models["image-dream"] = tiny.imagedream(tmp_path / "model")
     numbers = train_one_step(path, registry, tmp_path, models, profile)
     assert numbers
     for stage, found in numbers.items():

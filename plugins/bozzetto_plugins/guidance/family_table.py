@@ -157,7 +157,7 @@ def family_of(facts: ModelFacts, guidance: str = "stable-diffusion") -> ModelFam
 
     Raises:
         OtherGuidanceError: another guidance can use it.
-        ModelError: it cannot guide, or it is of no known family; the message starts with `model: ` and gives the reason.
+        ModelError: it cannot guide, or is of no known family; the message starts with `model: ` and gives the reason.
     """
     found = next((family for family in FAMILIES if _fits(family, facts)), None)
     cure = "Choose another model, e.g. bozzetto-mini or sd-1.5; docs/priors.md lists what can guide."

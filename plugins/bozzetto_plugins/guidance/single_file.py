@@ -46,8 +46,8 @@ def write_model_folder(file: Path, tensors: Mapping[str, Tensor], folder: Path, 
         layouts: None: `LAYOUTS`.
 
     Raises:
-        ModelError: the file is not of a family in `SINGLE_FILES`, a part is missing or does not fit, or it is unknown what
-            the network of Stable Diffusion 2.x predicts.
+        ModelError: the file is not of a family in `SINGLE_FILES`, a part is missing or does not fit, or it is unknown
+            what the network of Stable Diffusion 2.x predicts.
     """
     family = family_of(ModelFacts(str(file), tensors={name: tuple(value.shape) for name, value in tensors.items()}))
     layout = (layouts or LAYOUTS) / SINGLE_FILES[family.name]

@@ -32,8 +32,8 @@ class ImageDream(AffineLatents):
     """Implements `bozzetto_plugins.guidance.model_families.family.Family`.
 
     The last `photo_tokens` tokens of `Words` are those of the photo; texts are encoded with zeros in their place. If
-    `photo_views` is 1, a group has one view more, the last: the photo's latents without noise, whose camera is all zeros.
-    What is said of it means nothing.
+    `photo_views` is 1, a group has one view more, the last: the photo's latents without noise, whose camera is all
+    zeros. What is said of it means nothing.
     """
 
     text_parts = ("tokenizer", "text_encoder")

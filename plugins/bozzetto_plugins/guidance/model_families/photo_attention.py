@@ -74,11 +74,8 @@ def attend_to_photo(denoiser: nn.Module, tokens: int, weights: Mapping[str, Tens
             processors[name] = made = PhotoAttention(layer.in_features, layer.out_features, tokens)
             made.to(device=layer.weight.device, dtype=layer.weight.dtype)
             added |= {f"{name}.{part}": value for part, value in made.state_dict().items()}
-    wrong = sorted(
-        name
-        for name in {*added, *weights}
-        if getattr(added.get(name), "shape", 0) != getattr(weights.get(name), "shape", 1)
-    )
+    shapes, given = ({name: value.shape for name, value in some.items()} for some in (added, weights))
+    wrong = sorted(name for name in {*shapes, *given} if shapes.get(name) != given.get(name))
     if wrong:
         raise ModelError(
             f"image_prompt: {wrong[0]} is not as the denoiser has it. The parts are of different models: convert the "
