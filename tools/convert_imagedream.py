@@ -5,10 +5,11 @@
         system.tasks.random.guidance.model=weights/imagedream image=photo.png prompt="an owl"
 
 The file is at https://huggingface.co/Peng-Wang/ImageDream. With --local it is sd-v2.1-base-4view-ipmv-local.pt, the
-model that is shown the photo's tokens alone. The tokenizer is that of Stable Diffusion 2.1, copied from the folder given by
---like. If the file holds no OpenCLIP, its text encoder is that of the same folder, and its image encoder that of the folder given
-by --image-encoder: CLIP-ViT-H-14-laion2B-s32B-b79K in transformers' format. The file is read without executing code from
-it (`torch.load` with `weights_only`). Its digest is printed, and compared with --sha256 if that is given.
+model that is shown the photo's tokens alone. The tokenizer is that of Stable Diffusion 2.1, copied from the folder
+given by --like. If the file holds no OpenCLIP, its text encoder is that of the same folder, and its image encoder that
+of the folder given by --image-encoder: CLIP-ViT-H-14-laion2B-s32B-b79K in transformers' format. The file is read
+without executing code from it (`torch.load` with `weights_only`). Its digest is printed, and compared with --sha256 if
+that is given.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from bozzetto.testing.run import train_one_step
 
 RECIPES = sorted(Path(__file__).parents[2].glob("configs/*.yaml"))
 FAMILIES = {
-    "dreamfusion-sdxl": tiny.sdxl, "rfds": tiny.sd3, "rfds-flux2": tiny.flux2, "rfds-z-image": tiny.z_image,
+    "dreamfusion-sdxl": tiny.sdxl, "rfds": tiny.sd3, "dreamfusion-flux": tiny.flux2, "rfds-z-image": tiny.z_image,
     "dreamfusion-if": tiny.deepfloyd_if,
 }  # fmt: skip
 """Models of the recipes whose prior is of another family than Stable Diffusion."""
