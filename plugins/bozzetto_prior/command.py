@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import inspect
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("action", choices=["check"], help="what to do")
     parser.add_argument("model", metavar="MODEL", help="a folder, a single file, an alias or a hub repository")
     parser.add_argument("--guidance", metavar="NAME", help="default: the first that can use the model")
+    parser.add_argument("--image-size", type=int, metavar="PIXELS", help="default: what the model was trained on")
     parser.add_argument("--no-contract", action="store_true", help="do not predict anything: read files only")
 
 
@@ -38,10 +40,11 @@ def run(options: argparse.Namespace, host: Host) -> int:
         UserError: the model cannot guide, with the reason.
     """
     registry = host.registry()
+    make = partial(config_of, model=options.model, image_size=options.image_size)
     if options.guidance is None:
-        reader: ModelReader | None = AnyGuidance(readers_of(registry, options.model, GUIDANCE, config_of))
+        reader: ModelReader | None = AnyGuidance(readers_of(registry, GUIDANCE, make))
     else:
-        asked = config_of(registry.config_type("guidance", options.guidance), options.guidance, options.model)
+        asked = make(registry.config_type("guidance", options.guidance), options.guidance)
         reader = asked if isinstance(asked, ModelReader) else None
     try:
         found = plan(options.model, Catalogue.of(registry), offline(), reader=reader)
@@ -67,8 +70,11 @@ def run(options: argparse.Namespace, host: Host) -> int:
     return examine(registry.implementation("guidance", name), config, folder)
 
 
-def config_of(schema: type, guidance: str, model: str) -> Any:
+def config_of(schema: type, guidance: str, model: str, image_size: int | None = None) -> Any:
     """Return the settings of a guidance with a model, in float32 where it can be chosen.
+
+    Args:
+        image_size: side of the images, where it can be chosen, pixels; None: the guidance's own.
 
     Raises:
         ConfigError: the guidance has no model, or is no source of a prior.
@@ -76,7 +82,7 @@ def config_of(schema: type, guidance: str, model: str) -> Any:
     names = {item.name for item in fields(schema)}
     if "model" not in names or not hasattr(schema, "prior_branches"):
         raise ConfigError(f"--guidance: {guidance!r} has no model that scores can use. Choose {GUIDANCE}.")
-    given = {"model": model, "dtype": "float32"}
+    given = {"model": model, "dtype": "float32", **({} if image_size is None else {"image_size": image_size})}
     return schema(
         **{name: value for name, value in given.items() if name in names & set(inspect.signature(schema).parameters)}
     )

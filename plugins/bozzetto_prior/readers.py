@@ -10,8 +10,8 @@ from bozzetto.errors import ConfigError, ModelError, OtherGuidanceError
 from bozzetto.model_files import ModelFacts, ModelReader
 from bozzetto.registry.discovery import Registry
 
-MakeConfig = Callable[[type, str, str], Any]
-"""Function from the class of a guidance's settings, its name and a model to its settings."""
+MakeConfig = Callable[[type, str], Any]
+"""Function from the class of a guidance's settings and its name to its settings with the model."""
 
 
 class AnyGuidance:
@@ -55,12 +55,12 @@ class AnyGuidance:
         self.chosen[1].write_model_folder(file, tensors, folder)
 
 
-def readers_of(registry: Registry, model: str, first: str, make: MakeConfig) -> dict[str, ModelReader]:
-    """Return the settings, with a model, of the guidances that judge models, one of them first."""
+def readers_of(registry: Registry, first: str, make: MakeConfig) -> dict[str, ModelReader]:
+    """Return the settings of the guidances that judge models, one of them first."""
     found: dict[str, ModelReader] = {}
     for name in sorted(registry.names("guidance"), key=lambda name: (name.rpartition("/")[2] != first, name)):
         try:
-            config = make(registry.config_type("guidance", name), name, model)
+            config = make(registry.config_type("guidance", name), name)
         except ConfigError:  # it has no model, or is no source of a prior
             continue
         if isinstance(config, ModelReader):
