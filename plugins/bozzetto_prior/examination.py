@@ -50,7 +50,7 @@ def examine(guidance: Any, config: Any, folder: Path) -> int:
         print(f"text        {text_equality(source, folder)}")
     print(f"output      {target_likeness(contract)}")
     failed = 0
-    for name, test in contract.tests():
+    for name, test in contract.each():
         try:
             test()
         except (AssertionError, NonFiniteError) as error:
@@ -58,7 +58,7 @@ def examine(guidance: Any, config: Any, folder: Path) -> int:
             print(
                 f"FAILED      {name.removeprefix('test_').replace('_', ' ')}: {next(iter(str(error).splitlines()), '')}"
             )
-    total = sum(1 for _ in contract.tests())
+    total = sum(1 for _ in contract.each())
     print(f"contract    {total - failed} of {total} tests passed{'' if failed else ': it can guide'}")
     return 1 if failed else 0
 
