@@ -41,11 +41,12 @@ def run(options: argparse.Namespace, host: Host) -> int:
     """
     registry = host.registry()
     make = partial(config_of, model=options.model, image_size=options.image_size)
-    if options.guidance is None:
-        reader: ModelReader | None = AnyGuidance(readers_of(registry, GUIDANCE, make))
-    else:
+    asked: Any = None
+    if options.guidance is not None:
         asked = make(registry.config_type("guidance", options.guidance), options.guidance)
-        reader = asked if isinstance(asked, ModelReader) else None
+    any_guidance = AnyGuidance(readers_of(registry, GUIDANCE, make))
+    own = asked if isinstance(asked, ModelReader) else None
+    reader: ModelReader | None = any_guidance if asked is None else own
     try:
         found = plan(options.model, Catalogue.of(registry), offline(), reader=reader)
         told = facts(found)
@@ -54,7 +55,7 @@ def run(options: argparse.Namespace, host: Host) -> int:
         folder = fetch(found)
         if told is None:
             print_facts(found, reader, facts_of(options.model, folder))
-        name, config = reader.chosen if isinstance(reader, AnyGuidance) else (options.guidance, asked)
+        name, config = any_guidance.chosen if asked is None else (options.guidance, asked)
         if require := getattr(config, "require_weights", None):
             require(folder)
     except UserError as error:

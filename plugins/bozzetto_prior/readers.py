@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from bozzetto.errors import ConfigError, ModelError, OtherGuidanceError
+from bozzetto.errors import ModelError, OtherGuidanceError, UserError
 from bozzetto.model_files import ModelFacts, ModelReader
 from bozzetto.registry.discovery import Registry
 
@@ -61,7 +61,7 @@ def readers_of(registry: Registry, first: str, make: MakeConfig) -> dict[str, Mo
     for name in sorted(registry.names("guidance"), key=lambda name: (name.rpartition("/")[2] != first, name)):
         try:
             config = make(registry.config_type("guidance", name), name)
-        except ConfigError:  # it has no model, or is no source of a prior
+        except UserError:  # it has no model, is no source of a prior, or its package is broken
             continue
         if isinstance(config, ModelReader):
             found[name] = config

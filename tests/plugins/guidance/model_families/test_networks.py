@@ -175,7 +175,7 @@ def test_the_text_encoders_are_freed(name: str, folder: Path) -> None:
 
 def test_a_distilled_model_is_refused(tmp_path: Path) -> None:
     folder = tiny.saved(tiny.flux2(tmp_path, distilled=True), tmp_path / "klein")
-    with pytest.raises(ModelError, match="says 'is_distilled': it was distilled to few steps"):
+    with pytest.raises(ModelError, match="is FLUX.2 klein and cannot guide: it is distilled to few steps"):
         DiffusionPriorConfig(model=str(folder)).require_weights(folder)
     usual = tiny.saved(tiny.z_image(tmp_path), tmp_path / "z-image")
     DiffusionPriorConfig(model=str(usual)).require_weights(usual)
