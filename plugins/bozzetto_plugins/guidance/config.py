@@ -243,8 +243,8 @@ def _check_weights(config: StableDiffusionConfig | Zero123Config, folder: Path, 
         raise ModelError(f"model: {config.model} is a language model, not a diffusion model. Choose another model.")
     if (known := PIPELINES.get(pipeline_of(folder))) is not None:
         raise ModelError(
-            f"model: {config.model} is {known.name}, for the guidance {known.guidance}. Choose that guidance, or another "
-            "model."
+            f"model: {config.model} is {known.name}, for the guidance {known.guidance}. Choose that guidance, or "
+            "another model."
         )
     if (parts_in(folder) != PARTS) != posed:
         kinds = ("stable-diffusion, which is given words", "zero123, which is given a photo and a pose")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -147,12 +147,14 @@ def text_weights(tensors: Mapping[str, Tensor], settings: Mapping[str, Any]) -> 
     for name in wanted:
         if name not in kept:
             raise ModelError(f"the file lacks {name} of the text encoder")
-    numbered = {name: int(name.split(".")[3]) for name in kept if name.startswith("text_model.encoder.layers.")}
-    return {
-        name: value
-        for name, value in kept.items()
-        if numbered.get(name, 0) < layers and not name.endswith(("position_ids", "text_projection.weight"))
-    }
+    unused = ("position_ids", "text_projection.weight")
+    return {name: kept[name] for name in _in_layers(kept, layers) if not name.endswith(unused)}
+
+
+def _in_layers(names: Iterable[str], layers: int) -> Iterator[str]:
+    """Yield the names of a text encoder's weights without those of further layers."""
+    start = "text_model.encoder.layers."
+    return (name for name in names if not name.startswith(start) or int(name.split(".")[3]) < layers)
 
 
 def second_text_weights(tensors: Mapping[str, Tensor], settings: Mapping[str, Any]) -> dict[str, Tensor]:
@@ -167,11 +169,15 @@ def second_text_weights(tensors: Mapping[str, Tensor], settings: Mapping[str, An
 
     width = SimpleNamespace(config=SimpleNamespace(hidden_size=settings["hidden_size"]))
     found: dict[str, Tensor] = convert_open_clip_checkpoint(width, dict(tensors), prefix=SECOND)
-    last = f"text_model.encoder.layers.{settings['num_hidden_layers'] - 1}.mlp.fc2.weight"
-    for name in (last, "text_model.final_layer_norm.weight", "text_projection.weight"):
+    layers = settings["num_hidden_layers"]
+    for name in (
+        f"text_model.encoder.layers.{layers - 1}.mlp.fc2.weight",
+        "text_model.final_layer_norm.weight",
+        "text_projection.weight",
+    ):
         if name not in found:
             raise ModelError(f"the file lacks {name} of the second text encoder")
-    return {name: value for name, value in found.items() if not name.endswith("position_ids")}
+    return {name: found[name] for name in _in_layers(found, layers) if not name.endswith("position_ids")}
 
 
 def _prediction(file: Path, tensors: Mapping[str, Tensor], family: str) -> str:

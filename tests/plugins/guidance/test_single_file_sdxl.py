@@ -42,7 +42,7 @@ def original(folder: Path) -> dict[str, Tensor]:
     projection = second.pop("text_projection.weight")
     found = as_ldm(unet, vae, second, settings["unet"], settings["vae"], open_clip=True)
     renamed = {name.replace("cond_stage_model.model.", SECOND, 1): value for name, value in found.items()}
-    layers = {name.split(".")[5] for name in renamed if name.startswith(f"{SECOND}transformer.resblocks.")}
+    layers = {name.split(".")[6] for name in renamed if name.startswith(f"{SECOND}transformer.resblocks.")}
     spare = f"{SECOND}transformer.resblocks.{max(map(int, layers))}."  # one more than there are, as in version 2
     renamed = {name: value for name, value in renamed.items() if not name.startswith(spare)}
     renamed[f"{SECOND}text_projection"] = projection.T.contiguous()
