@@ -41,7 +41,8 @@ class DiffusionPriorConfig:
     """What to do where the weights are not at hand."""
 
     model: Annotated[str, FilePath(or_name=True)] = "sdxl"
-    """Model weights: an alias such as `sdxl`, a hub repository `owner/name`, or a folder in diffusers' format."""
+    """Model weights: an alias such as `sdxl`, a hub repository `owner/name`, a folder in diffusers' format, or a single
+    file of SDXL."""
     image_size: Side | None = None
     """Side of the square images given to the model, pixels; null: the size that it was trained on."""
     encode: Literal["sample", "mode"] = "sample"
