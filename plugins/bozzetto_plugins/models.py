@@ -107,7 +107,7 @@ PRIOR_MODELS = (
         alias="imagedream",
         repositories=("Peng-Wang/ImageDream",),
         size_gb=4.0,
-        licence="OpenRAIL, see the model's page",
+        licence="see the model's page; made from CreativeML Open RAIL++-M weights",
         memory="once converted by tools/convert_imagedream.py, estimated 11 GB on a GPU for a group of four views",
         note="ImageDream, a photo and 4 views of 256 px; one file of another layout, for tools/convert_imagedream.py",
     ),
