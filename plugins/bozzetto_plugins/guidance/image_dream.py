@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -63,9 +64,10 @@ class ImageDream:
         self.known = known_family(model_folder, "image-dream")
         dtype = dtype_of(config.dtype, self.known, device)
         self.networks = FamilyNetworks(model_folder, self.known, device, dtype, config.cpu_offload, config.image_size)
-        if not isinstance(self.networks.family, Family):
+        family: Any = self.networks.family
+        if not isinstance(family, Family):
             raise ModelError(f"{model_folder} is {self.known.name}, which is shown no photo.")
-        self.family = self.networks.family
+        self.family: Family = family
         self.photo = PhotoTokens(model_folder, device, dtype, config.cpu_offload)
         self._folder = model_folder
         self._score = Distillation(DistillationConfig(), "sds")
@@ -112,7 +114,9 @@ class ImageDream:
                 f"guidance: 'image-dream' is shown one photo, and there are {len(condition.references)}. Give one task "
                 "the view source 'single-image'."
             )
-        texts = {branch: text[0] for branch, text in texts_of(condition).items() if branch != "negatives"}
+        texts: dict[Branch, Tensor] = {
+            branch: text[0] for branch, text in texts_of(condition).items() if branch != "negatives"
+        }
         views, (photo,) = cameras.views_per_group, condition.references
         shown: list[Shown] = []
 

@@ -35,6 +35,7 @@ class PhotoTokens:
         self.device, self.dtype = device, dtype
         path = folder / "image_encoder"
         model: Any = transformers.CLIPVisionModel
+        encoder: Any
         with reading("The image encoder", path), without_bars():
             require_size(lambda: model(model.config_class.from_pretrained(path, local_files_only=True)), path)
             encoder, facts = load_with_info(model, path, dtype)

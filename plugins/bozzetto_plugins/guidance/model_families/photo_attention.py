@@ -44,7 +44,8 @@ class PhotoAttention(nn.Module):
         text, photo = encoder_hidden_states[:, : -self.tokens], encoder_hidden_states[:, -self.tokens :]
 
         def heads(values: Tensor) -> Tensor:
-            return values.unflatten(-1, (attn.heads, -1)).transpose(1, 2)
+            split: Tensor = values.unflatten(-1, (attn.heads, -1)).transpose(1, 2)
+            return split
 
         query = heads(attn.to_q(hidden_states))
         of_text = scaled_dot_product_attention(query, heads(attn.to_k(text)), heads(attn.to_v(text)))
