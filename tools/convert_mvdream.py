@@ -121,14 +121,14 @@ def write(folder: Path, state: Mapping[str, Tensor], like: Path) -> None:
     fresh.replace(folder)
 
 
-def write_rest(folder: Path, like: Path) -> None:
+def write_rest(folder: Path, like: Path, pipeline: str = "MVDreamPipeline") -> None:
     """Write what is not weights: tokenizer, noise schedule, index."""
     shutil.copytree(like / "tokenizer", folder / "tokenizer")
     DDIMScheduler(
         beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", clip_sample=False, set_alpha_to_one=False,
         steps_offset=1,
     ).save_pretrained(folder / "scheduler")  # fmt: skip
-    index = {"_class_name": "MVDreamPipeline"}
+    index = {"_class_name": pipeline}
     (folder / "model_index.json").write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
 
 

@@ -10,6 +10,7 @@ __all__ = [
     "ExportError",
     "ModelError",
     "NonFiniteError",
+    "OtherGuidanceError",
     "PluginError",
     "RunFolderError",
     "UserError",
@@ -38,6 +39,10 @@ class PluginError(UserError):
 
 class ModelError(UserError):
     """Model weights that cannot be found or used."""
+
+
+class OtherGuidanceError(ModelError):
+    """Model that the guidance cannot use, and another one can."""
 
 
 class RunFolderError(UserError):

@@ -104,6 +104,14 @@ PRIOR_MODELS = (
         note="MVDream, 4 views of 256 px; one file of another layout, for tools/convert_mvdream.py",
     ),
     ModelSpec(
+        alias="imagedream",
+        repositories=("Peng-Wang/ImageDream",),
+        size_gb=4.0,
+        licence="see the model's page; made from CreativeML Open RAIL++-M weights",
+        memory="once converted by tools/convert_imagedream.py, estimated 11 GB on a GPU for a group of four views",
+        note="ImageDream, a photo and 4 views of 256 px; one file of another layout, for tools/convert_imagedream.py",
+    ),
+    ModelSpec(
         alias="sd-3.5-medium",
         repositories=("stabilityai/stable-diffusion-3.5-medium",),
         size_gb=16.4,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import inspect
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,10 @@ from bozzetto.weights.catalogue import Catalogue
 from bozzetto.weights.download import fetch
 from bozzetto.weights.faults import check_header
 from bozzetto.weights.plans import ModelPlan, plan
+from bozzetto_prior.readers import AnyGuidance, readers_of
 
 GUIDANCE = "stable-diffusion"
+"""Guidance that is tried first."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,7 +28,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = "Say what a model is, whether a guidance can use it, and run the contract of priors on it."
     parser.add_argument("action", choices=["check"], help="what to do")
     parser.add_argument("model", metavar="MODEL", help="a folder, a single file, an alias or a hub repository")
-    parser.add_argument("--guidance", default=GUIDANCE, metavar="NAME", help=f"default: {GUIDANCE}")
+    parser.add_argument("--guidance", metavar="NAME", help="default: the first that can use the model")
+    parser.add_argument("--image-size", type=int, metavar="PIXELS", help="default: what the model was trained on")
     parser.add_argument("--no-contract", action="store_true", help="do not predict anything: read files only")
 
 
@@ -36,8 +40,13 @@ def run(options: argparse.Namespace, host: Host) -> int:
         UserError: the model cannot guide, with the reason.
     """
     registry = host.registry()
-    config = config_of(registry.config_type("guidance", options.guidance), options.guidance, options.model)
-    reader = config if isinstance(config, ModelReader) else None
+    make = partial(config_of, model=options.model, image_size=options.image_size)
+    asked: Any = None
+    if options.guidance is not None:
+        asked = make(registry.config_type("guidance", options.guidance), options.guidance)
+    any_guidance = AnyGuidance(readers_of(registry, GUIDANCE, make))
+    own = asked if isinstance(asked, ModelReader) else None
+    reader: ModelReader | None = any_guidance if asked is None else own
     try:
         found = plan(options.model, Catalogue.of(registry), offline(), reader=reader)
         told = facts(found)
@@ -46,21 +55,27 @@ def run(options: argparse.Namespace, host: Host) -> int:
         folder = fetch(found)
         if told is None:
             print_facts(found, reader, facts_of(options.model, folder))
+        name, config = any_guidance.chosen if asked is None else (options.guidance, asked)
         if require := getattr(config, "require_weights", None):
             require(folder)
     except UserError as error:
-        raise type(error)(f"It cannot guide as {options.guidance}: {str(error).removeprefix('model: ')}") from error
+        where = f" as {options.guidance}" if options.guidance else ""
+        raise type(error)(f"It cannot guide{where}: {str(error).removeprefix('model: ')}") from error
+    print(f"guidance    {name}")
     print_sizes(folder)
     print(f"branches    {', '.join(sorted(getattr(type(config), 'prior_branches', ())))}")
     if options.no_contract:
         return 0
     from bozzetto_prior.examination import examine
 
-    return examine(registry.implementation("guidance", options.guidance), config, folder)
+    return examine(registry.implementation("guidance", name), config, folder)
 
 
-def config_of(schema: type, guidance: str, model: str) -> Any:
+def config_of(schema: type, guidance: str, model: str, image_size: int | None = None) -> Any:
     """Return the settings of a guidance with a model, in float32 where it can be chosen.
+
+    Args:
+        image_size: side of the images, where it can be chosen, pixels; None: the guidance's own.
 
     Raises:
         ConfigError: the guidance has no model, or is no source of a prior.
@@ -68,7 +83,7 @@ def config_of(schema: type, guidance: str, model: str) -> Any:
     names = {item.name for item in fields(schema)}
     if "model" not in names or not hasattr(schema, "prior_branches"):
         raise ConfigError(f"--guidance: {guidance!r} has no model that scores can use. Choose {GUIDANCE}.")
-    given = {"model": model, "dtype": "float32"}
+    given = {"model": model, "dtype": "float32", **({} if image_size is None else {"image_size": image_size})}
     return schema(
         **{name: value for name, value in given.items() if name in names & set(inspect.signature(schema).parameters)}
     )
@@ -89,9 +104,16 @@ def print_facts(found: ModelPlan, reader: ModelReader | None, told: ModelFacts) 
     if said := told.setting("model_index.json", "_class_name"):
         print(f"pipeline    {said}")
     if told.settings:
-        kind = told.setting("scheduler/scheduler_config.json", "prediction_type") or "epsilon"
-        print(f"predicts    {'velocity (v)' if kind == 'v_prediction' else 'noise' if kind == 'epsilon' else kind}")
+        print(f"predicts    {_predicts(told)}")
     print(f"licence     {found.licence}")
+
+
+def _predicts(told: ModelFacts) -> str:
+    path = "scheduler/scheduler_config.json"
+    if "FlowMatch" in str(told.setting(path, "_class_name")):
+        return "velocity (flow)"
+    kind = told.setting(path, "prediction_type") or "epsilon"
+    return {"v_prediction": "velocity (v)", "epsilon": "noise"}.get(kind, str(kind))
 
 
 def print_sizes(folder: Path) -> None:

@@ -98,6 +98,7 @@ MAY_NAME_DEVICES = {
     "checkpoints.py": "reads checkpoints into main memory",
     "profiles.py": "writes the profiles of converted recipes",
     "command.py": "measures with the cpu profile unless told otherwise",
+    "examination.py": "examines a model on any machine",
     "pickled.py": "reads weights into main memory",
     "precision.py": "which precision is fast where",
     "offload.py": "moves weights between devices",

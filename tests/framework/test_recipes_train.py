@@ -14,7 +14,7 @@ from bozzetto.testing.run import train_one_step
 
 RECIPES = sorted(Path(__file__).parents[2].glob("configs/*.yaml"))
 FAMILIES = {
-    "dreamfusion-sdxl": tiny.sdxl, "rfds": tiny.sd3, "rfds-flux2": tiny.flux2, "rfds-z-image": tiny.z_image,
+    "dreamfusion-sdxl": tiny.sdxl, "rfds": tiny.sd3, "dreamfusion-flux": tiny.flux2, "rfds-z-image": tiny.z_image,
     "dreamfusion-if": tiny.deepfloyd_if,
 }  # fmt: skip
 """Models of the recipes whose prior is of another family than Stable Diffusion."""
@@ -43,6 +43,8 @@ def test_it_takes_a_step(registry, tiny_model, tiny_zero123_model, tmp_path, pat
         models["controls"] = tiny_controlnet(tmp_path / "control", tiny_model, seed=1)
     if path.stem == "edit-ip2p":
         models[""] = tiny_instruct_pix2pix(tmp_path / "model")
+    if path.stem == "imagedream":
+        models["image-dream"] = tiny.imagedream(tmp_path / "model")
     numbers = train_one_step(path, registry, tmp_path, models, profile)
     assert numbers
     for stage, found in numbers.items():

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-__all__ = ["over", "resize_masked"]
+__all__ = ["backdrops", "over", "resize_masked"]
 
 LEAST_MASK = 1e-4
 """Minimum mask value of a pixel with a defined colour."""
@@ -26,6 +26,22 @@ def resize_masked(
     return planes[..., :-1] / weight.clamp(min=LEAST_MASK), weight
 
 
-def over(image: Float[Tensor, "H W C"], mask: Float[Tensor, "H W 1"], background: float) -> Float[Tensor, "H W C"]:
-    """Composite the image over a grey background in [0, 1]; 1 is white."""
+def over(
+    image: Float[Tensor, "H W C"], mask: Float[Tensor, "H W 1"], background: float | Float[Tensor, "C"]
+) -> Float[Tensor, "H W C"]:
+    """Composite the image over a colour, or over a grey in [0, 1]; 1 is white."""
     return image * mask + background * (1.0 - mask)
+
+
+def backdrops(
+    image: Float[Tensor, "B H W C"], opacity: Float[Tensor, "B H W 1"], views_per_group: int
+) -> Float[Tensor, "G C"]:
+    """Return the mean colour of what is behind each group of composited views; white where nothing of it is seen.
+
+    Pixels are weighted by the fourth power of their transparency, so that the object's blurred edge counts little. The
+    colour of a uniform background behind an opaque object is exact.
+    """
+    weight = (1.0 - opacity).clamp(0.0, 1.0).pow(4).unflatten(0, (-1, views_per_group))
+    total = weight.sum(dim=(1, 2, 3))
+    mean = (weight * image.unflatten(0, (-1, views_per_group))).sum(dim=(1, 2, 3)) / total.clamp(min=LEAST_MASK)
+    return torch.where(total > LEAST_MASK, mean, torch.ones_like(mean))

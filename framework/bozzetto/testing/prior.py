@@ -61,7 +61,7 @@ class PriorContract:
         flat = torch.ones_like(image[..., :1]).detach()
         return Rendered(image, flat, flat, torch.zeros_like(image).detach())
 
-    def tests(self) -> Iterator[tuple[str, Callable[[], None]]]:
+    def each(self) -> Iterator[tuple[str, Callable[[], None]]]:
         """Yield name and function of each test, for programs."""
         names = [name for name in dir(type(self)) if name.startswith("test_")]
         return ((name, getattr(self, name)) for name in names)

@@ -26,6 +26,8 @@ POSED_PARTS = ("unet", "vae", "image_encoder")
 """Folders of an image- and pose-conditioned model (Zero123), in addition to one of `PROJECTIONS`."""
 PROJECTIONS = ("clip_camera_projection", "cc_projection")
 """Names of the layer that joins image and pose, one for each of the two layouts of such models."""
+IMAGE_PROMPT = "image_prompt"
+"""Folder of the layers by which a text-to-image model is shown a photo, beside `image_encoder` (ImageDream)."""
 LANGUAGE_PARTS = ("",)
 """Folders of a language model, or of a single network such as a ControlNet: the folder itself."""
 CONFIGS = ("*.json", "*/*.json", "tokenizer*/*")
@@ -50,7 +52,8 @@ def parts_of(names: Iterable[str], pipeline: str = "") -> tuple[str, ...]:
     denoiser = TRANSFORMER if TRANSFORMER in there else "unet"
     of_pixels = PIXEL_MARK in there or pipeline == PIXEL_PIPELINE
     more = (part for part in MORE_TEXT_PARTS if part in there)
-    return (denoiser, *(() if of_pixels else ("vae",)), "text_encoder", *more)
+    shown = ("image_encoder", IMAGE_PROMPT) if IMAGE_PROMPT in there else ()
+    return (denoiser, *(() if of_pixels else ("vae",)), "text_encoder", *more, *shown)
 
 
 def configs_of(parts: Sequence[str]) -> tuple[str, ...]:

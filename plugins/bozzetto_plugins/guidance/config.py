@@ -254,10 +254,10 @@ def _as_score(config: StableDiffusionConfig | Zero123Config, guider: GuiderConfi
 def _check_weights(config: StableDiffusionConfig | Zero123Config, folder: Path, posed: bool) -> None:
     if parts_in(folder) == LANGUAGE_PARTS:
         raise ModelError(f"model: {config.model} is a language model, not a diffusion model. Choose another model.")
-    if pipeline_of(folder) in PIPELINES:
+    if (known := PIPELINES.get(pipeline_of(folder))) is not None:
         raise ModelError(
-            f"model: {config.model} is {PIPELINES[pipeline_of(folder)].name}, for the guidance diffusion-prior. "
-            "Choose that guidance, or another model."
+            f"model: {config.model} is {known.name}, for the guidance {known.guidance}. Choose that guidance, or "
+            "another model."
         )
     if (parts_in(folder) != PARTS) != posed:
         kinds = ("stable-diffusion, which is given words", "zero123, which is given a photo and a pose")

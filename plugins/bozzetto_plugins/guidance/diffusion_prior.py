@@ -44,7 +44,7 @@ class DiffusionPrior:
         self.config = config
         self.known = known_family(model_folder)
         self.networks = FamilyNetworks(
-            model_folder, self.known, device, _dtype(config.dtype, self.known, device), config.cpu_offload,
+            model_folder, self.known, device, dtype_of(config.dtype, self.known, device), config.cpu_offload,
             config.image_size, config.long_text,
         )  # fmt: skip
         self._folder = model_folder
@@ -89,7 +89,7 @@ class DiffusionPrior:
             ConfigError: the model predicts groups of views, and there are none.
         """
         if self.known.grouped and cameras.views_per_group < 2:
-            raise ConfigError(f"guidance.model: {lacks_groups(self.known, 'views')}.")
+            raise ConfigError(f"guidance.model: {lacks_groups(self.known.name, 'views')}.")
         texts = texts_of(condition)
 
         def outputs(noisy: Tensor, timestep: Tensor, branches: Sequence[Branch]) -> Mapping[Branch, Tensor]:
@@ -138,7 +138,7 @@ class DiffusionPrior:
         }
 
 
-def _dtype(name: str, known: KnownFamily, device: torch.device) -> torch.dtype:
+def dtype_of(name: str, known: KnownFamily, device: torch.device) -> torch.dtype:
     """Return the data type of `name`; `auto` is the family's on an accelerator, else the CPU's fastest."""
     if name == "auto" and not is_accelerator(device):
         return processor_dtype()

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from bozzetto.errors import ModelError
 from bozzetto.fields import FilePath, Range, check_fields
-from bozzetto.model_files import read_settings
+from bozzetto.model_files import ModelFacts, facts_of, read_settings
 from bozzetto.recipe import Stage, Task
 from bozzetto.spec import installed
-from bozzetto_plugins.guidance.model_families.known import KnownFamily, known_family, pipeline_of, refuse_distilled
+from bozzetto_plugins.guidance.family_table import family_of
+from bozzetto_plugins.guidance.model_families.known import KnownFamily, known_family, pipeline_of
+
+if TYPE_CHECKING:
+    from bozzetto_plugins.guidance.image_dream_config import ImageDreamConfig
 
 Side = Annotated[int, Range(least=8, most=4096)]
 
@@ -36,7 +41,8 @@ class DiffusionPriorConfig:
     """What to do where the weights are not at hand."""
 
     model: Annotated[str, FilePath(or_name=True)] = "sdxl"
-    """Model weights: an alias such as `sdxl`, a hub repository `owner/name`, or a folder in diffusers' format."""
+    """Model weights: an alias such as `sdxl`, a hub repository `owner/name`, a folder in diffusers' format, or a single
+    file of SDXL."""
     image_size: Side | None = None
     """Side of the square images given to the model, pixels; null: the size that it was trained on."""
     encode: Literal["sample", "mode"] = "sample"
@@ -53,23 +59,24 @@ class DiffusionPriorConfig:
         if not self.model.strip():
             raise ValueError("model: must name weights, e.g. sdxl, owner/name or a folder")
 
+    def family_of(self, facts: ModelFacts) -> str:
+        """Return the name of a model's family; raises `ModelError` with the reason if it cannot guide."""
+        return family_of(facts, "diffusion-prior").name
+
+    def write_model_folder(self, file: Path, tensors: Mapping[str, Any], folder: Path) -> None:
+        """Write the model of a single file of SDXL as a folder; imports torch. Raises `ModelError`."""
+        from bozzetto_plugins.guidance.single_file import write_model_folder
+
+        write_model_folder(file, tensors, folder, guidance="diffusion-prior")
+
     def require_weights(self, folder: Path) -> None:
         """Raise `ModelError` if the model in `folder` is of another kind, or a required package is not installed."""
         known = known_family(folder)
-        refuse_distilled(self.model, folder)
-        _check_classes(folder, known)
+        self.family_of(facts_of(self.model, folder))
+        check_parts(self, folder, known)
         if not self.long_text and known.long_text != "optional":
             raise ModelError(
                 f"long_text: has no effect on {known.name}, which has no T5 that can be left out. Drop it."
-            )
-        whole = (folder / "tokenizer" / "tokenizer.json").is_file()  # without it the tokenizer is converted
-        lacking = [package for package in known.packages if not whole and not installed(package)]
-        if lacking:
-            raise ModelError(f"model: {known.name} needs the package {lacking[0]}. Run: pip install {lacking[0]}")
-        if self.cpu_offload != "none" and not installed("accelerate"):
-            raise ModelError(
-                f"cpu_offload: {self.cpu_offload!r} needs the package accelerate. Run: pip install accelerate, or set "
-                "cpu_offload=none."
             )
 
     def check_neighbours(self, stage: Stage, task: Task | None) -> None:
@@ -81,22 +88,37 @@ class DiffusionPriorConfig:
         if task is None or not (folder / "model_index.json").is_file() or pipeline_of(folder) == "":
             return
         known = known_family(folder)
-        if known.grouped and getattr(task.views.config, "views_per_group", 1) < 2:
-            raise ValueError(f"model: {lacks_groups(known, task.views.where)}")
+        if known.grouped:
+            check_groups(known.name, task)
 
 
-def lacks_groups(known: KnownFamily, where: str) -> str:
+def check_groups(family: str, task: Task) -> None:
+    """Raise `ValueError` if a task's views have no groups, for a family that predicts those."""
+    if getattr(task.views.config, "views_per_group", 1) < 2:
+        raise ValueError(f"model: {lacks_groups(family, task.views.where)}")
+
+
+def lacks_groups(family: str, where: str) -> str:
     """Return why a family cannot predict single views, and the cure."""
     return (
-        f"{known.name} predicts the views of a group jointly, and the views of this task have no groups. Set "
+        f"{family} predicts the views of a group jointly, and the views of this task have no groups. Set "
         f"{where}.views_per_group=4 and batch_size to a multiple of it"
     )
 
 
-def _check_classes(folder: Path, known: KnownFamily) -> None:
-    """Raise `ModelError` if a network in a model folder is of another class than the family's."""
+def check_parts(config: DiffusionPriorConfig | ImageDreamConfig, folder: Path, known: KnownFamily) -> None:
+    """Raise `ModelError` if a network in a folder is of another class than the family's, or a package is missing."""
     for part, kind in known.classes.items():
         path = folder / part / "config.json"
         named = read_settings(path).get("_class_name")
         if named != kind:
             raise ModelError(f"model: {path} is of class {named!r:.80}, not {kind}. {known.cure}")
+    whole = (folder / "tokenizer" / "tokenizer.json").is_file()  # without it the tokenizer is converted
+    lacking = [package for package in known.packages if not whole and not installed(package)]
+    if lacking:
+        raise ModelError(f"model: {known.name} needs the package {lacking[0]}. Run: pip install {lacking[0]}")
+    if config.cpu_offload != "none" and not installed("accelerate"):
+        raise ModelError(
+            f"cpu_offload: {config.cpu_offload!r} needs the package accelerate. Run: pip install accelerate, or set "
+            "cpu_offload=none."
+        )

@@ -1,6 +1,6 @@
 """Families of models: how each is recognised before its weights are read, and whether it can guide. No torch.
 
-To support a family, remove the `reason` of its row; `LAYOUTS` in `single_file` has the settings of its single files.
+To support a family, remove the `reason` of its row; `SINGLE_FILES` names the settings of its single files.
 """
 
 from __future__ import annotations
@@ -9,10 +9,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from bozzetto.errors import ModelError
+from bozzetto.errors import ModelError, OtherGuidanceError
 from bozzetto.model_files import ModelFacts
 
-OTHER_GUIDANCE = "it is for the guidance diffusion-prior, with a score; this is stable-diffusion"
 VIDEO = "it makes videos, and a score needs a model of single images"
 INPAINTING = "it is an inpainting model: it expects a mask and a masked image beside the noisy one (9 channels)"
 DEPTH = "it expects a depth map beside the noisy image"
@@ -43,6 +42,10 @@ class ModelFamily:
     """Tensor of a single file, axis, and sizes: one of them is required beside the keys."""
     reason: str = ""
     """Why it cannot guide; empty: it can."""
+    guidance: str = "stable-diffusion"
+    """Guidance that it is a prior of."""
+    tool: str = ""
+    """Program that converts its single files; empty: there is none, or they are read as they are."""
 
 
 UNET = "model.diffusion_model."
@@ -53,6 +56,9 @@ JOINT = "joint_blocks.0.context_block.adaLN_modulation.1.bias"
 STABLE_DIFFUSION = ("StableDiffusionPipeline", "StableDiffusionImg2ImgPipeline")
 CHANNELS = ("unet/config.json", "in_channels")
 WIDTH = ("unet/config.json", "cross_attention_dim")
+PRIOR = "diffusion-prior"
+SECOND_CLIP = "conditioner.embedders.1.model.transformer.resblocks.9.mlp.c_proj.bias"
+"""A tensor of SDXL's second text encoder in single files."""
 
 FAMILIES = (
     ModelFamily("an LCM", ("LatentConsistency*",), (f"{UNET}time_embed.cond_proj.weight",), reason=DISTILLED),
@@ -73,20 +79,27 @@ FAMILIES = (
         reason=PART,
     ),
     ModelFamily(
-        "SDXL refiner", keys=("conditioner.embedders.0.model.transformer.resblocks.9.mlp.c_proj.bias",), reason=PART
+        "SDXL refiner", ("StableDiffusionXLImg2ImgPipeline",),
+        ("conditioner.embedders.0.model.transformer.resblocks.9.mlp.c_proj.bias",), reason=PART,
+    ),
+    ModelFamily("SDXL inpainting", ("StableDiffusionXL*",), settings=(*CHANNELS, (9,)), reason=INPAINTING),
+    ModelFamily("SDXL", ("StableDiffusionXL*",), (SECOND_CLIP,), guidance=PRIOR),
+    ModelFamily(
+        "ImageDream", ("ImageDreamPipeline",), (f"{UNET}image_embed.latents",), guidance="image-dream",
+        tool="tools/convert_imagedream.py",
     ),
     ModelFamily(
-        "SDXL", ("StableDiffusionXL*",), ("conditioner.embedders.1.model.transformer.resblocks.9.mlp.c_proj.bias",),
-        reason=OTHER_GUIDANCE,
+        "MVDream", ("MVDreamPipeline",), (f"{UNET}camera_embed.0.weight",), guidance=PRIOR,
+        tool="tools/convert_mvdream.py",
+    ),
+    ModelFamily("Stable Diffusion 3", ("StableDiffusion3*",), (f"{UNET}{JOINT}", JOINT), guidance=PRIOR),
+    ModelFamily("FLUX.2-dev", ("Flux2Pipeline",), reason=GUIDANCE_DISTILLED),
+    ModelFamily(
+        "FLUX.2 klein", ("Flux2*",), settings=("model_index.json", "is_distilled", (True,)), reason=DISTILLED
     ),
     ModelFamily(
-        "Stable Diffusion 3", ("StableDiffusion3*",),
-        (f"{UNET}{JOINT}", JOINT),
-        reason=OTHER_GUIDANCE,
-    ),
-    ModelFamily(
-        "FLUX.2", ("Flux2*",), (f"{UNET}single_stream_modulation.lin.weight", "single_stream_modulation.lin.weight"),
-        reason=OTHER_GUIDANCE,
+        "FLUX.2 klein base", ("Flux2Klein*",),
+        (f"{UNET}single_stream_modulation.lin.weight", "single_stream_modulation.lin.weight"), guidance=PRIOR,
     ),
     ModelFamily(
         "FLUX.1-dev", ("Flux*",), (f"{UNET}guidance_in.in_layer.bias", "guidance_in.in_layer.bias"),
@@ -99,9 +112,9 @@ FAMILIES = (
     ),
     ModelFamily(
         "Z-Image", ("ZImage*",), (f"{UNET}layers.0.adaLN_modulation.0.weight", "layers.0.adaLN_modulation.0.weight"),
-        reason=OTHER_GUIDANCE,
+        guidance=PRIOR,
     ),
-    ModelFamily("DeepFloyd IF", ("IF*",), reason=OTHER_GUIDANCE),
+    ModelFamily("DeepFloyd IF", ("IFPipeline",), guidance=PRIOR),
     ModelFamily(
         "a video model",
         (
@@ -124,6 +137,11 @@ FAMILIES = (
 )  # fmt: skip
 """The first row that fits a model is its family."""
 
+SINGLE_FILES: Mapping[str, str] = {
+    "Stable Diffusion 1.x": "sd-1", "Stable Diffusion 2.x": "sd-2", "SDXL": "sdxl",
+}  # fmt: skip
+"""Folder of settings in `single_file_layouts`, by the name of a family whose single files are read."""
+
 DISTILLED_NAMES = re.compile(
     r"(?<![a-z])(sd[ -]?turbo|sdxl[ -]?turbo|turbo|lightning|lcm|schnell|dmd2?|hyper[ _-]?(sd(xl|15)?|vae)|instaflow"
     r"|\d[ _-]?steps?)(?![a-z])"
@@ -131,22 +149,35 @@ DISTILLED_NAMES = re.compile(
 """Words in the names of models that are distilled to few steps."""
 
 
-def family_of(facts: ModelFacts) -> ModelFamily:
+def family_of(facts: ModelFacts, guidance: str = "stable-diffusion") -> ModelFamily:
     """Return the family of a model that can guide.
 
+    Args:
+        guidance: that is to be given the model.
+
     Raises:
-        ModelError: it cannot, or it is of no known family; the message starts with `model: ` and gives the reason.
+        OtherGuidanceError: another guidance can use it.
+        ModelError: it cannot guide, or is of no known family; the message starts with `model: ` and gives the reason.
     """
     found = next((family for family in FAMILIES if _fits(family, facts)), None)
     cure = "Choose another model, e.g. bozzetto-mini or sd-1.5; docs/priors.md lists what can guide."
     if found is None:
         said = facts.setting("model_index.json", "_class_name")
         what = f"of the pipeline {said!r:.80}" if said else "of no known family"
-        raise ModelError(f"model: {facts.name} is {what}, and Stable Diffusion 1.x, 2.x or similar is needed. {cure}")
+        pipelines = ", ".join(family.pipelines[0] for family in FAMILIES if not family.reason and family.pipelines)
+        raise ModelError(f"model: {facts.name} is {what}, and the known ones are {pipelines}. {cure}")
     if found.reason:
         raise ModelError(f"model: {facts.name} is {found.name} and cannot guide: {found.reason}. {cure}")
     if why := _distilled(facts):
         raise ModelError(f"model: {facts.name} is {found.name} and cannot guide: {DISTILLED} ({why}). {cure}")
+    if found.guidance != guidance:
+        raise OtherGuidanceError(
+            f"model: {facts.name} is {found.name}, for the guidance {found.guidance}; this is {guidance}. Choose that "
+            "guidance, or another model."
+        )
+    if facts.tensors and found.name not in SINGLE_FILES:
+        how = f"Convert it with {found.tool}" if found.tool else "Give a folder in diffusers' format, or a repository"
+        raise ModelError(f"model: {facts.name} is one file of {found.name}, which is not read. {how}.")
     return found
 
 

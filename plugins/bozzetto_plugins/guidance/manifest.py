@@ -48,3 +48,13 @@ def bozzetto_components() -> Iterator[ComponentSpec]:
         provides=frozenset({"edit"}),
         needs=frozenset({"fixed-views"}),
     )
+    yield ComponentSpec(
+        kind="guidance",
+        name="image-dream",
+        target="bozzetto_plugins.guidance.image_dream:ImageDream",
+        config="bozzetto_plugins.guidance.image_dream_config:ImageDreamConfig",
+        summary="Prior of ImageDream, which is shown a photo and predicts groups of views; for scores",
+        requires=("diffusers", "transformers"),
+        provides=frozenset({"sds"}),
+        needs=frozenset({"reference"}),
+    )

@@ -1,11 +1,11 @@
-"""Writes the model folder of a single file in the original layout of Stable Diffusion 1.x and 2.x."""
+"""Writes the model folder of a single file in the original layout of Stable Diffusion 1.x, 2.x and XL."""
 
 from __future__ import annotations
 
 import gzip
 import json
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +17,11 @@ from bozzetto.errors import ModelError
 from bozzetto.files import write_text
 from bozzetto.model_files import ModelFacts, read_settings
 from bozzetto.weights.pickled import save_tensors
-from bozzetto_plugins.guidance.family_table import UNET, family_of
+from bozzetto_plugins.guidance.family_table import SINGLE_FILES, UNET, family_of
 from bozzetto_plugins.guidance.weights import reading
 
 LAYOUTS = Path(__file__).absolute().parent / "single_file_layouts"
 """Settings by family, in diffusers' format: a folder each; and CLIP's merges of byte pairs, in `clip`."""
-FOLDERS: Mapping[str, str] = {"Stable Diffusion 1.x": "sd-1", "Stable Diffusion 2.x": "sd-2"}
-"""Folder of `LAYOUTS` by name of a family."""
 MERGES = LAYOUTS / "clip" / "merges.txt.gz"
 AVERAGED = "model_ema."
 """Prefix of averaged weights."""
@@ -32,27 +30,34 @@ VELOCITY_MARKS = ("v_pred", "v-pred")
 PARTS: Mapping[str, tuple[str, ...]] = {
     "the denoiser": (UNET,),
     "the image encoder": ("first_stage_model.",),
-    "the text encoder": ("cond_stage_model.",),
+    "the text encoder": ("cond_stage_model.", "conditioner.embedders.0."),
 }
 """Prefixes of the parts of a model."""
+SECOND = "conditioner.embedders.1.model."
+"""Prefix of SDXL's second text encoder, by which it is recognised."""
 
 
-def write_model_folder(file: Path, tensors: Mapping[str, Tensor], folder: Path, layouts: Path | None = None) -> None:
+def write_model_folder(
+    file: Path, tensors: Mapping[str, Tensor], folder: Path, layouts: Path | None = None,
+    guidance: str = "stable-diffusion",
+) -> None:  # fmt: skip
     """Write all parts in the data type of the file.
 
     Averaged weights are used if the file holds them. What the network predicts is read of the YAML file beside it
-    (`parameterization: v`), or of a mark among the tensors; else Stable Diffusion 1.x predicts noise.
+    (`parameterization: v`), or of a mark among the tensors; else Stable Diffusion 1.x and XL predict noise.
 
     Args:
         folder: empty.
         layouts: None: `LAYOUTS`.
+        guidance: that is to be given the model.
 
     Raises:
-        ModelError: the file is not of a family in `FOLDERS`, a part is missing or does not fit, or it is unknown what
-            the network of Stable Diffusion 2.x predicts.
+        ModelError: the file is not of a family in `SINGLE_FILES`, a part is missing or does not fit, or it is unknown
+            what the network of Stable Diffusion 2.x predicts.
     """
-    family = family_of(ModelFacts(str(file), tensors={name: tuple(value.shape) for name, value in tensors.items()}))
-    layout = (layouts or LAYOUTS) / FOLDERS[family.name]
+    shapes = {name: tuple(value.shape) for name, value in tensors.items()}
+    family = family_of(ModelFacts(str(file), tensors=shapes), guidance)
+    layout = (layouts or LAYOUTS) / SINGLE_FILES[family.name]
     for part, prefixes in PARTS.items():
         if not any(name.startswith(prefixes) for name in tensors):
             raise ModelError(
@@ -66,8 +71,9 @@ def write_model_folder(file: Path, tensors: Mapping[str, Tensor], folder: Path, 
         _change(folder / "scheduler" / "scheduler_config.json", {"rescale_betas_zero_snr": True})
     if family.name == "Stable Diffusion 2.x" and prediction == "v_prediction":
         _change(folder / "unet" / "config.json", {"sample_size": 96})
-    if not (folder / "tokenizer" / "vocab.json").is_file():
-        write_vocabulary(folder / "tokenizer")
+    for tokenizer in folder.glob("tokenizer*"):
+        if not (tokenizer / "vocab.json").is_file():
+            write_vocabulary(tokenizer)
     _write_networks(dict(tensors), folder)
 
 
@@ -76,17 +82,19 @@ def _write_networks(tensors: dict[str, Tensor], folder: Path) -> None:
     from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
     from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 
-    settings = {part: dict(read_settings(folder / part / "config.json")) for part in ("unet", "vae", "text_encoder")}
+    parts = [part for part in _FILES if (folder / part / "config.json").is_file()]
+    settings = {part: dict(read_settings(folder / part / "config.json")) for part in parts}
     averaged = sum(name.startswith(AVERAGED) for name in tensors) > 100
     made: dict[str, Callable[[], dict[str, Tensor]]] = {
         "unet": lambda: convert_ldm_unet_checkpoint(dict(tensors), settings["unet"], extract_ema=averaged),
         "vae": lambda: convert_ldm_vae_checkpoint(dict(tensors), settings["vae"]),
         "text_encoder": lambda: text_weights(tensors, settings["text_encoder"]),
+        "text_encoder_2": lambda: second_text_weights(tensors, settings["text_encoder_2"]),
     }
     classes: dict[str, Any] = {"unet": UNet2DConditionModel, "vae": AutoencoderKL}
-    for part, convert in made.items():
+    for part in parts:
         with reading(f"The {part} of the single file", folder):
-            weights = {name: value for name, value in convert().items() if value is not None}
+            weights = {name: value for name, value in made[part]().items() if value is not None}
             if part in classes:
                 with torch.device("meta"):
                     weights = _fitted(classes[part].from_config(settings[part]), weights, part)
@@ -97,6 +105,7 @@ _FILES = {
     "unet": "diffusion_pytorch_model.safetensors",
     "vae": "diffusion_pytorch_model.safetensors",
     "text_encoder": "model.safetensors",
+    "text_encoder_2": "model.safetensors",
 }
 
 
@@ -138,12 +147,37 @@ def text_weights(tensors: Mapping[str, Tensor], settings: Mapping[str, Any]) -> 
     for name in wanted:
         if name not in kept:
             raise ModelError(f"the file lacks {name} of the text encoder")
-    numbered = {name: int(name.split(".")[3]) for name in kept if name.startswith("text_model.encoder.layers.")}
-    return {
-        name: value
-        for name, value in kept.items()
-        if numbered.get(name, 0) < layers and not name.endswith(("position_ids", "text_projection.weight"))
-    }
+    unused = ("position_ids", "text_projection.weight")
+    return {name: kept[name] for name in _in_layers(kept, layers) if not name.endswith(unused)}
+
+
+def _in_layers(names: Iterable[str], layers: int) -> Iterator[str]:
+    """Yield the names of a text encoder's weights without those of further layers."""
+    start = "text_model.encoder.layers."
+    return (name for name in names if not name.startswith(start) or int(name.split(".")[3]) < layers)
+
+
+def second_text_weights(tensors: Mapping[str, Tensor], settings: Mapping[str, Any]) -> dict[str, Tensor]:
+    """Return the weights of SDXL's second text encoder, OpenCLIP-G, with the names of transformers.
+
+    Raises:
+        ModelError: a weight is missing.
+    """
+    from types import SimpleNamespace
+
+    from diffusers.loaders.single_file_utils import convert_open_clip_checkpoint
+
+    width = SimpleNamespace(config=SimpleNamespace(hidden_size=settings["hidden_size"]))
+    found: dict[str, Tensor] = convert_open_clip_checkpoint(width, dict(tensors), prefix=SECOND)
+    layers = settings["num_hidden_layers"]
+    for name in (
+        f"text_model.encoder.layers.{layers - 1}.mlp.fc2.weight",
+        "text_model.final_layer_norm.weight",
+        "text_projection.weight",
+    ):
+        if name not in found:
+            raise ModelError(f"the file lacks {name} of the second text encoder")
+    return {name: found[name] for name in _in_layers(found, layers) if not name.endswith("position_ids")}
 
 
 def _prediction(file: Path, tensors: Mapping[str, Tensor], family: str) -> str:
@@ -155,7 +189,7 @@ def _prediction(file: Path, tensors: Mapping[str, Tensor], family: str) -> str:
             return said
     if any(name in tensors for name in VELOCITY_MARKS):
         return "v_prediction"
-    if family == "Stable Diffusion 1.x":
+    if family != "Stable Diffusion 2.x":
         return "epsilon"
     raise ModelError(
         f"model: {file} is {family}, which predicts noise (512 px) or velocity (768 px), and the file does not say "

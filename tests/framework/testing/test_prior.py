@@ -142,7 +142,7 @@ class Cut(Exact):
 def test_each_fault_is_found(kind: type[GaussianViews], failing: str) -> None:
     contract = GaussianContract()
     contract.kind = kind
-    assert failing in dict(contract.tests())
+    assert failing in dict(contract.each())
     with pytest.raises(AssertionError):
         getattr(contract, failing)()
 

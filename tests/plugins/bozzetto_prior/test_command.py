@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import save_file
+from tests.plugins.guidance.model_families import tiny
 
 from bozzetto.cli import main
 from bozzetto.testing.fakes import tiny_stable_diffusion, tiny_zero123
@@ -29,12 +30,26 @@ def test_a_model_that_can_guide(tmp_path: Path, capsys: pytest.CaptureFixture[st
     for text in (
         f"model       {folder} (folder, {folder}; licence: not recorded", "predicts    velocity (v)",
         "family      a latent diffusion model like Stable Diffusion", "pipeline    StableDiffusionPipeline",
-        "weights     unet 0.", "branches    cond, empty, negatives, plain, uncond",
+        "guidance    stable-diffusion", "weights     unet 0.", "branches    cond, empty, negatives, plain, uncond",
         "levels      t    signal     noise  noise/signal", "\n      500  ", "\n      980  ",
         "text        as in diffusers' pipeline: embeddings differ by ", "output      output and its target correlate by", "the network is untrained, or",
         "contract    12 of 12 tests passed: it can guide",
     ):  # fmt: skip
         assert text in said, (text, said)
+
+
+@pytest.mark.parametrize("name", ["sdxl", "sd3", "flux2", "z_image", "deepfloyd_if", "mvdream", "imagedream"])
+def test_a_model_of_each_family_names_its_guidance(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = getattr(tiny, name)(tmp_path / "mine")
+    folder = made if isinstance(made, Path) else tiny.saved(made, tmp_path / "saved")
+    small = ["--image-size", "16"] if name == "z_image" else []  # it does not say what it was trained on
+    assert check(str(folder), *small) == 0
+    said = capsys.readouterr().out
+    assert f"guidance    {'image-dream' if name == 'imagedream' else 'diffusion-prior'}\n" in said
+    assert "text        as in diffusers' pipeline: embeddings differ by" in said
+    assert "contract    11 of 11 tests passed: it can guide" in said
 
 
 def test_only_files_are_read_on_request(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -48,12 +63,12 @@ def test_what_cannot_guide_exits_with_2_and_the_reason(tmp_path: Path, capsys: p
     index = folder / "model_index.json"
     index.write_text(json.dumps({"_class_name": "StableDiffusionInpaintPipeline"}))
     assert check(str(folder)) == 2
-    assert "It cannot guide as stable-diffusion:" in (said := capsys.readouterr().err) and "it expects a mask" in said
+    assert "It cannot guide:" in (said := capsys.readouterr().err) and "it expects a mask" in said
     key = "model.diffusion_model.input_blocks.0.0.weight"
     save_file({key: torch.zeros(4, 8, 3, 3)}, tmp_path / "edit.safetensors")
     assert check(str(tmp_path / "edit.safetensors")) == 2
     assert "InstructPix2Pix and cannot guide" in capsys.readouterr().err
-    assert check(str(tiny_zero123(tmp_path / "posed"))) == 2
+    assert check(str(tiny_zero123(tmp_path / "posed")), "--guidance", "stable-diffusion") == 2
     assert "It cannot guide as stable-diffusion" in capsys.readouterr().err
     assert check("nowhere") == 2
     assert check(str(folder), "--guidance", "zero124") == 2

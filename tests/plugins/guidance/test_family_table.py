@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from bozzetto.errors import ModelError
+from bozzetto.errors import ModelError, OtherGuidanceError
 from bozzetto.model_files import ModelFacts
 from bozzetto_plugins.guidance.family_table import (
     ATTENTION,
@@ -17,15 +17,15 @@ from bozzetto_plugins.guidance.family_table import (
     FIRST,
     GUIDANCE_DISTILLED,
     INPAINTING,
-    OTHER_GUIDANCE,
     PART,
+    SECOND_CLIP,
     UNET,
     UPSCALING,
     VIDEO,
     family_of,
 )  # fmt: skip
 
-SD = "StableDiffusionPipeline"
+SD, SDXL = "StableDiffusionPipeline", "StableDiffusionXLPipeline"
 UNET_OF_1: dict[str, Any] = {"in_channels": 4, "cross_attention_dim": 768}
 
 
@@ -88,27 +88,56 @@ NO = {
     "video by Stable Diffusion": (folder("StableVideoDiffusionPipeline"), VIDEO),
     "AnimateDiff": (folder("AnimateDiffPipeline"), VIDEO),
     "video in a file": (ModelFacts("v", tensors={f"{UNET}head.modulation": (1,)}), VIDEO),
-    "SDXL": (folder("StableDiffusionXLPipeline"), OTHER_GUIDANCE),
-    "SDXL in a file": (
-        ModelFacts("x", tensors={"conditioner.embedders.1.model.transformer.resblocks.9.mlp.c_proj.bias": (1,)}), OTHER_GUIDANCE,
+    "SDXL inpainting by channels": (folder(SDXL, unet={"in_channels": 9}), INPAINTING),
+    "SDXL refiner": (folder("StableDiffusionXLImg2ImgPipeline"), PART),
+    "SDXL-Turbo": (folder(SDXL, "stabilityai/sdxl-turbo"), DISTILLED),
+    "SDXL-Turbo in a file": (ModelFacts("sd_xl_turbo_1.0.safetensors", tensors={SECOND_CLIP: (1,)}), DISTILLED),
+    "LCM of SDXL": (folder(SDXL, unet={"time_cond_proj_dim": 256}), DISTILLED),
+    "SD3.5-turbo": (folder("StableDiffusion3Pipeline", "stabilityai/stable-diffusion-3.5-large-turbo"), DISTILLED),
+    "FLUX.2-dev": (folder("Flux2Pipeline"), GUIDANCE_DISTILLED),
+    "FLUX.2 klein": (
+        ModelFacts("k", {"model_index.json": {"_class_name": "Flux2KleinPipeline", "is_distilled": True}}), DISTILLED,
     ),
-    "SD3": (folder("StableDiffusion3Pipeline"), OTHER_GUIDANCE),
-    "FLUX.2": (folder("Flux2Pipeline"), OTHER_GUIDANCE),
-    "Z-Image": (folder("ZImagePipeline"), OTHER_GUIDANCE),
-    "IF": (folder("IFPipeline"), OTHER_GUIDANCE),
+    "Z-Image-Turbo": (folder("ZImagePipeline", "Tongyi-MAI/Z-Image-Turbo"), DISTILLED),
     "IF's upscaler": (folder("IFSuperResolutionPipeline"), UPSCALING),
 }  # fmt: skip
 
 
+@pytest.mark.parametrize("guidance", ["stable-diffusion", "diffusion-prior", "image-dream"])
 @pytest.mark.parametrize(("facts", "reason"), NO.values(), ids=NO)
-def test_what_cannot_guide_is_refused_with_the_reason(facts: ModelFacts, reason: str) -> None:
+def test_what_cannot_guide_is_refused_with_the_reason(facts: ModelFacts, reason: str, guidance: str) -> None:
     with pytest.raises(ModelError) as caught:
-        family_of(facts)
+        family_of(facts, guidance)
+    assert not isinstance(caught.value, OtherGuidanceError)
     assert str(caught.value).startswith(f"model: {facts.name} is ") and reason in str(caught.value)
 
 
+OTHERS = {
+    "SDXL": folder(SDXL), "MVDream": folder("MVDreamPipeline"), "Stable Diffusion 3": folder("StableDiffusion3Pipeline"),
+    "FLUX.2 klein base": folder("Flux2KleinPipeline"), "Z-Image": folder("ZImagePipeline"),
+    "DeepFloyd IF": folder("IFPipeline"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "facts"), OTHERS.items(), ids=OTHERS)
+def test_families_of_another_guidance_name_it(name: str, facts: ModelFacts) -> None:
+    assert family_of(facts, "diffusion-prior").name == name
+    with pytest.raises(OtherGuidanceError, match=f"is {name}, for the guidance diffusion-prior; this is stable-diff"):
+        family_of(facts)
+
+
+def test_files_of_other_families_say_what_to_do() -> None:
+    assert family_of(ModelFacts("x", tensors={SECOND_CLIP: (1280,)}), "diffusion-prior").name == "SDXL"
+    with pytest.raises(ModelError, match=r"one file of MVDream, which is not read. Convert it with tools/convert_mvd"):
+        family_of(file(width=1024, **{f"{UNET}camera_embed.0.weight": (1280, 16)}), "diffusion-prior")
+    with pytest.raises(ModelError, match=r"one file of ImageDream, which is not read. Convert it with tools/convert_i"):
+        family_of(ModelFacts("x", tensors={f"{UNET}image_embed.latents": (1, 16, 1024)}), "image-dream")
+    with pytest.raises(ModelError, match=r"one file of Z-Image, which is not read. Give a folder in diffusers' format"):
+        family_of(ModelFacts("x", tensors={"layers.0.adaLN_modulation.0.weight": (1,)}), "diffusion-prior")
+
+
 def test_what_is_unknown_is_named() -> None:
-    with pytest.raises(ModelError, match=r"is of the pipeline 'KandinskyPipeline', and Stable Diffusion .* is needed"):
+    with pytest.raises(ModelError, match=r"is of the pipeline 'KandinskyPipeline', and the known ones are StableDiff"):
         family_of(folder("KandinskyPipeline"))
     with pytest.raises(ModelError, match="is of no known family"):
         family_of(ModelFacts("x", tensors={"weight": (1,)}))

@@ -23,7 +23,7 @@ from bozzetto.weights.download import fetch
 from bozzetto.weights.plans import plan
 from bozzetto_plugins.guidance import single_file
 from bozzetto_plugins.guidance.config import StableDiffusionConfig
-from bozzetto_plugins.guidance.family_table import family_of
+from bozzetto_plugins.guidance.family_table import SINGLE_FILES, family_of
 from bozzetto_plugins.guidance.single_file import LAYOUTS, text_weights, write_model_folder, write_vocabulary
 from bozzetto_plugins.guidance.stable_diffusion import StableDiffusion
 
@@ -176,7 +176,7 @@ def test_the_settings_of_the_real_models_fit_their_original_layout(name: str, co
     family = family_of(
         single_file.ModelFacts("x", tensors={key: tuple(value.shape) for key, value in original.items()})
     )
-    assert single_file.FOLDERS[family.name] == name
+    assert SINGLE_FILES[family.name] == name
     converted = (
         convert_ldm_unet_checkpoint(dict(original), settings["unet"]),
         convert_ldm_vae_checkpoint(dict(original), settings["vae"]),

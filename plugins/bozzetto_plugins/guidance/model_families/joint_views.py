@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from diffusers.models.attention_processor import Attention, AttnProcessor2_0
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from bozzetto.errors import ModelError
 from bozzetto.math.cameras import unit_distance
 
-__all__ = ["JointViews", "camera_labels", "join_views"]
+__all__ = ["JointViews", "camera_labels", "join_views", "require_cameras"]
+
+CAMERA_NUMBERS = 16
 
 
 class JointViews:
@@ -52,3 +56,14 @@ def join_views(denoiser: nn.Module) -> JointViews:
 def camera_labels(c2w: Float[Tensor, "B 4 4"]) -> Float[Tensor, "B 16"]:
     """Return the numbers of a camera that MVDream is told: its matrix row by row, at distance 1 from the origin."""
     return unit_distance(c2w).flatten(1)
+
+
+def require_cameras(denoiser: nn.Module, folder: Path, cure: str) -> None:
+    """Raise `ModelError` with the cure if a denoiser is not told the 16 numbers of a camera."""
+    config: Any = denoiser.config
+    numbers = config.projection_class_embeddings_input_dim
+    if config.class_embed_type != "projection" or numbers != CAMERA_NUMBERS:
+        raise ModelError(
+            f"{folder}: the denoiser is told {numbers!r} numbers of a camera, and a model of joint views reads "
+            f"{CAMERA_NUMBERS}. {cure}"
+        )

@@ -27,6 +27,8 @@ class KnownFamily:
     """Class that the settings of each part must name, the denoiser's first."""
     half: Literal["float16", "bfloat16"] = "float16"
     """What `dtype: auto` means on an accelerator: the data type that the authors run it in."""
+    guidance: str = "diffusion-prior"
+    """Guidance that it is a prior of."""
     grouped: bool = False
     """True: it predicts all views of a group jointly."""
     long_text: Literal["none", "optional", "required"] = "none"
@@ -50,6 +52,10 @@ PIPELINES: Mapping[str, KnownFamily] = {
         "MVDream", f"{HERE}.mvdream:MVDream", {"unet": UNET, "vae": KL}, grouped=True,
         cure="Convert the published file with tools/convert_mvdream.py.",
     ),
+    "ImageDreamPipeline": KnownFamily(
+        "ImageDream", f"{HERE}.imagedream:ImageDream", {"unet": UNET, "vae": KL}, guidance="image-dream", grouped=True,
+        cure="Convert the published file with tools/convert_imagedream.py.",
+    ),
     "StableDiffusion3Pipeline": KnownFamily(
         "Stable Diffusion 3", f"{HERE}.sd3:SD3", {"transformer": "SD3Transformer2DModel", "vae": KL}, "bfloat16",
         long_text="optional",
@@ -68,14 +74,6 @@ PIPELINES: Mapping[str, KnownFamily] = {
 }  # fmt: skip
 """Families by the `_class_name` of `model_index.json`."""
 
-REFUSED: Mapping[str, str] = {
-    "FluxPipeline": "FLUX.1 is distilled: its output has guidance or steps in it already, so it is no score",
-    "StableDiffusionXLImg2ImgPipeline": "SDXL's refiner knows low noise levels alone, so no shape comes of it",
-}
-"""Why a pipeline cannot be a prior."""
-DISTILLED = ("turbo", "lightning", "schnell", "hyper-sd")
-"""Words in names of models that were distilled to few steps: what they predict at a noise level is no score."""
-
 
 def pipeline_of(folder: Path) -> str:
     """Return the pipeline that a model folder names; empty without one.
@@ -88,15 +86,16 @@ def pipeline_of(folder: Path) -> str:
     return named if isinstance(named, str) else ""
 
 
-def known_family(folder: Path) -> KnownFamily:
+def known_family(folder: Path, guidance: str = "diffusion-prior") -> KnownFamily:
     """Return the family of a model folder.
 
+    Args:
+        guidance: that is to be given the model.
+
     Raises:
-        ModelError: it is of none that is known, or of one that cannot be a prior.
+        ModelError: it is of none that is known, of one that cannot be a prior, or of another guidance.
     """
     pipeline = pipeline_of(folder)
-    if pipeline in REFUSED:
-        raise ModelError(f"{folder}: {REFUSED[pipeline]}. Choose another model, e.g. sdxl.")
     if pipeline == "StableDiffusionPipeline":
         raise ModelError(f"{folder} is Stable Diffusion 1.x or 2.x. Use the guidance stable-diffusion, which knows it.")
     if pipeline not in PIPELINES:
@@ -106,16 +105,7 @@ def known_family(folder: Path) -> KnownFamily:
             f"{folder}: model_index.json names the pipeline {pipeline!r:.80}, and the known ones are "
             f"{', '.join(PIPELINES)}.{hint} Choose a model of one of these."
         )
-    return PIPELINES[pipeline]
-
-
-def refuse_distilled(name: str, folder: Path) -> None:
-    """Raise `ModelError` if the name of a model or its settings say that it was distilled to few steps."""
-    said = next((word for word in DISTILLED if word in f"{name} {folder.name}".lower()), None)
-    if said is None and read_settings(folder / "model_index.json").get("is_distilled") is True:
-        said = "is_distilled"
-    if said is not None:
-        raise ModelError(
-            f"model: {name} says {said!r}: it was distilled to few steps, and what it predicts at a noise level is no "
-            "score. Choose the model that it was distilled from."
-        )
+    found = PIPELINES[pipeline]
+    if found.guidance != guidance:
+        raise ModelError(f"{folder} is {found.name}. Use the guidance {found.guidance}, or choose another model.")
+    return found

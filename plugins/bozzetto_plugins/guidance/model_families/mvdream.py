@@ -8,17 +8,14 @@ from typing import Any
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from bozzetto.errors import ModelError
 from bozzetto.types import Cameras
 from bozzetto_plugins.guidance.clip_text import ClipText
 from bozzetto_plugins.guidance.model_families.family import ModelParts
-from bozzetto_plugins.guidance.model_families.joint_views import camera_labels, join_views
+from bozzetto_plugins.guidance.model_families.joint_views import camera_labels, join_views, require_cameras
 from bozzetto_plugins.guidance.model_families.latent_map import AffineLatents
 from bozzetto_plugins.guidance.model_families.schedules import read_preserving
 from bozzetto_plugins.guidance.model_families.words import Words, WordsLayout
 from bozzetto_plugins.guidance.weights import reading
-
-CAMERA_NUMBERS = 16
 
 
 class MVDream(AffineLatents):
@@ -37,12 +34,7 @@ class MVDream(AffineLatents):
             self.image_size = parts.image_size or int(denoiser.config.sample_size) * self.pixels_per_latent
             self.text = ClipText(parts.folder, parts.device, parts.dtype)
             self.layout = WordsLayout(self.text.length, self.text.width)
-        numbers = denoiser.config.projection_class_embeddings_input_dim
-        if denoiser.config.class_embed_type != "projection" or numbers != CAMERA_NUMBERS:
-            raise ModelError(
-                f"{parts.folder}: the denoiser is told {numbers!r} numbers of a camera, and MVDream's reads "
-                f"{CAMERA_NUMBERS}. Convert the published weights with tools/convert_mvdream.py."
-            )
+        require_cameras(denoiser, parts.folder, "Convert the published weights with tools/convert_mvdream.py.")
         self.schedule = read_preserving(parts.folder, parts.device)
         self.joint = join_views(denoiser)
 

@@ -103,6 +103,27 @@ def test_encoding_and_decoding_are_inverse_maps_of_latents(name: str, folder: Pa
     assert torch.equal(shuffled.flatten().sort().values, latents.flatten().sort().values)
 
 
+def test_images_are_encoded_and_decoded_as_the_pipeline_does(name: str, pipeline: Any, folder: Path) -> None:
+    networks = loaded(name, folder).networks
+    image = torch.rand(2, 3, *networks.image_size, generator=torch.Generator().manual_seed(0))
+    if name == "if":
+        assert torch.equal(networks.encode(image, None), 2.0 * image - 1.0)
+        torch.testing.assert_close(networks.decode(2.0 * image - 1.0), image)
+        return
+    vae, latents = pipeline.vae, networks.encode(image, None)
+    with torch.no_grad():
+        plain = vae.encode(2.0 * image - 1.0).latent_dist.mode()
+        if name == "flux2":
+            statistics = [value.view(1, -1, 1, 1) for value in (vae.bn.running_mean, vae.bn.running_var)]
+            expected = pipeline._patchify_latents(plain) - statistics[0]
+            expected = expected / torch.sqrt(statistics[1] + vae.config.batch_norm_eps)
+        else:
+            expected = (plain - (vae.config.shift_factor or 0.0)) * vae.config.scaling_factor
+        decoded = pipeline.image_processor.postprocess(vae.decode(plain).sample, output_type="pt")
+    torch.testing.assert_close(latents, expected, rtol=0.0, atol=1e-5)
+    torch.testing.assert_close(networks.decode(latents), decoded, rtol=0.0, atol=1e-5)
+
+
 def test_a_gradient_reaches_the_image_in_every_precision(name: str, folder: Path) -> None:
     for dtype in ("float32", "float16", "bfloat16"):
         networks = loaded(name, folder, dtype=dtype).networks
@@ -154,7 +175,7 @@ def test_the_text_encoders_are_freed(name: str, folder: Path) -> None:
 
 def test_a_distilled_model_is_refused(tmp_path: Path) -> None:
     folder = tiny.saved(tiny.flux2(tmp_path, distilled=True), tmp_path / "klein")
-    with pytest.raises(ModelError, match="says 'is_distilled': it was distilled to few steps"):
+    with pytest.raises(ModelError, match="is FLUX.2 klein and cannot guide: it is distilled to few steps"):
         DiffusionPriorConfig(model=str(folder)).require_weights(folder)
     usual = tiny.saved(tiny.z_image(tmp_path), tmp_path / "z-image")
     DiffusionPriorConfig(model=str(usual)).require_weights(usual)

@@ -24,6 +24,8 @@ from diffusers import (
     ZImagePipeline,
     ZImageTransformer2DModel,
 )
+from diffusers.models.embeddings import IPAdapterPlusImageProjection
+from safetensors.torch import save_file
 from tokenizers import Regex, Tokenizer, models, pre_tokenizers
 from torch import nn
 from transformers import (
@@ -31,6 +33,8 @@ from transformers import (
     CLIPTextModel,
     CLIPTextModelWithProjection,
     CLIPTokenizer,
+    CLIPVisionConfig,
+    CLIPVisionModel,
     PreTrainedTokenizerFast,
     Qwen3Config,
     Qwen3ForCausalLM,
@@ -128,6 +132,36 @@ def mvdream(folder: Path) -> Path:
     UNet2DConditionModel(**MVDREAM_UNET).save_pretrained(made / "unet")
     codec(force_upcast=False).save_pretrained(made / "vae")
     (made / "model_index.json").write_text(json.dumps({"_class_name": "MVDreamPipeline"}), encoding="utf-8")
+    return made
+
+
+IMAGE_PROMPT = {
+    "embed_dims": 8, "output_dims": 16, "hidden_dims": 12, "depth": 2, "dim_head": 4, "heads": 3, "num_queries": 3,
+    "ffn_ratio": 2, "photo_is_a_view": True,
+}  # fmt: skip
+"""Settings of the tiny resampler."""
+
+
+def imagedream(folder: Path, photo_is_a_view: bool = True) -> Path:
+    """Write an ImageDream of 16-pixel images and return its folder."""
+    made = mvdream(folder)
+    vision = CLIPVisionConfig(
+        hidden_size=8, intermediate_size=16, num_hidden_layers=3, num_attention_heads=2, image_size=16, patch_size=8
+    )
+    CLIPVisionModel(vision).save_pretrained(made / "image_encoder")
+    settings = {**IMAGE_PROMPT, "photo_is_a_view": photo_is_a_view}
+    resampler = IPAdapterPlusImageProjection(**{k: v for k, v in settings.items() if k != "photo_is_a_view"})
+    weights = {f"resampler.{name}": value for name, value in resampler.state_dict().items()}
+    unet = UNet2DConditionModel.from_pretrained(made / "unet")
+    for name in unet.attn_processors:
+        if name.endswith("attn2.processor"):
+            width = unet.get_submodule(name.removesuffix(".processor")).to_k.out_features
+            for key in ("to_k_ip", "to_v_ip"):
+                weights[f"attention.{name}.{key}.weight"] = torch.randn(width, 16)
+    (made / "image_prompt").mkdir()
+    save_file(weights, made / "image_prompt" / "diffusion_pytorch_model.safetensors")
+    (made / "image_prompt" / "config.json").write_text(json.dumps(settings), encoding="utf-8")
+    (made / "model_index.json").write_text(json.dumps({"_class_name": "ImageDreamPipeline"}), encoding="utf-8")
     return made
 
 

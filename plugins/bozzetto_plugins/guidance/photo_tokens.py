@@ -1,0 +1,67 @@
+"""Tokens of a photo: all that CLIP's vision tower sees of it, resampled to a few (IP-Adapter Plus, Ye et al. 2023)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers.models.embeddings import IPAdapterPlusImageProjection
+from jaxtyping import Float
+from safetensors.torch import load_file
+from torch import Tensor
+
+from bozzetto.model_files import read_settings
+from bozzetto.weights.folder import IMAGE_PROMPT, weights_in
+from bozzetto_plugins.guidance.offload import Offload
+from bozzetto_plugins.guidance.weights import load_with_info, reading, require_size, require_whole, without_bars
+
+RESAMPLER = "resampler."
+"""Prefix of the resampler among the weights of the folder `image_prompt`."""
+SIZES = ("embed_dims", "output_dims", "hidden_dims", "depth", "dim_head", "heads", "num_queries", "ffn_ratio")
+CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
+
+
+class PhotoTokens:
+    """Image encoder and resampler of a model folder, frozen; both wait in main memory if weights are offloaded.
+
+    Raises:
+        ModelError: a part is missing or damaged, or they do not fit together.
+    """
+
+    def __init__(self, folder: Path, device: torch.device, dtype: torch.dtype, offload: Offload) -> None:
+        import transformers
+
+        self.device, self.dtype = device, dtype
+        path = folder / "image_encoder"
+        model: Any = transformers.CLIPVisionModel
+        encoder: Any
+        with reading("The image encoder", path), without_bars():
+            require_size(lambda: model(model.config_class.from_pretrained(path, local_files_only=True)), path)
+            encoder, facts = load_with_info(model, path, dtype)
+        require_whole(facts, "The image encoder", path)
+        path = folder / IMAGE_PROMPT
+        with reading("The resampler", path):
+            settings = read_settings(path / "config.json")
+            resampler = IPAdapterPlusImageProjection(**{name: settings[name] for name in SIZES})
+            held = {name: value for file in weights_in(path) for name, value in load_file(file).items()}
+            own = {name.removeprefix(RESAMPLER): value for name, value in held.items() if name.startswith(RESAMPLER)}
+            resampler.load_state_dict(own)
+        self.size = int(encoder.config.image_size)
+        self.home = device if offload == "none" else next(encoder.parameters()).device  # where it was read
+        self.encoder = encoder.requires_grad_(False).eval().to(self.home)
+        self.resampler = resampler.requires_grad_(False).eval().to(self.home, dtype)
+
+    @torch.no_grad()
+    def encode(self, images: Float[Tensor, "B 3 s s"]) -> tuple[Float[Tensor, "B n E"], Float[Tensor, "1 n E"]]:
+        """Return float32 tokens of images in [0, 1] of side `size`, and those of no image.
+
+        The vision tower's penultimate states are resampled; of no image they are zeros.
+        """
+        mean, std = (images.new_tensor(values).view(1, 3, 1, 1) for values in (CLIP_MEAN, CLIP_STD))
+        encoder, resampler = self.encoder.to(self.device), self.resampler.to(self.device)
+        seen = encoder(pixel_values=((images - mean) / std).to(self.dtype), output_hidden_states=True).hidden_states[-2]
+        tokens, none = resampler(seen).float(), resampler(torch.zeros_like(seen[:1])).float()
+        self.encoder.to(self.home)
+        self.resampler.to(self.home)
+        return tokens, none
