@@ -49,6 +49,7 @@ class Checkpoints:
         """Save if it is time. Raises `Interrupted` if a stop is requested."""
         number, trainer = self.stop.requested, self.stage.trainer
         if number or done % trainer.checkpoint_every == 0 or done == trainer.steps:
+            system.readings.read()  # what is not finite is not saved
             save_checkpoint(self.path, system, self.optimizers, done)
         if number:
             raise Interrupted(self.stage.name, done, number)

@@ -24,6 +24,6 @@ def stage_observers(
         Metrics(folder.metrics / f"{stage.name}.csv", trainer, logger, done),
         Pictures(folder.images, stage.name, trainer, logger),
         Observed(observers, trainer),
-        Progress(stage.name, trainer.steps, done),
+        Progress(stage.name, trainer.steps, done, trainer.log_every),
         Checkpoints(folder.checkpoint(stage.name), stage, loop.optimizers, stop),
     ]
