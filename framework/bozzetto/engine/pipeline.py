@@ -25,7 +25,7 @@ from bozzetto.engine.stopping import StopSignals
 from bozzetto.engine.undeclared import check_undeclared
 from bozzetto.errors import ConfigError, ExportError
 from bozzetto.kinds.scene import Scene
-from bozzetto.machine.tuning import growing
+from bozzetto.machine.tuning import growing, tune_cuda
 from bozzetto.math.silhouettes import edge_softness
 from bozzetto.parameters import PARTS
 from bozzetto.recipe import Recipe, Stage
@@ -141,6 +141,7 @@ class Pipeline:
                 f"taken back. Train it again: --from-stage {stage.name} trainer.steps={stage.trainer.steps}"
             )
         state = saved["state_dict"] if saved else None
+        tune_cuda(stage.trainer.tf32, stage.trainer.cudnn_benchmark)
         with growing():
             system = build_system(
                 stage, recipe, self.registry, self.weights, self.device, self.cache, self.report, state

@@ -43,8 +43,9 @@ class StableDiffusion:
         dtype = choose_dtype(config.dtype, device)
         self.config = config
         self.denoiser = Denoiser(
-            model_folder, device, dtype, config.cpu_offload, config.attention_slicing, config.channels_last
-        )
+            model_folder, device, dtype, config.cpu_offload, config.attention_slicing, config.channels_last,
+            encode_views=config.encode_views, compiled=config.compile_networks,
+        )  # fmt: skip
         self.text = ClipText(model_folder, device, dtype)
         self.vocabulary = Vocabulary.read(model_folder)
         if self.text.width != self.denoiser.text_width:
