@@ -16,7 +16,7 @@ from bozzetto.config.recipe_file import read_recipe
 from bozzetto.registry.discovery import Registry, installed_sources
 
 ROOT = Path(__file__).parents[2]
-VOLUME, SURFACE = 2, 16
+VOLUME, SURFACE = 2, 12
 """Waits per step that a stage may have. A surface has as many for the numbers of its edges, faces and pixels."""
 EXPECTED = {"magic123:cuda:refine": SURFACE}
 
