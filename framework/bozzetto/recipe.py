@@ -208,6 +208,10 @@ class TrainerConfig:
     """Steps between checkpoints; the last one is always kept."""
     debug_every: Step = 0
     """Steps between debug images of the guidance; 0: none."""
+    tf32: bool = False
+    """Multiply float32 matrices on a GPU in TensorFloat-32: faster, with the mantissa of float16."""
+    cudnn_benchmark: bool = False
+    """Let cuDNN try its convolutions for each new shape and keep the fastest; results may differ between runs."""
     loggers: tuple[Literal["tensorboard", "wandb"], ...] = ("tensorboard",)
     """Where metrics and validation images are logged besides the CSV file and the PNG files: event files of TensorBoard
     in the run folder; Weights & Biases, which needs `pip install 'bozzetto[wandb]'`."""

@@ -34,6 +34,13 @@ NETWORKS = {
 """Class names that the settings of each part may give."""
 
 
+ENCODER_BYTES = 6700
+"""Bytes per pixel that the image encoder of Stable Diffusion keeps for its backward pass in half precision, counted
+with torch's FakeTensorMode: 1.6 GiB at 512 x 512."""
+DENOISER_BYTES = 1200
+"""Bytes per pixel and prompt that its denoiser needs at a time in half precision, without gradients."""
+
+
 @dataclass(frozen=True)
 class LoraConfig:
     """A LoRA, a low-rank change of a model's weights (Hu et al. 2021)."""
@@ -53,6 +60,9 @@ class LoraConfig:
 class LatentDiffusionConfig:
     """Settings shared by the guidances of latent diffusion models."""
 
+    encoded_pixels: ClassVar[int] = 512 * 512
+    """Pixels of a view as the image encoder of the usual model takes it."""
+
     weighting: Literal["one-minus-alpha-bar", "uniform", "fantasia3d"] = "one-minus-alpha-bar"
     """Weighting w(t): 1 - alpha_bar (DreamFusion), 1 (Magic3D), or sqrt(alpha_bar) (1 - alpha_bar) (Fantasia3D)."""
     sds_form: Literal["target", "function", "dot", "backward"] = "target"
@@ -66,15 +76,34 @@ class LatentDiffusionConfig:
     dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
     """Data type of the frozen weights; `auto`: float16 on an accelerator, else the CPU's fastest."""
     attention_slicing: bool = False
-    """Compute attention in slices; needs less memory, is slower."""
+    """Compute attention in slices; on CUDA torch's own attention needs as little memory and is faster."""
     cpu_offload: Literal["none", "model", "sequential"] = "none"
     """Keep weights in main memory until used; `model` loads the whole denoiser, `sequential` one layer at a time."""
     channels_last: bool = False
     """Store convolution weights channels-last; faster on GPUs with tensor cores."""
+    encode_views: Count = 0
+    """Views that the image encoder takes at a time, recomputed in the backward pass, so that memory does not grow with
+    the batch; costs a second encoding. 0: all at once."""
+    compile_networks: bool = False
+    """Compile denoiser and image encoder with torch.compile, which takes minutes at the first step."""
     debug: bool = True
     """Provide debug images (reconstructed, noisy, denoised); free until `trainer.debug_every` draws them."""
     debug_steps: Count = 20
     """Denoising steps of the fully denoised debug image; each costs a training step. 0: no such image."""
+
+    def kept_bytes(self, views: int) -> int:
+        """Return the bytes on a GPU that the image encoder keeps for the backward pass of a step."""
+        encoded_twice = 0 < self.encode_views < views
+        return 0 if encoded_twice else views * self._encoder_bytes()
+
+    def passing_bytes(self, views: int) -> int:
+        """Return the most bytes on a GPU that encoder or denoiser, with two prompts for each view, need for a while."""
+        at_once = self.encode_views if self.encode_views < views else 0
+        scale = 2 if self.dtype == "float32" else 1
+        return max(at_once * self._encoder_bytes(), 2 * views * scale * self.encoded_pixels * DENOISER_BYTES)
+
+    def _encoder_bytes(self) -> int:
+        return self.encoded_pixels * ENCODER_BYTES * (2 if self.dtype == "float32" else 1)
 
 
 @dataclass(frozen=True)
@@ -178,6 +207,7 @@ class StableDiffusionConfig(LatentDiffusionConfig):
 class Zero123Config(LatentDiffusionConfig):
     """Settings of score distillation from a model conditioned on a photo and a relative pose: Zero123 and similar."""
 
+    encoded_pixels: ClassVar[int] = 256 * 256
     estimates_elevation: ClassVar[bool] = True
     """True: the guidance estimates photo elevations, as `bozzetto.kinds.guidance.ElevationEstimator`."""
     prior_branches: ClassVar[frozenset[str]] = frozenset({"cond", "uncond"})
@@ -222,6 +252,11 @@ def _check(config: StableDiffusionConfig | Zero123Config) -> None:
     check_fields(config)
     if not config.model.strip():
         raise ValueError("model: must name weights, e.g. bozzetto-mini, sd-1.5, owner/name or a folder")
+    if config.compile_networks and config.cpu_offload != "none":
+        raise ValueError(
+            f"compile_networks: compiled networks cannot be moved in each step, and cpu_offload is "
+            f"{config.cpu_offload!r}. Set one of them back"
+        )
     _check_order(config.min_step_fraction, config.max_step_fraction)
 
 

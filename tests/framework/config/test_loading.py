@@ -166,3 +166,17 @@ def test_unusable_plugin_requirement(load):
     with pytest.raises(ConfigError, match="is not a requirement"):
         load({"plugins": [">>"]})
     assert issubclass(PluginError, UserError)
+
+
+def test_a_tier_changes_the_profile_of_its_device_further(load):
+    profiles = {
+        "cpu": {},
+        "cuda": {"trainer": {"steps": 2, "image_every": 7}},
+        "cuda-8gb": {"trainer": {"steps": 3}, "system": {"geometry": {"blob_std": 0.3}}},
+    }
+    recipe = load({"profiles": profiles}, profile="cuda-8gb")
+    trainer = recipe.stages[0].trainer
+    assert (trainer.steps, trainer.image_every, recipe.profile) == (3, 7, "cuda-8gb")
+    assert recipe.stages[0].geometry.config.blob_std == 0.3
+    with pytest.raises(ConfigError, match=r"\.yaml:\d+: .*trainer\.steps"):
+        load({"profiles": {**profiles, "cuda": {"trainer": {"steps": 0}}, "cuda-8gb": {}}}, profile="cuda-8gb")

@@ -20,7 +20,7 @@ class Terminal(io.StringIO):
 
 def trained(stream, seconds_per_step):
     clock = SimpleNamespace(s=0.0)
-    progress = Progress("main", 100, 40, stream, lambda: clock.s)
+    progress = Progress("main", 100, 40, stream=stream, now=lambda: clock.s)
     for done in range(41, 101):
         clock.s += seconds_per_step
         progress.after_step(done, SYSTEM)
@@ -57,4 +57,4 @@ def test_only_a_notebook_with_widgets_gets_one(monkeypatch, shell, expected):
 def test_outside_of_a_notebook_nothing_is_imported(monkeypatch):
     monkeypatch.delitem(sys.modules, "IPython", raising=False)
     assert not in_notebook() and "IPython" not in sys.modules
-    assert isinstance(Progress("main", 3, 0, io.StringIO()).bar, LogLines)
+    assert isinstance(Progress("main", 3, 0, stream=io.StringIO()).bar, LogLines)
