@@ -8,15 +8,17 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 from bozzetto.errors import ModelError
-from bozzetto.fields import FilePath, Range, Share, Step, check_fields
+from bozzetto.fields import FilePath, Share, Step, check_fields
 from bozzetto.math.schedules import Schedule
 from bozzetto.model_files import ModelFacts, read_settings
 from bozzetto.recipe import Stage, Task
 from bozzetto.spec import installed
 from bozzetto.weights.folder import LANGUAGE_PARTS, PARTS, parts_in
 from bozzetto_plugins.guidance.family_table import family_of
+from bozzetto_plugins.guidance.lora_config import LoraConfig
 from bozzetto_plugins.guidance.lora_names import check_names
 from bozzetto_plugins.guidance.model_families.known import PIPELINES, pipeline_of
+from bozzetto_plugins.guidance.network_memory import NetworkMemory
 from bozzetto_plugins.score.axes import Fraction, GuiderConfig, Scale, TimestepsConfig, steps_of
 from bozzetto_plugins.score.config import Clip, Count, DistillationConfig
 
@@ -32,28 +34,6 @@ NETWORKS = {
     "text_encoder": ("CLIPTextModel", "CLIPTextModelWithProjection"),
 }
 """Class names that the settings of each part may give."""
-
-
-ENCODER_BYTES = 6700
-"""Bytes per pixel that the image encoder of Stable Diffusion keeps for its backward pass in half precision, counted
-with torch's FakeTensorMode: 1.6 GiB at 512 x 512."""
-DENOISER_BYTES = 1200
-"""Bytes per pixel and prompt that its denoiser needs at a time in half precision, without gradients."""
-
-
-@dataclass(frozen=True)
-class LoraConfig:
-    """A LoRA, a low-rank change of a model's weights (Hu et al. 2021)."""
-
-    file: Annotated[str, FilePath()]
-    """Safetensors file in the layout of kohya, diffusers or peft, of Stable Diffusion of the same version."""
-    scale: Annotated[float, Range(least=-10.0, most=10.0)] = 1.0
-    """Factor of the change; 0: no change."""
-
-    def __post_init__(self) -> None:
-        check_fields(self)
-        if not self.file.strip():
-            raise ValueError("file: must name a .safetensors file")
 
 
 @dataclass(frozen=True)
@@ -93,17 +73,15 @@ class LatentDiffusionConfig:
 
     def kept_bytes(self, views: int) -> int:
         """Return the bytes on a GPU that the image encoder keeps for the backward pass of a step."""
-        encoded_twice = 0 < self.encode_views < views
-        return 0 if encoded_twice else views * self._encoder_bytes()
+        return self._memory.kept_bytes(views)
 
     def passing_bytes(self, views: int) -> int:
-        """Return the most bytes on a GPU that encoder or denoiser, with two prompts for each view, need for a while."""
-        at_once = self.encode_views if self.encode_views < views else 0
-        scale = 2 if self.dtype == "float32" else 1
-        return max(at_once * self._encoder_bytes(), 2 * views * scale * self.encoded_pixels * DENOISER_BYTES)
+        """Return the most bytes on a GPU that encoder or denoiser need for a while."""
+        return self._memory.passing_bytes(views)
 
-    def _encoder_bytes(self) -> int:
-        return self.encoded_pixels * ENCODER_BYTES * (2 if self.dtype == "float32" else 1)
+    @property
+    def _memory(self) -> NetworkMemory:
+        return NetworkMemory(self.encoded_pixels, self.encode_views, self.dtype == "float32")
 
 
 @dataclass(frozen=True)

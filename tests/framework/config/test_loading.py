@@ -111,6 +111,10 @@ def test_profiles_are_chosen_by_hardware_or_by_name(load):
         ({"system": {"tasks": {"random": {"losses": None}}}}, "system.tasks.random.losses: at least one weighted loss"),
         ({"system": {"tasks": {"random": {"every": 0}}}}, "system.tasks.random.every: must lie in"),
         ({"trainer": {"stesp": 1}}, "trainer.stesp is not a field of TrainerConfig. Did you mean 'steps'?"),
+        (
+            {"trainer": {"deterministic": True, "cudnn_benchmark": True}},
+            "cudnn_benchmark: what is fastest differs from run to run, but deterministic is true",
+        ),
         ({"seed": "one"}, "seed: expected a whole number, got 'one'."),
         ({"device": "gpu"}, "device: 'gpu' is not one of auto, cpu, cuda, mps."),
         ({"plugins": ["not-a-distribution>=1"]}, "plugins[0]: 'not-a-distribution>=1' is not installed."),

@@ -41,6 +41,23 @@ def test_slow_steps_get_a_line_each():
     assert len(trained(io.StringIO(), 30.0).splitlines()) == 60
 
 
+def test_opacities_are_read_now_and_then_and_at_the_end():
+    read = []
+
+    class Counted(dict):
+        def items(self):
+            read.append(1)
+            return super().items()
+
+    system = System.__new__(System)
+    system.__dict__["metrics"] = Counted({"random/opacity": 0.25})
+    progress, reads_after = Progress("main", 10, 0, every=4, stream=io.StringIO()), []
+    for done in range(1, 11):
+        progress.after_step(done, system)
+        reads_after.append(len(read))
+    assert reads_after == [0, 0, 0, 1, 1, 1, 1, 2, 2, 3]
+
+
 def test_a_terminal_gets_a_bar():
     assert "\r" in trained(Terminal(), 0.5)
 

@@ -14,7 +14,7 @@ from bozzetto.config.loading import load_recipe
 from bozzetto.machine.gpu_memory import GpuMemory, gpu_memory
 from bozzetto.weights.catalogue import Catalogue
 from bozzetto.weights.plans import plan
-from bozzetto_plugins.guidance.config import DENOISER_BYTES, ENCODER_BYTES
+from bozzetto_plugins.guidance.network_memory import DENOISER_BYTES, ENCODER_BYTES
 
 CONFIGS = Path(__file__).parents[3] / "configs"
 GIB = 1 << 30
