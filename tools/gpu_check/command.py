@@ -2,6 +2,7 @@
 
 python tools/gpu_check --out FOLDER             # a machine with a GPU, less than ten minutes
 python tools/gpu_check --out FOLDER --dry       # tiny, on the CPU: shows that the check itself runs
+python tools/gpu_check --out FOLDER --parts priors scores    # some parts of it, e.g. where the time is short
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,15 +26,19 @@ import torch
 from bozzetto.files import write_text
 from bozzetto.machine import accelerators
 from bozzetto.registry.discovery import Registry, installed_sources
-from gpu_check import kernels, recipes
+from gpu_check import kernels, priors, recipes, scores
+from gpu_check.families import FAMILIES
 from gpu_check.models import photo_model, text_model
+from gpu_check.tables import failures, table
 
 ROOT = Path(__file__).parents[2]
 RECIPES = ("dreamfusion-sd", "zero123", "magic123", "fantasia3d", "magic3d", "prolificdreamer", "sds")
 TESTS = "tests/framework/kernels/cuda"
 PACKAGES = ("tinycudann", "nerfacc", "nvdiffrast", "warp")
+PARTS = ("tests", "kernels", "recipes", "priors", "scores")
 MINUTES = 9.0
-STEPS = 20
+STEPS, FEW = 20, 3
+"""Steps of a recipe, and of a family of priors or a score."""
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -41,44 +47,78 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True, help="folder of the results, gpu_check.json and .md")
     parser.add_argument("--dry", action="store_true", help="tiny sizes on the CPU")
     parser.add_argument("--recipes", nargs="*", default=None, metavar="NAME", help="default: the main methods")
-    parser.add_argument("--no-tests", action="store_true", help="leave out the tests of the kernels")
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="default: all, in this order")
     options = parser.parse_args(words)
     if not options.dry and not torch.cuda.is_available():
         print(f"error: there is no GPU: {accelerators.detect().reason}. Try --dry.", file=sys.stderr)
         return 2
     result = check(options)
-    write_text(options.out / "gpu_check.json", json.dumps(result, indent=2) + "\n")
-    text = table(result)
-    write_text(options.out / "gpu_check.md", text)
-    print(text)
+    print(save(result, options.out))
     return 1 if failures(result) else 0
+
+
+def save(result: dict[str, Any], folder: Path) -> str:
+    """Write what is known so far, and return it as Markdown: a check that is cut short leaves its first results."""
+    text = table(result)
+    write_text(folder / "gpu_check.json", json.dumps(result, indent=2) + "\n")
+    write_text(folder / "gpu_check.md", text)
+    return text
 
 
 def check(options: argparse.Namespace) -> dict[str, Any]:
     """Return all results."""
-    until = time.monotonic() + 60.0 * MINUTES
     device = torch.device("cpu" if options.dry else "cuda")
-    names = options.recipes if options.recipes is not None else RECIPES[:1] if options.dry else RECIPES
-    result: dict[str, Any] = {"machine": machine(device), "recipes": [], "skipped": []}
-    if not options.no_tests:
+    result: dict[str, Any] = {"machine": machine(device), "skipped": []}
+    result |= {part: [] for part in PARTS if part != "tests"}
+    until = time.monotonic() + 60.0 * MINUTES
+    if "tests" in options.parts:
         result["tests"] = tests(device)
-    result["kernels"] = kernels.measured(device, options.dry)
-    registry, found = Registry.discover(installed_sources(os.environ)), accelerators.detect()
+    if "kernels" in options.parts:
+        result["kernels"] = kernels.measured(device, options.dry)
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
+        for part, label, work in works(options, device, Path(name)):
+            if time.monotonic() > until:
+                result["skipped"].append(label)
+            else:
+                result[part] += work()
+            save(result, options.out)
+        if "recipes" in options.parts and device.type == "cuda" and torch.cuda.device_count() > 1:
+            result["two_gpus"] = two_gpus(Path(name) / "text", Path(name))
+    result["scores"] = scores.compared(result["scores"])
+    return result
+
+
+Work = Callable[[], list[dict[str, Any]]]
+"""Returns rows of a part."""
+
+
+def works(options: argparse.Namespace, device: torch.device, folder: Path) -> Iterator[tuple[str, str, Work]]:
+    """Yield what is checked one after the other: the part, its name, and the work itself."""
+    registry, found = Registry.discover(installed_sources(os.environ)), accelerators.detect()
+    names = options.recipes if options.recipes is not None else RECIPES[:1] if options.dry else RECIPES
+    few = 1 if options.dry else FEW
+    models = {}
+    if {"recipes", "scores"} & set(options.parts):
         models = {
             "text": text_model(folder / "text", not options.dry),
             "photo": photo_model(folder / "photo", not options.dry),
         }
+    if "recipes" in options.parts:
         for recipe in names:
-            if time.monotonic() > until:
-                result["skipped"].append(recipe)
-                continue
-            loaded = recipes.recipe_of(recipe, registry, models, folder, found, options.dry)
-            result["recipes"] += recipes.checked(loaded, registry, folder, device, 4 if options.dry else STEPS)
-        if device.type == "cuda" and torch.cuda.device_count() > 1:
-            result["two_gpus"] = two_gpus(models["text"], folder)
-    return result
+
+            def trained(recipe: str = recipe) -> list[dict[str, Any]]:
+                loaded = recipes.recipe_of(recipe, registry, models, folder, found, options.dry)
+                return recipes.checked(loaded, registry, folder, device, 4 if options.dry else STEPS)
+
+            yield "recipes", recipe, trained
+    if "priors" in options.parts:
+        for family in FAMILIES:
+            row = partial(priors.checked, family, registry, folder / family.recipe, found, device, options.dry, few)
+            yield "priors", family.name, lambda row=row: [row()]
+    if "scores" in options.parts:
+        for score in scores.SCORES:
+            row = partial(scores.checked, score, registry, models["text"], folder, found, device, options.dry, few)
+            yield "scores", score, lambda row=row: [row()]
 
 
 def machine(device: torch.device) -> dict[str, Any]:
@@ -121,44 +161,3 @@ def two_gpus(model: Path, folder: Path) -> dict[str, Any]:
     start = time.perf_counter()
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     return {"code": done.returncode, "seconds": time.perf_counter() - start, "last_lines": done.stderr[-500:]}
-
-
-def failures(result: dict[str, Any]) -> list[str]:
-    """Return what failed, in words."""
-    found = [f"{row.get('recipe', row.get('kernel'))}: {row['error']}" for row in rows_of(result) if "error" in row]
-    if result.get("tests", {}).get("code", 0) not in (0, 5):  # 5: every test needs a package that is missing
-        found.append(f"tests: {result['tests']['last_line']}")
-    if result.get("two_gpus", {}).get("code", 0):
-        found.append(f"two GPUs: {result['two_gpus']['last_lines']}")
-    return found
-
-
-def rows_of(result: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the rows of recipes and kernels."""
-    return [*result["recipes"], *result["kernels"]]
-
-
-def table(result: dict[str, Any]) -> str:
-    """Return the results as Markdown."""
-    lines = [f"# {result['machine'].get('gpu', 'CPU (dry)')}, torch {result['machine']['torch']}", ""]
-    lines.append("| recipe | profile | stage | s/step | peak GiB | syncs | resume difference |")
-    lines.append("|---|---|---|--:|--:|--:|--:|")
-    for row in result["recipes"]:
-        named = f"| {row['recipe']} | {row['profile']} | {row['stage']} |"
-        if "error" in row:
-            lines.append(f"{named} {row['error'].replace('|', '/')} | | | |")
-            continue
-        peak = "" if row["peak_bytes"] is None else f"{row['peak_bytes'] / 2**30:.2f}"
-        syncs = "" if row["syncs"] is None else row["syncs"]
-        lines.append(f"{named} {row['s_per_step']:.4f} | {peak} | {syncs} | {row['resume_difference']:.3g} |")
-    lines += ["", "| kernel | torch ms | chosen ms | of bandwidth |", "|---|--:|--:|--:|"]
-    for row in result["kernels"]:
-        if "error" in row:
-            lines.append(f"| {row['kernel']} | {row['error'].replace('|', '/')} | | |")
-            continue
-        share = f"{100 * row['bandwidth_share']:.0f} %"
-        lines.append(f"| {row['kernel']} | {1e3 * row['torch_s']:.3f} | {1e3 * row['chosen_s']:.3f} | {share} |")
-    lines.append("")
-    lines += [f"failed: {text}" for text in failures(result)]
-    lines += [f"skipped: {name}" for name in result["skipped"]]
-    return "\n".join(lines) + "\n"

@@ -64,13 +64,13 @@ def _networks(folder: Path, unet: dict[str, Any]) -> None:
             network = kind(**settings)
         network = network.to_empty(device="cpu").half()
         for key, value in network.named_parameters():
-            _fill(key, value.data)
+            fill(key, value.data)
         network.save_pretrained(folder / name, max_shard_size="20GB")
 
 
-def _fill(name: str, value: torch.Tensor) -> None:
+def fill(name: str, value: torch.Tensor) -> None:
     """Fill a parameter so that activations keep their size: norms with 1, biases with 0, weights by their inputs."""
     if value.ndim > 1:
-        value.copy_(torch.randn(value.shape) * (0.7 * value[0].numel() ** -0.5))
+        value.copy_(torch.randn(value.shape, device=value.device) * (0.7 * value[0].numel() ** -0.5))
     else:
         value.fill_(1.0 if name.endswith("weight") else 0.0)

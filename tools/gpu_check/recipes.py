@@ -62,7 +62,7 @@ def checked(recipe: Recipe, registry: Registry, folder: Path, device: torch.devi
     return rows
 
 
-def _begun(stage: Stage, recipe: Recipe, registry: Registry, device: torch.device) -> Loop:
+def begun(stage: Stage, recipe: Recipe, registry: Registry, device: torch.device) -> Loop:
     weights = {task.guidance.model: Path(task.guidance.model) for task in stage.tasks if task.guidance is not None}
     system = build_system(stage, recipe, registry, weights, device, None, lambda line: None)
     return Loop(system, make_optimizer(system.scene_parameters(), stage.optimizer))
@@ -74,7 +74,7 @@ def _stage(
     cuda = device.type == "cuda"
     if cuda:
         torch.cuda.reset_peak_memory_stats(device)
-    loop = _begun(stage, recipe, registry, device)
+    loop = begun(stage, recipe, registry, device)
     loop.run(WARM_UP, [])
     finish(device)
     start = time.perf_counter()
@@ -93,7 +93,7 @@ def _stage(
     last = loop.done
     del loop
     saved = read_checkpoint(checkpoint)
-    again = _begun(stage, recipe, registry, device)
+    again = begun(stage, recipe, registry, device)
     load_into(again.system, saved["state_dict"], checkpoint)
     again.done = restore(again.optimizers, again.system.generator, saved, checkpoint)
     again.run(last, [])

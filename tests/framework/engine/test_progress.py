@@ -9,8 +9,14 @@ import pytest
 from bozzetto.engine.progress import LogLines, Progress, in_notebook
 from bozzetto.engine.system import System
 
-SYSTEM = System.__new__(System)  # progress reads the metrics only
-SYSTEM.__dict__["metrics"] = {"random/opacity": 0.25, "random/sds": 3.0}
+
+def system_with(told):
+    """Return a system with these metrics, which is all that progress reads."""
+    kind = type("Told", (System,), {"metrics": told})
+    return kind.__new__(kind)
+
+
+SYSTEM = system_with({"random/opacity": 0.25, "random/sds": 3.0})
 
 
 class Terminal(io.StringIO):
@@ -49,8 +55,7 @@ def test_opacities_are_read_now_and_then_and_at_the_end():
             read.append(1)
             return super().items()
 
-    system = System.__new__(System)
-    system.__dict__["metrics"] = Counted({"random/opacity": 0.25})
+    system = system_with(Counted({"random/opacity": 0.25}))
     progress, reads_after = Progress("main", 10, 0, every=4, stream=io.StringIO()), []
     for done in range(1, 11):
         progress.after_step(done, system)
