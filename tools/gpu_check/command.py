@@ -3,6 +3,7 @@
 python tools/gpu_check --out FOLDER             # a machine with a GPU, less than ten minutes
 python tools/gpu_check --out FOLDER --dry       # tiny, on the CPU: shows that the check itself runs
 python tools/gpu_check --out FOLDER --parts priors scores    # some parts of it, e.g. where the time is short
+python tools/gpu_check --out FOLDER --parts memory    # works out the memory of the families of priors; needs no GPU
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ import torch
 from bozzetto.files import write_text
 from bozzetto.machine import accelerators
 from bozzetto.registry.discovery import Registry, installed_sources
-from gpu_check import kernels, priors, recipes, scores
+from gpu_check import counted, kernels, priors, recipes, scores
 from gpu_check.families import FAMILIES
 from gpu_check.models import photo_model, text_model
 from gpu_check.tables import failures, table
@@ -36,6 +37,8 @@ RECIPES = ("dreamfusion-sd", "zero123", "magic123", "fantasia3d", "magic3d", "pr
 TESTS = "tests/framework/kernels/cuda"
 PACKAGES = ("tinycudann", "nerfacc", "nvdiffrast", "warp")
 PARTS = ("tests", "kernels", "recipes", "priors", "scores")
+WORKED_OUT = "memory"
+"""Part that measures nothing, and needs no GPU."""
 MINUTES = 9.0
 STEPS, FEW = 20, 3
 """Steps of a recipe, and of a family of priors or a score."""
@@ -47,11 +50,15 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True, help="folder of the results, gpu_check.json and .md")
     parser.add_argument("--dry", action="store_true", help="tiny sizes on the CPU")
     parser.add_argument("--recipes", nargs="*", default=None, metavar="NAME", help="default: the main methods")
-    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="default: all, in this order")
+    parser.add_argument(
+        "--parts", nargs="+", choices=(*PARTS, WORKED_OUT), default=PARTS, help="default: all but memory"
+    )
     options = parser.parse_args(words)
-    if not options.dry and not torch.cuda.is_available():
+    needs_gpu = not options.dry and options.parts != [WORKED_OUT]
+    if needs_gpu and not torch.cuda.is_available():
         print(f"error: there is no GPU: {accelerators.detect().reason}. Try --dry.", file=sys.stderr)
         return 2
+    options.out.mkdir(parents=True, exist_ok=True)
     result = check(options)
     print(save(result, options.out))
     return 1 if failures(result) else 0
@@ -67,9 +74,9 @@ def save(result: dict[str, Any], folder: Path) -> str:
 
 def check(options: argparse.Namespace) -> dict[str, Any]:
     """Return all results."""
-    device = torch.device("cpu" if options.dry else "cuda")
+    device = torch.device("cpu" if options.dry or options.parts == [WORKED_OUT] else "cuda")
     result: dict[str, Any] = {"machine": machine(device), "skipped": []}
-    result |= {part: [] for part in PARTS if part != "tests"}
+    result |= {part: [] for part in (*PARTS, WORKED_OUT) if part != "tests"}
     until = time.monotonic() + 60.0 * MINUTES
     if "tests" in options.parts:
         result["tests"] = tests(device)
@@ -115,6 +122,10 @@ def works(options: argparse.Namespace, device: torch.device, folder: Path) -> It
         for family in FAMILIES:
             row = partial(priors.checked, family, registry, folder / family.recipe, found, device, options.dry, few)
             yield "priors", family.name, lambda row=row: [row()]
+    if WORKED_OUT in options.parts:
+        for family in FAMILIES:
+            row = partial(counted.checked, family, registry, folder / f"{family.recipe}-settings", options.dry)
+            yield WORKED_OUT, f"{WORKED_OUT} of {family.name}", lambda row=row: [row()]
     if "scores" in options.parts:
         for score in scores.SCORES:
             row = partial(scores.checked, score, registry, models["text"], folder, found, device, options.dry, few)

@@ -78,7 +78,9 @@ def random_network(kind: str, path: Path, dtype: torch.dtype, device: torch.devi
         torch.set_default_dtype(usual)
     for name, value in network.named_parameters():
         fill(name, value.data)
-    torch.nn.Module.to(network, device=device, dtype=dtype)  # not diffusers' own, which warns
+    for value in network.buffers():
+        if value.is_floating_point():
+            value.data = value.data.to(dtype)
     return network.requires_grad_(False).eval()
 
 

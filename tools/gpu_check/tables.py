@@ -20,9 +20,13 @@ def _word(key: str) -> Cell:
     return lambda row: str(row[key])
 
 
-PEAK = ("peak GiB", _number("peak_bytes", ".2f", 1.0 / GIB))
+def _gib(title: str, key: str) -> tuple[str, Cell]:
+    return f"{title} GiB", _number(key, ".2f", 1.0 / GIB)
+
+
+PEAK = _gib("peak", "peak_bytes")
 SECONDS = ("s/step", _number("s_per_step", ".4f"))
-NETWORKS = ("networks GiB", _number("network_bytes", ".2f", 1.0 / GIB))
+NETWORKS = _gib("networks", "network_bytes")
 AT_STEP = ("at step", _word("at_step"))
 FINITE = ("finite", lambda row: "yes" if row["finite"] else "no")
 TABLES: Mapping[str, tuple[tuple[str, ...], tuple[tuple[str, Cell], ...]]] = {
@@ -37,6 +41,14 @@ TABLES: Mapping[str, tuple[tuple[str, ...], tuple[tuple[str, Cell], ...]]] = {
     "scores": (
         ("score", "recipe"),
         (SECONDS, ("times sds", _number("times_sds", ".2f")), PEAK, AT_STEP, FINITE),
+    ),
+    "memory": (
+        ("prior", "recipe"),
+        (
+            ("views", _word("views")), ("pixels", _word("image_size")), NETWORKS, _gib("encoder", "kept_bytes"),
+            _gib("denoiser", "predicting_bytes"), _gib("scene", "scene_bytes"),
+            _gib("worked out, with parameters and CUDA's own,", "total_bytes"),
+        ),
     ),
     "kernels": (
         ("kernel",),

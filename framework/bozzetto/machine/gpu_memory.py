@@ -27,8 +27,8 @@ class GpuMemory:
 
     weights: int
     """Frozen networks that stay."""
-    networks: int
-    """Activations of encoder and denoiser."""
+    networks: int | None
+    """Activations of encoder and denoiser; None: a guidance does not say, and the total leaves them out."""
     scene: int
     """Samples or pixels of all views of a step, with what their backward pass keeps."""
     parameters: int
@@ -37,12 +37,17 @@ class GpuMemory:
     @property
     def total(self) -> int:
         """Sum, with CUDA's own memory."""
-        return self.weights + self.networks + self.scene + self.parameters + CONTEXT_BYTES
+        return self.weights + (self.networks or 0) + self.scene + self.parameters + CONTEXT_BYTES
 
     def describe(self) -> str:
         """Describe the estimate in one line."""
-        parts = [f"{name} {getattr(self, name) / GIB:.1f}" for name in ("weights", "networks", "scene", "parameters")]
-        return f"about {self.total / GIB:.1f} GiB on a GPU ({', '.join(parts)}; an estimate with torch kernels)"
+        sizes = {name: getattr(self, name) for name in ("weights", "networks", "scene", "parameters")}
+        parts = [f"{name} {'not known' if size is None else f'{size / GIB:.1f}'}" for name, size in sizes.items()]
+        how_much = "at least" if self.networks is None else "about"
+        return (
+            f"{how_much} {self.total / GIB:.1f} GiB on a GPU ({', '.join(parts)}; worked out for torch kernels, not "
+            "measured)"
+        )
 
 
 def gpu_memory(stage: Stage, model_bytes: Mapping[str, int]) -> GpuMemory:
@@ -54,7 +59,8 @@ def gpu_memory(stage: Stage, model_bytes: Mapping[str, int]) -> GpuMemory:
     guided = [task for task in stage.tasks if task.guidance is not None]
     steps = sorted({0, *(milestone for task in stage.tasks for milestone in _milestones(task))})
     scene = max(sum(_scene(stage.renderer, task, step) for task in stage.tasks) for step in steps)
-    networks = max(_networks(guided, step) for step in steps)
+    says = all(hasattr(task.guidance.config, "kept_bytes") for task in guided if task.guidance is not None)
+    networks = max(_networks(guided, step) for step in steps) if says else None
     return GpuMemory(_weights(guided, model_bytes), networks, scene, _parameters(stage))
 
 
@@ -79,9 +85,8 @@ def _networks(guided: list[Task], step: int) -> int:
         assert task.guidance is not None  # of guided tasks
         config, size = task.guidance.config, _size(task.views, step)
         views = size[0] if len(size) == 3 else 1
-        if hasattr(config, "kept_bytes"):
-            kept += int(config.kept_bytes(views))
-            passing = max(passing, int(config.passing_bytes(views)))
+        kept += int(config.kept_bytes(views))
+        passing = max(passing, int(config.passing_bytes(views)))
     return kept + passing
 
 
