@@ -5,6 +5,7 @@ their results' sizes depends on the package that computes them.
 """
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -23,7 +24,8 @@ EXPECTED = {"magic123:cuda:refine": SURFACE}
 
 def run(folder: Path, *cases: str) -> dict[str, dict[str, int]]:
     command = [sys.executable, "-m", "tests.framework.pretend.steps", str(folder), *cases]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    paths = {**os.environ, "PYTHONPATH": str(ROOT / "tools")}
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, env=paths)
     assert done.returncode == 0, done.stderr[-4000:]
     return json.loads(done.stdout.splitlines()[-1])
 

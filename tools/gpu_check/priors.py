@@ -55,7 +55,7 @@ def random_networks(device: torch.device) -> Iterator[dict[str, int]]:
 
     def encode_text(prior: DiffusionPrior, texts: Sequence[str]) -> Tensor:
         layout = prior.networks.family.layout
-        return layout.pack(random_words(layout, len(texts), device))
+        return layout.pack(random_words(layout, len(texts), device)).to(prior.networks.device)
 
     with (
         mock.patch.object(networks, "load_part", load_part),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,28 @@ def test_shipped_profiles_fit_their_cards(registry, monkeypatch, name, profile, 
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
     for found in estimates(registry, name, profile):
         assert 2.0 * GIB < found.total < gib * GIB, found.describe()
+
+
+PROFILES = ("cuda-8gb", "cuda-12gb", "cuda-24gb", "cuda")
+"""Columns of the table in docs/gpu.md."""
+
+
+def rows_of_the_page() -> list[tuple[list[str], list[str]]]:
+    """Return the recipes and cells of each row of the table of profiles."""
+    page = (CONFIGS.parent / "docs" / "gpu.md").read_text(encoding="utf-8")
+    table = page[page.index("| recipe | 8 GB |") :].partition("\n\n")[0].splitlines()[2:]
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in table]
+    return [(re.findall(r"`([a-z0-9-]+)`", named), values) for named, *values in cells]
+
+
+@pytest.mark.parametrize(("names", "cells"), rows_of_the_page(), ids=lambda value: value[0])
+def test_the_page_has_the_numbers_of_a_dry_run_and_calls_them_worked_out(registry, names, cells):
+    image = ["image=docs/photos/chair.png"] if names[0] in ("zero123", "magic123") else []
+    for profile, cell in zip(PROFILES, cells, strict=False):
+        for name in names:
+            largest = max(found.total for found in estimates(registry, name, profile, ["prompt=a", *image]))
+            assert cell == f"worked out {largest / GIB:.1f}", (name, profile)
+    assert cells[len(PROFILES) :] == ["nobody"]  # a measured number has its own column
 
 
 def test_networks_of_a_guidance_that_does_not_say_are_not_counted_as_nothing(registry):

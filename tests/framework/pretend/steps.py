@@ -25,6 +25,8 @@ from bozzetto.registry.sources import installed_sources
 from bozzetto.testing.fakes import tiny_stable_diffusion, tiny_zero123
 from bozzetto.testing.run import small
 from bozzetto_plugins.guidance import image_embedding
+from gpu_check.families import FAMILIES, write_settings
+from gpu_check.priors import random_networks
 
 ROOT = Path(__file__).parents[3]
 STEPS = 2
@@ -88,6 +90,7 @@ def main() -> None:
         "zero123": tiny_zero123(folder / "photo"),
         "latents": tiny_stable_diffusion(folder / "latents", latent_channels=48),
     }
+    settings = {family.recipe: write_settings(family, folder / family.recipe, tiny=True) for family in FAMILIES}
     registry = Registry.discover(installed_sources({}), strict=True)
     pretend.install()
     number_positions()
@@ -95,12 +98,12 @@ def main() -> None:
     for case in sys.argv[2:]:
         name, _, profile = case.partition(":")
         profile, with_nan = profile.removesuffix("+nan"), profile.endswith("+nan")
-        chosen = dict(models)
+        chosen = models | ({"": settings[name]} if name in settings else {})
         if case == "latent-nerf:cpu":  # as many latents as the bundled prior has
             chosen[""] = models["latents"]
         recipe = small(load_recipe(ROOT / "configs" / f"{name}.yaml", registry, profile=profile), chosen, folder)
-        with pretend.Mode():
-            for stage, found in stages(recipe, registry, {str(path): path for path in models.values()}, with_nan):
+        with random_networks(torch.device("cpu")), pretend.Mode():
+            for stage, found in stages(recipe, registry, {str(path): path for path in chosen.values()}, with_nan):
                 result[f"{case}:{stage}"] = found
                 print(case, stage, sum(found.values()), found, file=sys.stderr, flush=True)
     print(json.dumps(result))
