@@ -11,7 +11,7 @@ from bozzetto_plugins.guidance.model_families import networks
 from bozzetto_plugins.guidance.model_families.known import PIPELINES
 from bozzetto_plugins.guidance.model_families.words import WordsLayout
 from gpu_check import priors
-from gpu_check.families import FAMILIES, MVDREAM, SDXL, Z_IMAGE, write_settings
+from gpu_check.families import FAMILIES, MVDREAM, SDXL, write_settings
 from gpu_check.priors import TEXT_TOKENS, random_network, random_words
 
 CPU, FOUND = torch.device("cpu"), Accelerator("cpu", "a test")
@@ -60,13 +60,15 @@ def test_denoisers_have_their_published_size(tmp_path, family):
     assert round(sum(value.numel() for value in network.parameters()) / 1e6) == MILLIONS[known.name]
 
 
-def test_random_networks_have_their_data_type_and_no_gradient(tmp_path):
-    folder = write_settings(Z_IMAGE, tmp_path, tiny=True)
-    kind = PIPELINES[Z_IMAGE.pipeline].classes["transformer"]
-    network = random_network(kind, folder / "transformer", torch.bfloat16, CPU)
-    values = dict(network.named_parameters())
-    assert all(value.dtype == torch.bfloat16 and not value.requires_grad for value in values.values())
-    assert all(value.isfinite().all() for value in values.values())  # also those that diffusers leaves unfilled
+@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.recipe)
+def test_random_networks_have_the_data_type_of_the_family_and_no_gradient(tmp_path, family):
+    known, folder = PIPELINES[family.pipeline], write_settings(family, tmp_path, tiny=True)
+    half = getattr(torch, known.half)
+    for part, kind in known.classes.items():
+        network = random_network(kind, folder / part, half, CPU)
+        values = [*network.parameters(), *(value for value in network.buffers() if value.is_floating_point())]
+        assert all(value.dtype == half and not value.requires_grad for value in values)
+        assert all(value.isfinite().all() for value in values)  # also those that diffusers leaves unfilled
     assert torch.get_default_dtype() == torch.float32
 
 
