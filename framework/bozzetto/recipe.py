@@ -22,7 +22,6 @@ __all__ = [
 ]  # fmt: skip
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
-"""Devices that a recipe may train on; `cuda:1` is the second GPU."""
 DEVICE_PATTERN = r"auto|cpu|mps|cuda(:[0-9]{1,2})?"
 Seed = Annotated[int, Range(least=0, most=2**63 - 1)]
 Weight = Annotated[Schedule, Range(least=-1e9, most=1e9)]
@@ -65,7 +64,6 @@ TASK = {
     "start_step": "First step.",
     "until_step": "First step at which it no longer runs; null: to the end.",
 }
-"""Keys of a task and their meaning."""
 STAGE = {
     "system": "Changes of the recipe's `system`.",
     "trainer": "Changes of the recipe's `trainer`.",
