@@ -22,11 +22,8 @@ __all__ = [
 ]  # fmt: skip
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
-"""Devices that a recipe may train on; `cuda:1` is the second GPU."""
 DEVICE_PATTERN = r"auto|cpu|mps|cuda(:[0-9]{1,2})?"
-"""Regular expression of the devices that a recipe may train on."""
 Seed = Annotated[int, Range(least=0, most=2**63 - 1)]
-"""Seed in the range of torch's generators on every device."""
 Weight = Annotated[Schedule, Range(least=-1e9, most=1e9)]
 LearningRate = Annotated[Schedule, Range(least=0.0, most=10.0)]
 Decay = Annotated[float, Range(least=0.0, most=0.999999)]
@@ -67,7 +64,6 @@ TASK = {
     "start_step": "First step.",
     "until_step": "First step at which it no longer runs; null: to the end.",
 }
-"""Keys of a task and their meaning."""
 STAGE = {
     "system": "Changes of the recipe's `system`.",
     "trainer": "Changes of the recipe's `trainer`.",
@@ -208,12 +204,17 @@ class TrainerConfig:
     """Steps between checkpoints; the last one is always kept."""
     debug_every: Step = 0
     """Steps between debug images of the guidance; 0: none."""
+    tf32: bool = False
+    """Multiply float32 matrices on a GPU in TensorFloat-32: faster, with the mantissa of float16."""
+    cudnn_benchmark: bool = False
+    """Let cuDNN try its convolutions for each new shape and keep the fastest; results may differ between runs."""
     loggers: tuple[Literal["tensorboard", "wandb"], ...] = ("tensorboard",)
-    """Where metrics and validation images are logged besides the CSV file and the PNG files: event files of TensorBoard
-    in the run folder; Weights & Biases, which needs `pip install 'bozzetto[wandb]'`."""
+    """Where numbers and images are logged, too: TensorBoard's files; wandb needs `pip install 'bozzetto[wandb]'`."""
 
     def __post_init__(self) -> None:
         check_fields(self)
+        if self.deterministic and self.cudnn_benchmark:
+            raise ValueError("cudnn_benchmark: what is fastest differs from run to run, but deterministic is true")
 
 
 @dataclass(frozen=True)
@@ -254,7 +255,6 @@ class Recipe:
     negative_prompt: str
     seed: int
     device: str
-    """Device that matches `DEVICE_PATTERN`."""
     output: str
     profile: str
     profile_reason: str

@@ -263,8 +263,8 @@ class Guided:
     timestep: Int[Tensor, "B"]
     gradients: Mapping[str, tuple[Tensor, Tensor]] = field(default_factory=lambda: EMPTY)
     """Tensor and gradient to back-propagate from it, by loss name, for forms without a scalar."""
-    metrics: Mapping[str, float] = field(default_factory=lambda: EMPTY)
-    """Metrics that are not losses, e.g. the gradient norm."""
+    metrics: Mapping[str, float | Float[Tensor, ""]] = field(default_factory=lambda: EMPTY)
+    """Metrics that are not losses, e.g. the gradient norm. Leave scalars on their device: they are read when logged."""
     debug: Callable[[], Mapping[str, Float[Tensor, "B H W 3"]]] | None = None
     """Renders debug images when called."""
     fit: Callable[[], Float[Tensor, ""]] | None = None

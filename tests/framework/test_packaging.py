@@ -90,6 +90,7 @@ HOST_AND_PLUGINS = [path for path in SOURCES if not {"tools", "testing", "kernel
 MAY_NAME_DEVICES = {
     "accelerators.py": "finds out what the machine has",
     "recipe.py": "the names a recipe may write",
+    "view_draws.py": "draws on the host with the state of a generator that lies elsewhere",
     "loading.py": "falls back to the cpu profile",
     "data_parallel.py": "chooses the exchange between processes",
     "trainers.py": "counts the devices that a recipe asks for",

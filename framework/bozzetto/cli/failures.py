@@ -33,8 +33,8 @@ CURES: Mapping[str, str] = {
 MEMORY = (
     "Out of memory. Reduce usage by a smaller height and width or batch_size in "
     "system.tasks.TASK.views; system.renderer.samples_per_ray; system.geometry.log2_table_size or resolution; "
-    "guidance.cpu_offload=model and attention_slicing=true on a GPU; for exports resolution, texture_size and "
-    "chunk_points."
+    "on a GPU --profile cuda-8gb, or guidance.encode_views=1 and cpu_offload=model; for exports resolution, "
+    "texture_size and chunk_points."
 )
 
 

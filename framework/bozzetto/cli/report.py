@@ -7,6 +7,7 @@ from dataclasses import fields, is_dataclass
 from typing import Any
 
 from bozzetto.config.binding import plain
+from bozzetto.machine.gpu_memory import gpu_memory
 from bozzetto.math.schedules import Schedule
 from bozzetto.recipe import Component, Recipe, Stage
 from bozzetto.vocabulary import Vocabulary
@@ -54,8 +55,11 @@ def plan_report(recipe: Recipe, plans: Mapping[str, ModelPlan]) -> str:
     lines += [f"memory    {item.memory}" for item in plans.values()]
     lines += notices(text for item in plans.values() if (text := unknown_words(recipe.prompt, item)))
     lines += notices((*recipe.stand_ins, *recipe.notices))
+    sizes = {name: item.bytes_here for name, item in plans.items()}
     for stage in recipe.stages:
         lines += stage_report(stage)
+        if recipe.device.startswith("cuda"):
+            lines.append(f"  memory            {gpu_memory(stage, sizes).describe()}")
     lines += [f"export    {name}: {component_line(component)}" for name, component in recipe.exports]
     return "\n".join(lines)
 

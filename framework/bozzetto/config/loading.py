@@ -15,6 +15,7 @@ from bozzetto.config.file_names import check_names
 from bozzetto.config.layers import value_at, with_value
 from bozzetto.config.origins import Origins
 from bozzetto.config.overrides import require_known_stages, shadowed
+from bozzetto.config.profiles import choose_profile
 from bozzetto.config.recipe_file import find_recipe, read_recipe
 from bozzetto.config.requirements import check_requirements
 from bozzetto.config.scored_tasks import check_score
@@ -60,14 +61,14 @@ def load_recipe(
     """Read, merge and check a recipe. Imports no torch.
 
     Args:
-        profile: a name in the recipe's `profiles`, or `auto` for the one that fits `hardware`.
+        profile: a name in the recipe's `profiles`, or `auto`: see `choose_profile`.
         hardware: accelerator of this machine; None: none.
 
     Raises:
         UserError: with the file and line of the offending key, or the override that set it.
     """
     file, overrides = read_recipe(path, registry), list(overrides)
-    chosen, reason = _choose_profile(file.profile_names, profile, hardware, path)
+    chosen, reason = choose_profile(file.profile_names, profile, hardware, path)
     origins = Origins(file, chosen, overrides)
     below, given = file.layered(chosen), layers.parse_overrides(overrides)
     try:
@@ -90,24 +91,6 @@ def _place_image(values: dict[str, Any], origins: Origins) -> None:
         raise ConfigError("image is missing. Give a photo of what to make: image=photo.png.")
     if image:
         values["image"] = origins.path(image, "image")
-
-
-def _choose_profile(profiles: list[str], profile: str, hardware: Accelerator | None, path: Path) -> tuple[str, str]:
-    if profile != "auto":
-        if profile not in profiles:
-            known = ", ".join(profiles) or "none"
-            hint = did_you_mean(profile, profiles)
-            raise ConfigError(f"{path} has no profile {profile!r}.{hint} Profiles: {known}.")
-        return profile, "chosen with --profile"
-    if not profiles:
-        return "none", "the recipe has no profiles"
-    kind = hardware.kind if hardware else "cpu"
-    reason = hardware.reason if hardware else "no GPU was looked for"
-    if kind in profiles:
-        return kind, reason
-    if "cpu" in profiles:
-        return "cpu", f"{reason}; the recipe has no {kind} profile"
-    raise ConfigError(f"{path} has no profile for {kind}. Choose one with --profile: {', '.join(profiles)}.")
 
 
 @dataclass(frozen=True)

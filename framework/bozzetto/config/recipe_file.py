@@ -9,6 +9,7 @@ from typing import Any
 
 from bozzetto.config import layers
 from bozzetto.config.binding import convert
+from bozzetto.config.profiles import base_of
 from bozzetto.config.requirements import check_requirements
 from bozzetto.errors import ConfigError, UserError, did_you_mean, shown
 from bozzetto.registry.discovery import Registry
@@ -45,18 +46,26 @@ class RecipeFile:
         """
         values = self.parent.layered(profile) if self.parent else {}
         values.pop("name", None)
-        changes = self.profiles.get(profile, {})
+        changes = self.changes(profile)
         said = (values, self.values, changes)
         required = list(dict.fromkeys(name for part in said for name in part.get("plugins") or ()))
         values = layers.overlay(layers.overlay(values, self.values), changes)
         return {**values, "plugins": required} if required else values
+
+    def changes(self, profile: str) -> dict[str, Any]:
+        """Return what this file's profile changes: for `cuda-12gb` that of `cuda`, then its own."""
+        base = dict(self.profiles.get(base_of(profile), {}))
+        return base if base_of(profile) == profile else layers.overlay(base, self.profiles.get(profile, {}), True)
 
     def find(self, key: str, profile: str, stage: str) -> tuple[Path, int] | None:
         """Return file and line of the effective value of a dotted key such as `system.geometry.span[0]`."""
         parts = layers.key_parts(key)
         in_stage = ["stages", stage, *parts]
         for file in self.chain:
-            for place in (["profiles", profile, *in_stage], in_stage, ["profiles", profile, *parts], parts):
+            names = dict.fromkeys((profile, base_of(profile)))
+            said = [["profiles", name, *place] for place in (in_stage, parts) for name in names]
+            count = len(names)
+            for place in (*said[:count], in_stage, *said[count:], parts):
                 if (line := layers.line_of(file.path, place)) is not None:
                     return file.path, line
         return None
@@ -75,7 +84,7 @@ class RecipeFile:
 
     def says(self, key: str, profile: str, stage: str) -> bool:
         """Return whether this file has a value at a dotted key, with or without profile, for the stage or for all."""
-        parts = (self.values, self.profiles.get(profile, {}))
+        parts = (self.values, self.changes(profile))
         return any(says(values, place) for values in parts for place in (key, f"stages.{stage}.{key}"))
 
 

@@ -56,8 +56,9 @@ class Checkpoints:
             raise Interrupted(self.stage.name, done, number)
 
     def save(self, done: int, system: System) -> None:
-        """Save the state after `done` steps now."""
+        """Save the state after `done` steps now. Raises `NonFiniteError` instead if a step's numbers are not finite."""
         self.asked = False
+        system.readings.read()
         save_checkpoint(self.path, system, self.optimizers, done)
 
     def close(self) -> None:

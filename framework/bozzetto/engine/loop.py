@@ -74,8 +74,13 @@ class Loop:
     def step(self) -> None:
         """Train one step: render and judge the views, back-propagate once, and move the parameters.
 
+        On an accelerator the step is not waited for: what it measures and must check is read with `System.metrics`.
         Then what guidances train themselves takes its steps, at the same views, and the geometry may change its rows.
         """
+        with self.system.readings.collecting():
+            self._step()
+
+    def _step(self) -> None:
         step, system = self.done, self.system
         system.prepare(step)
         self.known.require_same(system, step)
@@ -88,7 +93,7 @@ class Loop:
         parameters = system.scene_parameters()
         self.processes.average_gradients([parameter for _, parameter in parameters])
         limit = system.optimizer_config.clip_norm
-        system.metrics["gradient_norm"] = clip_gradients(parameters, limit, step)
+        system.measured["gradient_norm"] = clip_gradients(parameters, limit, step)
         self.optimizer.step()
         for training in self.own:
             training.step(system, step, self.processes)

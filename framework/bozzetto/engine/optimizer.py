@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from torch import nn
+from jaxtyping import Float
+from torch import Tensor, nn
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from bozzetto.errors import NonFiniteError
 from bozzetto.parameters import check_rates, matches
+from bozzetto.readings import require_finite
 from bozzetto.recipe import OptimizerConfig
 
 DEFAULT = ""
@@ -65,22 +67,26 @@ def set_learning_rates(optimizer: torch.optim.Optimizer, config: OptimizerConfig
         group["lr"] = config.lr_of.get(group["prefix"], config.lr).at(step)
 
 
-def clip_gradients(parameters: Sequence[tuple[str, nn.Parameter]], limit: float | None, step: int) -> float:
+def clip_gradients(parameters: Sequence[tuple[str, nn.Parameter]], limit: float | None, step: int) -> Float[Tensor, ""]:
     """Scale all gradients down so that their global norm is at most `limit`; None: no clipping.
 
     Returns:
         The global norm before clipping; 0 without gradients.
 
     Raises:
-        NonFiniteError: a gradient is not finite; the message names its parameter and `step`.
+        NonFiniteError: a gradient is not finite; the message names its parameter and `step`. On an accelerator, raised
+            at the next read (`bozzetto.readings`).
     """
     named = [(name, parameter, parameter.grad) for name, parameter in parameters if parameter.grad is not None]
     total = get_total_norm([gradient for _, _, gradient in named])
-    norm = float(total)
-    if not math.isfinite(norm):
-        guilty = [name for name, _, gradient in named if not torch.isfinite(torch.linalg.vector_norm(gradient))]
-        if guilty:  # else only their sum overflows
-            raise NonFiniteError(f"the gradient of {', '.join(guilty)} is not finite at step {step}")
-    if limit is not None and norm > limit:
-        clip_grads_with_norm_([parameter for _, parameter, _ in named], limit, total)
-    return norm
+    if not total.is_cpu or not math.isfinite(float(total)):
+        for name, _, gradient in named:  # each by itself: their sum may overflow
+            require_finite(torch.linalg.vector_norm(gradient), _not_finite(name, step))
+    if limit is not None:
+        beyond = torch.where(total > limit, total, 0.0)  # a norm of 0 leaves the gradients as they are, bit for bit
+        clip_grads_with_norm_([parameter for _, parameter, _ in named], limit, beyond)
+    return total
+
+
+def _not_finite(name: str, step: int) -> Callable[[int], NonFiniteError]:
+    return lambda _: NonFiniteError(f"the gradient of {name} is not finite at step {step}")

@@ -36,7 +36,7 @@ class OwnTraining:
         self.optimizer = make_optimizer(self.parameters, self.config)
 
     def step(self, system: System, step: int, processes: Processes) -> None:
-        """Move the parameters if the task ran in this step, and add the last loss to the system's metrics.
+        """Move the parameters if the task ran in this step, and add the last loss to what the system has measured.
 
         Raises:
             ConfigError: the guidance returned no `fit`.
@@ -52,7 +52,7 @@ class OwnTraining:
         for _ in range(self.fitting.steps):
             loss = self._fit(result.fit, step, processes)
         self.trainable.rest()
-        system.metrics[f"{self.task}/fit"] = float(loss.detach())
+        system.measured[f"{self.task}/fit"] = loss.detach()
 
     def _fit(self, fit: Callable[[], Tensor], step: int, processes: Processes) -> Tensor:
         members = [parameter for _, parameter in self.parameters]

@@ -30,7 +30,7 @@ from bozzetto.engine.undeclared import check_undeclared
 from bozzetto.errors import ConfigError, ExportError, RunFolderError
 from bozzetto.kinds.scene import Scene
 from bozzetto.live import Live
-from bozzetto.machine.tuning import growing
+from bozzetto.machine.tuning import growing, tune_cuda
 from bozzetto.math.silhouettes import edge_softness
 from bozzetto.parameters import PARTS
 from bozzetto.recipe import Recipe, Stage
@@ -192,6 +192,7 @@ class Pipeline:
         done = saved["global_step"] if saved else 0
         recipe = recipe_with(recipe, Changes(self.folder).until(recipe, index, done), self.folder, self.registry)
         stage, state = recipe.stages[index], saved["state_dict"] if saved else None
+        tune_cuda(stage.trainer.tf32, stage.trainer.cudnn_benchmark)
         with growing():
             system = build_system(
                 stage, recipe, self.registry, self.weights, self.device, self.cache, self.report, state

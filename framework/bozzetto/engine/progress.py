@@ -34,13 +34,16 @@ class Progress:
 
     Args:
         done: finished steps.
+        every: steps between readings of the opacities, which wait for an accelerator; the last step's are read, too.
         stream: terminal or log; None: standard error.
         now: clock in seconds.
     """
 
     def __init__(
-        self, stage: str, steps: int, done: int, stream: Stream | None = None, now: Callable[[], float] = time.monotonic
-    ) -> None:
+        self, stage: str, steps: int, done: int, every: int = 1, stream: Stream | None = None,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:  # fmt: skip
+        self.steps, self.every = steps, every
         self.bar: tqdm[NoReturn] | LogLines
         shown: Stream = sys.stderr if stream is None else stream
         if in_notebook():
@@ -56,9 +59,13 @@ class Progress:
 
     def after_step(self, done: int, system: System) -> None:
         """Show the step."""
+        if done % self.every == 0 or done == self.steps:
+            self._show(system)
+        self.bar.update(int(done - self.bar.n))
+
+    def _show(self, system: System) -> None:
         shown = {name.split("/")[-1]: value for name, value in system.metrics.items() if name.endswith("opacity")}
         self.bar.set_postfix({name: f"{value:.3f}" for name, value in shown.items()}, refresh=False)
-        self.bar.update(int(done - self.bar.n))
 
     def close(self) -> None:
         """End the line of the bar."""

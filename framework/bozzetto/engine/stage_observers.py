@@ -37,7 +37,7 @@ def stage_observers(
         Metrics(folder.metrics / f"{stage.name}.csv", trainer, logger, done),
         Pictures(folder.images, stage.name, trainer, logger),
         Observed(observers, trainer),
-        Progress(stage.name, trainer.steps, done),
+        Progress(stage.name, trainer.steps, done, trainer.log_every),
         Steering(broadcast, checkpoints, amender, stop, report),
         checkpoints,
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -17,6 +18,7 @@ from bozzetto.kinds.prompt_processor import Condition
 from bozzetto.kinds.scene import Scene
 from bozzetto.kinds.view_source import ViewSource
 from bozzetto.math.schedules import Schedule
+from bozzetto.readings import Readings, check_later
 from bozzetto.recipe import OptimizerConfig, TaskTimes
 from bozzetto.types import Cameras, Guided, LossInputs, Reference
 
@@ -93,12 +95,25 @@ class System(nn.Module):
         self.generator = generator
         self.share = Share()
         """Part of each batch of views that this process renders."""
-        self.metrics: dict[str, float] = {}
-        """Losses and other metrics of the latest step, by `task/name`."""
+        self.readings = Readings()
+        """Numbers of the steps since the last read that are still on the device, with their checks."""
+        self.measured: dict[str, float | Tensor] = {}
+        """Losses and other metrics of the latest step, by `task/name`, where they were computed."""
         self.results: dict[str, Guided] = {}
         """Results of each guidance in the latest step, by task; keeps `debug` callables until they are evaluated."""
         self.cameras: dict[str, Cameras] = {}
         """Cameras of the latest step, by task."""
+
+    @property
+    def metrics(self) -> Mapping[str, float]:
+        """Losses and other metrics of the latest step, by `task/name`. On an accelerator, waits for the step.
+
+        Raises:
+            NonFiniteError: a number of this step, or of one since the last read, is not finite.
+        """
+        waiting = {name: value for name, value in self.measured.items() if isinstance(value, Tensor)}
+        self.measured.update(zip(waiting, self.readings.read(list(waiting.values())), strict=True))
+        return {name: float(value) for name, value in self.measured.items()}
 
     def scene_parameters(self) -> list[tuple[str, nn.Parameter]]:
         """Return the parameters of the scene by name; those that a guidance trains have optimisers of their own."""
@@ -116,13 +131,13 @@ class System(nn.Module):
         self.renderer.update(self.geometry, step, self.generator)
 
     def run_tasks(self, step: int) -> Roots:
-        """Render and judge the views of every active task, and set `metrics`; draws the views' random numbers.
+        """Render and judge the views of every active task, and set `measured`; draws the views' random numbers.
 
         Raises:
-            NonFiniteError: a loss is not finite.
+            NonFiniteError: a loss is not finite; on an accelerator, raised when `metrics` are next read.
         """
         roots = Roots([], [])
-        self.metrics, self.results, self.cameras = {}, {}, {}
+        self.measured, self.results, self.cameras = {}, {}, {}
         own = self.share.generator(self.generator, step)
         for task in self.tasks:
             if task.times.active(step):
@@ -146,11 +161,11 @@ class System(nn.Module):
             condition = task.condition.for_view(cameras)
             guided = task.guidance(rendered, condition, cameras, step, own)
             self.results[task.name] = guided
-            self.metrics.update({f"{task.name}/{name}": value for name, value in guided.metrics.items()})
+            self.measured.update({f"{task.name}/{name}": value for name, value in guided.metrics.items()})
         inputs = LossInputs(rendered, cameras, self.geometry, step, own, task.reference)
         for term in task.terms:
             self._add(term, inputs, guided, task.name, roots)
-        self.metrics[f"{task.name}/opacity"] = float(rendered.opacity.detach().mean())
+        self.measured[f"{task.name}/opacity"] = rendered.opacity.detach().mean()
 
     def _add(self, term: Term, inputs: LossInputs, guided: Guided | None, task: str, roots: Roots) -> None:
         weight = term.weight.at(inputs.step)
@@ -167,8 +182,17 @@ class System(nn.Module):
         else:
             assert guided is not None  # the recipe's checks: a term without a loss is its guidance's
             value = guided.losses[term.name]
-        self.metrics[label] = number = float(value.detach())
-        if not math.isfinite(number):
-            raise NonFiniteError(f"loss {label} is {number} at step {inputs.step}")
+        self.measured[label] = value.detach()
+        check_later(value, _finite_loss(label, inputs.step))
         roots.tensors.append(weight * value)
         roots.gradients.append(None)
+
+
+def _finite_loss(label: str, step: int) -> Callable[[float], None]:
+    """Return the check of a loss."""
+
+    def check(number: float) -> None:
+        if not math.isfinite(number):
+            raise NonFiniteError(f"loss {label} is {number} at step {step}")
+
+    return check

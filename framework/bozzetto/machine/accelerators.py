@@ -10,7 +10,7 @@ import platform
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from bozzetto.errors import ConfigError
 
@@ -26,6 +26,8 @@ class Accelerator:
 
     kind: Kind
     reason: str
+    memory_bytes: int | None = None
+    """Memory of the smallest GPU that this process sees; None: unknown, or no GPU."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,8 @@ class CudaDriver:
     """Number of GPUs visible to this process."""
     cuda: tuple[int, int]
     """Highest supported CUDA version, (major, minor)."""
+    memory_bytes: tuple[int, ...] = ()
+    """Memory of each visible GPU."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +79,8 @@ def _with_gpu(torch_build: TorchBuild, driver: CudaDriver) -> Accelerator:
             f"a GPU is here but torch {torch_build.version} was built for CUDA {built} and the driver runs CUDA {runs} "
             f"at most; update the driver, or install a torch built for CUDA {driver.cuda[0]}",
         )
-    return Accelerator("cuda", f"{driver.devices} CUDA device{'s' if driver.devices > 1 else ''} found")
+    found = f"{driver.devices} CUDA device{'s' if driver.devices > 1 else ''} found"
+    return Accelerator("cuda", found, min(driver.memory_bytes, default=None))
 
 
 def installed_torch() -> TorchBuild | None:
@@ -124,7 +129,18 @@ def cuda_driver() -> CudaDriver | None:
         return None
     if driver.cuInit(0) != 0 or driver.cuDeviceGetCount(ctypes.byref(count)) != 0:
         count.value = 0
-    return CudaDriver(count.value, (version.value // 1000, version.value % 1000 // 10))
+    sizes = [_memory_bytes(driver, number) for number in range(count.value)]
+    return CudaDriver(
+        count.value, (version.value // 1000, version.value % 1000 // 10), tuple(size for size in sizes if size)
+    )
+
+
+def _memory_bytes(driver: Any, number: int) -> int:
+    """Return the memory of a GPU; 0 if the driver does not say."""
+    device, size = ctypes.c_int(0), ctypes.c_size_t(0)
+    if driver.cuDeviceGet(ctypes.byref(device), number) or driver.cuDeviceTotalMem_v2(ctypes.byref(size), device):
+        return 0
+    return int(size.value)
 
 
 def select(device: str) -> None:

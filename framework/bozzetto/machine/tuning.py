@@ -39,6 +39,14 @@ def growing() -> Iterator[None]:
         gc.enable()
 
 
+def tune_cuda(tf32: bool, benchmark: bool) -> None:
+    """Set how torch computes on NVIDIA GPUs, for the rest of the process; has no effect on other devices."""
+    import torch
+
+    torch.backends.cuda.matmul.allow_tf32 = tf32
+    torch.backends.cudnn.benchmark = benchmark
+
+
 def tune_allocator() -> str:
     """Keep freed memory in the process and request huge pages; returns one line that describes what was done.
 

@@ -6,6 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from bozzetto.math.constants import constant
+
 __all__ = [
     "azimuth_deg",
     "elevation_deg",
@@ -55,17 +57,21 @@ def look_at(
     backward = torch.nn.functional.normalize(position - target, dim=-1)
     right = torch.linalg.cross(up, backward)
     parallel = right.norm(dim=-1, keepdim=True) < 1e-5
-    right = torch.where(parallel, right.new_tensor([0.0, 1.0, 0.0]).expand_as(right), right)
+    right = torch.where(parallel, constant((0.0, 1.0, 0.0), right.device, right.dtype).expand_as(right), right)
     right = torch.nn.functional.normalize(right, dim=-1)
     true_up = torch.linalg.cross(backward, right)
     top = torch.stack([right, true_up, backward, position], dim=-1)
-    bottom = top.new_tensor([0.0, 0.0, 0.0, 1.0]).expand(len(top), 1, 4)
+    bottom = constant((0.0, 0.0, 0.0, 1.0), top.device, top.dtype).expand(len(top), 1, 4)
     return torch.cat([top, bottom], dim=1)
 
 
 def look_at_origin(position: Float[Tensor, "B 3"]) -> Float[Tensor, "B 4 4"]:
     """Return `look_at` matrices of upright cameras (z up) that look at the world's origin."""
-    return look_at(position, torch.zeros_like(position), position.new_tensor([0.0, 0.0, 1.0]).expand_as(position))
+    return look_at(
+        position,
+        torch.zeros_like(position),
+        constant((0.0, 0.0, 1.0), position.device, position.dtype).expand_as(position),
+    )
 
 
 def ray_directions(

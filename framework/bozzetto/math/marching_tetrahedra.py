@@ -7,13 +7,16 @@ the linear interpolation of the distances is zero.
 from __future__ import annotations
 
 import functools
+from dataclasses import dataclass
 from itertools import combinations, pairwise, permutations
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-__all__ = ["EDGES", "cut_triangles", "marching_tetrahedra"]
+from bozzetto.math.constants import constant
+
+__all__ = ["EDGES", "Cut", "cut_of", "cut_triangles", "marching_tetrahedra"]
 
 EDGES = tuple(combinations(range(4), 2))
 """Vertex pairs of the six edges of a tetrahedron."""
@@ -59,22 +62,53 @@ def marching_tetrahedra(
     Returns:
         Vertices, differentiable in `positions` and `sdf`, and faces counter-clockwise from outside. May be empty.
     """
-    corner = torch.tensor(EDGES, device=sdf.device)
-    ends = tetrahedra[:, corner].sort(dim=-1).values  # "T 6 2"
-    inside = sdf.detach() < 0.0
-    cut = inside[ends[..., 0]] != inside[ends[..., 1]]
-    key = ends[..., 0] * len(sdf) + ends[..., 1]
-    distinct, number = torch.unique(key[cut], return_inverse=True)
+    cut = cut_of(sdf.detach() < 0.0, tetrahedra)
+    return cut.vertices(positions, sdf), cut.faces
+
+
+@dataclass(frozen=True)
+class Cut:
+    """Which edges of a grid the surface cuts, and the triangles between them; depends on the signs alone."""
+
+    start: Int[Tensor, "V"]
+    """Vertex of the grid with the smaller index, of each cut edge."""
+    end: Int[Tensor, "V"]
+    faces: Int[Tensor, "F 3"]
+    """Counter-clockwise from outside."""
+
+    def vertices(self, positions: Float[Tensor, "P 3"], sdf: Float[Tensor, "P"]) -> Float[Tensor, "V 3"]:
+        """Return the point of each edge where the linear interpolation of the distances is zero; differentiable."""
+        a, b = self.start, self.end
+        share = (sdf[a] / (sdf[a] - sdf[b]))[:, None]
+        return torch.lerp(positions[a], positions[b], share)
+
+
+def cut_of(inside: Bool[Tensor, "P"], tetrahedra: Int[Tensor, "T 4"]) -> Cut:
+    """Return the cut between inside and outside. Waits for an accelerator three times, for the numbers of results.
+
+    Args:
+        tetrahedra: see `marching_tetrahedra`.
+    """
+    device = inside.device
+    ends = tetrahedra[:, constant(EDGES, device, torch.long)].sort(dim=-1).values  # "T 6 2"
+    at = (inside[ends[..., 0]] != inside[ends[..., 1]]).nonzero(as_tuple=True)
+    key = ends[..., 0] * len(inside) + ends[..., 1]
+    distinct, number = torch.unique(key[at], return_inverse=True)
     vertex_on = torch.zeros_like(key)
-    vertex_on[cut] = number
+    vertex_on[at] = number
 
-    a, b = torch.div(distinct, len(sdf), rounding_mode="floor"), distinct % len(sdf)
-    share = (sdf[a] / (sdf[a] - sdf[b]))[:, None]
-    vertices = torch.lerp(positions[a], positions[b], share)
+    bits = (inside[tetrahedra] * constant((1, 2, 4, 8), device, torch.long)).sum(dim=1)
+    corners, used = _padded_triangles()
+    order = bits.argsort(stable=True)  # tetrahedra cut alike are together
+    rows = constant(corners, device, torch.long)[bits[order]]  # "T 2 3"
+    every = vertex_on[order][:, None].expand(-1, 2, -1).gather(2, rows)
+    faces = every[constant(used, device, torch.bool)[bits[order]]]
+    return Cut(torch.div(distinct, len(inside), rounding_mode="floor"), distinct % len(inside), faces)
 
-    bits = (inside[tetrahedra] * torch.tensor([1, 2, 4, 8], device=sdf.device)).sum(dim=1)
-    faces = []
-    for pattern, triangles in enumerate(cut_triangles()):
-        if triangles:
-            faces.append(vertex_on[bits == pattern][:, torch.tensor(triangles, device=sdf.device)].reshape(-1, 3))
-    return vertices, torch.cat(faces)
+
+@functools.cache
+def _padded_triangles() -> tuple[tuple[tuple[tuple[int, int, int], ...], ...], tuple[tuple[bool, ...], ...]]:
+    """Return `cut_triangles` with two triangles in every case, and which of them there are."""
+    table = cut_triangles()
+    padded = tuple((*triangles, *((0, 0, 0),) * (2 - len(triangles))) for triangles in table)
+    return padded, tuple((len(triangles) > 0, len(triangles) > 1) for triangles in table)

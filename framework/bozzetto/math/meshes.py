@@ -24,6 +24,10 @@ __all__ = [
 ]
 
 
+KEY = 1 << 31
+"""More than any vertex index: pairs of indices are keys of 62 bits, and the number of vertices need not be known."""
+
+
 def scaled_face_normals(vertices: Float[Tensor, "V 3"], faces: Int[Tensor, "T 3"]) -> Float[Tensor, "T 3"]:
     """Return normals of counter-clockwise faces, with the length of twice their area."""
     a, b, c = vertices[faces].unbind(1)
@@ -58,8 +62,7 @@ def _half_edges(faces: Int[Tensor, "T 3"]) -> tuple[Int[Tensor, "H"], int]:
     All first sides, then all second, then all third. Sorting scalar keys is far faster than sorting rows.
     """
     start, end = faces.T.reshape(-1), faces.roll(-1, dims=1).T.reshape(-1)
-    vertex_count = int(faces.max()) + 1 if len(faces) else 1
-    return torch.minimum(start, end) * vertex_count + torch.maximum(start, end), vertex_count
+    return torch.minimum(start, end).long() * KEY + torch.maximum(start, end), KEY
 
 
 def normal_consistency(vertices: Float[Tensor, "V 3"], faces: Int[Tensor, "T 3"]) -> Float[Tensor, ""]:

@@ -13,6 +13,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from bozzetto.math.constants import constant
+
 __all__ = ["DifferenceSamples", "finite_difference_normal", "safe_normalize", "with_analytic_normal"]
 
 DifferenceSamples = Literal[4, 6]
@@ -62,7 +64,7 @@ def finite_difference_normal(
     6: central differences, error of order eps^2. 4: a tetrahedron (Quilez, Normals for an SDF), a third cheaper, with
     an error of order eps times the mixed second derivatives.
     """
-    directions = points.new_tensor(DIRECTIONS[samples])
+    directions = constant(DIRECTIONS[samples], points.device, points.dtype)
     looks = points[None] + eps * directions[:, None]
     values = field(looks.flatten(0, 1)).unflatten(0, (samples, len(points)))
     # The sum of the outer products of the directions is 2 or 4 times the identity.

@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from bozzetto import readings
 from bozzetto.errors import NonFiniteError
 
 __all__ = [
@@ -100,13 +101,16 @@ def require_finite(value: Tensor, component: str, step: int, cure: str = "") -> 
     """Return `value` unchanged if it is finite.
 
     Raises:
-        NonFiniteError: it has a NaN or an infinity; the message names `component`, `step` and `cure`.
+        NonFiniteError: it has a NaN or an infinity; the message names `component`, `step` and `cure`. During training
+            on an accelerator, raised when the numbers of the step are next read (`bozzetto.readings`).
     """
-    if bool(torch.isfinite(value).all()):
-        return value
-    bad = int((~torch.isfinite(value)).sum())
-    hint = f" {cure}" if cure else ""
-    raise NonFiniteError(f"{component}: {bad} of {value.numel()} values are not finite at step {step}.{hint}")
+    count, hint = value.numel(), f" {cure}" if cure else ""
+
+    def error(bad: int) -> NonFiniteError:
+        return NonFiniteError(f"{component}: {bad} of {count} values are not finite at step {step}.{hint}")
+
+    readings.require_finite(value, error)
+    return value
 
 
 class _SpecifyGradient(torch.autograd.Function):

@@ -9,6 +9,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from bozzetto.math.constants import constant
+
 __all__ = ["lambert", "light_in_cone", "light_near_camera", "normal_color"]
 
 
@@ -52,7 +54,7 @@ def light_in_cone(
     """
     forward = normalize(position, dim=-1)
     # Any frame around `forward` will do, since `turn` covers the whole circle; this one has no pole on the z axis.
-    x_axis, z_axis = forward.new_tensor([1.0, 0.0, 0.0]), forward.new_tensor([0.0, 0.0, 1.0])
+    x_axis, z_axis = (constant(axis, forward.device, forward.dtype) for axis in ((1.0, 0.0, 0.0), (0.0, 0.0, 1.0)))
     helper = torch.where(forward[:, 2:].abs() < 0.9, z_axis, x_axis)
     right = normalize(torch.linalg.cross(helper, forward), dim=-1)
     up: Tensor = torch.linalg.cross(forward, right)

@@ -46,10 +46,9 @@ def view_direction(
     """
     azimuth = absolute_azimuth_deg(azimuth_deg)
     index = torch.full_like(azimuth, DIRECTIONS.index("side"), dtype=torch.long)
-    index[azimuth < front_deg / 2] = DIRECTIONS.index("front")
-    index[azimuth > 180.0 - front_deg / 2] = DIRECTIONS.index("back")
-    index[elevation_deg > overhead_deg] = DIRECTIONS.index("overhead")
-    return index
+    index = index.masked_fill(azimuth < front_deg / 2, DIRECTIONS.index("front"))
+    index = index.masked_fill(azimuth > 180.0 - front_deg / 2, DIRECTIONS.index("back"))
+    return index.masked_fill(elevation_deg > overhead_deg, DIRECTIONS.index("overhead"))
 
 
 def hard_weights(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 
 import torch
 from jaxtyping import Shaped
 from torch import Tensor
 
-__all__ = ["Draw", "ShareGenerator", "draw_groups", "draw_rows", "share_generator"]
+__all__ = ["Draw", "ShareGenerator", "draw_for_host", "draw_groups", "draw_rows", "share_generator"]
 
 Draw = Callable[[int, torch.Generator], Tensor]
 """Function from a number of rows and a generator to random rows on the generator's device."""
@@ -35,6 +36,18 @@ def share_generator(whole: torch.Generator, rank: int, count: int, seed: int) ->
     made.whole, made.rank, made.count = whole, rank, count
     made.manual_seed(seed)
     return made
+
+
+def draw_for_host(count: int, generator: torch.Generator) -> list[float]:
+    """Draw numbers in [0, 1) that the program branches on, without waiting for an accelerator.
+
+    The state of a generator on an accelerator is in main memory, its numbers are not: there they are drawn by Python,
+    seeded with that state, which the caller's further draws advance.
+    """
+    if generator.device.type == "cpu":
+        return torch.rand(count, generator=generator).tolist()
+    stand_in = random.Random(bytes(generator.get_state().tolist()))
+    return [stand_in.random() for _ in range(count)]
 
 
 def draw_rows(draw: Draw, rows: int, generator: torch.Generator) -> Shaped[Tensor, "rows ..."]:

@@ -19,6 +19,7 @@ __all__ = [
     "assert_declared_parameters_are_the_real_ones",
     "assert_devices_are_taken_from_inputs",
     "assert_every_parameter_learns",
+    "assert_metrics_are_scalars",
     "assert_survives_saving",
     "default_device_elsewhere",
     "half_precision",
@@ -82,6 +83,15 @@ def assert_every_parameter_learns(module: nn.Module) -> None:
     assert not missing, f"no gradient reaches {', '.join(missing)}"
     broken = [name for name, given in gradients.items() if given is not None and not given.isfinite().all()]
     assert not broken, f"the gradient of {', '.join(broken)} is not finite"
+
+
+def assert_metrics_are_scalars(metrics: Mapping[str, object]) -> None:
+    """Fail unless each metric is a float, or a scalar tensor of floats without gradient, left on its device."""
+    for name, value in metrics.items():
+        if isinstance(value, Tensor):
+            assert value.ndim == 0 and value.is_floating_point() and not value.requires_grad, name
+        else:
+            assert type(value) is float, name
 
 
 def assert_survives_saving(saved: nn.Module, fresh: nn.Module) -> None:

@@ -67,6 +67,14 @@ class ModelPlan:
         """Pinned revision of the first repository, if any."""
         return split_revision(self.repositories[0])[1] if self.repositories else None
 
+    @property
+    def bytes_here(self) -> int:
+        """Bytes of the half-precision weights, as recorded or else of the files in the folder; 0 if unknown."""
+        if self.size_bytes is not None or self.folder is None:
+            return self.size_bytes or 0
+        files = [path for part in parts_in(self.folder) for path in weight_files(self.folder / part).values()]
+        return sum(path.stat().st_size for path in files if path.suffix == ".safetensors")
+
     def describe(self) -> str:
         """Describe the plan in one line."""
         if self.source == "download":

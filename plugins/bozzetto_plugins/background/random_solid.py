@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from bozzetto.math.constants import constant
 from bozzetto.types import Rays
 from bozzetto_plugins.background.config import WHITE, RandomSolidConfig
 from bozzetto_plugins.background.views import spread, uniform_per_view
@@ -21,7 +22,7 @@ class RandomSolid(nn.Module):
     def forward(self, rays: Rays, generator: torch.Generator | None) -> Float[Tensor, "R 3"]:
         """Return RGB in [0, 1] per ray: random per view, or `eval_color` if there is no generator."""
         if generator is None:
-            return rays.direction.new_tensor(self.config.eval_color).expand(len(rays), -1)
+            return constant(self.config.eval_color, rays.direction.device).expand(len(rays), -1)
         drawn = uniform_per_view(rays, 4, generator)
         white = drawn[:, 3:] < self.config.white_probability
-        return spread(torch.where(white, drawn.new_tensor(WHITE), drawn[:, :3]), rays)
+        return spread(torch.where(white, constant(WHITE, drawn.device), drawn[:, :3]), rays)

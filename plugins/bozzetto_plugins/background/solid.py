@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from bozzetto.math.constants import constant
 from bozzetto.types import Rays
 from bozzetto_plugins.background.config import SolidConfig
 
@@ -19,4 +20,4 @@ class Solid(nn.Module):
 
     def forward(self, rays: Rays, generator: torch.Generator | None) -> Float[Tensor, "R 3"]:
         """Return the configured colour, RGB in [0, 1], for each ray; `generator` is ignored."""
-        return rays.direction.new_tensor(self.color).expand(len(rays), -1)
+        return constant(self.color, rays.direction.device).expand(len(rays), -1)

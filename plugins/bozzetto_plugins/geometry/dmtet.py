@@ -12,7 +12,7 @@ from torch.nn.functional import avg_pool3d
 
 from bozzetto.errors import ConfigError
 from bozzetto.kinds.scene import Scene
-from bozzetto.math.marching_tetrahedra import marching_tetrahedra
+from bozzetto.math.marching_tetrahedra import Cut, cut_of
 from bozzetto.math.tetrahedral_grid import TetrahedralGrid
 from bozzetto.types import FieldOutput, TriangleMesh
 from bozzetto_plugins.geometry import shapes
@@ -66,6 +66,7 @@ class Dmtet(nn.Module):
         if config.smooth_gradient and not config.lock_geometry:
             self.sdf.register_hook(self._smoothed)
         self._locked: tuple[tuple[object, ...], TriangleMesh] | None = None
+        self._edges: tuple[tuple[object, ...], Cut] | None = None
 
     @classmethod
     def from_saved(cls, config: DmtetConfig, state: Mapping[str, Tensor]) -> Dmtet:
@@ -155,10 +156,22 @@ class Dmtet(nn.Module):
         if self.offset is not None:
             positions = positions + (LARGEST_OFFSET * self.cell) * torch.tanh(self.offset)
         sdf = self.signed_distances()
-        return TriangleMesh(*marching_tetrahedra(positions, sdf, self.grid.crossed(sdf.detach() < 0.0)))
+        cut = self._cut_edges(sdf)
+        return TriangleMesh(cut.vertices(positions, sdf), cut.faces)
+
+    def _cut_edges(self, sdf: Float[Tensor, "P"]) -> Cut:
+        """Return which edges are cut: the tasks of a step share it, and each has vertices of its own graph."""
+        state = (self.sdf._version, self.sdf.device)
+        if self._edges is None or self._edges[0] != state:
+            inside = sdf.detach() < 0.0
+            with torch.inference_mode(False), torch.no_grad():
+                inside = inside.clone()
+                self._edges = (state, cut_of(inside, self.grid.crossed(inside)))
+        return self._edges[1]
 
     def set_step(self, step: int) -> None:
-        """Do nothing: the geometry has no schedules."""
+        """Forget the cut of the step before; the geometry has no schedules."""
+        self._edges = None
 
     def forward(self, points: Float[Tensor, "S 3"], normal: bool = False) -> FieldOutput:
         """Return features and the signed distance, linear within each undeformed tetrahedron; provides no normals."""

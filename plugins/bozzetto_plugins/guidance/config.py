@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 from bozzetto.errors import ModelError
-from bozzetto.fields import FilePath, Range, Share, Step, check_fields
+from bozzetto.fields import FilePath, Share, Step, check_fields
 from bozzetto.math.schedules import Schedule
 from bozzetto.model_files import ModelFacts, read_settings
 from bozzetto.recipe import Stage, Task
@@ -16,8 +16,10 @@ from bozzetto.spec import installed
 from bozzetto.weights.folder import LANGUAGE_PARTS, PARTS, parts_in
 from bozzetto_plugins.guidance.control_config import ControlConfig, check_controls, check_maps
 from bozzetto_plugins.guidance.family_table import family_of
+from bozzetto_plugins.guidance.lora_config import LoraConfig
 from bozzetto_plugins.guidance.lora_names import check_names
 from bozzetto_plugins.guidance.model_families.known import PIPELINES, pipeline_of
+from bozzetto_plugins.guidance.network_memory import NetworkMemory
 from bozzetto_plugins.score.axes import Fraction, GuiderConfig, Scale, TimestepsConfig, steps_of
 from bozzetto_plugins.score.config import Clip, Count, DistillationConfig
 
@@ -36,23 +38,11 @@ NETWORKS = {
 
 
 @dataclass(frozen=True)
-class LoraConfig:
-    """A LoRA, a low-rank change of a model's weights (Hu et al. 2021)."""
-
-    file: Annotated[str, FilePath()]
-    """Safetensors file in the layout of kohya, diffusers or peft, of Stable Diffusion of the same version."""
-    scale: Annotated[float, Range(least=-10.0, most=10.0)] = 1.0
-    """Factor of the change; 0: no change."""
-
-    def __post_init__(self) -> None:
-        check_fields(self)
-        if not self.file.strip():
-            raise ValueError("file: must name a .safetensors file")
-
-
-@dataclass(frozen=True)
 class LatentDiffusionConfig:
     """Settings shared by the guidances of latent diffusion models."""
+
+    encoded_pixels: ClassVar[int] = 512 * 512
+    """Pixels of a view as the image encoder of the usual model takes it."""
 
     weighting: Literal["one-minus-alpha-bar", "uniform", "fantasia3d"] = "one-minus-alpha-bar"
     """Weighting w(t): 1 - alpha_bar (DreamFusion), 1 (Magic3D), or sqrt(alpha_bar) (1 - alpha_bar) (Fantasia3D)."""
@@ -67,15 +57,32 @@ class LatentDiffusionConfig:
     dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
     """Data type of the frozen weights; `auto`: float16 on an accelerator, else the CPU's fastest."""
     attention_slicing: bool = False
-    """Compute attention in slices; needs less memory, is slower."""
+    """Compute attention in slices; on CUDA torch's own attention needs as little memory and is faster."""
     cpu_offload: Literal["none", "model", "sequential"] = "none"
     """Keep weights in main memory until used; `model` loads the whole denoiser, `sequential` one layer at a time."""
     channels_last: bool = False
     """Store convolution weights channels-last; faster on GPUs with tensor cores."""
+    encode_views: Count = 0
+    """Views that the image encoder takes at a time, recomputed in the backward pass, so that memory does not grow with
+    the batch; costs a second encoding. 0: all at once."""
+    compile_networks: bool = False
+    """Compile denoiser and image encoder with torch.compile, which takes minutes at the first step."""
     debug: bool = True
     """Provide debug images (reconstructed, noisy, denoised); free until `trainer.debug_every` draws them."""
     debug_steps: Count = 20
     """Denoising steps of the fully denoised debug image; each costs a training step. 0: no such image."""
+
+    def kept_bytes(self, views: int) -> int:
+        """Return the bytes on a GPU that the image encoder keeps for the backward pass of a step."""
+        return self._memory.kept_bytes(views)
+
+    def passing_bytes(self, views: int) -> int:
+        """Return the most bytes on a GPU that encoder or denoiser need for a while."""
+        return self._memory.passing_bytes(views)
+
+    @property
+    def _memory(self) -> NetworkMemory:
+        return NetworkMemory(self.encoded_pixels, self.encode_views, self.dtype == "float32")
 
 
 @dataclass(frozen=True)
@@ -191,6 +198,7 @@ class StableDiffusionConfig(LatentDiffusionConfig):
 class Zero123Config(LatentDiffusionConfig):
     """Settings of score distillation from a model conditioned on a photo and a relative pose: Zero123 and similar."""
 
+    encoded_pixels: ClassVar[int] = 256 * 256
     estimates_elevation: ClassVar[bool] = True
     """True: the guidance estimates photo elevations, as `bozzetto.kinds.guidance.ElevationEstimator`."""
     prior_branches: ClassVar[frozenset[str]] = frozenset({"cond", "uncond"})
@@ -235,6 +243,11 @@ def _check(config: StableDiffusionConfig | Zero123Config) -> None:
     check_fields(config)
     if not config.model.strip():
         raise ValueError("model: must name weights, e.g. bozzetto-mini, sd-1.5, owner/name or a folder")
+    if config.compile_networks and config.cpu_offload != "none":
+        raise ValueError(
+            f"compile_networks: compiled networks cannot be moved in each step, and cpu_offload is "
+            f"{config.cpu_offload!r}. Set one of them back"
+        )
     _check_order(config.min_step_fraction, config.max_step_fraction)
 
 

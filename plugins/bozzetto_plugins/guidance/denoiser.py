@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from bozzetto.errors import ConfigError, ModelError
 from bozzetto.kinds.guidance import folder_of
@@ -36,6 +37,8 @@ class Denoiser:
         folder: contains `model_index.json`, `unet`, `vae` and `scheduler`.
         device: where the networks run.
         dtype: data type of the weights; latents and predictions are always float32.
+        encode_views: views that are encoded at a time, and once more in the backward pass; 0: all, and once.
+        compiled: compile the networks at their first use.
         image_conditioned: the denoiser also reads the latents of an image, concatenated to the noisy ones (Zero123,
             InstructPix2Pix).
         prepare: changes the weights of the denoiser before they are placed; None: nothing does.
@@ -53,6 +56,8 @@ class Denoiser:
         attention_slicing: bool = False,
         channels_last: bool = False,
         image_conditioned: bool = False,
+        encode_views: int = 0,
+        compiled: bool = False,
         prepare: Callable[[nn.Module], None] | None = None,
     ) -> None:
         folder_of(folder)
@@ -71,6 +76,10 @@ class Denoiser:
         if channels_last:
             _to_channels_last(self.unet)
             _to_channels_last(self.vae)
+        self.encode_views = encode_views
+        if compiled:
+            self.unet.compile()
+            self.vae.encoder.compile()
         self._rest = place(self.vae, self.unet, device, offload)
         self._offload = offload
         self.adapter: Adapter | None = None
@@ -147,13 +156,24 @@ class Denoiser:
             noise: unit Gaussian noise; samples the encoder's distribution. None: use its mode.
         """
 
-        def latents_of(image: Tensor) -> Tensor:
+        def latents_of_some(image: Tensor, noise: Tensor | None) -> Tensor:
             posterior = self.vae.encode((2.0 * image - 1.0).to(self.dtype)).latent_dist
             latents = posterior.mean.float()
             if noise is not None:
                 latents = latents + posterior.std.float() * noise
             scaled: Tensor = latents * self.vae.config.scaling_factor
             return scaled
+
+        def latents_of(image: Tensor) -> Tensor:
+            count = self.encode_views
+            if not count or count >= len(image):
+                return latents_of_some(image, noise)
+            noises = [None] * -(-len(image) // count) if noise is None else list(noise.split(count))
+            parts = [
+                checkpoint(latents_of_some, some, of_some, use_reentrant=False, preserve_rng_state=False)
+                for some, of_some in zip(image.split(count), noises, strict=True)
+            ]
+            return torch.cat(parts)
 
         return scaled_backward(latents_of, image) if self.dtype == torch.float16 else latents_of(image)
 

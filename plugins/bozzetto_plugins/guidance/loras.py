@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from bozzetto.errors import ModelError
 from bozzetto.files import sha256_of
-from bozzetto_plugins.guidance.config import LoraConfig
+from bozzetto_plugins.guidance.lora_config import LoraConfig
 from bozzetto_plugins.guidance.lora_files import LoraFile, LowRank, read_lora
 
 TEXT_MODEL = "text_model."

@@ -48,6 +48,7 @@ class StableDiffusion:
         loras = Loras(config.loras) if config.loras else None
         self.denoiser = Denoiser(
             model_folder, device, dtype, config.cpu_offload, config.attention_slicing, config.channels_last,
+            encode_views=config.encode_views, compiled=config.compile_networks,
             prepare=None if loras is None else loras.merge_into_denoiser,
         )  # fmt: skip
         self.text = ClipText(model_folder, device, dtype, loras)

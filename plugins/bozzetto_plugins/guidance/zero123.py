@@ -53,7 +53,7 @@ class Zero123:
         self.embedding = ImageEmbedding(model_folder, device, dtype)
         self.denoiser = Denoiser(
             model_folder, device, dtype, config.cpu_offload, config.attention_slicing, config.channels_last,
-            image_conditioned=True,
+            image_conditioned=True, encode_views=config.encode_views, compiled=config.compile_networks,
         )  # fmt: skip
         self.recall = (
             PhotoRecall(self.denoiser.unet.memory, self.embedding.encode) if self.denoiser.reads_cameras else None

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from bozzetto.math.rows import rows_at
 from bozzetto.math.shading import light_near_camera
-from bozzetto.math.view_draws import draw_groups
+from bozzetto.math.view_draws import draw_for_host, draw_groups
 from bozzetto.types import Cameras, FieldOutput, Shading, ShadingMode
 from bozzetto_plugins.material import diffuse
 from bozzetto_plugins.material.config import PlaneLightDiffuseConfig
@@ -28,7 +28,7 @@ class PlaneLightDiffuse(nn.Module):
     def sample_shading(self, cameras: Cameras, step: int, generator: torch.Generator) -> Shading:
         """Draw mode, light and ambient; consumes the same number of random numbers in every mode."""
         views = len(cameras), cameras.views_per_group
-        choice = torch.rand(2, generator=generator, device=generator.device).tolist()
+        choice = draw_for_host(2, generator)
         ambient = draw_groups(lambda n, g: torch.rand(n, 1, generator=g, device=g.device), *views, generator)
         ambient = self.config.min_ambient + (1.0 - self.config.min_ambient) * ambient.expand(-1, 3)
         noise = draw_groups(lambda n, g: torch.randn(n, 3, generator=g, device=g.device), *views, generator)

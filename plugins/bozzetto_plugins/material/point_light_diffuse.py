@@ -7,9 +7,10 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
+from bozzetto.math.constants import constant
 from bozzetto.math.rows import rows_at
 from bozzetto.math.shading import light_in_cone, light_near_camera
-from bozzetto.math.view_draws import draw_groups
+from bozzetto.math.view_draws import draw_for_host, draw_groups
 from bozzetto.types import Cameras, FieldOutput, Shading, ShadingMode
 from bozzetto_plugins.material import diffuse
 from bozzetto_plugins.material.config import PointLightDiffuseConfig
@@ -29,7 +30,7 @@ class PointLightDiffuse(nn.Module):
 
     def sample_shading(self, cameras: Cameras, step: int, generator: torch.Generator) -> Shading:
         """Draw mode and light; consumes the same number of random numbers in every mode."""
-        choice = torch.rand(2, generator=generator, device=generator.device).tolist()
+        choice = draw_for_host(2, generator)
         near, far = self.config.light_distance
         distance = near + (far - near) * _uniform(cameras, 1, generator)
         strength = _uniform(cameras, 1, generator).expand(-1, 3)
@@ -46,8 +47,8 @@ class PointLightDiffuse(nn.Module):
         return light_near_camera(cameras.position, noise * self.config.light_perturbation)
 
     def _fixed_colors(self, cameras: Cameras) -> tuple[Float[Tensor, "B 3"], Float[Tensor, "B 3"]]:
-        ambient = cameras.position.new_tensor(self.config.ambient_color).expand(len(cameras), -1)
-        return ambient, cameras.position.new_tensor(self.config.diffuse_color).expand(len(cameras), -1)
+        ambient = constant(self.config.ambient_color, cameras.position.device).expand(len(cameras), -1)
+        return ambient, constant(self.config.diffuse_color, cameras.position.device).expand(len(cameras), -1)
 
     def _mode(self, step: int, lit: float, textureless: float) -> ShadingMode:
         if step < self.config.albedo_until_step or lit >= self.config.diffuse_probability:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from bozzetto.errors import NonFiniteError
 from bozzetto.kinds.geometry import Geometry
+from bozzetto.readings import require_finite
 
 CHUNK = 65536
 """Cells evaluated per batch; bounds memory. Smaller is slower, larger is no faster."""
@@ -42,33 +43,38 @@ class OccupancyGrid(nn.Module):
     def __init__(self, resolution: int, radius: float, threshold: float, decay: float) -> None:
         super().__init__()
         self.resolution, self.radius, self.threshold, self.decay = resolution, radius, threshold, decay
-        self.vanished = False
-        """True if all densities were negligible at the last update; see `UNSEEN`."""
         cells = (resolution, resolution, resolution)
         self.register_buffer("density", torch.zeros(cells))
         self.register_buffer("occupied", torch.ones(cells, dtype=torch.bool))
 
     @torch.no_grad()
-    def update(self, geometry: Geometry, generator: torch.Generator, turn: int | None = None) -> None:
+    def update(
+        self, geometry: Geometry, generator: torch.Generator, turn: int | None = None, number: int | None = None
+    ) -> Bool[Tensor, ""]:
         """Sample the density at a random point per cell; with `turn`, in occupied and a quarter of other cells only.
+
+        Args:
+            number: of the update, which chooses the cells that are marked if the scene has vanished; None: `turn`.
+
+        Returns:
+            True, on the grid's device, if the scene has vanished: all densities are negligible, see `UNSEEN`.
 
         Raises:
             NonFiniteError: the geometry's density is not finite.
         """
+        which = number if number is not None else turn or 0
+        told = f"geometry {type(geometry).__name__} gave a density that is not finite"
         known = self.density.view(-1)
         for cells in self._cells(turn).split(CHUNK):
             density = geometry.density(self._points(cells, generator))
-            if not torch.isfinite(density).all():
-                raise NonFiniteError(f"geometry {type(geometry).__name__} gave a density that is not finite")
+            require_finite(density, lambda _: NonFiniteError(told))
             known[cells] = torch.maximum(known[cells] * self.decay, density.to(known.dtype))
         longest = 2.0 * math.sqrt(3.0) * self.radius
-        self.vanished = float(known.max()) * longest < UNSEEN
-        if self.vanished:
-            self.occupied.copy_(self._spread(turn or 0))
-            return
-        threshold = known.mean().clamp(max=self.threshold)
-        self.occupied.copy_(self.density > threshold)
-        self.occupied.logical_or_(~self.occupied.any())  # if the density is uniform, no cell exceeds the mean
+        vanished: Tensor = known.max() * longest < UNSEEN
+        found = self.density > known.mean().clamp(max=self.threshold)
+        found = found | ~found.any()  # if the density is uniform, no cell exceeds the mean
+        self.occupied.copy_(torch.where(vanished, self._spread(which), found))
+        return vanished
 
     def _spread(self, turn: int) -> Bool[Tensor, "G G G"]:
         """Mark one cell per 2 x 2 x 2 block; eight consecutive turns cover all cells."""

@@ -7,6 +7,7 @@ import logging
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from jaxtyping import Float
@@ -18,6 +19,7 @@ from bozzetto.kinds.background import Background
 from bozzetto.kinds.geometry import Geometry
 from bozzetto.kinds.material import LatentMaterial, Material
 from bozzetto.math.view_draws import draw_rows
+from bozzetto.readings import check_later
 from bozzetto.types import Cameras, Rays, Rendered, Samples, Shading, VolumeSamples
 from bozzetto_plugins.renderer.checks import check_finite
 from bozzetto_plugins.renderer.config import VolumeConfig
@@ -25,11 +27,13 @@ from bozzetto_plugins.renderer.occupancy import OccupancyGrid
 
 log = logging.getLogger(__name__)
 
-VANISHED = (
-    "The scene has vanished at step %d: its largest density is negligible, and it is unlikely to recover. Lower "
-    "the weight of the losses that thin it (sparsity, opaque), or system.optimizer.lr, or start denser "
+VANISHED = "The scene has vanished at step {}: its largest density is negligible, and it {}. {}"
+CURE = (
+    "Lower the weight of the losses that thin it (sparsity, opaque), or system.optimizer.lr, or start denser "
     "(system.geometry.density_bias)."
 )
+PATIENCE = 16
+"""Updates of the occupancy grid after which a vanished scene is given up: samples were in every cell twice."""
 
 
 @dataclass(frozen=True)
@@ -57,15 +61,29 @@ class Volume(nn.Module):
         self.step_size = 2.0 * math.sqrt(3.0) * radius / config.samples_per_ray
         empty_below = -math.log1p(-config.occupancy_threshold) / self.step_size  # alpha = 1 - exp(-density * step)
         self.occupancy = OccupancyGrid(config.occupancy_resolution, radius, empty_below, config.occupancy_decay)
+        self._vanished_at: int | None = None
 
     def update(self, geometry: Geometry, step: int, generator: torch.Generator) -> None:
-        """Update the occupancy grid every `update_every` steps."""
+        """Update the occupancy grid every `update_every` steps.
+
+        Raises:
+            ConfigError: the scene has vanished, and has not come back in `PATIENCE` updates.
+        """
         if step % self.config.update_every == 0:
-            turn = None if step < self.config.warm_up_steps else step // self.config.update_every
-            was_there = not self.occupancy.vanished
-            self.occupancy.update(geometry, generator, turn)
-            if self.occupancy.vanished and was_there:
-                log.warning(VANISHED, step)
+            number = step // self.config.update_every
+            turn = None if step < self.config.warm_up_steps else number
+            vanished = self.occupancy.update(geometry, generator, turn, number)
+            check_later(vanished, partial(self._note, step))
+
+    def _note(self, step: int, vanished: float) -> None:
+        """Warn of a scene that has vanished, and give it up if it stays so."""
+        if not vanished:
+            self._vanished_at = None
+        elif self._vanished_at is None:
+            self._vanished_at = step
+            log.warning(VANISHED.format(step, "is unlikely to recover", CURE))
+        elif step - self._vanished_at >= PATIENCE * self.config.update_every:
+            raise ConfigError(VANISHED.format(self._vanished_at, f"has not come back up to step {step}", CURE))
 
     def forward(
         self,
@@ -199,6 +217,7 @@ def pruned(samples: Samples, geometry: Geometry, min_weight: float) -> Samples:
     weights = api.composite(density, samples.t_start, samples.t_end, density[:, None], samples.offsets).weights
     keep = weights >= min_weight
     kept_before = torch.cat([keep.new_zeros(1, dtype=torch.long), keep.cumsum(0)])
+    kept = keep.nonzero()[:, 0]  # waits for the device, once
     return Samples(
-        samples.t_start[keep], samples.t_end[keep], samples.ray[keep], kept_before[samples.offsets], samples.rays
+        samples.t_start[kept], samples.t_end[kept], samples.ray[kept], kept_before[samples.offsets], samples.rays
     )

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from bozzetto.math.cameras import look_at, look_at_origin, spherical_position
+from bozzetto.math.constants import constant
 from bozzetto.math.view_sampling import (
     Range,
     distance_of_frame,
@@ -75,7 +76,7 @@ class Orbit:
         config, each = self.config, self.config.views_per_group
         shape = (len(position) // each, 3)
         target = torch.zeros_like(position)
-        up = position.new_tensor([0.0, 0.0, 1.0]).expand_as(position)
+        up = constant((0.0, 0.0, 1.0), position.device, position.dtype).expand_as(position)
         if config.position_jitter > 0.0:
             shift = 2.0 * torch.rand(shape, generator=generator, device=generator.device) - 1.0
             position = position + config.position_jitter * shift.repeat_interleave(each, dim=0)

@@ -52,7 +52,7 @@ class SingleImage:
     def _cameras(self, height: int, width: int, device: torch.device) -> Cameras:
         if self.elevation_deg is None:
             raise RuntimeError("the photo's elevation is requested before it has been estimated")
-        azimuth_deg = torch.tensor([self.config.azimuth_deg], device=device, dtype=torch.float32)
+        azimuth_deg = torch.full((1,), self.config.azimuth_deg, device=device)
         return self._look(azimuth_deg, self.elevation_deg, height, width)
 
     def _look(self, azimuth_deg: Float[Tensor, "B"], elevation_deg: float, height: int, width: int) -> Cameras:

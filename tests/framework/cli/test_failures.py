@@ -30,7 +30,7 @@ class OutOfMemoryError(RuntimeError):
         (NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), "/out"), "A file exists where a folder is needed"),
         (OSError("odd"), "odd."),
         (MemoryError(), "system.renderer.samples_per_ray"),
-        (OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB"), "guidance.cpu_offload=model"),
+        (OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB"), "guidance.encode_views=1 and cpu_offload=model"),
         (UnicodeEncodeError("ascii", "é", 0, 1, "ordinal not in range"), "Use UTF-8"),
     ],
 )  # fmt: skip

@@ -111,6 +111,10 @@ def test_profiles_are_chosen_by_hardware_or_by_name(load):
         ({"system": {"tasks": {"random": {"losses": None}}}}, "system.tasks.random.losses: at least one weighted loss"),
         ({"system": {"tasks": {"random": {"every": 0}}}}, "system.tasks.random.every: must lie in"),
         ({"trainer": {"stesp": 1}}, "trainer.stesp is not a field of TrainerConfig. Did you mean 'steps'?"),
+        (
+            {"trainer": {"deterministic": True, "cudnn_benchmark": True}},
+            "cudnn_benchmark: what is fastest differs from run to run, but deterministic is true",
+        ),
         ({"seed": "one"}, "seed: expected a whole number, got 'one'."),
         ({"device": "gpu"}, "device: 'gpu' is not one of auto, cpu, cuda, mps."),
         ({"plugins": ["not-a-distribution>=1"]}, "plugins[0]: 'not-a-distribution>=1' is not installed."),
@@ -166,3 +170,17 @@ def test_unusable_plugin_requirement(load):
     with pytest.raises(ConfigError, match="is not a requirement"):
         load({"plugins": [">>"]})
     assert issubclass(PluginError, UserError)
+
+
+def test_a_tier_changes_the_profile_of_its_device_further(load):
+    profiles = {
+        "cpu": {},
+        "cuda": {"trainer": {"steps": 2, "image_every": 7}},
+        "cuda-8gb": {"trainer": {"steps": 3}, "system": {"geometry": {"blob_std": 0.3}}},
+    }
+    recipe = load({"profiles": profiles}, profile="cuda-8gb")
+    trainer = recipe.stages[0].trainer
+    assert (trainer.steps, trainer.image_every, recipe.profile) == (3, 7, "cuda-8gb")
+    assert recipe.stages[0].geometry.config.blob_std == 0.3
+    with pytest.raises(ConfigError, match=r"\.yaml:\d+: .*trainer\.steps"):
+        load({"profiles": {**profiles, "cuda": {"trainer": {"steps": 0}}, "cuda-8gb": {}}}, profile="cuda-8gb")

@@ -12,7 +12,7 @@ from PIL import Image
 from bozzetto.engine.loop import Loop
 from bozzetto.engine.pipeline import Interrupted, load_scene, load_state
 from bozzetto.engine.run_folder import RunFolder
-from bozzetto.errors import ConfigError, RunFolderError
+from bozzetto.errors import ConfigError, NonFiniteError, RunFolderError
 
 
 def test_a_run_leaves_everything_it_promises(tiny):
@@ -31,6 +31,24 @@ def test_a_run_leaves_everything_it_promises(tiny):
     manifest = json.loads(folder.manifest_file.read_text())
     assert manifest["stages"]["main"]["finished"] and manifest["versions"]["torch"] and manifest["seed"] == 0
     assert folder.path.name.startswith("a-hamburger-") and folder.path.parent.name == "tiny"
+
+
+def test_what_is_not_finite_is_not_saved(tiny, monkeypatch):
+    recipe = tiny.recipe({"trainer": {"steps": 4, "checkpoint_every": 2, "log_every": 4, "image_every": 0}})
+    pipeline, step_of = tiny.pipeline(recipe), Loop.step
+
+    def refuse(count):
+        raise NonFiniteError(f"{count} numbers are not finite")
+
+    def noted_later(loop):
+        step_of(loop)
+        if loop.done == 2:  # as a check of a number on a GPU waits until it is read
+            loop.system.readings.add(torch.tensor(7.0), refuse)
+
+    monkeypatch.setattr(Loop, "step", noted_later)
+    with pytest.raises(NonFiniteError, match=r"7\.0 numbers"):
+        pipeline.train(recipe, 0)
+    assert not pipeline.folder.checkpoint("main").exists()
 
 
 def test_a_resumed_run_ends_where_an_unbroken_one_does(tiny, monkeypatch):

@@ -9,8 +9,14 @@ import pytest
 from bozzetto.engine.progress import LogLines, Progress, in_notebook
 from bozzetto.engine.system import System
 
-SYSTEM = System.__new__(System)  # progress reads the metrics only
-SYSTEM.__dict__["metrics"] = {"random/opacity": 0.25, "random/sds": 3.0}
+
+def system_with(told):
+    """Return a system with these metrics, which is all that progress reads."""
+    kind = type("Told", (System,), {"metrics": told})
+    return kind.__new__(kind)
+
+
+SYSTEM = system_with({"random/opacity": 0.25, "random/sds": 3.0})
 
 
 class Terminal(io.StringIO):
@@ -20,7 +26,7 @@ class Terminal(io.StringIO):
 
 def trained(stream, seconds_per_step):
     clock = SimpleNamespace(s=0.0)
-    progress = Progress("main", 100, 40, stream, lambda: clock.s)
+    progress = Progress("main", 100, 40, stream=stream, now=lambda: clock.s)
     for done in range(41, 101):
         clock.s += seconds_per_step
         progress.after_step(done, SYSTEM)
@@ -41,6 +47,22 @@ def test_slow_steps_get_a_line_each():
     assert len(trained(io.StringIO(), 30.0).splitlines()) == 60
 
 
+def test_opacities_are_read_now_and_then_and_at_the_end():
+    read = []
+
+    class Counted(dict):
+        def items(self):
+            read.append(1)
+            return super().items()
+
+    system = system_with(Counted({"random/opacity": 0.25}))
+    progress, reads_after = Progress("main", 10, 0, every=4, stream=io.StringIO()), []
+    for done in range(1, 11):
+        progress.after_step(done, system)
+        reads_after.append(len(read))
+    assert reads_after == [0, 0, 0, 1, 1, 1, 1, 2, 2, 3]
+
+
 def test_a_terminal_gets_a_bar():
     assert "\r" in trained(Terminal(), 0.5)
 
@@ -57,4 +79,4 @@ def test_only_a_notebook_with_widgets_gets_one(monkeypatch, shell, expected):
 def test_outside_of_a_notebook_nothing_is_imported(monkeypatch):
     monkeypatch.delitem(sys.modules, "IPython", raising=False)
     assert not in_notebook() and "IPython" not in sys.modules
-    assert isinstance(Progress("main", 3, 0, io.StringIO()).bar, LogLines)
+    assert isinstance(Progress("main", 3, 0, stream=io.StringIO()).bar, LogLines)

@@ -27,8 +27,10 @@ def pretend_driver(monkeypatch: pytest.MonkeyPatch, devices: int, cuda: int) -> 
         return call
 
     library = SimpleNamespace(
-        cuInit=lambda flags: 0 if devices else 100, cuDeviceGetCount=put(devices), cuDriverGetVersion=put(cuda)
-    )
+        cuInit=lambda flags: 0 if devices else 100, cuDeviceGetCount=put(devices), cuDriverGetVersion=put(cuda),
+        cuDeviceGet=lambda pointer, number: put(number)(pointer),
+        cuDeviceTotalMem_v2=lambda pointer, device: put((12 - device.value) << 30)(pointer),
+    )  # fmt: skip
     monkeypatch.setattr(ctypes, "CDLL", lambda name: library)
 
 
@@ -133,3 +135,9 @@ def test_looking_imports_no_torch() -> None:
 
     code = "import sys; from bozzetto.machine.accelerators import detect; detect(); sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_the_memory_is_that_of_the_smallest_gpu(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    pretend_driver(monkeypatch, 2, 13000)
+    pretend_torch(monkeypatch, tmp_path, LINUX_CUDA)
+    assert detect().memory_bytes == 11 << 30

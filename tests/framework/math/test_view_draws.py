@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from bozzetto.math.view_draws import draw_groups, draw_rows, share_generator
+from bozzetto.math.view_draws import draw_for_host, draw_groups, draw_rows, share_generator
 
 
 def draw(rows: int, generator: torch.Generator) -> Tensor:
@@ -41,3 +41,25 @@ def test_processes_with_whole_groups_draw_what_one_would() -> None:
 def test_a_part_of_a_group_is_an_error(each: int) -> None:
     with pytest.raises(ValueError, match=f"6 views are not a whole number of groups of {each}"):
         draw_groups(draw, 6, each, seeded())
+
+
+def test_numbers_for_the_host_are_the_generators_own_in_main_memory() -> None:
+    one, other = (torch.Generator().manual_seed(3) for _ in range(2))
+    assert draw_for_host(2, one) == torch.rand(2, generator=other).tolist()
+
+
+def test_on_a_device_they_follow_its_generators_state_without_advancing_it() -> None:
+    class Device(torch.Generator):
+        device = torch.device("meta")
+        state = 0
+
+        def get_state(self) -> Tensor:
+            return torch.tensor([self.state], dtype=torch.uint8)
+
+    def numbers(state: int) -> list[float]:
+        generator = Device()
+        generator.state = state
+        return draw_for_host(2, generator)
+
+    first, again, other = (numbers(state) for state in (1, 1, 2))
+    assert first == again != other and all(0.0 <= number < 1.0 for number in first)

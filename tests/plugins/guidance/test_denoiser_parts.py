@@ -241,3 +241,26 @@ def test_damage_is_one_line_that_names_the_part(tiny_folder: Folders, tmp_path: 
     with pytest.raises(ModelError, match=told) as caught:
         StableDiffusion(StableDiffusionConfig(model="x", dtype="float32"), folder, CPU).encode_text(["a b"])
     assert "\n" not in str(caught.value) and str(folder) in str(caught.value)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+@pytest.mark.parametrize("with_noise", [True, False])
+def test_views_encoded_a_few_at_a_time_have_the_same_latents_and_gradients(
+    tiny_folder: Folders, with_noise: bool, dtype: torch.dtype
+) -> None:
+    image = torch.rand(3, 3, 32, 32, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    found = []
+    for views in (0, 1, 2, 3):
+        denoiser = Denoiser(tiny_folder(), CPU, dtype, encode_views=views)
+        noise = torch.ones(3, 4, 8, 8) if with_noise else None
+        latents = denoiser.encode(image, noise)
+        found.append((latents.detach(), *torch.autograd.grad(latents.square().sum(), image)))
+    tolerance = 1e-5 if dtype == torch.float32 else 2e-2
+    for latents, gradient in found[1:]:
+        torch.testing.assert_close(latents, found[0][0], rtol=tolerance, atol=tolerance)
+        torch.testing.assert_close(gradient, found[0][1], rtol=tolerance, atol=tolerance * float(gradient.abs().max()))
+
+
+def test_compiled_networks_are_not_offloaded() -> None:
+    with pytest.raises(ValueError, match="compile_networks: compiled networks cannot be moved"):
+        StableDiffusionConfig(compile_networks=True, cpu_offload="model")

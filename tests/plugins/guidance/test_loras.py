@@ -22,7 +22,8 @@ from bozzetto.machine.capacity import check_files
 from bozzetto.math.low_rank import low_rank_change
 from bozzetto.registry.discovery import Registry, installed_sources
 from bozzetto.runs.start import files_of, opened, prepare
-from bozzetto_plugins.guidance.config import LoraConfig, StableDiffusionConfig
+from bozzetto_plugins.guidance.config import StableDiffusionConfig
+from bozzetto_plugins.guidance.lora_config import LoraConfig
 from bozzetto_plugins.guidance.lora_files import read_lora
 from bozzetto_plugins.guidance.stable_diffusion import StableDiffusion
 

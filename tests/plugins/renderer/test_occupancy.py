@@ -1,10 +1,11 @@
 import pytest
 import torch
 
+from bozzetto.errors import ConfigError
 from bozzetto.testing.scenes import PlainBackground, PlainMaterial, SoftSphere, cameras_around
 from bozzetto_plugins.renderer.config import VolumeConfig
 from bozzetto_plugins.renderer.occupancy import OccupancyGrid
-from bozzetto_plugins.renderer.volume import Volume
+from bozzetto_plugins.renderer.volume import PATIENCE, Volume
 
 
 def generator() -> torch.Generator:
@@ -78,8 +79,8 @@ class Fog(SoftSphere):
 
 def test_a_fog_that_no_cell_stands_out_of_is_taken_as_full() -> None:
     grid = OccupancyGrid(4, 1.0, 1.0, 0.95)
-    grid.update(Fog(0.01), generator())
-    assert bool(grid.occupied.all()) and not grid.vanished
+    assert not grid.update(Fog(0.01), generator())
+    assert bool(grid.occupied.all())
 
 
 @pytest.mark.parametrize("thickness", [0.0, 1e-5])
@@ -87,8 +88,8 @@ def test_of_a_scene_that_has_vanished_an_eighth_is_looked_at_each_time_another(t
     grid = OccupancyGrid(4, 1.0, 1.0, 0.95)
     seen = torch.zeros(4, 4, 4, dtype=torch.long)
     for turn in range(8):
-        grid.update(Fog(thickness), generator(), turn)
-        assert grid.vanished and int(grid.occupied.sum()) == 8
+        assert grid.update(Fog(thickness), generator(), turn)
+        assert int(grid.occupied.sum()) == 8
         seen += grid.occupied
     assert bool((seen == 1).all())
 
@@ -109,7 +110,19 @@ def test_a_vanished_scene_is_told_once_costs_little_and_can_come_back(caplog: py
     (notice,) = caplog.messages
     assert "vanished at step 0" in notice and "sparsity" in notice and "lr" in notice
     renderer.update(SoftSphere(), 8, generator())
-    assert not renderer.occupancy.vanished and 0 < samples(SoftSphere()) < full
+    assert 0 < samples(SoftSphere()) < full
+
+
+def test_a_scene_that_stays_vanished_is_an_error_with_a_cure_and_one_that_came_back_is_given_its_time_again() -> None:
+    renderer = Volume(VolumeConfig(occupancy_resolution=4, occupancy_decay=0.0, update_every=2), 1.0)
+    for step in range(0, 2 * PATIENCE, 2):
+        renderer.update(Fog(0.0), step, generator())
+    renderer.update(SoftSphere(), 2 * PATIENCE, generator())
+    gone = 2 * PATIENCE + 2
+    for step in range(gone, gone + 2 * PATIENCE, 2):
+        renderer.update(Fog(0.0), step, generator())
+    with pytest.raises(ConfigError, match=f"vanished at step {gone}: .*not come back up to step .*density_bias"):
+        renderer.update(Fog(0.0), gone + 2 * PATIENCE, generator())
 
 
 def test_after_the_warm_up_all_cells_are_seen_in_four_turns() -> None:

@@ -1,0 +1,113 @@
+"""Train steps of shipped recipes on the pretend device, in a process of its own, and print what waited for the host.
+
+python -m tests.framework.pretend.steps FOLDER RECIPE:PROFILE...   # from the project's root
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from tests.framework.pretend import device as pretend
+
+from bozzetto.config.loading import load_recipe
+from bozzetto.engine.build import build_system
+from bozzetto.engine.loop import Loop
+from bozzetto.engine.optimizer import make_optimizer
+from bozzetto.errors import NonFiniteError
+from bozzetto.recipe import Recipe
+from bozzetto.registry.discovery import Registry
+from bozzetto.registry.sources import installed_sources
+from bozzetto.testing.fakes import tiny_stable_diffusion, tiny_zero123
+from bozzetto.testing.run import small
+from bozzetto_plugins.guidance import image_embedding
+from gpu_check.families import FAMILIES, write_settings
+from gpu_check.priors import random_networks
+
+ROOT = Path(__file__).parents[3]
+STEPS = 2
+"""Steps of each stage: in the first one everything is new and the occupancy is updated, the last one is counted."""
+
+
+def stages(
+    recipe: Recipe, registry: Registry, weights: dict[str, Path], with_nan: bool
+) -> Iterator[tuple[str, dict[str, int]]]:
+    """Train each stage from scratch, and yield its name and the host synchronisations of its last step.
+
+    Args:
+        with_nan: then train a step that is not finite, and yield what is said of it.
+    """
+    for stage in recipe.stages:
+        system = build_system(stage, recipe, registry, weights, pretend.DEVICE, None, lambda line: None)
+        loop = Loop(system, make_optimizer(system.scene_parameters(), stage.optimizer))
+        for _ in range(STEPS - 1):
+            loop.step()
+        with pretend.counting() as syncs:
+            loop.step()
+            found = {f"{what} at {where}": count for (what, where), count in syncs.items()}
+        assert system.metrics["gradient_norm"] > 0.0
+        yield stage.name, found
+    if with_nan:
+        yield "not finite", {told_of_nan(loop): 1}
+
+
+def told_of_nan(loop: Loop) -> str:
+    """Train a step with a geometry that is not finite, and return what reading the metrics raises."""
+    with torch.no_grad():
+        for parameter in loop.system.geometry.parameters():
+            parameter.fill_(float("nan"))
+    loop.step()  # does not wait, so cannot know
+    try:
+        return str(dict(loop.system.metrics))
+    except NonFiniteError as error:
+        return str(error)
+
+
+def number_positions() -> None:
+    """Let image encoders number their positions anew: on the device, transformers leaves that buffer unfilled."""
+    real = image_embedding._load
+
+    def load(*arguments):
+        encoder = real(*arguments)
+        for module in encoder.modules():
+            if "position_ids" in module._buffers:
+                module.position_ids = torch.arange(module.position_ids.shape[-1])[None]
+        return encoder
+
+    image_embedding._load = load
+
+
+def main() -> None:
+    warnings.filterwarnings("ignore")
+    torch.set_num_threads(1)
+    folder = Path(sys.argv[1])
+    models = {
+        "": tiny_stable_diffusion(folder / "text"),
+        "zero123": tiny_zero123(folder / "photo"),
+        "latents": tiny_stable_diffusion(folder / "latents", latent_channels=48),
+    }
+    settings = {family.recipe: write_settings(family, folder / family.recipe, tiny=True) for family in FAMILIES}
+    registry = Registry.discover(installed_sources({}), strict=True)
+    pretend.install()
+    number_positions()
+    result = {}
+    for case in sys.argv[2:]:
+        name, _, profile = case.partition(":")
+        profile, with_nan = profile.removesuffix("+nan"), profile.endswith("+nan")
+        chosen = models | ({"": settings[name]} if name in settings else {})
+        if case == "latent-nerf:cpu":  # as many latents as the bundled prior has
+            chosen[""] = models["latents"]
+        recipe = small(load_recipe(ROOT / "configs" / f"{name}.yaml", registry, profile=profile), chosen, folder)
+        with random_networks(torch.device("cpu")), pretend.Mode():
+            for stage, found in stages(recipe, registry, {str(path): path for path in chosen.values()}, with_nan):
+                result[f"{case}:{stage}"] = found
+                print(case, stage, sum(found.values()), found, file=sys.stderr, flush=True)
+    print(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main()

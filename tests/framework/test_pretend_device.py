@@ -1,0 +1,81 @@
+"""Tests that shipped recipes train on an accelerator without mixing devices, and rarely wait for it: on a pretend one.
+
+`tests/framework/pretend` has the device. Waits within the kernels' torch forms are left out: what they need to know of
+their results' sizes depends on the package that computes them.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bozzetto.config.profiles import base_of
+from bozzetto.config.recipe_file import read_recipe
+from bozzetto.registry.discovery import Registry, installed_sources
+
+ROOT = Path(__file__).parents[2]
+VOLUME, SURFACE = 2, 12
+"""Waits per step that a stage may have. A surface has as many for the numbers of its edges, faces and pixels."""
+EXPECTED = {"magic123:cuda:refine": SURFACE}
+
+
+def run(folder: Path, *cases: str) -> dict[str, dict[str, int]]:
+    command = [sys.executable, "-m", "tests.framework.pretend.steps", str(folder), *cases]
+    paths = {**os.environ, "PYTHONPATH": str(ROOT / "tools")}
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, env=paths)
+    assert done.returncode == 0, done.stderr[-4000:]
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def outside_kernels(found: dict[str, int]) -> dict[str, int]:
+    return {place: count for place, count in found.items() if " at kernels/" not in place}
+
+
+def check(result: dict[str, dict[str, int]], surfaces: frozenset[str] = frozenset()) -> None:
+    for case, found in result.items():
+        waits = outside_kernels(found)
+        most = SURFACE if case in EXPECTED or case in surfaces else VOLUME
+        assert sum(waits.values()) <= most, f"{case} waits {sum(waits.values())} times: {waits}"
+
+
+def test_a_step_of_the_main_recipes_waits_rarely_for_the_device(tmp_path):
+    result = run(tmp_path, "dreamfusion-sd:cuda", "zero123:cuda", "magic123:cuda")
+    assert set(result) == {
+        "dreamfusion-sd:cuda:main",
+        "zero123:cuda:main",
+        "magic123:cuda:coarse",
+        "magic123:cuda:refine",
+    }
+    check(result)
+
+
+def test_what_is_not_finite_is_told_when_the_numbers_are_read_by_component(tmp_path):
+    result = run(tmp_path, "dreamfusion-sd:cuda+nan")
+    (told,) = result["dreamfusion-sd:cuda+nan:not finite"]
+    assert "geometry HashGrid gave a density that is not finite" in told
+
+
+def all_cases() -> list[str]:
+    """Return every recipe with its profiles; those by memory where a recipe has its own."""
+    registry = Registry.discover(installed_sources({}))
+    files = [read_recipe(path, registry) for path in sorted(ROOT.glob("configs/*.yaml"))]
+    cases = [
+        f"{file.path.stem}:{profile}"
+        for file in files
+        for profile in file.profile_names
+        if base_of(profile) == profile or profile in file.profiles
+    ]
+    return [case for case in cases if case != "debiased:cuda"]  # its language model needs a download
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", all_cases())
+def test_every_recipe_trains_on_the_device(tmp_path, case):
+    result = run(tmp_path, case)
+    assert result
+    for stage, found in result.items():
+        waits = outside_kernels(found)
+        assert sum(waits.values()) <= 32, f"{stage} waits {sum(waits.values())} times: {waits}"
