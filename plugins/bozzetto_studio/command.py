@@ -7,6 +7,7 @@ import importlib.util
 import re
 import secrets
 import socket
+import threading
 from pathlib import Path
 
 from bozzetto.commands import Host
@@ -59,7 +60,10 @@ def run(options: argparse.Namespace, host: Host) -> int:
     print(f"studio    http://{shown}:{port}/{f'?token={token}' if token else ''}", flush=True)
     print(f"runs      {outputs}", flush=True)
     try:
-        waitress.serve(make_app(studio), sockets=[listening], threads=THREADS, ident=None, _quiet=True)
+        server = waitress.create_server(make_app(studio), sockets=[listening], threads=THREADS, ident=None)
+        serving = threading.Thread(target=server.run, name="studio", daemon=True)  # its loop would contain signals
+        serving.start()
+        serving.join()
     finally:
         viewers.close()
         listening.close()

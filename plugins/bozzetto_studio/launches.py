@@ -68,6 +68,7 @@ class Launches:
         place = self.folder / identity
         place.mkdir(parents=True)
         about = {"subject": subject, "recipe": recipe, "begun_s": time.time(), "run": ""}
+        about["working_folder"] = str(Path.cwd())  # what the run says of its folder is relative to it
         write_text(place / ABOUT, json.dumps(about) + "\n")
         Marks(start(words, place / LOG)).write(place)
         return identity
@@ -106,16 +107,19 @@ class Launches:
 
     def _moved(self, place: Path, about: dict[str, object]) -> str:
         """Move the log and the process to the run folder, if the run has said where it is; return its name."""
-        with (place / LOG).open("rb") as stream:
-            said = _RUN.search(stream.read(HEAD_BYTES).decode("utf-8", "replace"))
+        try:
+            with (place / LOG).open("rb") as stream:
+                said = _RUN.search(stream.read(HEAD_BYTES).decode("utf-8", "replace"))
+        except FileNotFoundError:  # another request, or another studio, has just moved it
+            return str(json.loads((place / ABOUT).read_text(encoding="utf-8"))["run"])
         if said is None:
             return ""
-        path = Path(said["path"]).absolute()
+        path = Path(str(about["working_folder"]), said["path"])
         if path.parent.parent.resolve() != self.outputs.resolve() or not path.is_dir():
             return ""
         run = f"{path.parent.name}/{path.name}"
         with suppress(FileNotFoundError):  # another studio, or another request, was faster
             Marks.read(place).write(path)
-            (place / LOG).replace(path / LOG)  # the process goes on writing to it
             write_text(place / ABOUT, json.dumps({**about, "run": run}) + "\n")
+            (place / LOG).replace(path / LOG)  # the process goes on writing to it
         return run

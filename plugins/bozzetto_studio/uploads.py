@@ -8,7 +8,7 @@ import re
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO, Literal
+from typing import Literal, Protocol, runtime_checkable
 
 from bozzetto.errors import UserError
 from bozzetto.files import UNFINISHED, slug
@@ -21,13 +21,21 @@ MOST_MB = 256
 _KEPT = re.compile(r"[0-9a-f]{16}/[a-z0-9-]{1,40}\.[a-z]{3,4}")
 
 
+@runtime_checkable
+class Readable(Protocol):
+    """File that is being received."""
+
+    def read(self, size: int, /) -> bytes:
+        """Return the next bytes; none at the end."""
+
+
 @dataclass(frozen=True)
 class Uploads:
     """Folder of the files that browsers have sent; a file that is sent twice is kept once."""
 
     folder: Path
 
-    def keep(self, name: str, stream: BinaryIO) -> str:
+    def keep(self, name: str, stream: Readable) -> str:
         """Keep a file and return its name below the folder, `DIGEST/NAME.SUFFIX`.
 
         Raises:
