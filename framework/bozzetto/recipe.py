@@ -210,7 +210,7 @@ class TrainerConfig:
     """Steps between debug images of the guidance; 0: none."""
     loggers: tuple[Literal["tensorboard", "wandb"], ...] = ("tensorboard",)
     """Where metrics and validation images are logged besides the CSV file and the PNG files: event files of TensorBoard
-    in the run folder; Weights & Biases, which needs `pip install 'bozzetto[wandb]'`."""
+    in the run folder; Weights & Biases, which also shows the exported GLB and needs `pip install 'bozzetto[wandb]'`."""
 
     def __post_init__(self) -> None:
         check_fields(self)

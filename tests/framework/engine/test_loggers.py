@@ -35,7 +35,9 @@ def runs(monkeypatch):
         made.append(FakeRun(settings))
         return made[-1]
 
-    fake = types.SimpleNamespace(init=init, Image=lambda pixels: ("image", pixels.shape))
+    fake = types.SimpleNamespace(
+        init=init, Image=lambda pixels: ("image", pixels.shape), Object3D=lambda path: ("object", path)
+    )
     monkeypatch.setitem(sys.modules, "wandb", fake)
     return made
 
@@ -98,6 +100,18 @@ def test_a_run_logs_its_pictures_and_numbers(tiny, runs):
     assert [(step, "validation" in values) for step, values in run.logged] == [(1, False), (2, False), (2, True)]
     assert run.finished and not (pipeline.folder.metrics / "tensorboard").exists()
     assert load_state(pipeline.folder.checkpoint("main"))
+
+
+def test_the_exported_object_goes_to_the_run_of_the_last_stage(tiny, runs):
+    recipe = tiny.recipe({"trainer": {"steps": 2, "loggers": ["wandb", "tensorboard"]}, "export": {"turntable": None}})
+    pipeline = tiny.pipeline(recipe)
+    pipeline.train(recipe, 0)
+    pipeline.export(recipe)
+    training, export = runs
+    assert export.settings["id"] == training.settings["id"] and export.finished
+    assert export.logged == [(2, {"mesh": ("object", str(pipeline.folder.export / "mesh.glb"))})]
+    pipeline.export(tiny.recipe({"trainer": {"steps": 2, "loggers": []}, "export": {"turntable": None}}))
+    assert len(runs) == 2
 
 
 def test_importing_the_engine_imports_no_logger():

@@ -148,7 +148,7 @@ def test_a_photo_is_dropped_and_becomes_a_mesh_that_is_downloaded(serve, visit, 
         and "red-box.png" in page.locator("#plan").inner_text()
     )
     shoot(page, "plan")
-    page.get_by_role("button", name="Start").click()
+    page.get_by_role("button", name="Start this run").click()
     page.get_by_role("heading", name="red-box").wait_for()
     second = visit(address, "dark")  # another browser sees the same
     second.get_by_text("red-box").first.wait_for()
@@ -168,9 +168,9 @@ def test_a_photo_is_dropped_and_becomes_a_mesh_that_is_downloaded(serve, visit, 
 def test_a_run_survives_its_tab_and_the_studio_and_is_stopped_resumed_and_deleted(serve, visit, wait_until, tmp_path):
     process, address = serve()
     page = visit(f"{address}new")
-    page.get_by_label("Prompt").fill("a red chair")
+    page.get_by_role("textbox", name="Prompt").fill("a red chair")
     page.get_by_text("A tiny run for a prompt").click()
-    page.get_by_label("Further fields").fill("trainer.steps=100000\ntrainer.image_every=10")
+    page.get_by_role("textbox", name="Further fields").fill("trainer.steps=100000\ntrainer.image_every=10")
     page.get_by_role("button", name="Start").click()
     page.get_by_role("img", name="step 10", exact=True).wait_for()
     place = page.url.removeprefix(address)
@@ -214,14 +214,14 @@ def test_a_run_survives_its_tab_and_the_studio_and_is_stopped_resumed_and_delete
 def test_errors_are_those_of_the_command_line(serve, visit):
     _, address = serve()
     page = visit(f"{address}new")
-    page.get_by_label("Prompt").fill("a red chair")
+    page.get_by_role("textbox", name="Prompt").fill("a red chair")
     page.get_by_text("A tiny run for a prompt").click()
-    page.get_by_label("Further fields").fill("system.geometry.levls=12")
+    page.get_by_role("textbox", name="Further fields").fill("system.geometry.levls=12")
     page.get_by_role("button", name="Start").click()
     words = ["run", "--config", "tiny-words", "prompt=a red chair", "system.geometry.levls=12", "--dry-run"]
     done = subprocess.run([sys.executable, "-m", "bozzetto.cli", *words], capture_output=True, text=True)
     assert done.returncode == 2 and "Did you mean 'levels'?" in done.stderr
     page.get_by_role("alert").wait_for()
     assert page.get_by_role("alert").inner_text().strip() == done.stderr.strip()
-    assert page.get_by_label("Prompt").input_value() == "a red chair" and page.faults == []
+    assert page.get_by_role("textbox", name="Prompt").input_value() == "a red chair" and page.faults == []
     shoot(page, "refused")
