@@ -71,7 +71,7 @@ class FoundRun:
     standing: Standing
     progress: Progress | None
     picture: Path | None
-    """Latest of its contact sheet and its validation images."""
+    """Its latest validation image, else its contact sheet."""
     changed_s: float
     """When its manifest was last written, seconds since the epoch."""
 
@@ -107,10 +107,20 @@ def run_at(outputs: Path, recipe: str, name: str) -> FoundRun | None:
 
 
 def pictures_of(path: Path) -> list[tuple[str, int, Path]]:
-    """Return stage, step and path of each validation image, oldest first."""
-    found = [(match, file) for file in path.glob("images/*.png") if (match := _PICTURE.fullmatch(file.name))]
-    found.sort(key=lambda item: item[1].stat().st_mtime_ns)
-    return [(match["stage"], int(match["step"]), file) for match, file in found]
+    """Return stage, step and path of each validation image, in the order of the stages and their steps."""
+    found = [
+        (match["stage"], int(match["step"]), file)
+        for file in path.glob("images/*.png")
+        if (match := _PICTURE.fullmatch(file.name))
+    ]
+    order = _stages(path)
+    return sorted((one for one in found if one[0] in order), key=lambda one: (order.index(one[0]), one[1]))
+
+
+def _stages(path: Path) -> list[str]:
+    """Return the names of the stages of a run in their order."""
+    stages = _recipe_values(path / "recipe.yaml", _changed_ns(path / "recipe.yaml")).get("stages")
+    return [str(name) for name in stages] if isinstance(stages, Mapping) and stages else ["main"]
 
 
 def log_of(path: Path, lines: int = 60) -> str:
@@ -193,13 +203,12 @@ def _progress(path: Path, manifest: Mapping[str, Any], own: bool) -> Progress | 
         last = found[-1]
         return Progress(last["stage"], int(last["step"]), int(last["steps"]), last["speed"], last["left"] or "")
     values = _recipe_values(path / "recipe.yaml", _changed_ns(path / "recipe.yaml"))
-    names = list(values.get("stages") or {}) or ["main"]
-    done = [(name, step) for name in names if (step := _steps(path, manifest, str(name)))]
+    done = [(name, step) for name in _stages(path) if (step := _steps(path, manifest, name))]
     if not done:
         return None
     stage, step = done[-1]
     wanted = _at(values, "stages", stage, "trainer", "steps") or _at(values, "trainer", "steps")
-    return Progress(str(stage), step, wanted if isinstance(wanted, int) else 0)
+    return Progress(stage, step, wanted if isinstance(wanted, int) else 0)
 
 
 def _steps(path: Path, manifest: Mapping[str, Any], stage: str) -> int:
@@ -211,8 +220,8 @@ def _steps(path: Path, manifest: Mapping[str, Any], stage: str) -> int:
 
 def _picture(path: Path) -> Path | None:
     sheet = path / "export" / "contact_sheet.png"
-    candidates = [file for _, _, file in pictures_of(path)[-1:]] + ([sheet] if sheet.is_file() else [])
-    return max(candidates, key=_changed_ns, default=None)
+    latest = [file for _, _, file in pictures_of(path)[-1:]]
+    return next(iter([*latest, *([sheet] if sheet.is_file() else [])]), None)
 
 
 def _at(values: Any, *keys: str) -> Any:

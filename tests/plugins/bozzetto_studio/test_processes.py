@@ -55,3 +55,11 @@ def test_a_started_process_outlives_its_starter(tmp_path, monkeypatch, wait_unti
 def test_an_ended_child_is_not_alive(command_line, tmp_path, wait_until):
     found = start(["run", "seed=no"], tmp_path / "log")
     wait_until(lambda: not found.alive, "it has ended")
+
+
+def test_the_command_line_is_started_as_a_module():
+    import bozzetto
+
+    assert answer(["--version"]).text == f"bozzetto {bozzetto.__version__}"
+    refused = answer(["check", "no-such-recipe"])
+    assert refused.code == 2 and refused.text.startswith("error: There is no recipe 'no-such-recipe'.")
