@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import types
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -133,6 +134,9 @@ def test_several_loggers_are_one():
         def picture(self, name, pixels, step):
             self.calls.append(name)
 
+        def mesh(self, name, file, step):
+            self.calls.append(file.name)
+
         def close(self):
             self.calls.append("closed")
 
@@ -140,5 +144,6 @@ def test_several_loggers_are_one():
     all_of_them = Loggers([one, two])
     all_of_them.scalars({}, 3)
     all_of_them.picture("validation", PIXELS, 3)
+    all_of_them.mesh("mesh", Path("export/mesh.glb"), 3)
     all_of_them.close()
-    assert one.calls == two.calls == [3, "validation", "closed"]
+    assert one.calls == two.calls == [3, "validation", "mesh.glb", "closed"]

@@ -62,7 +62,7 @@ def test_a_photo_is_kept_between_the_plan_and_the_start(post, client, studio, wa
 
 def test_a_launch_is_shown_until_it_has_a_folder_or_has_failed(post, client, wait_until):
     page = post("/start", prompt="a cat", recipe="dreamfusion-sd", seed="late").location
-    wait_until(lambda: "error: the weights cannot be read" in client.get(page).text, "its error")
+    wait_until(lambda: 'role="alert">error: the weights cannot be read<' in client.get(page).text, "its error")
     assert "the weights cannot be read" in client.get("/").text
     post(f"{page}/stop")
     post(f"{page}/forget")
