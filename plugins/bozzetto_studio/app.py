@@ -70,6 +70,15 @@ def make_app(studio: Studio) -> Flask:
         response.headers.setdefault("Cache-Control", "no-store")
         return response
 
+    _add_errors(app)
+    new_pages(app, studio)
+    run_pages(app, studio)
+    return app
+
+
+def _add_errors(app: Flask) -> None:
+    """Add the pages of errors; none shows a traceback."""
+
     @app.errorhandler(UserError)
     def user_error(error: UserError) -> AnyResponse:
         """Show an error that the user can fix, as the command line prints it."""
@@ -90,10 +99,6 @@ def make_app(studio: Studio) -> Flask:
         """Show an error of the system: a full disk, a folder that cannot be written."""
         files_named = " ".join(str(name) for name in (error.filename, error.filename2) if name is not None)
         return message(SYSTEM_STATUS, "This has failed", f"{error.strerror or error}: {files_named}".rstrip(": "))
-
-    new_pages(app, studio)
-    run_pages(app, studio)
-    return app
 
 
 def message(status: int, title: str, error: str) -> AnyResponse:

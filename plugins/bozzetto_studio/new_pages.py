@@ -53,6 +53,12 @@ def new_pages(app: Flask, studio: Studio) -> None:
         path = studio.uploads.path(f"{digest}/{name}")
         return send_file(path.absolute(), max_age=3600) if kind_of(name) == "photo" else abort(404)
 
+    _add_launches(app, studio)
+
+
+def _add_launches(app: Flask, studio: Studio) -> None:
+    """Add the pages of runs that have no folder yet."""
+
     @app.get("/launches/<identity>")
     def launch(identity: str) -> Response:
         """Show a run that has no folder yet, or lead to it."""
