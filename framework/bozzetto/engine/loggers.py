@@ -1,4 +1,4 @@
-"""Loggers of a stage: numbers and pictures for TensorBoard and Weights & Biases, imported at their first write."""
+"""Loggers of a stage for TensorBoard and Weights & Biases: numbers, pictures, objects; imported at the first write."""
 
 from __future__ import annotations
 
@@ -20,13 +20,16 @@ if TYPE_CHECKING:
 
 @runtime_checkable
 class Logger(Protocol):
-    """Receives the numbers and pictures of a stage, by the number of finished steps."""
+    """Receives the numbers, pictures and exported objects of a stage, by the number of finished steps."""
 
     def scalars(self, numbers: Mapping[str, float], step: int) -> None:
         """Log named numbers."""
 
     def picture(self, name: str, pixels: UInt8[np.ndarray, "H W 3"], step: int) -> None:
         """Log a picture."""
+
+    def mesh(self, name: str, file: Path, step: int) -> None:
+        """Log an exported GLB."""
 
     def close(self) -> None:
         """Write what is still to be written."""
@@ -53,6 +56,9 @@ class TensorBoard:
     def picture(self, name: str, pixels: UInt8[np.ndarray, "H W 3"], step: int) -> None:
         """Write a picture."""
         self.writer.add_image(name, pixels, step, dataformats="HWC")
+
+    def mesh(self, name: str, file: Path, step: int) -> None:
+        """Do nothing: TensorBoard shows no GLB, and the file lies beside its events."""
 
     def close(self) -> None:
         """Close the event file, if there is one."""
@@ -92,6 +98,12 @@ class WeightsAndBiases:
 
         self.run.log({name: wandb.Image(pixels)}, step=step)
 
+    def mesh(self, name: str, file: Path, step: int) -> None:
+        """Send an exported GLB, which the page of the run shows; a run that was finished is continued for it."""
+        import wandb
+
+        self.run.log({name: wandb.Object3D(str(file))}, step=step)
+
     def close(self) -> None:
         """Finish the run, if it has begun."""
         if "run" in vars(self):
@@ -113,6 +125,11 @@ class Loggers:
         """Log a picture everywhere."""
         for logger in self.loggers:
             logger.picture(name, pixels, step)
+
+    def mesh(self, name: str, file: Path, step: int) -> None:
+        """Log an exported GLB everywhere."""
+        for logger in self.loggers:
+            logger.mesh(name, file, step)
 
     def close(self) -> None:
         """Close all loggers."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -19,6 +19,7 @@ from bozzetto.engine.checkpoints import Interrupted, load_into, read_checkpoint,
 from bozzetto.engine.inheritance import inherit
 from bozzetto.engine.kernel_choice import use_kernels
 from bozzetto.engine.laps import TRAINING, Lapped, Laps
+from bozzetto.engine.loggers import loggers_of
 from bozzetto.engine.loop import Loop
 from bozzetto.engine.observers import Observers, reason_of
 from bozzetto.engine.optimizer import make_optimizer
@@ -245,9 +246,21 @@ class Pipeline:
             self.folder.record_export(
                 name, exported.files, {**exported.facts, "seconds": round(time.monotonic() - started, 1)}
             )
+        self._log_exported(recipe, written)
         if failures:
             raise ExportError(" ".join(failures))
         return written
+
+    def _log_exported(self, recipe: Recipe, files: Sequence[Path]) -> None:
+        """Give the exported GLB files to the loggers of the last stage."""
+        last = recipe.stages[-1]
+        loggers = loggers_of(last, recipe, self.folder, last.trainer.steps)
+        try:
+            for file in files:
+                if file.suffix == ".glb":
+                    loggers.mesh(file.stem, file, last.trainer.steps)
+        finally:
+            loggers.close()
 
 
 def load_state(path: Path) -> dict[str, torch.Tensor]:

@@ -63,6 +63,7 @@ def test_help_lists_the_hosts_commands_then_those_of_packages(bozzetto):
         "prior",
         "report",
         "say",
+        "studio",
         "view",
     ]
     assert "  convert   convert a threestudio recipe\n" in out and "  say       say a word (local 0)\n" in out
@@ -164,7 +165,7 @@ def test_check_compares_it_with_the_contract(bozzetto, monkeypatch, text, fault)
 
 def test_check_finds_nothing_wrong_with_the_own_commands():
     found = command_findings(PackageCommands.installed({}).of(["bozzetto"]))
-    assert [title.split("'")[1] for title, _ in found] == ["bench", "convert", "prior", "report", "view"]
+    assert [title.split("'")[1] for title, _ in found] == ["bench", "convert", "prior", "report", "studio", "view"]
     assert all(faults == [] for _, faults in found)
 
 

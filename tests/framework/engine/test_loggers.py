@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import types
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -35,7 +36,9 @@ def runs(monkeypatch):
         made.append(FakeRun(settings))
         return made[-1]
 
-    fake = types.SimpleNamespace(init=init, Image=lambda pixels: ("image", pixels.shape))
+    fake = types.SimpleNamespace(
+        init=init, Image=lambda pixels: ("image", pixels.shape), Object3D=lambda path: ("object", path)
+    )
     monkeypatch.setitem(sys.modules, "wandb", fake)
     return made
 
@@ -100,6 +103,18 @@ def test_a_run_logs_its_pictures_and_numbers(tiny, runs):
     assert load_state(pipeline.folder.checkpoint("main"))
 
 
+def test_the_exported_object_goes_to_the_run_of_the_last_stage(tiny, runs):
+    recipe = tiny.recipe({"trainer": {"steps": 2, "loggers": ["wandb", "tensorboard"]}, "export": {"turntable": None}})
+    pipeline = tiny.pipeline(recipe)
+    pipeline.train(recipe, 0)
+    pipeline.export(recipe)
+    training, export = runs
+    assert export.settings["id"] == training.settings["id"] and export.finished
+    assert export.logged == [(2, {"mesh": ("object", str(pipeline.folder.export / "mesh.glb"))})]
+    pipeline.export(tiny.recipe({"trainer": {"steps": 2, "loggers": []}, "export": {"turntable": None}}))
+    assert len(runs) == 2
+
+
 def test_importing_the_engine_imports_no_logger():
     code = (
         "import sys, bozzetto.engine.pipeline; "
@@ -119,6 +134,9 @@ def test_several_loggers_are_one():
         def picture(self, name, pixels, step):
             self.calls.append(name)
 
+        def mesh(self, name, file, step):
+            self.calls.append(file.name)
+
         def close(self):
             self.calls.append("closed")
 
@@ -126,5 +144,6 @@ def test_several_loggers_are_one():
     all_of_them = Loggers([one, two])
     all_of_them.scalars({}, 3)
     all_of_them.picture("validation", PIXELS, 3)
+    all_of_them.mesh("mesh", Path("export/mesh.glb"), 3)
     all_of_them.close()
-    assert one.calls == two.calls == [3, "validation", "closed"]
+    assert one.calls == two.calls == [3, "validation", "mesh.glb", "closed"]

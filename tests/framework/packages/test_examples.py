@@ -25,6 +25,7 @@ HOST = (
     "bozzetto_plugins",
     "bozzetto_prior",
     "bozzetto_report",
+    "bozzetto_studio",
     "bozzetto_view",
 )
 PAGE = ROOT / "docs" / "reference" / "public-api.md"
@@ -113,5 +114,12 @@ class TestPublicApi:
             f"say of {modules ^ named} in {PAGE.name} or {RULES.name} whether plugins may import it"
         )
         assert not set(documented) & set(forbidden)
-        commands = {"bozzetto_bench", "bozzetto_convert", "bozzetto_prior", "bozzetto_report", "bozzetto_view"}
+        commands = {
+            "bozzetto_bench",
+            "bozzetto_convert",
+            "bozzetto_prior",
+            "bozzetto_report",
+            "bozzetto_studio",
+            "bozzetto_view",
+        }
         assert {"bozzetto_plugins", *commands} <= set(forbidden)

@@ -141,5 +141,12 @@ def test_a_declaration_that_imports_something_heavy_is_slow(file, monkeypatch):
 def test_the_environment_adds_and_leaves_out():
     found = PackageCommands.installed({"BOZZETTO_COMMANDS": "say=mine:SPEC", "BOZZETTO_PLUGIN_SECONDS": "3"})
     assert Source("local", "0", "say", "mine:SPEC") in found.sources and found.limit_s == 3.0
-    assert {source.name for source in found.of(["bozzetto"]).sources} == {"bench", "convert", "prior", "report", "view"}
+    assert {source.name for source in found.of(["bozzetto"]).sources} == {
+        "bench",
+        "convert",
+        "prior",
+        "report",
+        "studio",
+        "view",
+    }
     assert PackageCommands.installed({"BOZZETTO_DISABLE": "bozzetto"}).of(["bozzetto"]).sources == ()

@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+import trimesh
 
 PATIENCE_S = 60.0
 """Limit of what is waited for in the browser."""
@@ -101,6 +102,28 @@ def test_a_run_is_watched_and_steered_and_goes_on_without_its_page(training, ope
     closed_at = training.step
     wait_until(lambda: training.step > closed_at, "it trains on without a page")
     assert training.error is None and training.thread.is_alive()
+
+
+@pytest.mark.slow
+def test_training_cameras_and_the_exported_mesh_are_shown(training, open_window, visit, wait_until):
+    wait_until(lambda: training.step > 0, "the first step")
+    trimesh.creation.box((1.0, 0.6, 0.8)).export(training.folder.export / "mesh.glb")
+    window = open_window(training.folder)
+    page = visit(window)
+    wait_until(lambda: window.painter.drawn > 0, "a picture")
+    page.get_by_role("checkbox").first.check()
+    wait_until(lambda: window.page._frusta > 0, "the cameras of the latest step")
+    assert window.page._cameras.value
+    shoot(page, "cameras")
+    page.get_by_role("tab", name="Export").click()
+    page.get_by_text("12 faces").first.wait_for()
+    exports = window.page._exports
+    for choice in ("mesh", "wireframe"):
+        page.locator("input:visible").last.click()  # the only field of this tab
+        page.get_by_role("option", name=choice, exact=True).click()
+        wait_until(lambda choice=choice: (exports._drawn or [""])[0] == choice and exports.visible, choice)
+        page.wait_for_timeout(1000)
+        shoot(page, f"export-{choice}")
 
 
 @pytest.mark.slow

@@ -1,0 +1,1 @@
+"""Command `studio`: a local page on which runs are started, watched and found again."""
