@@ -209,7 +209,7 @@ class TrainerConfig:
     cudnn_benchmark: bool = False
     """Let cuDNN try its convolutions for each new shape and keep the fastest; results may differ between runs."""
     loggers: tuple[Literal["tensorboard", "wandb"], ...] = ("tensorboard",)
-    """Where numbers and images are logged, too: TensorBoard; wandb, the GLB as well: `pip install 'bozzetto[wandb]'`."""
+    """Where numbers and images are logged, too: TensorBoard; wandb, with the GLB: `pip install 'bozzetto[wandb]'`."""
 
     def __post_init__(self) -> None:
         check_fields(self)

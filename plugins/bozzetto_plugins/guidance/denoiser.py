@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from bozzetto.errors import ConfigError, ModelError
 from bozzetto.kinds.guidance import folder_of
@@ -20,9 +20,10 @@ from bozzetto.scoring import Prediction
 from bozzetto_plugins.guidance.adapter import Adapter
 from bozzetto_plugins.guidance.control_config import ControlConfig
 from bozzetto_plugins.guidance.controls import Controls, Steer
+from bozzetto_plugins.guidance.encode_parts import encode_parts
 from bozzetto_plugins.guidance.families import reads_cameras
 from bozzetto_plugins.guidance.gradient_scale import scaled_backward
-from bozzetto_plugins.guidance.network_file import load_network
+from bozzetto_plugins.guidance.network_file import load_network, to_channels_last
 from bozzetto_plugins.guidance.noise_schedule import read_schedule
 from bozzetto_plugins.guidance.offload import Offload, place
 
@@ -74,8 +75,8 @@ class Denoiser:
         if attention_slicing and hasattr(self.unet, "set_attention_slice"):  # absent without attention
             self.unet.set_attention_slice("auto")
         if channels_last:
-            _to_channels_last(self.unet)
-            _to_channels_last(self.vae)
+            to_channels_last(self.unet)
+            to_channels_last(self.vae)
         self.encode_views = encode_views
         if compiled:
             self.unet.compile()
@@ -164,24 +165,13 @@ class Denoiser:
             scaled: Tensor = latents * self.vae.config.scaling_factor
             return scaled
 
-        def latents_of(image: Tensor) -> Tensor:
-            count = self.encode_views
-            if not count or count >= len(image):
-                return latents_of_some(image, noise)
-            noises = [None] * -(-len(image) // count) if noise is None else list(noise.split(count))
-            parts = [
-                checkpoint(latents_of_some, some, of_some, use_reentrant=False, preserve_rng_state=False)
-                for some, of_some in zip(image.split(count), noises, strict=True)
-            ]
-            return torch.cat(parts)
-
+        latents_of = partial(encode_parts, latents_of_some, noise=noise, count=self.encode_views)
         return scaled_backward(latents_of, image) if self.dtype == torch.float16 else latents_of(image)
 
     @torch.no_grad()
     def mode_of(self, image: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B C h w"]:
         """Return the mode of the encoder's distribution, not scaled, as pictures to edit are given to the denoiser."""
-        mode: Tensor = self.vae.encode((2.0 * image - 1.0).to(self.dtype)).latent_dist.mean
-        return mode.float()
+        return self.encode(image, None) / self.vae.config.scaling_factor
 
     @torch.no_grad()
     def decode(self, latents: Float[Tensor, "B C h w"]) -> Float[Tensor, "B 3 H W"]:
@@ -308,8 +298,3 @@ class Denoiser:
     ) -> Prediction:
         """Return what the network's output says of noisy latents."""
         return Prediction(self.epsilon(output, noisy, timestep), self.x0(output, noisy, timestep))
-
-
-def _to_channels_last(network: nn.Module) -> None:
-    to: Callable[..., object] = network.to  # whose annotations lack this form
-    to(memory_format=torch.channels_last)

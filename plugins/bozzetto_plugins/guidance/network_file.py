@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -30,3 +31,9 @@ def load_network(path: Path, dtype: torch.dtype, kind: type[nn.Module] | None = 
         )  # fmt: skip
     require_whole(loaded, family.__name__, path)
     return network.requires_grad_(False).eval()
+
+
+def to_channels_last(network: nn.Module) -> None:
+    """Store a network's convolution weights channels-last."""
+    to: Callable[..., object] = network.to  # whose annotations lack this form
+    to(memory_format=torch.channels_last)
