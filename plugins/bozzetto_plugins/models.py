@@ -92,7 +92,7 @@ PRIOR_MODELS = (
         repositories=("stabilityai/stable-diffusion-xl-base-1.0",),
         size_gb=6.9,
         licence="CreativeML Open RAIL++-M",
-        memory="estimated 16 GB on a GPU in half precision, of which 5.5 GB are weights",
+        memory="worked out 27 GB on a GPU with its recipe, of which 5.1 GB are weights; not measured",
         note="Stable Diffusion XL base 1.0, 1024 px",
     ),
     ModelSpec(
@@ -100,7 +100,7 @@ PRIOR_MODELS = (
         repositories=("MVDream/MVDream",),
         size_gb=2.6,
         licence="OpenRAIL, see the model's page",
-        memory="once converted by tools/convert_mvdream.py, estimated 8 GB on a GPU for a group of four views",
+        memory="once converted by tools/convert_mvdream.py, worked out 39 GB on a GPU with its recipe at 256 px; not measured",
         note="MVDream, 4 views of 256 px; one file of another layout, for tools/convert_mvdream.py",
     ),
     ModelSpec(
@@ -108,7 +108,7 @@ PRIOR_MODELS = (
         repositories=("Peng-Wang/ImageDream",),
         size_gb=4.0,
         licence="see the model's page; made from CreativeML Open RAIL++-M weights",
-        memory="once converted by tools/convert_imagedream.py, estimated 11 GB on a GPU for a group of four views",
+        memory="once converted by tools/convert_imagedream.py, about 41 GB on a GPU with its recipe at 256 px; not measured",
         note="ImageDream, a photo and 4 views of 256 px; one file of another layout, for tools/convert_imagedream.py",
     ),
     ModelSpec(
@@ -116,7 +116,7 @@ PRIOR_MODELS = (
         repositories=("stabilityai/stable-diffusion-3.5-medium",),
         size_gb=16.4,
         licence="Stability AI Community License; access is granted on the model's page",
-        memory="estimated 14 GB on a GPU in half precision; T5 takes 10 GB before training only",
+        memory="worked out 15 GB on a GPU with its recipe, not measured; T5 takes 10 GB before training only",
         note="Stable Diffusion 3.5 medium, a rectified flow, 1024 px",
     ),
     ModelSpec(
@@ -124,7 +124,7 @@ PRIOR_MODELS = (
         repositories=("black-forest-labs/FLUX.2-klein-base-4B",),
         size_gb=16.0,
         licence="Apache-2.0",
-        memory="estimated 16 GB on a GPU in half precision",
+        memory="worked out 19 GB on a GPU with its recipe; not measured",
         note="FLUX.2 klein base, a rectified flow of 4 billion parameters, not distilled, 1024 px",
     ),
     ModelSpec(
@@ -132,7 +132,7 @@ PRIOR_MODELS = (
         repositories=("Tongyi-MAI/Z-Image",),
         size_gb=20.5,
         licence="Apache-2.0",
-        memory="estimated 20 GB on a GPU in half precision, of which 12.3 GB are weights",
+        memory="worked out 23 GB on a GPU with its recipe, of which 11.6 GB are weights; not measured",
         note="Z-Image, a rectified flow of 6 billion parameters, not distilled, 1024 px",
     ),
     ModelSpec(
@@ -140,7 +140,7 @@ PRIOR_MODELS = (
         repositories=("DeepFloyd/IF-I-XL-v1.0",),
         size_gb=18.1,
         licence="DeepFloyd IF License; access is granted on the model's page",
-        memory="estimated 12 GB on a GPU in half precision; T5 takes 10 GB before training only",
+        memory="worked out 10 GB on a GPU with its recipe, not measured; T5 takes 10 GB before training only",
         note="DeepFloyd IF, first stage, pixels, 64 px",
     ),
 )

@@ -110,7 +110,7 @@ SD3 = Family(
 )  # fmt: skip
 """Stable Diffusion 3.5 medium: 2243 million."""
 FLUX2 = Family(
-    "Flux2KleinPipeline", "rfds-flux2", {"use_dynamic_shifting": True},
+    "Flux2KleinPipeline", "dreamfusion-flux", {"use_dynamic_shifting": True},
     Size({
         "patch_size": 1, "in_channels": 128, "num_layers": 5, "num_single_layers": 20, "attention_head_dim": 128,
         "num_attention_heads": 24, "joint_attention_dim": 7680, "guidance_embeds": False,

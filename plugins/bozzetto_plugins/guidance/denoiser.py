@@ -171,7 +171,7 @@ class Denoiser:
     @torch.no_grad()
     def mode_of(self, image: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B C h w"]:
         """Return the mode of the encoder's distribution, not scaled, as pictures to edit are given to the denoiser."""
-        return self.encode(image, None) / self.vae.config.scaling_factor
+        return self.encode(image, None) / float(self.vae.config.scaling_factor)
 
     @torch.no_grad()
     def decode(self, latents: Float[Tensor, "B C h w"]) -> Float[Tensor, "B 3 H W"]:
