@@ -49,7 +49,7 @@ def test_a_model_of_each_family_names_its_guidance(
     said = capsys.readouterr().out
     assert f"guidance    {'image-dream' if name == 'imagedream' else 'diffusion-prior'}\n" in said
     assert "text        as in diffusers' pipeline: embeddings differ by" in said
-    assert "contract    11 of 11 tests passed: it can guide" in said
+    assert "contract    12 of 12 tests passed: it can guide" in said
 
 
 def test_only_files_are_read_on_request(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
