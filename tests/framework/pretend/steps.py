@@ -13,6 +13,8 @@ from pathlib import Path
 
 import torch
 from tests.framework.pretend import device as pretend
+from tests.plugins.guidance.editing_models import tiny_controlnet, tiny_instruct_pix2pix
+from tests.plugins.guidance.model_families import tiny
 
 from bozzetto.config.loading import load_recipe
 from bozzetto.engine.build import build_system
@@ -24,7 +26,7 @@ from bozzetto.registry.discovery import Registry
 from bozzetto.registry.sources import installed_sources
 from bozzetto.testing.fakes import tiny_stable_diffusion, tiny_zero123
 from bozzetto.testing.run import small
-from bozzetto_plugins.guidance import image_embedding
+from bozzetto_plugins.guidance import image_embedding, photo_tokens
 from gpu_check.families import FAMILIES, write_settings
 from gpu_check.priors import random_networks
 
@@ -43,6 +45,7 @@ def stages(
     """
     for stage in recipe.stages:
         system = build_system(stage, recipe, registry, weights, pretend.DEVICE, None, lambda line: None)
+        system.begin()
         loop = Loop(system, make_optimizer(system.scene_parameters(), stage.optimizer))
         for _ in range(STEPS - 1):
             loop.step()
@@ -69,16 +72,16 @@ def told_of_nan(loop: Loop) -> str:
 
 def number_positions() -> None:
     """Let image encoders number their positions anew: on the device, transformers leaves that buffer unfilled."""
-    real = image_embedding._load
+    real = image_embedding.load_with_info
 
     def load(*arguments):
-        encoder = real(*arguments)
+        encoder, facts = real(*arguments)
         for module in encoder.modules():
             if "position_ids" in module._buffers:
                 module.position_ids = torch.arange(module.position_ids.shape[-1])[None]
-        return encoder
+        return encoder, facts
 
-    image_embedding._load = load
+    image_embedding.load_with_info = photo_tokens.load_with_info = load
 
 
 def main() -> None:
@@ -89,7 +92,10 @@ def main() -> None:
         "": tiny_stable_diffusion(folder / "text"),
         "zero123": tiny_zero123(folder / "photo"),
         "latents": tiny_stable_diffusion(folder / "latents", latent_channels=48),
+        "image-dream": tiny.imagedream(folder / "views"),
+        "edits": tiny_instruct_pix2pix(folder / "edits"),
     }
+    models["controls"] = tiny_controlnet(folder / "control", models[""], seed=1)
     settings = {family.recipe: write_settings(family, folder / family.recipe, tiny=True) for family in FAMILIES}
     registry = Registry.discover(installed_sources({}), strict=True)
     pretend.install()
@@ -101,6 +107,8 @@ def main() -> None:
         chosen = models | ({"": settings[name]} if name in settings else {})
         if case == "latent-nerf:cpu":  # as many latents as the bundled prior has
             chosen[""] = models["latents"]
+        if name == "edit-ip2p":
+            chosen[""] = models["edits"]
         recipe = small(load_recipe(ROOT / "configs" / f"{name}.yaml", registry, profile=profile), chosen, folder)
         with random_networks(torch.device("cpu")), pretend.Mode():
             for stage, found in stages(recipe, registry, {str(path): path for path in chosen.values()}, with_nan):
