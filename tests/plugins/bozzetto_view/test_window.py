@@ -15,8 +15,8 @@ WARM_UP = 60
 """Connections before counting: caches and threads exist afterwards."""
 RECONNECTS = 200
 """Connections that are counted; the painter and the gate are tested with thousands."""
-LEFT_BYTES = 500
-"""Most memory that a connection may leave, on average. One that is forgotten by nobody leaves far more."""
+LEFT_BYTES = 3_000
+"""Most memory that a connection may leave, on average: a `ClientHandle` that something holds on to is 17,000."""
 FILLING = 100
 """Pictures of a quarter of a million noisy pixels, 0.2 MB each, that fill all buffers of the system on the way."""
 OPEN_FILES = Path("/proc/self/fd")
