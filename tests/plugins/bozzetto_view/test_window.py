@@ -1,5 +1,6 @@
 """Tests of the window with clients that talk the browser's protocol: they come and go, are slow, or are many."""
 
+import asyncio
 import gc
 import threading
 import time
@@ -127,6 +128,30 @@ def test_what_waits_for_a_browser_that_reads_nothing_does_not_grow(finished, ope
     assert after - before < 5 * waits  # and of those after it only the last is kept
     client.socket.close()  # it could not say goodbye
     wait_until(lambda: not window.painter.browsers and window.gate.connections == 0, "it is forgotten")
+
+
+def test_a_browser_that_leaves_while_something_is_sent_ends_neither_painter_nor_page(
+    finished, open_window, connect, wait_until, monkeypatch
+):
+    import viser
+
+    failed = []
+
+    def fail(*given, **named):
+        failed.append(given)
+        raise asyncio.InvalidStateError("invalid state")
+
+    window = open_window(finished)
+    with monkeypatch.context() as patch:
+        patch.setattr(viser.SceneApi, "set_background_image", fail)
+        patch.setattr(window.page, "refresh", fail)
+        client, look = connect(window)
+        wait_until(lambda: any(given == () for given in failed) and any(failed), "both have failed")
+    drawn = window.painter.drawn
+    look(2.0)
+    wait_until(lambda: window.painter.drawn > drawn, "pictures are drawn")
+    window.refresh()
+    client.close()
 
 
 def test_a_slow_browser_gets_the_latest_picture_and_delays_nobody(finished, open_window, connect, wait_until):
