@@ -23,6 +23,8 @@ HEAD_S = 10.0
 """Seconds in which a browser has to send it."""
 BLOCK = 65_536
 """Bytes that are passed on at once: with a slow browser no more than a few of them wait here."""
+STUCK_S = 30.0
+"""Seconds in which a browser has to take something of what waits for it, else it is hung up on."""
 LOCAL = ("localhost", "127.0.0.1", "::1")
 
 
@@ -85,6 +87,7 @@ class Gate:
         task = asyncio.current_task()
         assert task is not None  # a coroutine runs in one
         self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
         try:
             raw = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), HEAD_S)
             head = head_of(raw)
@@ -95,14 +98,11 @@ class Gate:
                 writer.write(answer)
                 await writer.drain()
         except asyncio.CancelledError:
-            pass  # the gate is closed
+            writer.transport.abort()  # the gate is closed, and waits for no browser
         except (OSError, EOFError, TimeoutError, ValueError, asyncio.LimitOverrunError):
             pass  # the browser has gone, or talks no HTTP
         finally:
-            self._tasks.discard(task)
-            writer.close()
-            with contextlib.suppress(OSError, asyncio.CancelledError):
-                await writer.wait_closed()
+            await _hang_up(writer)
 
     def answer(self, head: Head) -> bytes | None:
         """Return the answer to a request that is not passed on; None: pass it on."""
@@ -132,9 +132,7 @@ class Gate:
         finally:
             onward.cancel()
             await asyncio.gather(onward, return_exceptions=True)
-            inner_writer.close()
-            with contextlib.suppress(OSError, asyncio.CancelledError):
-                await inner_writer.wait_closed()
+            await _hang_up(inner_writer)
 
 
 async def _copy_all(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -142,7 +140,7 @@ async def _copy_all(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) 
     try:
         await _copy(reader, writer)
         writer.write_eof()
-    except OSError:
+    except OSError:  # or the server behind takes nothing
         writer.close()
 
 
@@ -159,7 +157,19 @@ def head_of(raw: bytes) -> Head:
 async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     while block := await reader.read(BLOCK):
         writer.write(block)
-        await writer.drain()
+        async with asyncio.timeout(STUCK_S):
+            await writer.drain()
+
+
+async def _hang_up(writer: asyncio.StreamWriter) -> None:
+    """Close a connection once it has taken what was written; one that does not take it is broken off."""
+    writer.close()
+    try:
+        with contextlib.suppress(OSError):  # `TimeoutError` is one
+            async with asyncio.timeout(STUCK_S):
+                await writer.wait_closed()
+    finally:
+        writer.transport.abort()
 
 
 def _cookie(head: Head) -> str:

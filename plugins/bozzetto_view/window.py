@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import io
 import os
@@ -27,6 +28,8 @@ REFRESH_S = 0.5
 """Seconds between looks at the run folder."""
 WATCH_S = 3.0
 """Seconds between signs to the training that somebody watches."""
+LEAVING = asyncio.InvalidStateError
+"""What viser raises in a thread that sends just as a browser leaves. All others get what was sent."""
 
 
 class Window:
@@ -73,7 +76,8 @@ class Window:
         def send(picture: Picture) -> None:
             if client.client_id not in self.server.get_clients():
                 return  # it has just left
-            client.scene.set_background_image(picture.pixels, "jpeg", jpeg_quality=85, depth=picture.depth)
+            with contextlib.suppress(LEAVING):
+                client.scene.set_background_image(picture.pixels, "jpeg", jpeg_quality=85, depth=picture.depth)
 
         self.painter.add(client.client_id, send)
         client.camera.on_update(lambda camera: self.painter.move(client.client_id, pose_of(camera)))
@@ -98,7 +102,10 @@ class Window:
 
     def refresh(self) -> None:
         """Look at the run folder, and show what has changed."""
-        training = self.page.refresh()
+        try:
+            training = self.page.refresh()
+        except LEAVING:
+            return  # the rest is sent the next time
         for key in set(self.painter.browsers) - set(self.server.get_clients()):
             self.painter.remove(key)  # it left before its connection was announced
         state = self.page.state

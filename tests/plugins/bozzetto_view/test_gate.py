@@ -3,10 +3,12 @@
 import contextlib
 import socket
 import threading
+import time
+import tracemalloc
 
 import pytest
 
-from bozzetto_view.gate import COOKIE, MOST_HEAD, Gate, head_of
+from bozzetto_view.gate import BLOCK, COOKIE, MOST_HEAD, STUCK_S, Gate, head_of
 
 TOKEN = "0123456789abcdef"
 
@@ -114,6 +116,69 @@ def test_a_thousand_connections_leave_nothing(gate_with, wait_until):
         assert status(ask(gate)) == 200
     wait_until(lambda: gate.connections == 0, "all are closed")
     assert threading.active_count() == threads
+
+
+class Flood:
+    """Server that sends to each connection without end."""
+
+    def __init__(self):
+        self.socket = socket.create_server(("127.0.0.1", 0))
+        self.sent = 0
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self):
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _ = self.socket.accept()
+                with connection, contextlib.suppress(OSError):
+                    while True:
+                        self.sent += connection.send(bytes(65536))
+
+
+@pytest.fixture
+def flooded():
+    """Return a gate before a server that never ends, that server, and a browser that reads nothing."""
+    flood = Flood()
+    gate = Gate(socket.create_server(("127.0.0.1", 0)), flood.socket.getsockname())
+    gate.open()
+    browser = socket.create_connection(("127.0.0.1", gate.port), timeout=20)
+    browser.sendall(f"GET / HTTP/1.1\r\nHost: localhost:{gate.port}\r\n\r\n".encode())
+    yield gate, flood
+    browser.close()
+    flood.socket.close()
+
+
+def settled(flood, wait_until):
+    """Wait until the server behind cannot send any more; return the bytes it has sent."""
+
+    def still():
+        before = flood.sent
+        time.sleep(0.5)
+        return before and flood.sent == before
+
+    wait_until(still, "nothing is taken any more")
+    return flood.sent
+
+
+def test_what_a_browser_does_not_read_is_not_gathered_and_the_gate_closes_at_once(flooded, wait_until):
+    gate, flood = flooded
+    tracemalloc.start()
+    settled(flood, wait_until)
+    held, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert gate.connections == 1 and held < 10 * BLOCK  # the rest is the system's, and bounded by it
+    closing = threading.Thread(target=gate.close, daemon=True)
+    closing.start()
+    closing.join(STUCK_S / 2)
+    assert not closing.is_alive()
+
+
+def test_a_browser_that_never_reads_is_hung_up_on(flooded, wait_until, monkeypatch):
+    monkeypatch.setattr("bozzetto_view.gate.STUCK_S", 0.3)
+    gate, _ = flooded
+    wait_until(lambda: gate.connections == 1, "it is served")
+    wait_until(lambda: gate.connections == 0, "it is hung up on")
+    gate.close()
 
 
 def test_a_server_that_is_gone_is_no_error(wait_until):
