@@ -100,7 +100,8 @@ PRIOR_MODELS = (
         repositories=("MVDream/MVDream",),
         size_gb=2.6,
         licence="OpenRAIL, see the model's page",
-        memory="once converted by tools/convert_mvdream.py, worked out 39 GB on a GPU with its recipe at 256 px; not measured",
+        memory="once converted by tools/convert_mvdream.py, worked out 39 GB on a GPU with its recipe at 256 px; not "
+        "measured",
         note="MVDream, 4 views of 256 px; one file of another layout, for tools/convert_mvdream.py",
     ),
     ModelSpec(

@@ -9,6 +9,7 @@ import json
 import sys
 import warnings
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import torch
@@ -25,8 +26,8 @@ from bozzetto.registry.sources import installed_sources
 from bozzetto.testing.fakes import tiny_stable_diffusion, tiny_zero123
 from bozzetto.testing.run import small
 from bozzetto_plugins.guidance import image_embedding
-from gpu_check.families import FAMILIES, write_settings
-from gpu_check.priors import random_networks
+from gpu_check.latent_models import CONTROL
+from gpu_check.priors import PRIORS, random_networks
 
 ROOT = Path(__file__).parents[3]
 STEPS = 2
@@ -43,6 +44,7 @@ def stages(
     """
     for stage in recipe.stages:
         system = build_system(stage, recipe, registry, weights, pretend.DEVICE, None, lambda line: None)
+        system.begin()
         loop = Loop(system, make_optimizer(system.scene_parameters(), stage.optimizer))
         for _ in range(STEPS - 1):
             loop.step()
@@ -90,7 +92,7 @@ def main() -> None:
         "zero123": tiny_zero123(folder / "photo"),
         "latents": tiny_stable_diffusion(folder / "latents", latent_channels=48),
     }
-    settings = {family.recipe: write_settings(family, folder / family.recipe, tiny=True) for family in FAMILIES}
+    settings = {prior.recipe: prior.write(folder / prior.recipe, tiny=True) for prior in PRIORS}
     registry = Registry.discover(installed_sources({}), strict=True)
     pretend.install()
     number_positions()
@@ -98,11 +100,12 @@ def main() -> None:
     for case in sys.argv[2:]:
         name, _, profile = case.partition(":")
         profile, with_nan = profile.removesuffix("+nan"), profile.endswith("+nan")
-        chosen = models | ({"": settings[name]} if name in settings else {})
+        chosen = models | ({"": settings[name], "controls": settings[name] / CONTROL} if name in settings else {})
         if case == "latent-nerf:cpu":  # as many latents as the bundled prior has
             chosen[""] = models["latents"]
         recipe = small(load_recipe(ROOT / "configs" / f"{name}.yaml", registry, profile=profile), chosen, folder)
-        with random_networks(torch.device("cpu")), pretend.Mode():
+        made = random_networks(torch.device("cpu")) if name in settings else nullcontext()
+        with made, pretend.Mode():
             for stage, found in stages(recipe, registry, {str(path): path for path in chosen.values()}, with_nan):
                 result[f"{case}:{stage}"] = found
                 print(case, stage, sum(found.values()), found, file=sys.stderr, flush=True)
