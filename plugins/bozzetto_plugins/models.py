@@ -100,8 +100,7 @@ PRIOR_MODELS = (
         repositories=("MVDream/MVDream",),
         size_gb=2.6,
         licence="OpenRAIL, see the model's page",
-        memory="once converted by tools/convert_mvdream.py, worked out 39 GB on a GPU with its recipe at 256 px; not "
-        "measured",
+        memory="converted by tools/convert_mvdream.py, worked out 39 GB on a GPU at 256 px; not measured",
         note="MVDream, 4 views of 256 px; one file of another layout, for tools/convert_mvdream.py",
     ),
     ModelSpec(
@@ -109,7 +108,7 @@ PRIOR_MODELS = (
         repositories=("Peng-Wang/ImageDream",),
         size_gb=4.0,
         licence="see the model's page; made from CreativeML Open RAIL++-M weights",
-        memory="once converted by tools/convert_imagedream.py, about 41 GB on a GPU with its recipe at 256 px; not measured",
+        memory="converted by tools/convert_imagedream.py, about 41 GB on a GPU at 256 px; not measured",
         note="ImageDream, a photo and 4 views of 256 px; one file of another layout, for tools/convert_imagedream.py",
     ),
     ModelSpec(

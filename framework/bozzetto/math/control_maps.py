@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from bozzetto.math.cameras import ray_directions
+from bozzetto.math.constants import constant
 
 __all__ = ["FARTHEST", "inverse_depth", "normal_colors"]
 
@@ -34,8 +35,8 @@ def normal_colors(
         c2w: camera-to-world matrices of OpenGL cameras.
     """
     seen = torch.einsum("bji,bhwj->bihw", c2w[:, :3, :3], normal)
-    wall = seen.new_tensor([0.0, 0.0, 1.0])[:, None, None] * (1.0 - opacity.permute(0, 3, 1, 2))
-    signs = seen.new_tensor([-1.0, 1.0, 1.0])[:, None, None]
+    wall = constant((0.0, 0.0, 1.0), seen.device)[:, None, None] * (1.0 - opacity.permute(0, 3, 1, 2))
+    signs = constant((-1.0, 1.0, 1.0), seen.device)[:, None, None]
     return (0.5 + 0.5 * signs * (seen + wall)).clamp(0.0, 1.0)
 
 

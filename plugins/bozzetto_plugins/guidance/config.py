@@ -19,6 +19,7 @@ from bozzetto_plugins.guidance.family_table import family_of
 from bozzetto_plugins.guidance.lora_config import LoraConfig
 from bozzetto_plugins.guidance.lora_names import check_names
 from bozzetto_plugins.guidance.model_families.known import PIPELINES, pipeline_of
+from bozzetto_plugins.guidance.network_classes import check_classes
 from bozzetto_plugins.guidance.network_memory import NetworkMemory
 from bozzetto_plugins.score.axes import Fraction, GuiderConfig, Scale, TimestepsConfig, steps_of
 from bozzetto_plugins.score.config import Clip, Count, DistillationConfig
@@ -28,13 +29,6 @@ OF_A_SCORE = (
     "max_step_fraction",
 )  # fmt: skip
 """Fields of all guidances that are of SDS, not of the model: a score in the task replaces them."""
-
-NETWORKS = {
-    "unet": ("UNet2DConditionModel", "CameraUNet"),
-    "vae": ("AutoencoderKL", "PatchCodec"),
-    "text_encoder": ("CLIPTextModel", "CLIPTextModelWithProjection"),
-}
-"""Class names that the settings of each part may give."""
 
 
 @dataclass(frozen=True)
@@ -278,26 +272,12 @@ def _check_weights(config: StableDiffusionConfig | Zero123Config, folder: Path, 
             f"model: {config.model} is a model for the guidance {kinds[not posed]}; this is {kinds[posed]}. Choose "
             f"another model, e.g. {'bozzetto-mini-zero123' if posed else 'bozzetto-mini'}."
         )
-    _check_classes(folder)
+    check_classes(folder)
     if config.cpu_offload != "none" and not installed("accelerate"):
         raise ModelError(
             f"cpu_offload: {config.cpu_offload!r} needs the package accelerate. Run: pip install accelerate, or set "
             "cpu_offload=none."
         )
-
-
-def _check_classes(folder: Path) -> None:
-    """Raise `ModelError` if a network in a model folder is of a class that the guidances do not load."""
-    for part, known in NETWORKS.items():
-        path = folder / part / "config.json"
-        if path.is_file():
-            values = read_settings(path)
-            listed = values.get("architectures")
-            named = values.get("_class_name") or (listed[0] if isinstance(listed, list) and listed else None)
-            if named is not None and named not in known:
-                raise ModelError(
-                    f"model: {path} is of class {named!r:.80}, not {' or '.join(known)}: another kind of model."
-                )
 
 
 def _check_order(low: Schedule, high: Schedule) -> None:

@@ -123,7 +123,7 @@ class InstructPix2Pix:
         return Guided(
             {"edit": (image - target).abs().mean()},
             timestep,
-            metrics={"edited_views": float((self.views.edits > 0).sum())},
+            metrics={"edited_views": (self.views.edits > 0).sum()},
             debug=self._pictures(number) if self.config.debug else None,
         )
 

@@ -10,6 +10,7 @@ from diffusers.models.embeddings import IPAdapterPlusImageProjection
 from jaxtyping import Float
 from torch import Tensor
 
+from bozzetto.math.constants import constant
 from bozzetto.model_files import read_settings
 from bozzetto.weights.folder import IMAGE_PROMPT
 from bozzetto_plugins.guidance.image_prompt import RESAMPLER, image_prompt_weights
@@ -46,7 +47,7 @@ class PhotoTokens:
 
         The vision tower's penultimate states are resampled; of no image they are zeros.
         """
-        mean, std = (images.new_tensor(values).view(1, 3, 1, 1) for values in (CLIP_MEAN, CLIP_STD))
+        mean, std = (constant(values, images.device).view(1, 3, 1, 1) for values in (CLIP_MEAN, CLIP_STD))
         encoder, resampler = self.encoder.to(self.device), self.resampler.to(self.device)
         seen = encoder(pixel_values=((images - mean) / std).to(self.dtype), output_hidden_states=True).hidden_states[-2]
         tokens, none = resampler(seen).float(), resampler(torch.zeros_like(seen[:1])).float()

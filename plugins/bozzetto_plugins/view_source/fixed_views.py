@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from bozzetto.math.cameras import look_at_origin, spherical_position
+from bozzetto.math.constants import constant
 from bozzetto.types import Cameras
 from bozzetto_plugins.view_source.config import FixedViewsConfig
 
@@ -28,7 +29,7 @@ class FixedViews:
         ring = torch.div(number, config.views_per_ring, rounding_mode="floor")
         spacing_deg = 360.0 / config.views_per_ring
         azimuth_deg = spacing_deg * ((number % config.views_per_ring).float() + ring.float() / rings)
-        elevation_deg = torch.tensor(config.elevation_deg, device=device, dtype=torch.float32)[ring]
+        elevation_deg = constant(config.elevation_deg, device)[ring]
         return self._look(azimuth_deg, elevation_deg, config.height, config.width)
 
     def sample(self, step: int, generator: torch.Generator) -> Cameras:

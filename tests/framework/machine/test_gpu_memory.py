@@ -87,6 +87,8 @@ def full(kind: str):
     """Return a network of Stable Diffusion in half precision, without values."""
     from diffusers import AutoencoderKL, UNet2DConditionModel
 
+    usual = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float16)
     made = (
         AutoencoderKL(
             block_out_channels=(128, 256, 512, 512), layers_per_block=2, latent_channels=4,
@@ -95,7 +97,8 @@ def full(kind: str):
         if kind == "vae"
         else UNet2DConditionModel(cross_attention_dim=768, attention_head_dim=8, sample_size=64)
     )  # fmt: skip
-    return made.requires_grad_(False).half()
+    torch.set_default_dtype(usual)
+    return made.requires_grad_(False)
 
 
 @pytest.mark.slow

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import torch
 from tests.framework.pretend import device as pretend
+from tests.plugins.guidance.editing_models import tiny_controlnet, tiny_instruct_pix2pix
+from tests.plugins.guidance.model_families import tiny
 
 from bozzetto.config.loading import load_recipe
 from bozzetto.engine.build import build_system
@@ -25,9 +27,9 @@ from bozzetto.registry.discovery import Registry
 from bozzetto.registry.sources import installed_sources
 from bozzetto.testing.fakes import tiny_stable_diffusion, tiny_zero123
 from bozzetto.testing.run import small
-from bozzetto_plugins.guidance import image_embedding
-from gpu_check.latent_models import CONTROL
-from gpu_check.priors import PRIORS, random_networks
+from bozzetto_plugins.guidance import image_embedding, photo_tokens
+from gpu_check.families import FAMILIES, IMAGEDREAM
+from gpu_check.priors import random_networks
 
 ROOT = Path(__file__).parents[3]
 STEPS = 2
@@ -71,16 +73,16 @@ def told_of_nan(loop: Loop) -> str:
 
 def number_positions() -> None:
     """Let image encoders number their positions anew: on the device, transformers leaves that buffer unfilled."""
-    real = image_embedding._load
+    real = image_embedding.load_with_info
 
     def load(*arguments):
-        encoder = real(*arguments)
+        encoder, facts = real(*arguments)
         for module in encoder.modules():
             if "position_ids" in module._buffers:
                 module.position_ids = torch.arange(module.position_ids.shape[-1])[None]
-        return encoder
+        return encoder, facts
 
-    image_embedding._load = load
+    image_embedding.load_with_info = photo_tokens.load_with_info = load
 
 
 def main() -> None:
@@ -91,8 +93,12 @@ def main() -> None:
         "": tiny_stable_diffusion(folder / "text"),
         "zero123": tiny_zero123(folder / "photo"),
         "latents": tiny_stable_diffusion(folder / "latents", latent_channels=48),
+        "image-dream": tiny.imagedream(folder / "views"),
+        "edits": tiny_instruct_pix2pix(folder / "edits"),
     }
-    settings = {prior.recipe: prior.write(folder / prior.recipe, tiny=True) for prior in PRIORS}
+    models["controls"] = tiny_controlnet(folder / "control", models[""], seed=1)
+    made = [family for family in FAMILIES if family is not IMAGEDREAM]  # whose files are read, as those of others
+    settings = {family.recipe: family.write(folder / family.recipe, tiny=True) for family in made}
     registry = Registry.discover(installed_sources({}), strict=True)
     pretend.install()
     number_positions()
@@ -100,12 +106,14 @@ def main() -> None:
     for case in sys.argv[2:]:
         name, _, profile = case.partition(":")
         profile, with_nan = profile.removesuffix("+nan"), profile.endswith("+nan")
-        chosen = models | ({"": settings[name], "controls": settings[name] / CONTROL} if name in settings else {})
+        chosen = models | ({"": settings[name]} if name in settings else {})
         if case == "latent-nerf:cpu":  # as many latents as the bundled prior has
             chosen[""] = models["latents"]
+        if name == "edit-ip2p":
+            chosen[""] = models["edits"]
         recipe = small(load_recipe(ROOT / "configs" / f"{name}.yaml", registry, profile=profile), chosen, folder)
-        made = random_networks(torch.device("cpu")) if name in settings else nullcontext()
-        with made, pretend.Mode():
+        networks = random_networks(torch.device("cpu")) if name in settings else nullcontext()
+        with networks, pretend.Mode():
             for stage, found in stages(recipe, registry, {str(path): path for path in chosen.values()}, with_nan):
                 result[f"{case}:{stage}"] = found
                 print(case, stage, sum(found.values()), found, file=sys.stderr, flush=True)

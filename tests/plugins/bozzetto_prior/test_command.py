@@ -50,7 +50,7 @@ def test_a_model_of_each_family_names_its_guidance(
     said = capsys.readouterr().out
     assert f"guidance    {'image-dream' if name == 'imagedream' else 'diffusion-prior'}\n" in said
     assert "text        as in diffusers' pipeline: embeddings differ by" in said
-    assert "contract    11 of 11 tests passed: it can guide" in said
+    assert "contract    12 of 12 tests passed: it can guide" in said
 
 
 def test_a_model_that_edits_pictures_is_a_prior_of_its_guidance(
@@ -61,7 +61,7 @@ def test_a_model_that_edits_pictures_is_a_prior_of_its_guidance(
     said = capsys.readouterr().out
     for text in (
         "family      InstructPix2Pix\n", "guidance    instruct-pix2pix\n", "branches    cond, image, uncond\n",
-        "contract    11 of 11 tests passed: it can guide",
+        "contract    12 of 12 tests passed: it can guide",
     ):  # fmt: skip
         assert text in said, (text, said)
     assert check(folder, "--guidance", "stable-diffusion") == 2

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from diffusers import AutoencoderKL, UNet2DConditionModel
 
-from bozzetto_plugins.guidance.config import NETWORKS
 from bozzetto_plugins.guidance.families import OURS, family_of
+from bozzetto_plugins.guidance.network_classes import NETWORKS
 from bozzetto_plugins.priors.camera_network import CameraNetwork
 from bozzetto_plugins.priors.pixel_codec import PixelCodec
 
