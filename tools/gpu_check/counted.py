@@ -21,6 +21,7 @@ from torch.utils.weak import WeakIdKeyDictionary
 from bozzetto.kinds.kept_views import KeepsViews
 from bozzetto.machine.accelerators import Accelerator
 from bozzetto.machine.gpu_memory import CONTEXT_BYTES, gpu_memory
+from bozzetto.math import constants
 from bozzetto.recipe import Task
 from bozzetto.registry.discovery import Registry
 from bozzetto.testing.fakes import a_photo, cameras_around
@@ -147,6 +148,7 @@ def counted_guidance(task: Task, registry: Registry, folder: Path, views: int) -
     with (
         FakeTensorMode(allow_non_fake_inputs=True),
         mock.patch.object(nn.Module, "to", _converted),
+        mock.patch.object(constants, "_made", constants._made.__wrapped__),  # which would keep tensors without values
         mock.patch.object(EditedViews, "numbers_of", lambda kept, cameras: torch.arange(len(cameras))),
         random_networks(device) as made,
     ):
