@@ -7,6 +7,7 @@ The scene's memory is the estimate of a dry run.
 from __future__ import annotations
 
 import dataclasses
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -107,6 +108,7 @@ def counted(family: Family, model: Path, views: int, image_size: int | None) -> 
     known, device = PIPELINES[family.pipeline], torch.device("cpu")
     with (
         FakeTensorMode(allow_non_fake_inputs=True),
+        no_constants_kept(),
         mock.patch.object(networks, "place", lambda *_: lambda: None),  # they stay where they are
         mock.patch.object(FakeTensor, "tolist", lambda counts: [TEXT_TOKENS] * len(counts)),  # Z-Image reads its texts'
         random_networks(device) as made,
@@ -148,7 +150,7 @@ def counted_guidance(task: Task, registry: Registry, folder: Path, views: int) -
     with (
         FakeTensorMode(allow_non_fake_inputs=True),
         mock.patch.object(nn.Module, "to", _converted),
-        mock.patch.object(constants, "_made", constants._made.__wrapped__),  # which would keep tensors without values
+        no_constants_kept(),
         mock.patch.object(EditedViews, "numbers_of", lambda kept, cameras: torch.arange(len(cameras))),
         random_networks(device) as made,
     ):
@@ -177,6 +179,11 @@ def counted_guidance(task: Task, registry: Registry, folder: Path, views: int) -
         "image_size": side[0], "network_bytes": sum(made.values()), "kept_bytes": kept,
         "encoding_bytes": encoding.peak, "predicting_bytes": predicting.peak,
     }  # fmt: skip
+
+
+def no_constants_kept() -> AbstractContextManager[object]:
+    """Let constants be made at each use: those without values must not be kept for others."""
+    return mock.patch.object(constants, "_made", constants._made.__wrapped__)
 
 
 def _converted(module: nn.Module, *arguments: Any, **named: Any) -> nn.Module:

@@ -17,7 +17,7 @@ TINY_UNET: dict[str, Any] = {
     "down_block_types": ("CrossAttnDownBlock2D", "DownBlock2D"),
     "up_block_types": ("UpBlock2D", "CrossAttnUpBlock2D"), "cross_attention_dim": 16, "attention_head_dim": 2,
 }  # fmt: skip
-OF_UNET_ALONE = ("sample_size", "up_block_types")
+OF_UNET_ALONE = ("sample_size", "up_block_types", "out_channels")
 """Settings of a denoiser that its ControlNet has not."""
 MAP_CHANNELS, TINY_MAP_CHANNELS = (16, 32, 96, 256), (4, 8)
 CONTROL = "control"
