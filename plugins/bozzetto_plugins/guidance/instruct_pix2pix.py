@@ -123,7 +123,7 @@ class InstructPix2Pix:
         return Guided(
             {"edit": (image - target).abs().mean()},
             timestep,
-            metrics={"edited_views": (self.views.edits > 0).sum().float()},
+            metrics={"edited_views": (self.views.edits > 0).float().sum()},
             debug=self._pictures(number) if self.config.debug else None,
         )
 
