@@ -45,7 +45,7 @@ def draw_for_host(count: int, generator: torch.Generator) -> list[float]:
     seeded with that state, which the caller's further draws advance.
     """
     if generator.device.type == "cpu":
-        return torch.rand(count, generator=generator).tolist()
+        return torch.rand(count, generator=generator, device=generator.device).tolist()
     stand_in = random.Random(bytes(generator.get_state().tolist()))
     return [stand_in.random() for _ in range(count)]
 

@@ -70,7 +70,12 @@ def train_one_step(
 
 
 def small(recipe: Recipe, models: Mapping[str, Path], folder: Path) -> Recipe:
-    """Reduce a recipe to one step of tiny images, with every task and loss term active from the start."""
+    """Reduce a recipe to one step of tiny images, with every task and loss term active from the start.
+
+    Args:
+        models: folders by the name of a guidance or of a prompt processor; "" is for all other guidances, `controls`
+            for ControlNets, which are left out where it is missing.
+    """
     stages = tuple(_stage(stage, models) for stage in recipe.stages)
     return dataclasses.replace(recipe, stages=stages, device="cpu", output=str(folder))
 
@@ -100,8 +105,9 @@ def _task(task: Task, models: Mapping[str, Path]) -> Task:
         model = models.get(guidance.name, models[""])
         guidance = _with(guidance, {"model": str(model), "dtype": "float32", "cpu_offload": "none"})
         if controls := getattr(guidance.config, "controls", ()):
-            fake = str(models["controls"])
-            guidance = _with(guidance, {"controls": tuple(dataclasses.replace(one, model=fake) for one in controls)})
+            kept = controls if "controls" in models else ()
+            fakes = tuple(dataclasses.replace(one, model=str(models["controls"])) for one in kept)
+            guidance = _with(guidance, {"controls": fakes})
     terms = tuple(
         LossTerm(term.name, _highest(term.weight), _component(term.component) if term.component else None)
         for term in task.terms
