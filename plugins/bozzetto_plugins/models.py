@@ -108,7 +108,7 @@ PRIOR_MODELS = (
         repositories=("Peng-Wang/ImageDream",),
         size_gb=4.0,
         licence="see the model's page; made from CreativeML Open RAIL++-M weights",
-        memory="converted by tools/convert_imagedream.py, about 41 GB on a GPU at 256 px; not measured",
+        memory="converted by tools/convert_imagedream.py, worked out 41 GB on a GPU at 256 px; not measured",
         note="ImageDream, a photo and 4 views of 256 px; one file of another layout, for tools/convert_imagedream.py",
     ),
     ModelSpec(
@@ -154,7 +154,7 @@ EDITING_MODELS = (
         repositories=("timbrooks/instruct-pix2pix",),
         size_gb=2.1,
         licence="MIT; made from CreativeML Open RAIL-M weights",
-        memory="estimated 8 GB on a GPU in half precision",
+        memory="worked out 3.2 GB on a GPU with its recipe, 4.5 GB with a score; not measured",
         note="InstructPix2Pix, edits pictures of 512 px by an instruction",
     ),
 )
@@ -166,7 +166,8 @@ CONTROL_MODELS = (
         repositories=("lllyasviel/control_v11p_sd15_normalbae",),
         size_gb=0.72,
         licence="CreativeML Open RAIL-M",
-        memory="estimated 1.5 GB on a GPU in half precision, beside the model",
+        memory="worked out 5.1 GB on a GPU with the recipe texture-controlnet, of which 0.7 GB are its weights; not "
+        "measured",
         note="ControlNet 1.1 of normals, for Stable Diffusion 1.5 and models made from it",
     ),
     ModelSpec(
@@ -174,7 +175,8 @@ CONTROL_MODELS = (
         repositories=("lllyasviel/control_v11f1p_sd15_depth",),
         size_gb=0.72,
         licence="CreativeML Open RAIL-M",
-        memory="estimated 1.5 GB on a GPU in half precision, beside the model",
+        memory="worked out 5.1 GB on a GPU with the recipe texture-controlnet, of which 0.7 GB are its weights; not "
+        "measured",
         note="ControlNet 1.1 of depth, for Stable Diffusion 1.5 and models made from it",
     ),
 )

@@ -12,12 +12,14 @@ from torch import Tensor
 
 from bozzetto.errors import NonFiniteError
 from bozzetto.kinds.guidance import TextEncoder
+from bozzetto.kinds.kept_views import KeepsViews
+from bozzetto.kinds.scene import Scene
 from bozzetto.kinds.score import AdaptedPrior, Prior, PriorSource
 from bozzetto.math.levels import Output, per_view, target_at
 from bozzetto.model_files import read_settings, whole_part
 from bozzetto.testing.fakes import a_photo
 from bozzetto.testing.prior import PriorContract
-from bozzetto.types import Cameras
+from bozzetto.types import Cameras, Rendered
 
 LEVELS = (20, 80, 200, 300, 500, 700, 800, 900, 980)
 """Timesteps of the table, of 1000."""
@@ -87,10 +89,28 @@ class _Contract(PriorContract):
         return prior, latents, noise, timestep
 
 
+class _Shown(Scene):
+    """Scene that shows the contract's picture of each view, to a guidance that keeps what it was."""
+
+    def __init__(self, contract: PriorContract) -> None:
+        """Hold no parts."""
+        rendered, views = contract.rendered(contract.cameras()), contract.cameras().c2w
+        self.pictures = views, rendered
+
+    def render(self, cameras: Cameras, normal: bool = False) -> Rendered:
+        """Return the pictures of some views."""
+        views, rendered = self.pictures
+        at = (cameras.c2w[:, None] == views).flatten(2).all(dim=2).int().argmax(dim=1)
+        return Rendered(rendered.image[at].detach(), rendered.opacity[at], rendered.depth[at])
+
+
 def _contract_of(source: PriorSource) -> _Contract:
     contract = _Contract()
     contract.source = source
     condition = replace(contract.condition(source), references=(a_photo(size=64),))
+    if isinstance(source, KeepsViews):
+        source.keep(contract.cameras())
+        source.begin(_Shown(contract))
     contract.condition = lambda source: condition  # type: ignore[method-assign] # a text encoder is loaded for each call
     return contract
 

@@ -28,7 +28,6 @@ from bozzetto.files import write_text
 from bozzetto.machine import accelerators
 from bozzetto.registry.discovery import Registry, installed_sources
 from gpu_check import counted, kernels, priors, recipes, scores
-from gpu_check.families import FAMILIES
 from gpu_check.models import photo_model, text_model
 from gpu_check.tables import failures, table
 
@@ -119,13 +118,13 @@ def works(options: argparse.Namespace, device: torch.device, folder: Path) -> It
 
             yield "recipes", recipe, trained
     if "priors" in options.parts:
-        for family in FAMILIES:
-            row = partial(priors.checked, family, registry, folder / family.recipe, found, device, options.dry, few)
-            yield "priors", family.name, lambda row=row: [row()]
+        for number, prior in enumerate(priors.PRIORS):
+            row = partial(priors.checked, prior, registry, folder / f"prior-{number}", found, device, options.dry, few)
+            yield "priors", prior.name, lambda row=row: [row()]
     if WORKED_OUT in options.parts:
-        for family in FAMILIES:
-            row = partial(counted.checked, family, registry, folder / f"{family.recipe}-settings", options.dry)
-            yield WORKED_OUT, f"{WORKED_OUT} of {family.name}", lambda row=row: [row()]
+        for number, prior in enumerate(priors.PRIORS):
+            row = partial(counted.checked, prior, registry, folder / f"settings-{number}", options.dry)
+            yield WORKED_OUT, f"{WORKED_OUT} of {prior.name}", lambda row=row: [row()]
     if "scores" in options.parts:
         for score in scores.SCORES:
             row = partial(scores.checked, score, registry, models["text"], folder, found, device, options.dry, few)

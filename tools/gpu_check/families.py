@@ -1,10 +1,10 @@
-"""Settings of a model of each family of the guidance `diffusion-prior`: of the published sizes, and tiny."""
+"""Settings of a model of each family of `diffusion-prior`, and of ImageDream: of the published sizes, and tiny."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,10 @@ class Size:
     """None: the denoiser is of pixels."""
     text_encoder: Settings = field(default_factory=dict)
     """Those that the step depends on: the encoder itself is not made."""
+    image_encoder: Settings = field(default_factory=dict)
+    """CLIP's vision tower; empty: the model is shown no photo."""
+    image_prompt: Settings = field(default_factory=dict)
+    """The resampler of a photo's tokens, and whether the photo is a view."""
 
 
 @dataclass(frozen=True)
@@ -34,11 +38,43 @@ class Family:
     scheduler: Settings
     full: Size
     tiny: Size
+    changes: tuple[str, ...] = ()
+    """Overrides of the recipe."""
 
     @property
     def name(self) -> str:
         """Name as the guidance has it."""
         return PIPELINES[self.pipeline].name
+
+    @property
+    def parts(self) -> Mapping[str, str]:
+        """Class of each network by its folder's name."""
+        shown = {"image_encoder": "CLIPVisionModel"} if self.full.image_encoder else {}
+        return {**PIPELINES[self.pipeline].classes, **shown}
+
+    def write(self, folder: Path, tiny: bool) -> Path:
+        """Write the settings of a model, without weights, and return its folder."""
+        size, known = self.tiny if tiny else self.full, PIPELINES[self.pipeline]
+        if known.grouped:  # their tokenizer says how long a text is
+            tiny_stable_diffusion(folder)
+            tokenizer = folder / "tokenizer" / "tokenizer_config.json"
+            told = json.loads(tokenizer.read_text(encoding="utf-8"))
+            write_json(tokenizer, told | {"model_max_length": size.text_encoder["max_position_embeddings"]})
+        for part, kind in known.classes.items():
+            settings = size.denoiser if part == known.denoiser else size.vae or {}
+            write_json(folder / part / "config.json", {"_class_name": kind, **settings})
+        for part in ("image_encoder", "image_prompt", "text_encoder"):
+            if part == "text_encoder" or getattr(size, part):
+                write_json(folder / part / "config.json", getattr(size, part))
+        write_json(folder / "scheduler" / "scheduler_config.json", {"num_train_timesteps": 1000, **self.scheduler})
+        write_json(folder / "model_index.json", {"_class_name": self.pipeline})
+        return folder
+
+
+def write_json(path: Path, values: Settings) -> None:
+    """Write settings as JSON, and the folders that they are in."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(dict(values), indent=2), encoding="utf-8")
 
 
 CODEC: dict[str, Any] = {
@@ -94,6 +130,28 @@ MVDREAM = Family(
     }, TINY_CODEC, TINY_CLIP | {"hidden_size": 16}),
 )  # fmt: skip
 """MVDream: 868 million."""
+VISION: dict[str, Any] = {
+    "model_type": "clip_vision_model", "hidden_size": 1280, "intermediate_size": 5120, "num_hidden_layers": 32,
+    "num_attention_heads": 16, "image_size": 224, "patch_size": 14, "hidden_act": "gelu",
+}  # fmt: skip
+"""Vision tower of OpenCLIP ViT-H: 631 million parameters."""
+TINY_VISION = VISION | {
+    "hidden_size": 8, "intermediate_size": 16, "num_hidden_layers": 3, "num_attention_heads": 2, "image_size": 16,
+    "patch_size": 8,
+}  # fmt: skip
+RESAMPLER: dict[str, Any] = {
+    "embed_dims": 1280, "output_dims": 1024, "hidden_dims": 1024, "depth": 4, "dim_head": 64, "heads": 12,
+    "num_queries": 16, "ffn_ratio": 4, "photo_is_a_view": True,
+}  # fmt: skip
+TINY_RESAMPLER = RESAMPLER | {
+    "embed_dims": 8, "output_dims": 16, "hidden_dims": 16, "depth": 1, "dim_head": 4, "heads": 2, "num_queries": 4,
+}  # fmt: skip
+IMAGEDREAM = Family(
+    "ImageDreamPipeline", "imagedream", BETAS,
+    replace(MVDREAM.full, image_encoder=VISION, image_prompt=RESAMPLER),
+    replace(MVDREAM.tiny, image_encoder=TINY_VISION, image_prompt=TINY_RESAMPLER),
+)  # fmt: skip
+"""ImageDream: MVDream's denoiser with attention to a photo."""
 SD3 = Family(
     "StableDiffusion3Pipeline", "rfds", {"shift": 3.0},
     Size({
@@ -158,27 +216,5 @@ DEEPFLOYD_IF = Family(
 )  # fmt: skip
 """DeepFloyd IF-I-XL: 4305 million."""
 
-FAMILIES = (SDXL, MVDREAM, SD3, FLUX2, Z_IMAGE, DEEPFLOYD_IF)
-"""All families of the guidance, smallest images last."""
-
-
-def write_settings(family: Family, folder: Path, tiny: bool) -> Path:
-    """Write the settings of a model, without weights, and return its folder."""
-    size, known = family.tiny if tiny else family.full, PIPELINES[family.pipeline]
-    if family is MVDREAM:  # whose tokenizer says how long a text is
-        tiny_stable_diffusion(folder)
-        tokenizer = folder / "tokenizer" / "tokenizer_config.json"
-        told = json.loads(tokenizer.read_text(encoding="utf-8"))
-        _write(tokenizer, told | {"model_max_length": size.text_encoder["max_position_embeddings"]})
-    for part, kind in known.classes.items():
-        settings = size.denoiser if part == known.denoiser else size.vae or {}
-        _write(folder / part / "config.json", {"_class_name": kind, **settings})
-    _write(folder / "text_encoder" / "config.json", size.text_encoder)
-    _write(folder / "scheduler" / "scheduler_config.json", {"num_train_timesteps": 1000, **family.scheduler})
-    _write(folder / "model_index.json", {"_class_name": family.pipeline})
-    return folder
-
-
-def _write(path: Path, values: Settings) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(dict(values), indent=2), encoding="utf-8")
+FAMILIES = (SDXL, MVDREAM, IMAGEDREAM, SD3, FLUX2, Z_IMAGE, DEEPFLOYD_IF)
+"""All families, smallest images last."""

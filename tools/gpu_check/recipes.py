@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from bozzetto.machine.accelerators import Accelerator
 from bozzetto.recipe import Recipe, Stage
 from bozzetto.registry.discovery import Registry
 from bozzetto.testing.run import small
+from bozzetto.weights.plans import further_models
 from gpu_check.kernels import finish
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -29,22 +31,29 @@ AFTER = 2
 
 
 def recipe_of(
-    name: str, registry: Registry, models: Mapping[str, Path], folder: Path, found: Accelerator, tiny: bool
-) -> Recipe:
+    name: str, registry: Registry, models: Mapping[str, Path], folder: Path, found: Accelerator, tiny: bool,
+    changes: Sequence[str] = (),
+) -> Recipe:  # fmt: skip
     """Load a recipe in the profile that fits the GPU, with random weights in place of its models.
 
     Args:
-        models: folders by `text` and `photo`.
+        models: folders by `text` and `photo`, and that of any ControlNet by `controls`.
+        changes: overrides of the recipe.
     """
-    recipe = load_recipe(CONFIGS / f"{name}.yaml", registry, profile="cuda", hardware=found)
+    recipe = load_recipe(CONFIGS / f"{name}.yaml", registry, changes, "cuda", found)
     if tiny:
-        return small(recipe, {"": models["text"], "zero123": models["photo"]}, folder)
-    changes = [
+        return small(recipe, {**models, "": models["text"], "zero123": models["photo"]}, folder)
+    placed = [
         f"system.tasks.{task.name}.guidance.model={models['photo' if task.guidance.name == 'zero123' else 'text']}"
         for task in recipe.stages[0].tasks
         if task.guidance is not None
     ]
-    return load_recipe(CONFIGS / f"{name}.yaml", registry, changes, "cuda", found)
+    controls = [
+        f"system.tasks.{task.name}.guidance.controls={json.dumps([_placed(one, models['controls']) for one in some])}"
+        for task in recipe.stages[0].tasks
+        if task.guidance is not None and (some := getattr(task.guidance.config, "controls", ()))
+    ]
+    return load_recipe(CONFIGS / f"{name}.yaml", registry, [*changes, *placed, *controls], "cuda", found)
 
 
 def checked(recipe: Recipe, registry: Registry, folder: Path, device: torch.device, steps: int) -> list[dict[str, Any]]:
@@ -62,8 +71,15 @@ def checked(recipe: Recipe, registry: Registry, folder: Path, device: torch.devi
     return rows
 
 
+def _placed(control: Any, folder: Path) -> dict[str, object]:
+    """Return a recipe's ControlNet with the weights of a folder, at its first scale."""
+    return {"model": str(folder), "map": control.map, "scale": control.scale.start}
+
+
 def begun(stage: Stage, recipe: Recipe, registry: Registry, device: torch.device) -> Loop:
-    weights = {task.guidance.model: Path(task.guidance.model) for task in stage.tasks if task.guidance is not None}
+    """Return the loop of a stage from scratch."""
+    guidances = [task.guidance for task in stage.tasks if task.guidance is not None]
+    weights = {name: Path(name) for part in guidances for name in (part.model, *further_models(part))}
     system = build_system(stage, recipe, registry, weights, device, None, lambda line: None)
     return Loop(system, make_optimizer(system.scene_parameters(), stage.optimizer))
 

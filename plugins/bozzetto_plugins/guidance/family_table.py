@@ -15,7 +15,10 @@ from bozzetto.model_files import ModelFacts
 VIDEO = "it makes videos, and a score needs a model of single images"
 INPAINTING = "it is an inpainting model: it expects a mask and a masked image beside the noisy one (9 channels)"
 DEPTH = "it expects a depth map beside the noisy image"
-EDITING = "it edits an image, which it expects beside the noisy one (8 channels); the guidance instruct-pix2pix uses it"
+EDITING = "it edits an image, which it expects beside the noisy one (8 channels)"
+NOT_EDITING = "its model edits a picture, which the denoiser is given beside the noisy one (8 channels)"
+EDITING_SDXL = f"{EDITING}, and it is an SDXL; the guidance instruct-pix2pix reads those of Stable Diffusion alone"
+EDITING_NOTHING = "its denoiser reads no 8 channels: it is not given the picture that such a model edits"
 UPSCALING = "it enlarges an image that it expects beside the noisy one"
 PART = "it is a part of a pipeline, not a text-to-image model"
 DISTILLED = (
@@ -44,6 +47,8 @@ class ModelFamily:
     """Why it cannot guide; empty: it can."""
     guidance: str = "stable-diffusion"
     """Guidance that it is a prior of."""
+    apart: str = ""
+    """Why other guidances cannot use it, if that is not plain."""
     tool: str = ""
     """Program that converts its single files; empty: there is none, or they are read as they are."""
 
@@ -56,7 +61,7 @@ JOINT = "joint_blocks.0.context_block.adaLN_modulation.1.bias"
 STABLE_DIFFUSION = ("StableDiffusionPipeline", "StableDiffusionImg2ImgPipeline")
 CHANNELS = ("unet/config.json", "in_channels")
 WIDTH = ("unet/config.json", "cross_attention_dim")
-PRIOR = "diffusion-prior"
+PRIOR, EDITOR = "diffusion-prior", "instruct-pix2pix"
 SECOND_CLIP = "conditioner.embedders.1.model.transformer.resblocks.9.mlp.c_proj.bias"
 """A tensor of SDXL's second text encoder in single files."""
 
@@ -67,8 +72,18 @@ FAMILIES = (
         reason=INPAINTING,
     ),
     ModelFamily("Stable Diffusion inpainting", STABLE_DIFFUSION, settings=(*CHANNELS, (9,)), reason=INPAINTING),
-    ModelFamily("InstructPix2Pix", ("*InstructPix2Pix*",), (FIRST,), shape=(FIRST, 1, (8,)), reason=EDITING),
-    ModelFamily("InstructPix2Pix", STABLE_DIFFUSION, settings=(*CHANNELS, (8,)), reason=EDITING),
+    ModelFamily(
+        "an SDXL that edits", ("*XL*InstructPix2Pix*",), (SECOND_CLIP,), shape=(FIRST, 1, (8,)), reason=EDITING_SDXL
+    ),
+    ModelFamily("an SDXL that edits", ("StableDiffusionXL*",), settings=(*CHANNELS, (8,)), reason=EDITING_SDXL),
+    ModelFamily(
+        "InstructPix2Pix", ("StableDiffusionInstructPix2PixPipeline", *STABLE_DIFFUSION), (FIRST,),
+        settings=(*CHANNELS, (8,)), shape=(FIRST, 1, (8,)), guidance=EDITOR, apart=EDITING,
+    ),
+    ModelFamily(
+        "InstructPix2Pix", ("*InstructPix2Pix*",), settings=(*CHANNELS, (None,)), guidance=EDITOR, apart=EDITING
+    ),
+    ModelFamily("an InstructPix2Pix", ("*InstructPix2Pix*",), reason=EDITING_NOTHING),
     ModelFamily(
         "an upscaler", ("*Upscale*", "IF*SuperResolution*"), (FIRST,), shape=(FIRST, 1, (7,)), reason=UPSCALING
     ),
@@ -142,6 +157,11 @@ SINGLE_FILES: Mapping[str, str] = {
 }  # fmt: skip
 """Folder of settings in `single_file_layouts`, by the name of a family whose single files are read."""
 
+NEEDS: Mapping[str, str] = {EDITOR: NOT_EDITING}
+"""What a guidance needs that the models of others have not."""
+EXAMPLES: Mapping[str, str] = {EDITOR: "instruct-pix2pix"}
+"""Models to choose in place of one that a guidance cannot use."""
+
 DISTILLED_NAMES = re.compile(
     r"(?<![a-z])(sd[ -]?turbo|sdxl[ -]?turbo|turbo|lightning|lcm|schnell|dmd2?|hyper[ _-]?(sd(xl|15)?|vae)|instaflow"
     r"|\d[ _-]?steps?)(?![a-z])"
@@ -160,7 +180,8 @@ def family_of(facts: ModelFacts, guidance: str = "stable-diffusion") -> ModelFam
         ModelError: it cannot guide, or is of no known family; the message starts with `model: ` and gives the reason.
     """
     found = next((family for family in FAMILIES if _fits(family, facts)), None)
-    cure = "Choose another model, e.g. bozzetto-mini or sd-1.5; docs/priors.md lists what can guide."
+    example = EXAMPLES.get(guidance, "bozzetto-mini or sd-1.5")
+    cure = f"Choose another model, e.g. {example}; docs/priors.md lists what can guide."
     if found is None:
         said = facts.setting("model_index.json", "_class_name")
         what = f"of the pipeline {said!r:.80}" if said else "of no known family"
@@ -171,9 +192,11 @@ def family_of(facts: ModelFacts, guidance: str = "stable-diffusion") -> ModelFam
     if why := _distilled(facts):
         raise ModelError(f"model: {facts.name} is {found.name} and cannot guide: {DISTILLED} ({why}). {cure}")
     if found.guidance != guidance:
+        apart, needs = (f": {why}" if why else "" for why in (found.apart, NEEDS.get(guidance, "")))
+        instead = f", e.g. {EXAMPLES[guidance]}" if guidance in EXAMPLES else ""
         raise OtherGuidanceError(
-            f"model: {facts.name} is {found.name}, for the guidance {found.guidance}; this is {guidance}. Choose that "
-            "guidance, or another model."
+            f"model: {facts.name} is {found.name}, for the guidance {found.guidance}{apart}; this is "
+            f"{guidance}{needs}. Choose that guidance, or another model{instead}."
         )
     if facts.tensors and found.name not in SINGLE_FILES:
         how = f"Convert it with {found.tool}" if found.tool else "Give a folder in diffusers' format, or a repository"

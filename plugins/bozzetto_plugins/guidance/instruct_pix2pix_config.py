@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from bozzetto.errors import ModelError
 from bozzetto.fields import FilePath, Range, check_fields
 from bozzetto.math.schedules import Schedule
-from bozzetto.model_files import read_settings
+from bozzetto.model_files import ModelFacts, read_settings
 from bozzetto.recipe import Stage, Task
 from bozzetto.spec import installed
 from bozzetto.weights.folder import PARTS, parts_in
+from bozzetto_plugins.guidance.family_table import EDITOR, family_of
 from bozzetto_plugins.score.axes import Fraction, Scale, steps_of
 
 OF_EDITING = ("scale", "image_scale", "edit_every", "edit_steps", "min_step_fraction", "max_step_fraction", "debug")
@@ -73,6 +75,15 @@ class InstructPix2PixConfig:
                 raise ValueError(
                     f"min_step_fraction: must not exceed max_step_fraction, got {low:g} and {high:g} at step {step}"
                 )
+
+    def family_of(self, facts: ModelFacts) -> str:
+        """Return the name of a model's family; raises `ModelError` with the reason if it does not edit pictures."""
+        return family_of(facts, EDITOR).name
+
+    def write_model_folder(self, file: Path, tensors: Mapping[str, Any], folder: Path) -> None:
+        """Raise `ModelError`: single files are not read."""
+        self.family_of(ModelFacts(str(file), tensors={name: tuple(value.shape) for name, value in tensors.items()}))
+        raise ModelError(f"model: {file} is one file, which is not read. Give a folder in diffusers' format.")
 
     def require_weights(self, folder: Path) -> None:
         """Raise `ModelError` if the model in `folder` does not edit pictures, or a required package is missing."""

@@ -8,17 +8,15 @@ from typing import Any
 import torch
 from diffusers.models.embeddings import IPAdapterPlusImageProjection
 from jaxtyping import Float
-from safetensors.torch import load_file
 from torch import Tensor
 
 from bozzetto.math.constants import constant
 from bozzetto.model_files import read_settings
-from bozzetto.weights.folder import IMAGE_PROMPT, weights_in
+from bozzetto.weights.folder import IMAGE_PROMPT
+from bozzetto_plugins.guidance.image_prompt import RESAMPLER, image_prompt_weights
 from bozzetto_plugins.guidance.offload import Offload
 from bozzetto_plugins.guidance.weights import load_with_info, reading, require_size, require_whole, without_bars
 
-RESAMPLER = "resampler."
-"""Prefix of the resampler among the weights of the folder `image_prompt`."""
 SIZES = ("embed_dims", "output_dims", "hidden_dims", "depth", "dim_head", "heads", "num_queries", "ffn_ratio")
 CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 
@@ -31,23 +29,13 @@ class PhotoTokens:
     """
 
     def __init__(self, folder: Path, device: torch.device, dtype: torch.dtype, offload: Offload) -> None:
-        import transformers
-
         self.device, self.dtype = device, dtype
-        path = folder / "image_encoder"
-        model: Any = transformers.CLIPVisionModel
-        encoder: Any
-        with reading("The image encoder", path), without_bars():
-            require_size(lambda: model(model.config_class.from_pretrained(path, local_files_only=True)), path)
-            encoder, facts = load_with_info(model, path, dtype)
-        require_whole(facts, "The image encoder", path)
+        encoder = load_image_encoder(folder / "image_encoder", dtype)
         path = folder / IMAGE_PROMPT
         with reading("The resampler", path):
             settings = read_settings(path / "config.json")
             resampler = IPAdapterPlusImageProjection(**{name: settings[name] for name in SIZES})
-            held = {name: value for file in weights_in(path) for name, value in load_file(file).items()}
-            own = {name.removeprefix(RESAMPLER): value for name, value in held.items() if name.startswith(RESAMPLER)}
-            resampler.load_state_dict(own)
+            resampler.load_state_dict(image_prompt_weights(folder, RESAMPLER))
         self.size = int(encoder.config.image_size)
         self.home = device if offload == "none" else next(encoder.parameters()).device  # where it was read
         self.encoder = encoder.requires_grad_(False).eval().to(self.home)
@@ -66,3 +54,19 @@ class PhotoTokens:
         self.encoder.to(self.home)
         self.resampler.to(self.home)
         return tokens, none
+
+
+def load_image_encoder(path: Path, dtype: torch.dtype) -> Any:
+    """Load CLIP's vision tower.
+
+    Raises:
+        ModelError: it is missing or damaged.
+    """
+    import transformers
+
+    model: Any = transformers.CLIPVisionModel
+    with reading("The image encoder", path), without_bars():
+        require_size(lambda: model(model.config_class.from_pretrained(path, local_files_only=True)), path)
+        encoder, facts = load_with_info(model, path, dtype)
+    require_whole(facts, "The image encoder", path)
+    return encoder

@@ -237,7 +237,11 @@ class FixedViewsConfig:
 
     def pixels_per_step(self) -> int:
         """Return the number of pixels per step."""
-        return self.batch_size * self.height * self.width
+        return math.prod(self.size_at(0))
+
+    def size_at(self, step: int) -> tuple[int, int, int]:
+        """Return (batch size, height, width), which are those of every step."""
+        return self.batch_size, self.height, self.width
 
 
 def _at(sizes: Sizes, milestones: tuple[int, ...], step: int) -> int:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import save_file
+from tests.plugins.guidance.editing_models import tiny_instruct_pix2pix
 from tests.plugins.guidance.model_families import tiny
 
 from bozzetto.cli import main
@@ -52,6 +53,24 @@ def test_a_model_of_each_family_names_its_guidance(
     assert "contract    12 of 12 tests passed: it can guide" in said
 
 
+def test_a_model_that_edits_pictures_is_a_prior_of_its_guidance(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = str(tiny_instruct_pix2pix(tmp_path / "mine"))
+    assert check(folder) == 0
+    said = capsys.readouterr().out
+    for text in (
+        "family      InstructPix2Pix\n", "guidance    instruct-pix2pix\n", "branches    cond, image, uncond\n",
+        "contract    12 of 12 tests passed: it can guide",
+    ):  # fmt: skip
+        assert text in said, (text, said)
+    assert check(folder, "--guidance", "stable-diffusion") == 2
+    assert "InstructPix2Pix, for the guidance instruct-pix2pix: it edits an image" in capsys.readouterr().err
+    plain = str(tiny_stable_diffusion(tmp_path / "plain"))
+    assert check(plain, "--guidance", "instruct-pix2pix") == 2
+    assert "for the guidance stable-diffusion; this is instruct-pix2pix: its model edits" in capsys.readouterr().err
+
+
 def test_only_files_are_read_on_request(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert check(str(tiny_stable_diffusion(tmp_path / "mine")), "--no-contract") == 0
     said = capsys.readouterr().out
@@ -67,7 +86,7 @@ def test_what_cannot_guide_exits_with_2_and_the_reason(tmp_path: Path, capsys: p
     key = "model.diffusion_model.input_blocks.0.0.weight"
     save_file({key: torch.zeros(4, 8, 3, 3)}, tmp_path / "edit.safetensors")
     assert check(str(tmp_path / "edit.safetensors")) == 2
-    assert "InstructPix2Pix and cannot guide" in capsys.readouterr().err
+    assert "is one file of InstructPix2Pix, which is not read. Give a folder" in capsys.readouterr().err
     assert check(str(tiny_zero123(tmp_path / "posed")), "--guidance", "stable-diffusion") == 2
     assert "It cannot guide as stable-diffusion" in capsys.readouterr().err
     assert check("nowhere") == 2

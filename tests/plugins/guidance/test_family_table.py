@@ -13,10 +13,13 @@ from bozzetto_plugins.guidance.family_table import (
     DEPTH,
     DISTILLED,
     EDITING,
+    EDITING_NOTHING,
+    EDITING_SDXL,
     FAMILIES,
     FIRST,
     GUIDANCE_DISTILLED,
     INPAINTING,
+    NOT_EDITING,
     PART,
     SECOND_CLIP,
     UNET,
@@ -26,6 +29,7 @@ from bozzetto_plugins.guidance.family_table import (
 )  # fmt: skip
 
 SD, SDXL = "StableDiffusionPipeline", "StableDiffusionXLPipeline"
+PIX2PIX, EDITOR = "StableDiffusionInstructPix2PixPipeline", "instruct-pix2pix"
 UNET_OF_1: dict[str, Any] = {"in_channels": 4, "cross_attention_dim": 768}
 
 
@@ -68,8 +72,10 @@ NO = {
     "inpainting in a file": (file(channels=9), INPAINTING),
     "depth": (folder("StableDiffusionDepth2ImgPipeline"), DEPTH),
     "depth in a file": (file(channels=5, width=1024), DEPTH),
-    "pix2pix": (folder("StableDiffusionInstructPix2PixPipeline"), EDITING),
-    "pix2pix in a file": (file(channels=8), EDITING),
+    "pix2pix of 4 channels": (folder(PIX2PIX, unet=UNET_OF_1), EDITING_NOTHING),
+    "pix2pix of SDXL": (folder("StableDiffusionXLInstructPix2PixPipeline"), EDITING_SDXL),
+    "pix2pix of SDXL by channels": (folder(SDXL, unet={"in_channels": 8}), EDITING_SDXL),
+    "pix2pix of SDXL in a file": (file(channels=8, **{SECOND_CLIP: (1,)}), EDITING_SDXL),
     "upscaler": (folder("StableDiffusionUpscalePipeline"), UPSCALING),
     "upscaler in a file": (file(channels=7, width=1024), UPSCALING),
     "LCM": (folder("LatentConsistencyModelPipeline"), DISTILLED),
@@ -103,7 +109,7 @@ NO = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("guidance", ["stable-diffusion", "diffusion-prior", "image-dream"])
+@pytest.mark.parametrize("guidance", ["stable-diffusion", "diffusion-prior", "image-dream", EDITOR])
 @pytest.mark.parametrize(("facts", "reason"), NO.values(), ids=NO)
 def test_what_cannot_guide_is_refused_with_the_reason(facts: ModelFacts, reason: str, guidance: str) -> None:
     with pytest.raises(ModelError) as caught:
@@ -124,6 +130,42 @@ def test_families_of_another_guidance_name_it(name: str, facts: ModelFacts) -> N
     assert family_of(facts, "diffusion-prior").name == name
     with pytest.raises(OtherGuidanceError, match=f"is {name}, for the guidance diffusion-prior; this is stable-diff"):
         family_of(facts)
+
+
+EDITORS = {
+    "by its pipeline": folder(PIX2PIX), "by its channels": folder(SD, "owner/mine", unet={"in_channels": 8}),
+    "both": folder(PIX2PIX, unet={"in_channels": 8, "cross_attention_dim": 768}), "in a file": file(channels=8),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("guidance", ["stable-diffusion", "diffusion-prior", "image-dream"])
+@pytest.mark.parametrize("facts", EDITORS.values(), ids=EDITORS)
+def test_what_edits_pictures_is_for_its_own_guidance_with_the_reason(facts: ModelFacts, guidance: str) -> None:
+    with pytest.raises(OtherGuidanceError) as caught:
+        family_of(facts, guidance)
+    assert f"is InstructPix2Pix, for the guidance {EDITOR}: {EDITING}; this is {guidance}." in str(caught.value)
+    if facts.tensors:
+        with pytest.raises(
+            ModelError, match=r"is one file of InstructPix2Pix, which is not read. Give a folder in dif"
+        ):
+            family_of(facts, EDITOR)
+    else:
+        assert family_of(facts, EDITOR).name == "InstructPix2Pix"
+
+
+PLAIN = {
+    "Stable Diffusion 1.x": folder(SD, unet=UNET_OF_1), "Stable Diffusion 2.x": file(width=1024), **OTHERS,
+    "ImageDream": folder("ImageDreamPipeline"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "facts"), PLAIN.items(), ids=PLAIN)
+def test_what_edits_no_pictures_is_refused_by_instruct_pix2pix_with_the_reason(name: str, facts: ModelFacts) -> None:
+    with pytest.raises(OtherGuidanceError) as caught:
+        family_of(facts, EDITOR)
+    said = str(caught.value)
+    assert f"is {name}, for the guidance " in said and f"this is {EDITOR}: {NOT_EDITING}." in said
+    assert said.endswith("Choose that guidance, or another model, e.g. instruct-pix2pix.")
 
 
 def test_files_of_other_families_say_what_to_do() -> None:

@@ -30,7 +30,7 @@ def test_the_dry_mode_runs_and_writes_its_results(tmp_path):
 @pytest.mark.slow
 def test_the_dry_mode_takes_steps_of_every_prior_and_score(tmp_path):
     result, table = dry(tmp_path, "--parts", "priors", "scores")
-    assert len(result["priors"]) == 6 and [row["score"] for row in result["scores"]] == ["sds", "ism", "sdi", "vsd"]
+    assert len(result["priors"]) == 10 and [row["score"] for row in result["scores"]] == ["sds", "ism", "sdi", "vsd"]
     assert result["scores"][0]["times_sds"] == 1.0 and all(row["times_sds"] > 0.0 for row in result["scores"])
     assert "| Z-Image | rfds-z-image |" in table and "failed" not in table
 

@@ -6,15 +6,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from jaxtyping import Float, Int
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-from bozzetto.errors import ModelError
 from bozzetto.model_files import read_settings
 from bozzetto.types import Cameras
-from bozzetto.weights.folder import IMAGE_PROMPT, weights_in
+from bozzetto.weights.folder import IMAGE_PROMPT
 from bozzetto_plugins.guidance.clip_text import ClipText
+from bozzetto_plugins.guidance.image_prompt import ATTENTION, image_prompt_weights
 from bozzetto_plugins.guidance.model_families.family import ModelParts
 from bozzetto_plugins.guidance.model_families.joint_views import camera_labels, join_views, require_cameras
 from bozzetto_plugins.guidance.model_families.latent_map import AffineLatents
@@ -24,8 +23,6 @@ from bozzetto_plugins.guidance.model_families.words import Words, WordsLayout
 from bozzetto_plugins.guidance.weights import reading
 
 CURE = "Convert the published weights with tools/convert_imagedream.py."
-ATTENTION = "attention."
-"""Prefix of the denoiser's layers among the weights of the folder `image_prompt`."""
 
 
 class ImageDream(AffineLatents):
@@ -40,9 +37,6 @@ class ImageDream(AffineLatents):
 
     def __init__(self, parts: ModelParts) -> None:
         denoiser: Any = parts.denoiser
-        files = weights_in(parts.folder / IMAGE_PROMPT)
-        if not files:
-            raise ModelError(f"{parts.folder} has no {IMAGE_PROMPT} with .safetensors weights. {CURE}")
         with reading("ImageDream's settings", parts.folder):
             super().__init__(parts.vae)
             self.image_size = parts.image_size or int(denoiser.config.sample_size) * self.pixels_per_latent
@@ -51,9 +45,8 @@ class ImageDream(AffineLatents):
             self.photo_tokens = int(settings["num_queries"])
             self.photo_views = int(settings["photo_is_a_view"] is True)
             self.layout = WordsLayout(self.text.length + self.photo_tokens, self.text.width)
-            held = {name: value for file in files for name, value in load_file(file).items()}
+            layers = image_prompt_weights(parts.folder, ATTENTION)
         require_cameras(denoiser, parts.folder, CURE)
-        layers = {name.removeprefix(ATTENTION): value for name, value in held.items() if name.startswith(ATTENTION)}
         attend_to_photo(denoiser, self.photo_tokens, layers)
         self.schedule = read_preserving(parts.folder, parts.device)
         self.joint = join_views(denoiser)
