@@ -64,7 +64,11 @@ def watch(folder: Path, process: subprocess.Popen[bytes]) -> float:
 
     def draw(pose: Pose, height: int) -> Picture | None:
         loaded = source.load(None, source.state())
-        return None if loaded is None else picture_of(loaded.scene, cameras_of(pose, height, source.device), Look())
+        return (
+            None
+            if loaded is None
+            else picture_of(loaded.scene.preview(), cameras_of(pose, height, source.device), Look())
+        )
 
     def send(picture: Picture) -> None:
         Image.fromarray(picture.pixels).save(io.BytesIO(), "jpeg", quality=85)
@@ -83,11 +87,18 @@ def watch(folder: Path, process: subprocess.Popen[bytes]) -> float:
         if now - shown_at >= REFRESH_S:
             painter.show(source.version(None, source.state()))
             shown_at = now
-        painter.move(0, Pose((math.cos(now / 2), 0.0, math.sin(now / 2), 0.0), (0.0, 0.0, -3.2), 0.7, 1.0))
+        painter.move(0, orbiting(now))
         time.sleep(0.02)
     painter.close()
     thread.join()
     return (len(times) - 1) / (times[-1] - times[0]) if len(times) > 1 else 0.0
+
+
+def orbiting(angle_rad: float) -> Pose:
+    """Return a camera 3.2 units from the origin, which it sees."""
+    ahead = (math.sin(angle_rad), 0.0, math.cos(angle_rad))
+    position = (-3.2 * ahead[0], 0.0, -3.2 * ahead[2])
+    return Pose((math.cos(angle_rad / 2), 0.0, math.sin(angle_rad / 2), 0.0), position, 0.7, 1.0)
 
 
 def main() -> None:

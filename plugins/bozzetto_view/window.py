@@ -93,7 +93,8 @@ class Window:
             if loaded is None:
                 self.page.fault = "nothing has been trained yet"
                 return None
-            picture = picture_of(loaded.scene, cameras_of(pose, height, self.source.device), self.page.look)
+            scene = loaded.scene.preview() if height < self.painter.fine else loaded.scene
+            picture = picture_of(scene, cameras_of(pose, height, self.source.device), self.page.look)
         except Exception as error:
             self.page.fault = f"{type(error).__name__}: {error}"[:300]
             return None

@@ -186,9 +186,9 @@ def no_constants_kept() -> AbstractContextManager[object]:
     return mock.patch.object(constants, "_made", constants._made.__wrapped__)
 
 
-def _converted(module: nn.Module, *arguments: Any, **named: Any) -> nn.Module:
+def _converted(module: nn.Module, *arguments: Any, device: Any = None, dtype: Any = None) -> nn.Module:
     """Change the data type of a module in place, as `Module.to` cannot do without values; it stays where it is."""
-    dtype = next((value for value in (*arguments, *named.values()) if isinstance(value, torch.dtype)), None)
+    dtype = next((value for value in (*arguments, dtype) if isinstance(value, torch.dtype)), None)
     for part in module.modules() if dtype is not None else ():
         for name, value in part._parameters.items():
             if value is not None and value.dtype != dtype:

@@ -11,7 +11,7 @@ from bozzetto.kinds.geometry import Geometry
 from bozzetto.kinds.material import Material
 from bozzetto.types import Cameras, Rendered, Shading
 
-__all__ = ["Renderer"]
+__all__ = ["Previews", "Renderer"]
 
 
 @runtime_checkable
@@ -36,3 +36,11 @@ class Renderer(Protocol):
 
     def update(self, geometry: Geometry, step: int, generator: torch.Generator) -> None:
         """Update acceleration structures such as an occupancy grid. Called before each training step."""
+
+
+@runtime_checkable
+class Previews(Protocol):
+    """Renderer with a coarser form for pictures of a camera that moves; others are used as they are."""
+
+    def preview(self) -> Renderer:
+        """Return a cheaper renderer of the same scene, which shares what this one keeps."""

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
 from bozzetto.kinds.background import Background
 from bozzetto.kinds.geometry import Geometry
 from bozzetto.kinds.material import Material
-from bozzetto.kinds.renderer import Renderer
+from bozzetto.kinds.renderer import Previews, Renderer
 from bozzetto.kinds.view_source import ViewSource
 from bozzetto.types import Cameras, Rendered
 
@@ -36,3 +36,7 @@ class Scene:
         """
         shading = self.material.eval_shading(cameras)
         return self.renderer(cameras, self.geometry, self.material, self.background, shading, normal=normal)
+
+    def preview(self) -> Scene:
+        """Return the scene with a coarser renderer, where the renderer has one."""
+        return replace(self, renderer=self.renderer.preview()) if isinstance(self.renderer, Previews) else self

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 import logging
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
@@ -74,6 +75,13 @@ class Volume(nn.Module):
             turn = None if step < self.config.warm_up_steps else number
             vanished = self.occupancy.update(geometry, generator, turn, number)
             check_later(vanished, partial(self._note, step))
+
+    def preview(self) -> Volume:
+        """Return the renderer with half as many samples on a ray; see `bozzetto.kinds.renderer.Previews`."""
+        made = copy.copy(self)  # with the same occupancy
+        made.config = replace(self.config, samples_per_ray=max(self.config.samples_per_ray // 2, 1))
+        made.step_size = 2.0 * math.sqrt(3.0) * self.radius / made.config.samples_per_ray
+        return made
 
     def _note(self, step: int, vanished: float) -> None:
         """Warn of a scene that has vanished, and give it up if it stays so."""

@@ -170,3 +170,22 @@ def test_a_view_with_rays_that_miss_the_cube_and_rays_that_hit_it() -> None:
 def test_a_wrong_setting_is_named(field: str, value: float) -> None:
     with pytest.raises(ValueError, match=f"^{field}: "):
         VolumeConfig(**{field: value})
+
+
+def test_a_preview_shows_the_same_scene_with_half_the_samples() -> None:
+    renderer, asked = Volume(CONFIG, 1.0), []
+
+    class Counting(SoftSphere):
+        def forward(self, points, normal=False):
+            asked.append(len(points))
+            return super().forward(points, normal)
+
+    cameras, material = cameras_around(2), PlainMaterial("normal")
+    renderer.update(SoftSphere(), 0, torch.Generator().manual_seed(0))
+    fine, coarse = (
+        each(cameras, Counting(), material, PlainBackground(), material.eval_shading(cameras))
+        for each in (renderer, renderer.preview())
+    )
+    assert asked[1] <= 0.55 * asked[0] and renderer.config == CONFIG
+    assert (fine.image - coarse.image).abs().mean() < 0.01
+    assert renderer.preview().occupancy is renderer.occupancy
