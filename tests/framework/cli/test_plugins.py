@@ -123,7 +123,7 @@ def test_a_new_package_is_whole(tmp_path, kind):
         f"src/bozzetto_{module}/__init__.py", f"src/bozzetto_{module}/manifest.py", f"src/bozzetto_{module}/config.py",
         f"src/bozzetto_{module}/{module}.py", f"src/bozzetto_{module}/recipes/a-{kind}.yaml",
         f"tests/test_{module}.py", f"tests/test_{module}_package.py",
-        *([f"src/bozzetto_{module}/weights.py"] if kind == "guidance" else []),
+        *([f"src/bozzetto_{module}/prior.py", f"src/bozzetto_{module}/weights.py"] if kind == "guidance" else []),
     }  # fmt: skip
     for name in files:
         text = (folder / name).read_text()
