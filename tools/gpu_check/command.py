@@ -3,7 +3,7 @@
 python tools/gpu_check --out FOLDER             # a machine with a GPU, less than ten minutes
 python tools/gpu_check --out FOLDER --dry       # tiny, on the CPU: shows that the check itself runs
 python tools/gpu_check --out FOLDER --parts priors scores    # some parts of it, e.g. where the time is short
-python tools/gpu_check --out FOLDER --parts memory    # works out the memory of the families of priors; needs no GPU
+python tools/gpu_check --out FOLDER --parts memory    # works out the memory of priors and scenes; needs no GPU
 """
 
 from __future__ import annotations
@@ -27,12 +27,14 @@ import torch
 from bozzetto.files import write_text
 from bozzetto.machine import accelerators
 from bozzetto.registry.discovery import Registry, installed_sources
-from gpu_check import counted, kernels, priors, recipes, scores
+from gpu_check import counted, kernels, priors, recipes, scenes, scores
 from gpu_check.models import photo_model, text_model
 from gpu_check.tables import failures, table
 
 ROOT = Path(__file__).parents[2]
 RECIPES = ("dreamfusion-sd", "zero123", "magic123", "fantasia3d", "magic3d", "prolificdreamer", "sds")
+COUNTED = ("dreamfusion-sd", "zero123", "magic123")
+"""Recipes whose scene is counted."""
 TESTS = "tests/framework/kernels/cuda"
 PACKAGES = ("tinycudann", "nerfacc", "nvdiffrast", "warp")
 PARTS = ("tests", "kernels", "recipes", "priors", "scores")
@@ -75,7 +77,7 @@ def check(options: argparse.Namespace) -> dict[str, Any]:
     """Return all results."""
     device = torch.device("cpu" if options.dry or options.parts == [WORKED_OUT] else "cuda")
     result: dict[str, Any] = {"machine": machine(device), "skipped": []}
-    result |= {part: [] for part in (*PARTS, WORKED_OUT) if part != "tests"}
+    result |= {part: [] for part in (*PARTS, WORKED_OUT, "scenes") if part != "tests"}
     until = time.monotonic() + 60.0 * MINUTES
     if "tests" in options.parts:
         result["tests"] = tests(device)
@@ -125,6 +127,9 @@ def works(options: argparse.Namespace, device: torch.device, folder: Path) -> It
         for number, prior in enumerate(priors.PRIORS):
             row = partial(counted.checked, prior, registry, folder / f"settings-{number}", options.dry)
             yield WORKED_OUT, f"{WORKED_OUT} of {prior.name}", lambda row=row: [row()]
+        for recipe in COUNTED:
+            rows = partial(scenes.checked, recipe, registry, folder / f"tiny-{recipe}", options.dry)
+            yield "scenes", f"scene of {recipe}", rows
     if "scores" in options.parts:
         for score in scores.SCORES:
             row = partial(scores.checked, score, registry, models["text"], folder, found, device, options.dry, few)

@@ -91,7 +91,7 @@ def checked(prior: Prior, registry: Registry, folder: Path, tiny: bool) -> dict[
         row = counted(prior, folder, views, task.guidance.config.image_size)
     else:
         row = counted_guidance(task, registry, folder, views)
-    passing = max(row["kept_bytes"] + row["predicting_bytes"], row["encoding_bytes"])
+    passing = max(row["kept_bytes"] + row["predicting_bytes"], row["encoding_bytes"], memory.passing)
     total = row["network_bytes"] + passing + memory.scene + memory.parameters + CONTEXT_BYTES
     named = {"prior": prior.name, "recipe": prior.recipe, "views": views}
     return named | row | {"scene_bytes": memory.scene, "total_bytes": total}

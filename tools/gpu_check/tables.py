@@ -50,6 +50,13 @@ TABLES: Mapping[str, tuple[tuple[str, ...], tuple[tuple[str, Cell], ...]]] = {
             _gib("worked out, with parameters and CUDA's own,", "total_bytes"),
         ),
     ),
+    "scenes": (
+        ("recipe", "profile"),
+        (
+            AT_STEP, ("samples", _number("samples", ",d")), _gib("scene counted", "scene_bytes"),
+            _gib("scene worked out", "worked_out_bytes"),
+        ),
+    ),
     "kernels": (
         ("kernel",),
         (

@@ -11,8 +11,8 @@ from torch.autograd import Function
 
 Tensors = tuple[Tensor, ...]
 
-CHUNK = 1 << 17
-"""Points per chunk of the torch hash grid; with normals on 16 levels a chunk takes 2 GB while it is computed."""
+CHUNK = 1 << 16
+"""Points per chunk of the torch hash grid; with normals on 16 levels a chunk takes 1 GB while it is computed."""
 
 
 def first_order(fast: Callable[..., Tensors], exact: Callable[..., Tensors], *inputs: Tensor) -> Tensors:

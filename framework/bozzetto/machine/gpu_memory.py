@@ -1,9 +1,9 @@
 """Estimate of the GPU memory of a stage, from its config alone. No torch.
 
 The weights are those of the model's plan. A component's config may declare the rest by a method: a guidance
-`kept_bytes(views)` and `passing_bytes(views)`, a renderer `gpu_bytes(pixels)`, a view source `size_at(step)`. All
-tasks of a step are back-propagated together, so what they keep adds up. Estimates are for the kernels' torch forms and
-a scene that fills an eighth of the cube's rays, as at the start.
+`kept_bytes(views)` and `passing_bytes(views)`, a renderer the same two of pixels, a view source `size_at(step)`.
+All tasks of a step are back-propagated together, so what they keep adds up; what passes is there one at a time.
+Estimates are for the kernels' torch forms and a scene that fills an eighth of the cube's rays, as at the start.
 """
 
 from __future__ import annotations
@@ -28,20 +28,22 @@ class GpuMemory:
     weights: int
     """Frozen networks that stay."""
     networks: int | None
-    """Activations of encoder and denoiser; None: a guidance does not say, and the total leaves them out."""
+    """What encoders keep for the backward pass; None: a guidance does not say, and the total leaves it out."""
     scene: int
-    """Samples or pixels of all views of a step, with what their backward pass keeps."""
+    """What the samples or pixels of all views of a step keep for its backward pass."""
+    passing: int
+    """The most that one part, an encoder, a denoiser or the torch kernels, needs for a while besides."""
     parameters: int
     """Trained parameters, gradients and moments."""
 
     @property
     def total(self) -> int:
         """Sum, with CUDA's own memory."""
-        return self.weights + (self.networks or 0) + self.scene + self.parameters + CONTEXT_BYTES
+        return self.weights + (self.networks or 0) + self.scene + self.passing + self.parameters + CONTEXT_BYTES
 
     def describe(self) -> str:
         """Describe the estimate in one line."""
-        sizes = {name: getattr(self, name) for name in ("weights", "networks", "scene", "parameters")}
+        sizes = {name: getattr(self, name) for name in ("weights", "networks", "scene", "passing", "parameters")}
         parts = [f"{name} {'not known' if size is None else f'{size / GIB:.1f}'}" for name, size in sizes.items()]
         how_much = "at least" if self.networks is None else "about"
         return (
@@ -58,10 +60,16 @@ def gpu_memory(stage: Stage, model_bytes: Mapping[str, int]) -> GpuMemory:
     """
     guided = [task for task in stage.tasks if task.guidance is not None]
     steps = sorted({0, *(milestone for task in stage.tasks for milestone in _milestones(task))})
-    scene = max(sum(_scene(stage.renderer, task, step) for task in stage.tasks) for step in steps)
     says = all(hasattr(task.guidance.config, "kept_bytes") for task in guided if task.guidance is not None)
-    networks = max(_networks(guided, step) for step in steps) if says else None
-    return GpuMemory(_weights(guided, model_bytes), networks, scene, _parameters(stage))
+    found = []
+    for step in steps:
+        rendering, shading = _scene(stage, step)
+        encoding, guiding = _networks(guided, step) if says else (0, 0)
+        found.append((rendering, encoding, max(shading, guiding)))
+    scene, networks, passing = max(found, key=sum)
+    return GpuMemory(
+        _weights(guided, model_bytes), networks if says else None, scene, passing, _parameters(stage)
+    )  # fmt: skip
 
 
 def _milestones(task: Task) -> tuple[int, ...]:
@@ -73,13 +81,18 @@ def _size(views: Component, step: int) -> tuple[int, ...]:
     return tuple(views.config.size_at(step)) if hasattr(views.config, "size_at") else ()
 
 
-def _scene(renderer: Component, task: Task, step: int) -> int:
-    size = _size(task.views, step)
-    per_step = getattr(renderer.config, "gpu_bytes", None)
-    return int(per_step(math.prod(size))) if size and per_step else 0
+def _scene(stage: Stage, step: int) -> tuple[int, int]:
+    """Return the bytes that all views of a step keep, and the most that those of a task need for a while."""
+    config, sizes = stage.renderer.config, [_size(task.views, step) for task in stage.tasks]
+    if not hasattr(config, "kept_bytes"):
+        return 0, 0
+    pixels = [math.prod(size) for size in sizes if size]
+    passing = max((int(config.passing_bytes(count)) for count in pixels), default=0)
+    return sum(int(config.kept_bytes(count)) for count in pixels), passing
 
 
-def _networks(guided: list[Task], step: int) -> int:
+def _networks(guided: list[Task], step: int) -> tuple[int, int]:
+    """Return the bytes that the encoders of all tasks keep, and the most that one network needs for a while."""
     kept, passing = 0, 0
     for task in guided:
         assert task.guidance is not None  # of guided tasks
@@ -87,7 +100,7 @@ def _networks(guided: list[Task], step: int) -> int:
         views = size[0] if len(size) == 3 else 1
         kept += int(config.kept_bytes(views))
         passing = max(passing, int(config.passing_bytes(views)))
-    return kept + passing
+    return kept, passing
 
 
 def _weights(guided: list[Task], model_bytes: Mapping[str, int]) -> int:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.autograd.graph import saved_tensors_hooks
 
 from bozzetto.kernels.api import SlopedField
 from bozzetto.math.density import activate_density, blob_dreamfusion, blob_magic3d
@@ -71,7 +72,9 @@ class DensityField:
         """Return raw density, encoding and normal, with the bias added to `field`."""
         raw, slope = field.value, field.slope
         if self._bias is not None:
-            with torch.inference_mode(False), torch.enable_grad():
+            # Within a part that is evaluated again in the backward pass, looking at saved tensors would do so at once.
+            kept_as_they_are = saved_tensors_hooks(lambda tensor: tensor, lambda tensor: tensor)
+            with torch.inference_mode(False), torch.enable_grad(), kept_as_they_are:
                 at = points.detach().clone().requires_grad_()
                 bias = self._bias(at)
                 (bias_slope,) = torch.autograd.grad(bias.sum(), at)

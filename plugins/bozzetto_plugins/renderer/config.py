@@ -9,9 +9,19 @@ from bozzetto.fields import Range, Share, Step, check_fields
 from bozzetto.math.schedules import LAST_STEP
 from bozzetto.parameters import Specs
 
-SHADED_BYTES = 2230
-"""Bytes per shaded sample with its normal, that the torch kernels keep or need at a time: 2.08 GiB a million, counted
-on a CPU."""
+SAMPLE_BYTES = 110
+"""Bytes that a sample with its normal takes until the end of a step: interval, colour, density, gradients of both."""
+SHADED_BYTES = 300
+"""The same if its encoding is kept, since all samples are shaded at once."""
+SHADING_BYTES = 640
+"""Bytes that its shading needs besides for a while, then."""
+EVALUATED_BYTES = 16_500
+"""Bytes that the torch form of a hash grid with 16 levels and normals needs for each point that it evaluates at a time.
+All are counts on a CPU."""
+EVALUATED_POINTS = 1 << 16
+"""Points that it evaluates at a time, if no fewer are given to it: `bozzetto.kernels.first_order.CHUNK`."""
+PIXEL_BYTES = 2230
+"""Bytes per pixel of a surface, with all that torch kernels need for it."""
 Part = Annotated[float, Range(least=0.0, below=1.0)]
 
 
@@ -33,6 +43,9 @@ class VolumeConfig:
     """Updates before this step sample all cells; later ones the occupied cells and a quarter of the empty cells."""
     prune_weight: Part = 0.0
     """If above 0, a first pass drops samples whose weight is below this, e.g. 0.0001; only the rest are shaded."""
+    training_samples: Annotated[int, Range(least=0, most=1 << 30)] = 0
+    """Samples that are shaded at a time in training, each part once more in the backward pass, so that memory grows
+    by colours and densities only; 0: all at once."""
     max_samples: Annotated[int, Range(least=1, most=1 << 30)] = 524288
     """Maximum number of samples per chunk when rendering for evaluation; bounds memory, does not affect the image."""
 
@@ -43,9 +56,18 @@ class VolumeConfig:
         """Return the bytes per ray, assuming that a sixteenth of its samples in occupied cells."""
         return 64 + 2 * self.samples_per_ray
 
-    def gpu_bytes(self, pixels: int) -> int:
-        """Return the bytes on a GPU of a step with torch kernels, if an eighth of the steps is in occupied cells."""
-        return pixels * self.samples_per_ray // 8 * SHADED_BYTES
+    def kept_bytes(self, pixels: int) -> int:
+        """Return the bytes on a GPU that views keep until the end of a step, if an eighth of the cells is occupied."""
+        return self._samples(pixels) * (SAMPLE_BYTES if self.training_samples else SHADED_BYTES)
+
+    def passing_bytes(self, pixels: int) -> int:
+        """Return the bytes on a GPU that torch kernels need while they shade samples."""
+        samples = self._samples(pixels)
+        at_once = min(samples, self.training_samples or EVALUATED_POINTS, EVALUATED_POINTS)
+        return at_once * EVALUATED_BYTES + (0 if self.training_samples else samples * SHADING_BYTES)
+
+    def _samples(self, pixels: int) -> int:
+        return pixels * self.samples_per_ray // 8
 
     def parameter_specs(self, radius: float) -> Specs:
         """Return an empty mapping: the renderer has no parameters."""
@@ -67,6 +89,10 @@ class MeshConfig:
         """Return the bytes per pixel of colour, normal, depth, opacity and their gradients."""
         return 64
 
-    def gpu_bytes(self, pixels: int) -> int:
+    def kept_bytes(self, pixels: int) -> int:
         """Return the bytes on a GPU of a step with torch kernels, if half of the pixels show the surface."""
-        return pixels * SHADED_BYTES // 2
+        return pixels * PIXEL_BYTES // 2
+
+    def passing_bytes(self, pixels: int) -> int:
+        """Return 0: all is in `kept_bytes`."""
+        return 0

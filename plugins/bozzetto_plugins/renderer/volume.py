@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from bozzetto.errors import ConfigError
@@ -25,6 +25,7 @@ from bozzetto.types import Cameras, Rays, Rendered, Samples, Shading, VolumeSamp
 from bozzetto_plugins.renderer.checks import check_finite
 from bozzetto_plugins.renderer.config import VolumeConfig
 from bozzetto_plugins.renderer.occupancy import OccupancyGrid
+from bozzetto_plugins.renderer.shading_parts import Shaded, shade_parts
 
 log = logging.getLogger(__name__)
 
@@ -159,21 +160,28 @@ class Volume(nn.Module):
     def _trace(self, scene: _Scene, first: int, samples: Samples) -> _Traced:
         """Shade and composite samples, without the background; `first` is the index of the chunk's first ray."""
         if self.config.prune_weight > 0.0:
-            samples = pruned(samples, scene.geometry, self.config.prune_weight)
-        points = samples.points
+            samples = pruned(samples, scene.geometry, self.config.prune_weight, self.config.training_samples)
+        shade = partial(self._shaded, scene, first)
+        count = self.config.training_samples if torch.is_grad_enabled() else 0
+        density, color, *normals = shade_parts(shade, samples.points, samples.ray, count)
+        check_finite(density, "geometry", scene.geometry, "density")
+        check_finite(color, "material", scene.material, "colour")
+        normal = normals[0] if normals else None
+        values = torch.cat([color, normal], dim=-1) if normal is not None and scene.normal else color
+        seen = api.composite(density, samples.t_start, samples.t_end, values, samples.offsets)
+        volume = VolumeSamples(samples, seen.weights, normal)
+        return _Traced(seen.accumulated, seen.opacity, seen.depth, volume)
+
+    def _shaded(self, scene: _Scene, first: int, points: Float[Tensor, "S 3"], ray: Int[Tensor, "S"]) -> Shaded:
+        """Return density, colour and, if the geometry gave them, normals of samples."""
         field = scene.geometry(points, normal=scene.normal)
         if field.density is None or (scene.normal and field.normal is None):
             raise ConfigError(
                 f"renderer volume needs {'densities' if field.density is None else 'normals'}, and geometry "
                 f"{type(scene.geometry).__name__} gave none."
             )
-        check_finite(field.density, "geometry", scene.geometry, "density")
-        color = scene.material(field, points, scene.rays.view_of(samples.ray + first), scene.shading)
-        check_finite(color, "material", scene.material, "colour")
-        values = torch.cat([color, field.normal], dim=-1) if field.normal is not None and scene.normal else color
-        seen = api.composite(field.density, samples.t_start, samples.t_end, values, samples.offsets)
-        volume = VolumeSamples(samples, seen.weights, field.normal)
-        return _Traced(seen.accumulated, seen.opacity, seen.depth, volume)
+        color = scene.material(field, points, scene.rays.view_of(ray + first), scene.shading)
+        return (field.density, color) if field.normal is None else (field.density, color, field.normal)
 
 
 @dataclass(frozen=True)
@@ -218,9 +226,14 @@ def _joined(parts: list[Samples], rays: Rays) -> Samples:
 
 
 @torch.no_grad()
-def pruned(samples: Samples, geometry: Geometry, min_weight: float) -> Samples:
-    """Drop samples whose compositing weight is below `min_weight`; evaluates the density only."""
-    density = geometry.density(samples.points)
+def pruned(samples: Samples, geometry: Geometry, min_weight: float, at_once: int = 0) -> Samples:
+    """Drop samples whose compositing weight is below `min_weight`; evaluates the density only.
+
+    Args:
+        at_once: samples that are evaluated at a time; 0: all.
+    """
+    parts = samples.points.split(at_once or max(len(samples), 1))
+    density = torch.cat([geometry.density(some) for some in parts])
     check_finite(density, "geometry", geometry, "density")
     weights = api.composite(density, samples.t_start, samples.t_end, density[:, None], samples.offsets).weights
     keep = weights >= min_weight

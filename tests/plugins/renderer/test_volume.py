@@ -14,6 +14,8 @@ from bozzetto.testing.scenes import (
     render_plainly,
 )
 from bozzetto.types import Cameras, Rendered
+from bozzetto_plugins.geometry.config import HashGridConfig
+from bozzetto_plugins.geometry.hash_grid import HashGrid
 from bozzetto_plugins.renderer.config import VolumeConfig
 from bozzetto_plugins.renderer.volume import Volume
 
@@ -114,6 +116,31 @@ def test_pruning_drops_samples_and_hardly_changes_the_picture() -> None:
     samples = pruned.volume.samples
     rows = torch.arange(len(samples))
     assert bool(((samples.offsets[samples.ray] <= rows) & (rows < samples.offsets[samples.ray + 1])).all())
+
+
+class TestVolumeInParts(RendererContract):
+    def make(self, radius: float = 1.0) -> Volume:
+        return Volume(dataclasses.replace(CONFIG, training_samples=100), radius)
+
+
+@pytest.mark.parametrize("prune_weight", [0.0, 1e-4])
+def test_samples_shaded_in_parts_give_the_same_picture_and_gradients(prune_weight: float) -> None:
+    found = []
+    for training_samples in (0, 1000):
+        torch.manual_seed(0)
+        grid = HashGrid(HashGridConfig(levels=4, log2_table_size=10))
+        config = dataclasses.replace(CONFIG, training_samples=training_samples, prune_weight=prune_weight)
+        rendered = look(config, grid, cameras_around(2, size=12), seed=3)
+        assert len(rendered.volume.samples) > 3000, "several parts"
+        (rendered.image.square().sum() + rendered.volume.normal.sum()).backward()
+        trained = [grid.encoding, *grid.density_network.parameters()]  # the material shows normals
+        found.append((rendered, [parameter.grad for parameter in trained]))
+    (whole, gradients), (parts, others) = found
+    assert_same(parts, whole, atol=1e-6)
+    torch.testing.assert_close(parts.volume.weights, whole.volume.weights, atol=1e-6, rtol=0.0)
+    for gradient, other in zip(gradients, others, strict=True):
+        assert gradient.abs().max() > 0.0
+        torch.testing.assert_close(other, gradient, rtol=1e-5, atol=1e-6 * float(gradient.abs().max()))
 
 
 def test_samples_are_handed_out_in_training_only() -> None:
