@@ -12,13 +12,13 @@ from typing import Literal
 
 from bozzetto.errors import ModelError, did_you_mean
 from bozzetto.files import sha256_of
-from bozzetto.model_files import ModelFacts, ModelReader, facts_of, weight_files
+from bozzetto.model_files import ModelFacts, ModelJudge, ModelReader, facts_of, weight_files
 from bozzetto.recipe import Component
 from bozzetto.spec import REPOSITORY, ModelEntry
 from bozzetto.weights.catalogue import Catalogue, faults_of
 from bozzetto.weights.conversion import is_made, stamp_of
 from bozzetto.weights.faults import check_folder, check_header
-from bozzetto.weights.folder import missing_parts, parts_in
+from bozzetto.weights.folder import INDEXES, missing_parts, parts_in
 
 Origin = Literal["bundled", "folder", "file", "cached", "download"]
 
@@ -54,8 +54,8 @@ class ModelPlan:
     """Lines on the alternatives, for errors."""
     file: Path | None = None
     """Single file that `folder` is converted from; None: there is none."""
-    reader: ModelReader | None = None
-    """Component that judges the model before it is downloaded, and reads its single file."""
+    reader: ModelJudge | None = None
+    """What judges the model before it is downloaded; of a single file, what reads it."""
 
     def require(self, facts: ModelFacts) -> None:
         """Raise `ModelError` if the component cannot use the model of these facts."""
@@ -100,7 +100,7 @@ class ModelPlan:
 
 
 def plan(
-    name: str, catalogue: Catalogue, offline: bool = False, instead: str = "", reader: ModelReader | None = None
+    name: str, catalogue: Catalogue, offline: bool = False, instead: str = "", reader: ModelJudge | None = None
 ) -> ModelPlan:
     """Resolve a model name on this machine, without network access.
 
@@ -109,7 +109,7 @@ def plan(
             repository `owner/name[@revision]`.
         offline: whether downloads are disabled.
         instead: what to do without the model, for errors; by default to choose a bundled one for a guidance.
-        reader: config of the component that will load the model, if it judges models.
+        reader: config of the component that will load the model, if it judges models, or reads single files.
 
     Raises:
         ModelError: of a kind that the component cannot use, unknown, ambiguous, withdrawn, incomplete, or not available
@@ -140,6 +140,17 @@ def further_models(part: Component) -> tuple[str, ...]:
     return found
 
 
+def judge_of_further(part: Component, base: Path | None) -> ModelJudge | None:
+    """Return what judges the further models of a component before they are downloaded; None: nothing does.
+
+    Args:
+        base: folder of the component's `model`; None: it is not on this machine yet.
+    """
+    make = getattr(part.config, "further_judge", None)
+    found: ModelJudge | None = None if make is None else make(base)
+    return found
+
+
 def split_revision(repository: str) -> tuple[str, str | None]:
     """Split `owner/name@revision`."""
     repo_id, _, revision = repository.partition("@")
@@ -151,7 +162,7 @@ def target_of(file: Path) -> Path:
     return file.with_name(f"{file.stem}-diffusers")
 
 
-def _here(name: str, reader: ModelReader | None) -> ModelPlan | None:
+def _here(name: str, reader: ModelJudge | None) -> ModelPlan | None:
     """Resolve `name` as a local folder or file; None if it may have another meaning.
 
     Raises:
@@ -163,14 +174,14 @@ def _here(name: str, reader: ModelReader | None) -> ModelPlan | None:
     except (OSError, RuntimeError, ValueError) as error:  # too long, not permitted, or an unknown home folder
         raise ModelError(f"There is no model {name!r:.200}: {error}.") from error
     if is_folder:
-        if reader is not None and (path / "model_index.json").is_file():
+        if reader is not None and any((path / one).is_file() for one in INDEXES):
             reader.family_of(facts_of(name, path))
         lacking = missing_parts(path)
         if lacking:
             raise ModelError(f"The folder {path} is not a whole model in diffusers' format: {'; '.join(lacking)}.")
         check_folder(path)
         return ModelPlan(name, "folder", path, reader=reader)
-    if is_file and reader is not None and path.suffix in SINGLE_FILES:
+    if is_file and isinstance(reader, ModelReader) and path.suffix in SINGLE_FILES:
         return _file(name, path.absolute(), reader)
     if is_file:
         raise ModelError(_SINGLE_FILE.format(path=str(path), folder=f"{path.with_suffix('')}-diffusers"))
