@@ -100,16 +100,19 @@ PRIOR_MODELS = (
         repositories=("MVDream/MVDream",),
         size_gb=2.6,
         licence="OpenRAIL, see the model's page",
-        memory="converted by tools/convert_mvdream.py, worked out 39 GB on a GPU at 256 px; not measured",
-        note="MVDream, 4 views of 256 px; one file of another layout, for tools/convert_mvdream.py",
+        memory="worked out 39 GB on a GPU at 256 px; not measured",
+        note="MVDream, 4 views of 256 px",
+        converter="python tools/convert_mvdream.py sd-v2.1-base-4view.pt weights/mvdream --like FOLDER_OF_SD_2.1",
     ),
     ModelSpec(
         alias="imagedream",
         repositories=("Peng-Wang/ImageDream",),
         size_gb=4.0,
         licence="see the model's page; made from CreativeML Open RAIL++-M weights",
-        memory="converted by tools/convert_imagedream.py, worked out 41 GB on a GPU at 256 px; not measured",
-        note="ImageDream, a photo and 4 views of 256 px; one file of another layout, for tools/convert_imagedream.py",
+        memory="worked out 41 GB on a GPU at 256 px; not measured",
+        note="ImageDream, a photo and 4 views of 256 px",
+        converter="python tools/convert_imagedream.py sd-v2.1-base-4view-ipmv.pt weights/imagedream --like "
+        "FOLDER_OF_SD_2.1",
     ),
     ModelSpec(
         alias="sd-3.5-medium",

@@ -66,6 +66,8 @@ def test_packages_are_looked_up_not_imported(monkeypatch):
         ("repositories", {"repositories": ("no-owner",)}),
         ("withdrawn", {"withdrawn": ("a/b/c",)}),
         ("size_gb", {"size_gb": 0.0}),
+        ("converter", {"converter": "one\ntwo"}),
+        ("converter", {"converter": "python mine.py", "folder": Path("/mine"), "repositories": ()}),
         ("size_gb", {"size_gb": float("nan")}),
         ("licence", {"licence": "two\nlines"}),
     ],

@@ -37,6 +37,11 @@ def fetch(plan: ModelPlan) -> Path:
         return _readable(plan.folder)
     if plan.file is not None:
         return _converted(plan, plan.file)
+    if plan.converter:
+        raise ModelError(
+            f"The model {plan.name!r} cannot be downloaded as it is: {plan.repositories[0]} holds one file of another "
+            f"layout.{plan.cures}"
+        )
     reasons = []
     for repository in plan.repositories:
         try:

@@ -52,6 +52,8 @@ class ModelPlan:
     note: str = ""
     cures: str = ""
     """Lines on the alternatives, for errors."""
+    converter: str = ""
+    """Command that makes the folder of what `repositories` hold; empty: it is downloaded as it is."""
     file: Path | None = None
     """Single file that `folder` is converted from; None: there is none."""
     reader: ModelJudge | None = None
@@ -77,7 +79,13 @@ class ModelPlan:
 
     def describe(self) -> str:
         """Describe the plan in one line."""
-        if self.source == "download":
+        if self.converter and self.source == "download":
+            size = f", {self.size_bytes / 1e9:.1f} GB" if self.size_bytes else ""
+            where = (
+                f"one file of {self.repositories[0]}, to be converted: {self.converter}; the folder after conversion"
+                f"{size}; memory: {self.memory}"
+            )
+        elif self.source == "download":
             size = f", {self.size_bytes / 1e9:.1f} GB" if self.size_bytes else ""
             where = f"download from {self.repositories[0]}{size}; memory: {self.memory}"
         elif self.file is not None:
@@ -122,7 +130,9 @@ def plan(
         spec = entry.spec
         size = None if spec.size_gb is None else int(spec.size_gb * 1e9)
         found = ModelPlan(name, "download", None, spec.repositories, size, spec.licence, spec.memory, spec.note)
-        return _hub(replace(found, reader=reader), spec.withdrawn, catalogue, offline, instead)
+        return _hub(
+            replace(found, reader=reader, converter=spec.converter), spec.withdrawn, catalogue, offline, instead
+        )
     if (here := _here(name, reader)) is not None:
         return here
     if not REPOSITORY.fullmatch(name):
@@ -131,7 +141,10 @@ def plan(
             f"There is no model {name!r}.{did_you_mean(name, known)} Give one of {', '.join(known)}, a hub repository "
             f"owner/name, or a folder that exists."
         )
-    return _hub(ModelPlan(name, "download", None, (name,), reader=reader), (), catalogue, offline, instead)
+    listed = catalogue.find(catalogue.name_of_repository(name))
+    converter = "" if listed is None else listed.spec.converter
+    found = ModelPlan(name, "download", None, (name,), reader=reader, converter=converter)
+    return _hub(found, (), catalogue, offline, instead)
 
 
 def further_models(part: Component) -> tuple[str, ...]:
@@ -260,9 +273,12 @@ def _cures(plan: ModelPlan, catalogue: Catalogue, instead: str) -> str:
     bundled = [catalogue.name_of(entry) for entry in catalogue if entry.spec.folder is not None]
     if not instead and bundled:
         instead = f"choose a bundled model: system.tasks.TASK.guidance.model={' or '.join(bundled)}"
+    by_hand = f"download by hand: hf download {repo_id}{at} --local-dir FOLDER, then give model=FOLDER"
+    if plan.converter:
+        by_hand = f"convert its file, from huggingface.co/{repo_id}: {plan.converter}, then give that folder as model"
     choices = [
         *([instead] if instead else []),
-        f"download by hand: hf download {repo_id}{at} --local-dir FOLDER, then give model=FOLDER",
+        by_hand,
         "name another repository owner/name, or a folder in diffusers' format.",
     ]
     return f"{near}\nEither " + "\nor ".join(choices)

@@ -45,7 +45,10 @@ def test_every_alias_of_a_family_has_a_row() -> None:
 def test_licence_size_and_memory_are_those_of_the_alias(alias: str) -> None:
     row, spec = ROWS[alias], SPECS[alias]
     assert row["licence"] == spec.licence
-    assert row["download"] == f"{spec.size_gb} GB"
+    assert row["download"] == f"{spec.size_gb} GB" + (", converted" if spec.converter else "")
+    programs = re.findall(r"tools/\w+\.py", spec.converter)
+    assert re.findall(r"tools/\w+\.py", row["how to get it"]) == programs
+    assert all((ROOT / path).is_file() for path in programs)
     assert re.search(rf"\b{re.escape(row['memory'])}\b", spec.memory), spec.memory
     named = re.findall(r"\]\(\.\./(.*?)\)", row["checked by"])
     assert named and all((ROOT / path).is_file() for path in named)
