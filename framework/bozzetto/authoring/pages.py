@@ -69,6 +69,8 @@ def _facts_of(spec: ModelSpec) -> list[str]:
     if spec.size_gb is not None:
         when = ", after conversion" if spec.converter else ""
         facts.append(f"- size: {spec.size_gb:g} GB in half precision{when}")
+    if spec.kept_gb is not None:
+        facts.append(f"- in memory during training: {spec.kept_gb:g} GB of it")
     if spec.converter:
         facts.append(f"- converted by: `{spec.converter}`")
     return [*facts, f"- licence: {spec.licence}", f"- memory: {spec.memory}"]

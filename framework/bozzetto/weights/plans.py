@@ -54,6 +54,8 @@ class ModelPlan:
     """Lines on the alternatives, for errors."""
     converter: str = ""
     """Command that makes the folder of what `repositories` hold; empty: it is downloaded as it is."""
+    kept: int | None = None
+    """Bytes of `size_bytes` that stay in memory once texts are encoded; None: unknown."""
     file: Path | None = None
     """Single file that `folder` is converted from; None: there is none."""
     reader: ModelJudge | None = None
@@ -70,11 +72,15 @@ class ModelPlan:
         return split_revision(self.repositories[0])[1] if self.repositories else None
 
     @property
-    def bytes_here(self) -> int:
-        """Bytes of the half-precision weights, as recorded or else of the files in the folder; 0 if unknown."""
-        if self.size_bytes is not None or self.folder is None:
-            return self.size_bytes or 0
-        files = [path for part in parts_in(self.folder) for path in weight_files(self.folder / part).values()]
+    def kept_bytes(self) -> int:
+        """Bytes of the half-precision weights that stay in memory during training; 0 if unknown.
+
+        As recorded, or else of the folder's files without text encoders, which are freed before the first step.
+        """
+        if self.kept is not None or self.size_bytes is not None or self.folder is None:
+            return self.kept or self.size_bytes or 0
+        parts = [part for part in parts_in(self.folder) if not part.startswith("text_encoder")]
+        files = [path for part in parts for path in weight_files(self.folder / part).values()]
         return sum(path.stat().st_size for path in files if path.suffix == ".safetensors")
 
     def describe(self) -> str:
@@ -129,10 +135,10 @@ def plan(
     if entry is not None:
         spec = entry.spec
         size = None if spec.size_gb is None else int(spec.size_gb * 1e9)
+        kept = None if spec.kept_gb is None else int(spec.kept_gb * 1e9)
         found = ModelPlan(name, "download", None, spec.repositories, size, spec.licence, spec.memory, spec.note)
-        return _hub(
-            replace(found, reader=reader, converter=spec.converter), spec.withdrawn, catalogue, offline, instead
-        )
+        found = replace(found, reader=reader, converter=spec.converter, kept=kept)
+        return _hub(found, spec.withdrawn, catalogue, offline, instead)
     if (here := _here(name, reader)) is not None:
         return here
     if not REPOSITORY.fullmatch(name):

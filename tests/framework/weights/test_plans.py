@@ -73,6 +73,14 @@ def test_what_must_be_converted_says_so_and_nothing_is_downloaded(
     assert "hf download" not in str(caught.value)
 
 
+def test_text_encoders_are_not_in_what_stays_in_memory(catalogue: Catalogue, tmp_path: Path) -> None:
+    folder = write_model(tmp_path / "mine")
+    stay = sum((folder / part / "diffusion_pytorch_model.safetensors").stat().st_size for part in ("unet", "vae"))
+    assert plan(str(folder), Catalogue({}), reader=None).kept_bytes == stay
+    assert plan("deepfloyd-if", catalogue).kept_bytes == int(8.6e9) < int(18.1e9)
+    assert plan("sd-1.5", catalogue).kept_bytes == int(2.1e9)
+
+
 def test_a_withdrawn_repository_names_its_alias(catalogue: Catalogue, empty_cache: Path) -> None:
     with pytest.raises(ModelError, match=r"withdrawn by its owner.*'sd-1.5'"):
         plan("runwayml/stable-diffusion-v1-5", catalogue)

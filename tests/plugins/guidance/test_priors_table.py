@@ -64,4 +64,7 @@ def test_the_networks_have_the_published_sizes(alias: str) -> None:
     assert said == (f"{denoiser / 1e9:.2f} billion" if denoiser >= 1e9 else f"{denoiser / 1e6:.0f} million")
     texts = tuple(count for part, count in parts.items() if part.startswith("text_encoder"))
     assert texts == ENCODERS.get(alias, texts)
+    if spec.kept_gb is not None:
+        stay = sum(count for part, count in parts.items() if not part.startswith("text_encoder"))
+        assert spec.kept_gb == round(2e-9 * stay, 1)
     assert spec.size_gb is not None and abs(2e-9 * sum(parts.values()) - spec.size_gb) < 0.03 * spec.size_gb
