@@ -8,8 +8,9 @@ The file is at https://huggingface.co/Peng-Wang/ImageDream. With --local it is s
 model that is shown the photo's tokens alone. The tokenizer is that of Stable Diffusion 2.1, copied from the folder
 given by --like. If the file holds no OpenCLIP, its text encoder is that of the same folder, and its image encoder that
 of the folder given by --image-encoder: CLIP-ViT-H-14-laion2B-s32B-b79K in transformers' format. The file is read
-without executing code from it (`torch.load` with `weights_only`). Its digest is printed, and compared with --sha256 if
-that is given.
+without executing code from it (`torch.load` with `weights_only`). No digest of the published files was found in public,
+so none is pinned: that of the file is printed, and recorded in `model_index.json` of the folder. With --sha256 it must
+be that one.
 """
 
 from __future__ import annotations
@@ -27,7 +28,6 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from transformers import CLIPTextModel, CLIPVisionModel
 
-from bozzetto.files import sha256_of
 from convert_mvdream import (
     SETTINGS,
     TEXT,
@@ -36,6 +36,7 @@ from convert_mvdream import (
     build_text_encoder,
     build_unet,
     build_vae,
+    checked_source,
     read_checkpoint,
     write_rest,
 )
@@ -157,7 +158,14 @@ def build_parts(state: Mapping[str, Tensor], like: Path, image_encoder: Path | N
     return {"unet": unet, "vae": vae, "text_encoder": text, "image_encoder": vision}
 
 
-def write(folder: Path, state: Mapping[str, Tensor], like: Path, image_encoder: Path | None, local: bool) -> None:
+def write(
+    folder: Path,
+    state: Mapping[str, Tensor],
+    like: Path,
+    image_encoder: Path | None,
+    local: bool,
+    source: Mapping[str, str],
+) -> None:
     """Write all parts in half precision, atomically; the tokenizer is copied from the folder `like`."""
     fresh = folder.with_name(f".{folder.name}-new")
     shutil.rmtree(fresh, ignore_errors=True)
@@ -166,7 +174,7 @@ def write(folder: Path, state: Mapping[str, Tensor], like: Path, image_encoder: 
     shown |= {f"resampler.{name}": value for name, value in build_resampler(state, RESAMPLER).state_dict().items()}
     for name, part in parts.items():
         part.half().save_pretrained(fresh / name)
-    write_rest(fresh, like, "ImageDreamPipeline")
+    write_rest(fresh, like, source, "ImageDreamPipeline")
     write_image_prompt(fresh / "image_prompt", shown, {**RESAMPLER, "photo_is_a_view": not local})
     fresh.replace(folder)
 
@@ -194,13 +202,9 @@ def main() -> None:
         raise SystemExit(
             f"{args.like} has no tokenizer/vocab.json: give a folder of Stable Diffusion 2.1 in diffusers' format"
         )
-    digest = sha256_of(args.checkpoint)
-    if args.sha256 and args.sha256 != digest:
-        raise SystemExit(
-            f"{args.checkpoint} has the digest {digest}, not {args.sha256}: another file, or a damaged one"
-        )
-    write(args.folder, read(args.checkpoint), args.like, args.image_encoder, args.local)
-    print(f"wrote {args.folder} from a file with the digest {digest}")
+    source = checked_source(args.checkpoint, args.sha256)
+    write(args.folder, read(args.checkpoint), args.like, args.image_encoder, args.local, source)
+    print(f"wrote {args.folder} from a file with the sha256 {source['sha256']}")
 
 
 if __name__ == "__main__":

@@ -5,7 +5,9 @@
 
 The file is at https://huggingface.co/MVDream/MVDream. It holds denoiser, image encoder and text encoder; the tokenizer
 is that of Stable Diffusion 2.1, copied from the folder given by --like. The file is read without executing code from it
-(`torch.load` with `weights_only`). Its digest is printed, and compared with --sha256 if that is given.
+(`torch.load` with `weights_only`). No digest of the published file was found in public, so none is pinned: that of the
+file is printed, and recorded in `model_index.json` of the folder. With --sha256 it must be that one, e.g. of a machine
+that has run the weights before; the repository's page shows the digest of what it holds.
 """
 
 from __future__ import annotations
@@ -52,6 +54,12 @@ TEXT_SETTINGS: Mapping[str, Any] = {
     "num_attention_heads": 16, "hidden_act": "gelu", "projection_dim": 512, "bos_token_id": 0, "eos_token_id": 2,
 }  # fmt: skip
 """Settings of OpenCLIP-H without its last layer: the penultimate states, normalised, are the text."""
+VAE_SETTINGS: Mapping[str, Any] = {
+    "down_block_types": ("DownEncoderBlock2D",) * 4, "up_block_types": ("UpDecoderBlock2D",) * 4,
+    "block_out_channels": (128, 256, 512, 512), "layers_per_block": 2, "latent_channels": 4, "sample_size": 256,
+    "force_upcast": False,
+}  # fmt: skip
+"""Settings of Stable Diffusion's autoencoder."""
 
 
 def read_checkpoint(path: Path) -> dict[str, Tensor]:
@@ -89,13 +97,9 @@ def build_unet(state: Mapping[str, Tensor], settings: Mapping[str, Any] = SETTIN
     return unet
 
 
-def build_vae(state: Mapping[str, Tensor]) -> AutoencoderKL:
+def build_vae(state: Mapping[str, Tensor], settings: Mapping[str, Any] = VAE_SETTINGS) -> AutoencoderKL:
     """Build Stable Diffusion's autoencoder."""
-    vae = AutoencoderKL(
-        down_block_types=("DownEncoderBlock2D",) * 4, up_block_types=("UpDecoderBlock2D",) * 4,
-        block_out_channels=(128, 256, 512, 512), layers_per_block=2, latent_channels=4, sample_size=256,
-        force_upcast=False,
-    )  # fmt: skip
+    vae = AutoencoderKL(**settings)
     vae.load_state_dict(convert_ldm_vae_checkpoint(dict(state), dict(vae.config)))
     return vae
 
@@ -111,28 +115,50 @@ def build_text_encoder(state: Mapping[str, Tensor], settings: Mapping[str, Any] 
     return encoder
 
 
-def write(folder: Path, state: Mapping[str, Tensor], like: Path) -> None:
-    """Write all parts in half precision, atomically; the tokenizer is copied from the folder `like`."""
+def checked_source(checkpoint: Path, sha256: str | None) -> dict[str, str]:
+    """Return name and digest of a checkpoint.
+
+    Raises:
+        SystemExit: the digest is not `sha256`, if that is given.
+    """
+    digest = sha256_of(checkpoint)
+    if sha256 is not None and sha256.lower() != digest:
+        raise SystemExit(f"{checkpoint} has the digest {digest}, not {sha256}: another file, or a damaged one")
+    return {"file": checkpoint.name, "sha256": digest}
+
+
+def write(folder: Path, state: Mapping[str, Tensor], like: Path, source: Mapping[str, str]) -> None:
+    """Write all parts in half precision, atomically; the tokenizer is copied from the folder `like`.
+
+    Args:
+        source: of `checked_source`.
+    """
     fresh = folder.with_name(f".{folder.name}-new")
     shutil.rmtree(fresh, ignore_errors=True)
-    for name, build in (("unet", build_unet), ("vae", build_vae), ("text_encoder", build_text_encoder)):
-        build(state).half().save_pretrained(fresh / name)
-    write_rest(fresh, like)
+    parts: dict[str, Any] = {
+        "unet": build_unet(state, SETTINGS),
+        "vae": build_vae(state, VAE_SETTINGS),
+        "text_encoder": build_text_encoder(state, TEXT_SETTINGS),
+    }
+    for name, part in parts.items():
+        part.half().save_pretrained(fresh / name)
+    write_rest(fresh, like, source)
     fresh.replace(folder)
 
 
-def write_rest(folder: Path, like: Path, pipeline: str = "MVDreamPipeline") -> None:
-    """Write what is not weights: tokenizer, noise schedule, index."""
+def write_rest(folder: Path, like: Path, source: Mapping[str, str], pipeline: str = "MVDreamPipeline") -> None:
+    """Write what is not weights: tokenizer, noise schedule, and the index, which records the source."""
     shutil.copytree(like / "tokenizer", folder / "tokenizer")
     DDIMScheduler(
         beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", clip_sample=False, set_alpha_to_one=False,
         steps_offset=1,
     ).save_pretrained(folder / "scheduler")  # fmt: skip
-    index = {"_class_name": pipeline}
+    index = {"_class_name": pipeline, "converted_from": dict(source)}
     (folder / "model_index.json").write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
 
 
 def main() -> None:
+    """Convert a file as the command line says."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument("folder", type=Path, help="to be made")
@@ -145,13 +171,9 @@ def main() -> None:
         raise SystemExit(
             f"{args.like} has no tokenizer/vocab.json: give a folder of Stable Diffusion 2.1 in diffusers' format"
         )
-    digest = sha256_of(args.checkpoint)
-    if args.sha256 and args.sha256 != digest:
-        raise SystemExit(
-            f"{args.checkpoint} has the digest {digest}, not {args.sha256}: another file, or a damaged one"
-        )
-    write(args.folder, read_checkpoint(args.checkpoint), args.like)
-    print(f"wrote {args.folder} from a file with the digest {digest}")
+    source = checked_source(args.checkpoint, args.sha256)
+    write(args.folder, read_checkpoint(args.checkpoint), args.like, source)
+    print(f"wrote {args.folder} from a file with the sha256 {source['sha256']}")
 
 
 if __name__ == "__main__":

@@ -17,7 +17,10 @@ from typing import Any, Protocol, runtime_checkable
 
 from bozzetto.errors import ModelError
 
-__all__ = ["ModelFacts", "ModelReader", "facts_of", "read_settings", "shared_weights", "weight_files", "whole_part"]
+__all__ = [
+    "ModelFacts", "ModelJudge", "ModelReader", "facts_of", "read_settings", "shared_weights", "weight_files",
+    "whole_part",
+]  # fmt: skip
 
 FILE, KEY = "bozzetto.json", "shared_weights"
 SUFFIXES = (".safetensors", ".bin")
@@ -36,7 +39,8 @@ class ModelFacts:
     name: str
     """Name as given in the recipe, or the path."""
     settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    """JSON files of a folder by their path in it, e.g. `model_index.json` and `unet/config.json`; empty for a file."""
+    """JSON files of a folder by their path in it, e.g. `model_index.json` and `unet/config.json`; `config.json` is that
+    of a single network, e.g. a ControlNet. Empty for a file."""
     tensors: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     """Shapes by name, from the header of a single file; empty for a folder."""
 
@@ -46,8 +50,8 @@ class ModelFacts:
 
 
 @runtime_checkable
-class ModelReader(Protocol):
-    """Config of a component that judges models before they are downloaded, and reads single files."""
+class ModelJudge(Protocol):
+    """Config of a component that judges models before they are downloaded."""
 
     def family_of(self, facts: ModelFacts) -> str:
         """Return the name of a model's family.
@@ -55,6 +59,11 @@ class ModelReader(Protocol):
         Raises:
             ModelError: the component cannot use it; the message, which starts with `model: `, says why.
         """
+
+
+@runtime_checkable
+class ModelReader(ModelJudge, Protocol):
+    """Config of a component that reads single files, too."""
 
     def write_model_folder(self, file: Path, tensors: Mapping[str, Any], folder: Path) -> None:
         """Write the model of a single file, whose tensors are given by name, into an empty folder as safetensors.
@@ -71,7 +80,7 @@ def facts_of(name: str, folder: Path) -> ModelFacts:
         ModelError: a settings file is damaged.
     """
     parts = sorted([*folder.glob("*/config.json"), *folder.glob("*/scheduler_config.json")])
-    paths = [path for path in (folder / "model_index.json", *parts) if path.is_file()]
+    paths = [path for path in (folder / "model_index.json", folder / "config.json", *parts) if path.is_file()]
     return ModelFacts(name, {path.relative_to(folder).as_posix(): read_settings(path) for path in paths})
 
 

@@ -141,12 +141,16 @@ class ModelSpec:
     withdrawn: tuple[str, ...] = ()
     """Repositories that had the same weights and are gone; their local copies are used, and their names explained."""
     size_gb: float | None = None
-    """Approximate size of a download, in gigabytes; None: unknown."""
+    """Approximate size of a download, in gigabytes, or of the folder that `converter` makes; None: unknown."""
+    kept_gb: float | None = None
+    """Gigabytes of it that stay in memory once texts are encoded; None: all, or unknown."""
     licence: str = "not recorded, ask its owner"
     memory: str = "unknown"
     """Memory needed, e.g. `about 6 GB on a GPU in half precision`."""
     note: str = ""
     """One line for `bozzetto plugins list`."""
+    converter: str = ""
+    """Command that makes a folder of the one file of another layout in `repositories`; empty: they hold a folder."""
 
     def __post_init__(self) -> None:
         if not isinstance(self.alias, str) or not _ALIAS.fullmatch(self.alias):
@@ -159,10 +163,14 @@ class ModelSpec:
                 raise ValueError(f"{name}: must be a tuple of 'owner/name' or 'owner/name@revision', got {value!r}")
         if (self.folder is None) != bool(self.repositories) or (self.folder is not None and self.withdrawn):
             raise ValueError("folder: must be given, or else repositories, and not both")
-        size = self.size_gb
-        if size is not None and (isinstance(size, bool) or not isinstance(size, (int, float)) or not 0 < size < 1e5):
-            raise ValueError(f"size_gb: must be gigabytes in (0, 100000), got {size!r}")
-        for name in ("licence", "memory", "note"):
+        for name, most in (("size_gb", 1e5), ("kept_gb", self.size_gb or 1e5)):
+            size = getattr(self, name)
+            wrong = isinstance(size, bool) or not isinstance(size, (int, float)) or not 0 < size <= most
+            if size is not None and wrong:
+                raise ValueError(f"{name}: must be gigabytes in (0, {most:g}], got {size!r}")
+        if self.converter and self.folder is not None:
+            raise ValueError("converter: must be empty for a folder that is shipped, which is not converted")
+        for name in ("licence", "memory", "note", "converter"):
             if not isinstance(getattr(self, name), str) or "\n" in getattr(self, name):
                 raise ValueError(f"{name}: must be one line of text, got {getattr(self, name)!r}")
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from bozzetto.commands import Host
 from bozzetto.errors import ConfigError, UserError
-from bozzetto.model_files import ModelFacts, ModelReader, facts_of
+from bozzetto.model_files import ModelFacts, ModelJudge, facts_of
 from bozzetto.runs.start import offline
 from bozzetto.weights.catalogue import Catalogue
 from bozzetto.weights.download import fetch
@@ -45,8 +45,8 @@ def run(options: argparse.Namespace, host: Host) -> int:
     if options.guidance is not None:
         asked = make(registry.config_type("guidance", options.guidance), options.guidance)
     any_guidance = AnyGuidance(readers_of(registry, GUIDANCE, make))
-    own = asked if isinstance(asked, ModelReader) else None
-    reader: ModelReader | None = any_guidance if asked is None else own
+    own = asked if isinstance(asked, ModelJudge) else None
+    reader: ModelJudge | None = any_guidance if asked is None else own
     try:
         found = plan(options.model, Catalogue.of(registry), offline(), reader=reader)
         told = facts(found)
@@ -96,7 +96,7 @@ def facts(found: ModelPlan) -> ModelFacts | None:
     return None if found.folder is None else facts_of(found.name, found.folder)
 
 
-def print_facts(found: ModelPlan, reader: ModelReader | None, told: ModelFacts) -> None:
+def print_facts(found: ModelPlan, reader: ModelJudge | None, told: ModelFacts) -> None:
     """Print what and where a model is."""
     print(f"model       {found.describe()}")
     if reader is not None:

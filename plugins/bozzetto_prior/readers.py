@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from bozzetto.errors import ModelError, OtherGuidanceError, UserError
-from bozzetto.model_files import ModelFacts, ModelReader
+from bozzetto.model_files import ModelFacts, ModelJudge, ModelReader
 from bozzetto.registry.discovery import Registry
 
 MakeConfig = Callable[[type, str], Any]
@@ -17,7 +17,7 @@ MakeConfig = Callable[[type, str], Any]
 class AnyGuidance:
     """Implements `bozzetto.model_files.ModelReader` with the first guidance that takes a model."""
 
-    def __init__(self, configs: Mapping[str, ModelReader]) -> None:
+    def __init__(self, configs: Mapping[str, ModelJudge]) -> None:
         self.configs = configs
         self._chosen: tuple[str, Any] | None = None
 
@@ -40,6 +40,8 @@ class AnyGuidance:
         """
         refusals: list[ModelError] = []
         for name, config in self.configs.items():
+            if facts.tensors and not isinstance(config, ModelReader):
+                continue
             try:
                 family = config.family_of(facts)
             except ModelError as error:
@@ -55,14 +57,14 @@ class AnyGuidance:
         self.chosen[1].write_model_folder(file, tensors, folder)
 
 
-def readers_of(registry: Registry, first: str, make: MakeConfig) -> dict[str, ModelReader]:
+def readers_of(registry: Registry, first: str, make: MakeConfig) -> dict[str, ModelJudge]:
     """Return the settings of the guidances that judge models, one of them first."""
-    found: dict[str, ModelReader] = {}
+    found: dict[str, ModelJudge] = {}
     for name in sorted(registry.names("guidance"), key=lambda name: (name.rpartition("/")[2] != first, name)):
         try:
             config = make(registry.config_type("guidance", name), name)
         except UserError:  # it has no model, is no source of a prior, or its package is broken
             continue
-        if isinstance(config, ModelReader):
+        if isinstance(config, ModelJudge):
             found[name] = config
     return found

@@ -66,7 +66,11 @@ def test_packages_are_looked_up_not_imported(monkeypatch):
         ("repositories", {"repositories": ("no-owner",)}),
         ("withdrawn", {"withdrawn": ("a/b/c",)}),
         ("size_gb", {"size_gb": 0.0}),
+        ("converter", {"converter": "one\ntwo"}),
+        ("converter", {"converter": "python mine.py", "folder": Path("/mine"), "repositories": ()}),
         ("size_gb", {"size_gb": float("nan")}),
+        ("kept_gb", {"size_gb": 2.0, "kept_gb": 2.1}),
+        ("kept_gb", {"kept_gb": 0.0}),
         ("licence", {"licence": "two\nlines"}),
     ],
 )

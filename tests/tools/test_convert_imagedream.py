@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -154,7 +155,9 @@ def test_the_written_folder_is_one_of_the_guidance(tmp_path: Path, monkeypatch: 
         "image_encoder": CLIPVisionModel.from_pretrained(like / "image_encoder"),
     }
     monkeypatch.setattr(convert_imagedream, "build_parts", lambda *given: parts)
-    convert_imagedream.write(tmp_path / "made", state, like, None, local=True)
+    convert_imagedream.write(tmp_path / "made", state, like, None, local=True, source={"file": "a.pt", "sha256": "0"})
+    index = json.loads((tmp_path / "made" / "model_index.json").read_text())
+    assert index == {"_class_name": "ImageDreamPipeline", "converted_from": {"file": "a.pt", "sha256": "0"}}
     assert missing_parts(tmp_path / "made") == []
     config = ImageDreamConfig(model=str(tmp_path / "made"), dtype="float32")
     config.require_weights(tmp_path / "made")

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import pickle
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
-from diffusers import UNet2DConditionModel
+from diffusers import AutoencoderKL, UNet2DConditionModel
 from diffusers.loaders.single_file_utils import DIFFUSERS_TO_LDM_MAPPING
+from safetensors.torch import load_file
+from tests.plugins.guidance.ldm_names import vae_name
 from transformers import CLIPTextConfig, CLIPTextModel
 
 import convert_mvdream
+from bozzetto.files import sha256_of
+from bozzetto.testing.fakes import tiny_stable_diffusion
+from bozzetto.weights.folder import missing_parts
+from bozzetto_plugins.guidance.diffusion_prior import DiffusionPrior
+from bozzetto_plugins.guidance.diffusion_prior_config import DiffusionPriorConfig
 
 SMALL = {
     "sample_size": 8, "block_out_channels": (8, 8, 16, 16), "cross_attention_dim": 16, "attention_head_dim": 2,
@@ -95,12 +105,12 @@ def test_the_renamed_text_encoder_is_the_same_without_its_last_layer() -> None:
 
 def open_clip(encoder: CLIPTextModel) -> dict[str, torch.Tensor]:
     """Return the weights of a text encoder with OpenCLIP's names, and one layer more."""
-    prefix = "cond_stage_model.model."
+    prefix, width = "cond_stage_model.model.", encoder.config.hidden_size
     known = {name.removeprefix("text_model."): value for name, value in encoder.state_dict().items()}
     found = {
         f"{prefix}token_embedding.weight": known["embeddings.token_embedding.weight"],
         f"{prefix}positional_embedding": known["embeddings.position_embedding.weight"],
-        f"{prefix}text_projection": torch.randn(8, 8),
+        f"{prefix}text_projection": torch.randn(width, width),
     }
     for kind in ("weight", "bias"):
         found[f"{prefix}ln_final.{kind}"] = known[f"final_layer_norm.{kind}"]
@@ -123,3 +133,65 @@ def test_other_files_are_refused_and_no_code_is_run(tmp_path: Path) -> None:
     (tmp_path / "evil.pt").write_bytes(pickle.dumps(print))
     with pytest.raises(SystemExit, match="would run code"):
         convert_mvdream.read_checkpoint(tmp_path / "evil.pt")
+
+
+SMALL_TEXT = {
+    **convert_mvdream.TEXT_SETTINGS, "hidden_size": 16, "intermediate_size": 16, "num_attention_heads": 2,
+    "max_position_embeddings": 32,
+}  # fmt: skip
+SMALL_VAE = {**convert_mvdream.VAE_SETTINGS, "block_out_channels": (8, 8, 8, 8), "norm_num_groups": 4}
+
+
+@pytest.fixture
+def convert(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
+    """Return a function that converts a tiny file with the given further words, and returns the new folder."""
+    torch.manual_seed(0)
+    like = tiny_stable_diffusion(tmp_path / "like")
+    known = len(json.loads((like / "tokenizer" / "vocab.json").read_text()))
+    settings = {"SETTINGS": SMALL, "VAE_SETTINGS": SMALL_VAE, "TEXT_SETTINGS": {**SMALL_TEXT, "vocab_size": known}}
+    for name, values in settings.items():
+        monkeypatch.setattr(convert_mvdream, name, values)
+    vae = AutoencoderKL(**SMALL_VAE).state_dict()
+    square = {name: value for name, value in vae.items() if "attentions" in name and value.ndim == 2}
+    vae |= {name: value[:, :, None, None] for name, value in square.items()}
+    state = original(UNet2DConditionModel(**SMALL))
+    state |= {f"first_stage_model.{vae_name(name, 4)}": value for name, value in vae.items()}
+    state |= open_clip(CLIPTextModel(CLIPTextConfig(**settings["TEXT_SETTINGS"])))
+    torch.save({"state_dict": state}, tmp_path / "mv.pt")
+
+    def run(*words: str) -> Path:
+        given = ["convert_mvdream.py", str(tmp_path / "mv.pt"), str(tmp_path / "made"), "--like", str(like), *words]
+        monkeypatch.setattr(sys, "argv", given)
+        convert_mvdream.main()
+        return tmp_path / "made"
+
+    return run
+
+
+def test_the_written_folder_is_one_of_the_guidance_and_records_its_source(
+    convert: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    digest = sha256_of(tmp_path / "mv.pt")
+    made = convert("--sha256", digest.upper())
+    assert f"from a file with the sha256 {digest}" in capsys.readouterr().out
+    index = json.loads((made / "model_index.json").read_text())
+    assert index == {"_class_name": "MVDreamPipeline", "converted_from": {"file": "mv.pt", "sha256": digest}}
+    assert missing_parts(made) == [] and not (tmp_path / ".made-new").exists()
+    weights = load_file(made / "unet" / "diffusion_pytorch_model.safetensors")
+    assert {value.dtype for value in weights.values()} == {torch.float16}
+    config = DiffusionPriorConfig(model=str(made), dtype="float32")
+    config.require_weights(made)
+    assert DiffusionPrior(config, made, torch.device("cpu")).encode_text(["a ball"]).isfinite().all()
+    with pytest.raises(SystemExit, match="is there already"):
+        convert()
+
+
+def test_a_file_of_another_digest_is_refused_before_it_is_read(
+    convert: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(convert_mvdream, "read_checkpoint", lambda path: pytest.fail("is read"))
+    with pytest.raises(SystemExit, match=rf"has the digest {sha256_of(tmp_path / 'mv.pt')}, not {'0' * 64}: another"):
+        convert("--sha256", "0" * 64)
+    with pytest.raises(SystemExit, match=r"no tokenizer/vocab\.json"):
+        convert("--like", str(tmp_path))
+    assert not (tmp_path / "made").exists()

@@ -61,12 +61,18 @@ def models_page(entries: Iterable[ModelEntry]) -> str:
 
 def _facts_of(spec: ModelSpec) -> list[str]:
     shipped = f"a folder of the package, `{spec.folder.name}`; nothing is downloaded" if spec.folder else ""
-    where = shipped or f"downloaded from {', else '.join(f'`{item}`' for item in spec.repositories)}"
+    how = "one file of" if spec.converter else "downloaded from"
+    where = shipped or f"{how} {', else '.join(f'`{item}`' for item in spec.repositories)}"
     facts = [f"- source: {where}"]
     if spec.withdrawn:
         facts.append(f"- withdrawn: {', '.join(f'`{item}`' for item in spec.withdrawn)}")
     if spec.size_gb is not None:
-        facts.append(f"- size: {spec.size_gb:g} GB in half precision")
+        when = ", after conversion" if spec.converter else ""
+        facts.append(f"- size: {spec.size_gb:g} GB in half precision{when}")
+    if spec.kept_gb is not None:
+        facts.append(f"- in memory during training: {spec.kept_gb:g} GB of it")
+    if spec.converter:
+        facts.append(f"- converted by: `{spec.converter}`")
     return [*facts, f"- licence: {spec.licence}", f"- memory: {spec.memory}"]
 
 

@@ -55,7 +55,7 @@ def plan_report(recipe: Recipe, plans: Mapping[str, ModelPlan]) -> str:
     lines += [f"memory    {item.memory}" for item in plans.values()]
     lines += notices(text for item in plans.values() if (text := unknown_words(recipe.prompt, item)))
     lines += notices((*recipe.stand_ins, *recipe.notices))
-    sizes = {name: item.bytes_here for name, item in plans.items()}
+    sizes = {name: item.kept_bytes for name, item in plans.items()}
     for stage in recipe.stages:
         lines += stage_report(stage)
         if recipe.device.startswith("cuda"):

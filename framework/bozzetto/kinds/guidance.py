@@ -60,7 +60,9 @@ class UsesFurtherModels(Protocol):
     """Guidance with weights beside its `model`, e.g. ControlNets.
 
     Its config has the attribute `further_models`, a tuple of their names, which may be empty, and the method
-    `require_further_weights(folder, further)`, which raises `ModelError` if those do not suit the model in `folder`.
+    `require_further_weights(folder, further)`, which raises `ModelError` if those do not suit the model in `folder`. By
+    a method `further_judge(base)` it gives a `bozzetto.model_files.ModelJudge` of them, which is asked before they are
+    downloaded; `base` is the folder of `model`, or None while that is not on this machine.
     """
 
     def use_models(self, folders: Mapping[str, Path]) -> None:

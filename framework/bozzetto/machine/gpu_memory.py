@@ -56,7 +56,8 @@ def gpu_memory(stage: Stage, model_bytes: Mapping[str, int]) -> GpuMemory:
     """Return the estimate of a stage at its largest step.
 
     Args:
-        model_bytes: size of the half-precision weights of each model, by its name in the recipe; 0 if unknown.
+        model_bytes: bytes of the half-precision weights of each model that stay during training, without text encoders
+            that are freed before; by its name in the recipe, 0 if unknown.
     """
     guided = [task for task in stage.tasks if task.guidance is not None]
     steps = sorted({0, *(milestone for task in stage.tasks for milestone in _milestones(task))})

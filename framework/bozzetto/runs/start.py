@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,13 +21,13 @@ from bozzetto.machine import accelerators as hardware
 from bozzetto.machine.capacity import check_machine, check_output, files_named
 from bozzetto.machine.trainers import check_trainer
 from bozzetto.machine.tuning import growing, tune_allocator
-from bozzetto.model_files import ModelReader
+from bozzetto.model_files import ModelJudge
 from bozzetto.recipe import Component, Recipe
 from bozzetto.registry.discovery import Registry
 from bozzetto.runs.amendments import State, load_amended
 from bozzetto.weights.catalogue import Catalogue
 from bozzetto.weights.download import fetch
-from bozzetto.weights.plans import ModelPlan, further_models, plan
+from bozzetto.weights.plans import ModelPlan, further_models, judge_of_further, plan
 
 if TYPE_CHECKING:
     from bozzetto.engine.pipeline import Pipeline
@@ -106,11 +106,12 @@ def plans_for(recipe: Recipe, registry: Registry) -> dict[str, ModelPlan]:
     found, catalogue = {}, Catalogue.of(registry)
     for part in weighty(recipe):
         instead = getattr(part.config, "without_model", "")
-        reader = part.config if isinstance(part.config, ModelReader) else None
+        reader = part.config if isinstance(part.config, ModelJudge) else None
         with located(part):
             found[part.model] = plan(part.model, catalogue, offline(), instead, reader)
             for name in further_models(part):
-                found[name] = plan(name, catalogue, offline(), instead)
+                judge = judge_of_further(part, found[part.model].folder)
+                found[name] = plan(name, catalogue, offline(), instead, judge)
         require_weights(part, {name: item.folder for name, item in found.items()})
     require_scenes(recipe, {name: item.folder for name, item in found.items()})
     return found
@@ -222,13 +223,7 @@ def opened(
     tune_allocator()
     recipe, device = prepared.recipe, torch.device(open_device(prepared.recipe, hardware.detect()))
     hardware.select(str(device))
-    weights: dict[str, Path] = {}
-    for part in weighty(recipe):
-        for name in (part.model, *further_models(part)):
-            if name not in weights:
-                with located(part):
-                    weights[name] = fetch(prepared.plans[name])
-        require_weights(part, weights)
+    weights = fetched(prepared)
     require_scenes(recipe, weights)
     with ExitStack() as held:
         if folder is not None:
@@ -250,6 +245,21 @@ def opened(
         except Exception as error:
             error.add_note(f"The run is kept in {folder.path}")
             raise
+
+
+def fetched(prepared: Prepared) -> dict[str, Path]:
+    """Download or convert the models of a recipe as needed, and return their folders by name."""
+    weights: dict[str, Path] = {}
+    for part in weighty(prepared.recipe):
+        with located(part):
+            if part.model not in weights:
+                weights[part.model] = fetch(prepared.plans[part.model])
+            judge = judge_of_further(part, weights[part.model])
+            for name in further_models(part):
+                if name not in weights:
+                    weights[name] = fetch(replace(prepared.plans[name], reader=judge))
+        require_weights(part, weights)
+    return weights
 
 
 def kept(report: Report, folder: RunFolder) -> Report:

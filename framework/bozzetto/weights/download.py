@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from bozzetto.errors import ModelError
-from bozzetto.model_files import facts_of
+from bozzetto.model_files import ModelReader, facts_of
 from bozzetto.weights.conversion import converted_once, stamp_of
 from bozzetto.weights.faults import check_folder
-from bozzetto.weights.folder import files_wanted, missing_parts, pickled_parts
+from bozzetto.weights.folder import INDEXES, files_wanted, missing_parts, pickled_parts
 from bozzetto.weights.plans import ModelPlan, split_revision, target_of
 
-SETTINGS = ["model_index.json", "*/config.json", "*/scheduler_config.json"]
+SETTINGS = [*INDEXES, "*/config.json", "*/scheduler_config.json"]
 """Files that say what a model is, a few kilobytes: they are downloaded and judged before its weights."""
 GATED = (
     "its owner asks for consent. Accept the terms on its page at huggingface.co, make a token "
@@ -37,6 +37,11 @@ def fetch(plan: ModelPlan) -> Path:
         return _readable(plan.folder)
     if plan.file is not None:
         return _converted(plan, plan.file)
+    if plan.converter:
+        raise ModelError(
+            f"The model {plan.name!r} cannot be downloaded as it is: {plan.repositories[0]} holds one file of another "
+            f"layout.{plan.cures}"
+        )
     reasons = []
     for repository in plan.repositories:
         try:
@@ -61,7 +66,7 @@ def _converted(plan: ModelPlan, file: Path) -> Path:
     from bozzetto.weights.pickled import read_single_file
 
     reader = plan.reader
-    assert reader is not None  # as planned
+    assert isinstance(reader, ModelReader)  # as planned
 
     def write(folder: Path) -> None:
         reader.write_model_folder(file, read_single_file(file), folder)
@@ -75,7 +80,9 @@ def _download(repository: str, plan: ModelPlan) -> Path:
     repo_id, revision = split_revision(repository)
     info = HfApi().model_info(repo_id, revision=revision, timeout=TIMEOUT_S)
     names = [item.rfilename for item in info.siblings or ()]
-    if plan.reader is not None and "model_index.json" in names:
+    if plan.reader is not None:
+        if not any(name in names for name in INDEXES):
+            raise ModelError(f"it has neither {' nor '.join(INDEXES)}, so that it does not say what it is")
         told = snapshot_download(repo_id, revision=revision, allow_patterns=SETTINGS, etag_timeout=TIMEOUT_S)
         try:
             plan.require(facts_of(plan.name, Path(told)))

@@ -52,6 +52,30 @@ def check_header(path: Path) -> dict[str, tuple[int, ...]]:
     Raises:
         ModelError: the header is invalid, it does not match the file, or weights are integers.
     """
+    header, follow = _header(path)
+    found, end = {}, 0
+    for name, entry in header.items():
+        if name != "__metadata__":
+            found[name], last = _tensor(path, name, entry)
+            end = max(end, last)
+    if end != follow:
+        what = "cut short" if end > follow else "longer than it says"
+        raise ModelError(f"{path} is {what}: its header speaks of {end} bytes of weights, {follow} follow.")
+    return found
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """Return the texts that the writer of a safetensors file put into its header, by name.
+
+    Raises:
+        ModelError: the header is invalid.
+    """
+    told = _header(path)[0].get("__metadata__", {})
+    return {name: text for name, text in told.items() if isinstance(text, str)} if isinstance(told, dict) else {}
+
+
+def _header(path: Path) -> tuple[dict[str, Any], int]:
+    """Return the header of a safetensors file, and how many bytes follow it."""
     try:
         size = path.stat().st_size
         with path.open("rb") as stream:
@@ -66,15 +90,7 @@ def check_header(path: Path) -> dict[str, tuple[int, ...]]:
         raise ModelError(f"{path} is not a safetensors file: its header is not JSON.") from error
     if not isinstance(header, dict):
         raise ModelError(f"{path} is not a safetensors file: its header holds no names.")
-    found, end = {}, 0
-    for name, entry in header.items():
-        if name != "__metadata__":
-            found[name], last = _tensor(path, name, entry)
-            end = max(end, last)
-    if end != size - 8 - length:
-        what = "cut short" if end > size - 8 - length else "longer than it says"
-        raise ModelError(f"{path} is {what}: its header speaks of {end} bytes of weights, {size - 8 - length} follow.")
-    return found
+    return header, size - 8 - length
 
 
 def _tensor(path: Path, name: str, entry: Any) -> tuple[tuple[int, ...], int]:

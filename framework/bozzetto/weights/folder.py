@@ -14,6 +14,8 @@ from typing import Any
 from bozzetto.errors import ModelError
 from bozzetto.model_files import read_settings, weight_files
 
+INDEXES = ("model_index.json", "config.json")
+"""Files of which a model folder has one: the former names the parts, the latter describes a model of one part."""
 PARTS = ("unet", "vae", "text_encoder")
 """Folders of a text-to-image model with weights."""
 TRANSFORMER = "transformer"

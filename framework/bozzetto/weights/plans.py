@@ -12,13 +12,13 @@ from typing import Literal
 
 from bozzetto.errors import ModelError, did_you_mean
 from bozzetto.files import sha256_of
-from bozzetto.model_files import ModelFacts, ModelReader, facts_of, weight_files
+from bozzetto.model_files import ModelFacts, ModelJudge, ModelReader, facts_of, weight_files
 from bozzetto.recipe import Component
 from bozzetto.spec import REPOSITORY, ModelEntry
 from bozzetto.weights.catalogue import Catalogue, faults_of
 from bozzetto.weights.conversion import is_made, stamp_of
 from bozzetto.weights.faults import check_folder, check_header
-from bozzetto.weights.folder import missing_parts, parts_in
+from bozzetto.weights.folder import INDEXES, missing_parts, parts_in
 
 Origin = Literal["bundled", "folder", "file", "cached", "download"]
 
@@ -52,10 +52,14 @@ class ModelPlan:
     note: str = ""
     cures: str = ""
     """Lines on the alternatives, for errors."""
+    converter: str = ""
+    """Command that makes the folder of what `repositories` hold; empty: it is downloaded as it is."""
+    kept: int | None = None
+    """Bytes of `size_bytes` that stay in memory once texts are encoded; None: unknown."""
     file: Path | None = None
     """Single file that `folder` is converted from; None: there is none."""
-    reader: ModelReader | None = None
-    """Component that judges the model before it is downloaded, and reads its single file."""
+    reader: ModelJudge | None = None
+    """What judges the model before it is downloaded; of a single file, what reads it."""
 
     def require(self, facts: ModelFacts) -> None:
         """Raise `ModelError` if the component cannot use the model of these facts."""
@@ -68,16 +72,26 @@ class ModelPlan:
         return split_revision(self.repositories[0])[1] if self.repositories else None
 
     @property
-    def bytes_here(self) -> int:
-        """Bytes of the half-precision weights, as recorded or else of the files in the folder; 0 if unknown."""
-        if self.size_bytes is not None or self.folder is None:
-            return self.size_bytes or 0
-        files = [path for part in parts_in(self.folder) for path in weight_files(self.folder / part).values()]
+    def kept_bytes(self) -> int:
+        """Bytes of the half-precision weights that stay in memory during training; 0 if unknown.
+
+        As recorded, or else of the folder's files without text encoders, which are freed before the first step.
+        """
+        if self.kept is not None or self.size_bytes is not None or self.folder is None:
+            return self.kept or self.size_bytes or 0
+        parts = [part for part in parts_in(self.folder) if not part.startswith("text_encoder")]
+        files = [path for part in parts for path in weight_files(self.folder / part).values()]
         return sum(path.stat().st_size for path in files if path.suffix == ".safetensors")
 
     def describe(self) -> str:
         """Describe the plan in one line."""
-        if self.source == "download":
+        if self.converter and self.source == "download":
+            size = f", {self.size_bytes / 1e9:.1f} GB" if self.size_bytes else ""
+            where = (
+                f"one file of {self.repositories[0]}, to be converted: {self.converter}; the folder after conversion"
+                f"{size}; memory: {self.memory}"
+            )
+        elif self.source == "download":
             size = f", {self.size_bytes / 1e9:.1f} GB" if self.size_bytes else ""
             where = f"download from {self.repositories[0]}{size}; memory: {self.memory}"
         elif self.file is not None:
@@ -100,7 +114,7 @@ class ModelPlan:
 
 
 def plan(
-    name: str, catalogue: Catalogue, offline: bool = False, instead: str = "", reader: ModelReader | None = None
+    name: str, catalogue: Catalogue, offline: bool = False, instead: str = "", reader: ModelJudge | None = None
 ) -> ModelPlan:
     """Resolve a model name on this machine, without network access.
 
@@ -109,7 +123,7 @@ def plan(
             repository `owner/name[@revision]`.
         offline: whether downloads are disabled.
         instead: what to do without the model, for errors; by default to choose a bundled one for a guidance.
-        reader: config of the component that will load the model, if it judges models.
+        reader: config of the component that will load the model, if it judges models, or reads single files.
 
     Raises:
         ModelError: of a kind that the component cannot use, unknown, ambiguous, withdrawn, incomplete, or not available
@@ -121,8 +135,10 @@ def plan(
     if entry is not None:
         spec = entry.spec
         size = None if spec.size_gb is None else int(spec.size_gb * 1e9)
+        kept = None if spec.kept_gb is None else int(spec.kept_gb * 1e9)
         found = ModelPlan(name, "download", None, spec.repositories, size, spec.licence, spec.memory, spec.note)
-        return _hub(replace(found, reader=reader), spec.withdrawn, catalogue, offline, instead)
+        found = replace(found, reader=reader, converter=spec.converter, kept=kept)
+        return _hub(found, spec.withdrawn, catalogue, offline, instead)
     if (here := _here(name, reader)) is not None:
         return here
     if not REPOSITORY.fullmatch(name):
@@ -131,12 +147,26 @@ def plan(
             f"There is no model {name!r}.{did_you_mean(name, known)} Give one of {', '.join(known)}, a hub repository "
             f"owner/name, or a folder that exists."
         )
-    return _hub(ModelPlan(name, "download", None, (name,), reader=reader), (), catalogue, offline, instead)
+    listed = catalogue.find(catalogue.name_of_repository(name))
+    converter = "" if listed is None else listed.spec.converter
+    found = ModelPlan(name, "download", None, (name,), reader=reader, converter=converter)
+    return _hub(found, (), catalogue, offline, instead)
 
 
 def further_models(part: Component) -> tuple[str, ...]:
     """Return the names of the weights that a component requires beside `model`, e.g. of ControlNets."""
     found: tuple[str, ...] = getattr(part.config, "further_models", ())
+    return found
+
+
+def judge_of_further(part: Component, base: Path | None) -> ModelJudge | None:
+    """Return what judges the further models of a component before they are downloaded; None: nothing does.
+
+    Args:
+        base: folder of the component's `model`; None: it is not on this machine yet.
+    """
+    make = getattr(part.config, "further_judge", None)
+    found: ModelJudge | None = None if make is None else make(base)
     return found
 
 
@@ -151,7 +181,7 @@ def target_of(file: Path) -> Path:
     return file.with_name(f"{file.stem}-diffusers")
 
 
-def _here(name: str, reader: ModelReader | None) -> ModelPlan | None:
+def _here(name: str, reader: ModelJudge | None) -> ModelPlan | None:
     """Resolve `name` as a local folder or file; None if it may have another meaning.
 
     Raises:
@@ -163,14 +193,14 @@ def _here(name: str, reader: ModelReader | None) -> ModelPlan | None:
     except (OSError, RuntimeError, ValueError) as error:  # too long, not permitted, or an unknown home folder
         raise ModelError(f"There is no model {name!r:.200}: {error}.") from error
     if is_folder:
-        if reader is not None and (path / "model_index.json").is_file():
+        if reader is not None and any((path / one).is_file() for one in INDEXES):
             reader.family_of(facts_of(name, path))
         lacking = missing_parts(path)
         if lacking:
             raise ModelError(f"The folder {path} is not a whole model in diffusers' format: {'; '.join(lacking)}.")
         check_folder(path)
         return ModelPlan(name, "folder", path, reader=reader)
-    if is_file and reader is not None and path.suffix in SINGLE_FILES:
+    if is_file and isinstance(reader, ModelReader) and path.suffix in SINGLE_FILES:
         return _file(name, path.absolute(), reader)
     if is_file:
         raise ModelError(_SINGLE_FILE.format(path=str(path), folder=f"{path.with_suffix('')}-diffusers"))
@@ -249,9 +279,12 @@ def _cures(plan: ModelPlan, catalogue: Catalogue, instead: str) -> str:
     bundled = [catalogue.name_of(entry) for entry in catalogue if entry.spec.folder is not None]
     if not instead and bundled:
         instead = f"choose a bundled model: system.tasks.TASK.guidance.model={' or '.join(bundled)}"
+    by_hand = f"download by hand: hf download {repo_id}{at} --local-dir FOLDER, then give model=FOLDER"
+    if plan.converter:
+        by_hand = f"convert its file, from huggingface.co/{repo_id}: {plan.converter}, then give that folder as model"
     choices = [
         *([instead] if instead else []),
-        f"download by hand: hf download {repo_id}{at} --local-dir FOLDER, then give model=FOLDER",
+        by_hand,
         "name another repository owner/name, or a folder in diffusers' format.",
     ]
     return f"{near}\nEither " + "\nor ".join(choices)

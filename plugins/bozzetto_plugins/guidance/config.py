@@ -14,8 +14,8 @@ from bozzetto.model_files import ModelFacts, read_settings
 from bozzetto.recipe import Stage, Task
 from bozzetto.spec import installed
 from bozzetto.weights.folder import LANGUAGE_PARTS, PARTS, parts_in
-from bozzetto_plugins.guidance.control_config import ControlConfig, check_controls, check_maps
-from bozzetto_plugins.guidance.family_table import family_of
+from bozzetto_plugins.guidance.control_config import ControlConfig, ControlJudge, check_controls, check_maps
+from bozzetto_plugins.guidance.family_table import family_of, posed_family
 from bozzetto_plugins.guidance.lora_config import LoraConfig
 from bozzetto_plugins.guidance.lora_names import check_names
 from bozzetto_plugins.guidance.model_families.known import PIPELINES, pipeline_of
@@ -126,6 +126,10 @@ class StableDiffusionConfig(LatentDiffusionConfig):
         """Names of the weights of the ControlNets."""
         return tuple(dict.fromkeys(control.model for control in self.controls))
 
+    def further_judge(self, base: Path | None) -> ControlJudge:
+        """Return what judges the ControlNets before they are downloaded, for the model in `base` if that is here."""
+        return ControlJudge(base)
+
     def require_further_weights(self, folder: Path, further: Mapping[str, Path]) -> None:
         """Raise `ModelError` if a ControlNet is for another denoiser than that of the model in `folder`."""
         check_controls(folder, [*further.values()])
@@ -220,6 +224,10 @@ class Zero123Config(LatentDiffusionConfig):
     def require_weights(self, folder: Path) -> None:
         """Raise `ModelError` if the model in `folder` is of another kind, or a required package is not installed."""
         _check_weights(self, folder, posed=True)
+
+    def family_of(self, facts: ModelFacts) -> str:
+        """Return the name of a model's family; raises `ModelError` with the reason if it is given no photo and pose."""
+        return posed_family(facts)
 
     def as_score(self) -> DistillationConfig:
         """Return the guidance's own method, SDS, as a composed score."""

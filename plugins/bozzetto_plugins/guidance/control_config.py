@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from bozzetto.errors import ModelError
 from bozzetto.fields import FilePath, Range, check_fields
 from bozzetto.math.schedules import Schedule
-from bozzetto.model_files import read_settings
+from bozzetto.model_files import ModelFacts, read_settings
 from bozzetto.recipe import Stage
 
 ControlScale = Annotated[Schedule, Range(least=0.0, most=10.0)]
 KIND = "ControlNetModel"
+MAP_CHANNELS = 3
+SDXL_WIDTH = 2048
+BASES: Mapping[object, str] = {768: "Stable Diffusion 1.x", 1024: "Stable Diffusion 2.x"}
+"""Families of models by the width of their text."""
 WIDTHS = ("cross_attention_dim", "block_out_channels", "layers_per_block", "down_block_types", "in_channels")
 """Settings that a ControlNet shares with the denoiser that it is made for."""
 
@@ -65,16 +69,59 @@ def check_controls(base: Path, folders: Sequence[Path]) -> None:
             "Choose a Stable Diffusion, or drop controls."
         )
     for folder in folders:
-        settings = read_settings(folder / "config.json")
-        if settings.get("_class_name") != KIND:
+        _require_fit(str(folder), read_settings(folder / "config.json"), theirs)
+
+
+@dataclass(frozen=True)
+class ControlJudge:
+    """Judges ControlNets before they are downloaded. Implements `bozzetto.model_files.ModelJudge`."""
+
+    base: Path | None
+    """Folder of the model that they are for; None: it is not on this machine yet."""
+
+    def family_of(self, facts: ModelFacts) -> str:
+        """Return the family of models that a ControlNet is for.
+
+        Raises:
+            ModelError: it is no ControlNet, or for another model; the message starts with `controls: `.
+        """
+        settings = facts.settings.get("config.json", {})
+        if pipeline := facts.setting("model_index.json", "_class_name"):
             raise ModelError(
-                f"controls: {folder / 'config.json'} is of class {settings.get('_class_name')!r:.80}, not {KIND}. Give "
-                "a ControlNet in diffusers' format."
+                f"controls: {facts.name} is a whole model, {pipeline!r:.80}, and no ControlNet. Give it as the "
+                "guidance's model, and here a ControlNet in diffusers' format."
             )
-        for name in WIDTHS:
-            if name in settings and name in theirs and settings[name] != theirs[name]:
-                raise ModelError(
-                    f"controls: the ControlNet in {folder} is for a denoiser whose {name} is {settings[name]!r:.80}, "
-                    f"and that of the model has {theirs[name]!r:.80}: it is of another family. Choose one for this "
-                    "model."
-                )
+        theirs = {} if self.base is None else read_settings(self.base / "unet" / "config.json")
+        _require_fit(facts.name, settings, theirs)
+        width = settings.get("cross_attention_dim")
+        return f"a ControlNet for {BASES.get(width, 'a latent diffusion model')}"
+
+
+def _require_fit(name: str, settings: Mapping[str, Any], theirs: Mapping[str, Any]) -> None:
+    """Raise `ModelError` unless a ControlNet of these settings can be used with a denoiser.
+
+    Args:
+        theirs: settings of the denoiser; empty if they are not known.
+    """
+    if settings.get("_class_name") != KIND:
+        raise ModelError(
+            f"controls: {name} is of class {settings.get('_class_name')!r:.80}, not {KIND}. Give a ControlNet in "
+            "diffusers' format."
+        )
+    seen = settings.get("conditioning_channels", MAP_CHANNELS)
+    if seen != MAP_CHANNELS:
+        raise ModelError(
+            f"controls: the ControlNet {name} sees maps of {seen!r:.80} channels, and those of normals and depth have "
+            f"{MAP_CHANNELS}. Choose another, e.g. controlnet-depth."
+        )
+    if settings.get("addition_embed_type") or settings.get("cross_attention_dim") == SDXL_WIDTH:
+        raise ModelError(
+            f"controls: the ControlNet {name} is for SDXL, and those of this guidance are for Stable Diffusion 1.x and "
+            "2.x. Choose another, e.g. controlnet-depth."
+        )
+    for key in WIDTHS:
+        if key in settings and key in theirs and settings[key] != theirs[key]:
+            raise ModelError(
+                f"controls: the ControlNet {name} is for a denoiser whose {key} is {settings[key]!r:.80}, and that of "
+                f"the model has {theirs[key]!r:.80}: it is of another family. Choose one for this model."
+            )

@@ -8,9 +8,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from bozzetto.errors import ModelError, OtherGuidanceError
 from bozzetto.model_files import ModelFacts
+from bozzetto.weights.folder import PROJECTIONS
 
 VIDEO = "it makes videos, and a score needs a model of single images"
 INPAINTING = "it is an inpainting model: it expects a mask and a masked image beside the noisy one (9 channels)"
@@ -20,6 +22,11 @@ NOT_EDITING = "its model edits a picture, which the denoiser is given beside the
 EDITING_SDXL = f"{EDITING}, and it is an SDXL; the guidance instruct-pix2pix reads those of Stable Diffusion alone"
 EDITING_NOTHING = "its denoiser reads no 8 channels: it is not given the picture that such a model edits"
 UPSCALING = "it enlarges an image that it expects beside the noisy one"
+EDM = (
+    "it is trained by EDM (Karras et al. 2022): its noise levels and the mean of its latents are of another form than "
+    "those of this family"
+)
+SIX_VIEWS = "it draws six fixed views in one picture, and a score needs a model of single views"
 PART = "it is a part of a pipeline, not a text-to-image model"
 DISTILLED = (
     "it is distilled to few steps: it no longer predicts noise at every level of a text-conditioned diffusion, which "
@@ -61,7 +68,7 @@ JOINT = "joint_blocks.0.context_block.adaLN_modulation.1.bias"
 STABLE_DIFFUSION = ("StableDiffusionPipeline", "StableDiffusionImg2ImgPipeline")
 CHANNELS = ("unet/config.json", "in_channels")
 WIDTH = ("unet/config.json", "cross_attention_dim")
-PRIOR, EDITOR = "diffusion-prior", "instruct-pix2pix"
+PRIOR, EDITOR, POSED = "diffusion-prior", "instruct-pix2pix", "zero123"
 SECOND_CLIP = "conditioner.embedders.1.model.transformer.resblocks.9.mlp.c_proj.bias"
 """A tensor of SDXL's second text encoder in single files."""
 
@@ -72,6 +79,11 @@ FAMILIES = (
         reason=INPAINTING,
     ),
     ModelFamily("Stable Diffusion inpainting", STABLE_DIFFUSION, settings=(*CHANNELS, (9,)), reason=INPAINTING),
+    ModelFamily("Zero123++", ("Zero123Plus*",), reason=SIX_VIEWS),
+    ModelFamily(
+        "Zero123", ("Zero123Pipeline", "*Zero123*", "Zero1to3*"), ("cc_projection.weight",), guidance=POSED,
+        tool="tools/convert_zero123.py",
+    ),
     ModelFamily(
         "an SDXL that edits", ("*XL*InstructPix2Pix*",), (SECOND_CLIP,), shape=(FIRST, 1, (8,)), reason=EDITING_SDXL
     ),
@@ -98,6 +110,7 @@ FAMILIES = (
         ("conditioner.embedders.0.model.transformer.resblocks.9.mlp.c_proj.bias",), reason=PART,
     ),
     ModelFamily("SDXL inpainting", ("StableDiffusionXL*",), settings=(*CHANNELS, (9,)), reason=INPAINTING),
+    ModelFamily("Playground v2.5", keys=("edm_mean", "edm_std"), reason=EDM),
     ModelFamily("SDXL", ("StableDiffusionXL*",), (SECOND_CLIP,), guidance=PRIOR),
     ModelFamily(
         "ImageDream", ("ImageDreamPipeline",), (f"{UNET}image_embed.latents",), guidance="image-dream",
@@ -157,9 +170,9 @@ SINGLE_FILES: Mapping[str, str] = {
 }  # fmt: skip
 """Folder of settings in `single_file_layouts`, by the name of a family whose single files are read."""
 
-NEEDS: Mapping[str, str] = {EDITOR: NOT_EDITING}
+NEEDS: Mapping[str, str] = {EDITOR: NOT_EDITING, POSED: "its model is given a photo and a pose"}
 """What a guidance needs that the models of others have not."""
-EXAMPLES: Mapping[str, str] = {EDITOR: "instruct-pix2pix"}
+EXAMPLES: Mapping[str, str] = {EDITOR: "instruct-pix2pix", POSED: "bozzetto-mini-zero123 or zero123-xl"}
 """Models to choose in place of one that a guidance cannot use."""
 
 DISTILLED_NAMES = re.compile(
@@ -183,14 +196,16 @@ def family_of(facts: ModelFacts, guidance: str = "stable-diffusion") -> ModelFam
     example = EXAMPLES.get(guidance, "bozzetto-mini or sd-1.5")
     cure = f"Choose another model, e.g. {example}; docs/priors.md lists what can guide."
     if found is None:
-        said = facts.setting("model_index.json", "_class_name")
+        said = _pipeline(facts)
         what = f"of the pipeline {said!r:.80}" if said else "of no known family"
-        pipelines = ", ".join(family.pipelines[0] for family in FAMILIES if not family.reason and family.pipelines)
+        named = dict.fromkeys(family.pipelines[0] for family in FAMILIES if not family.reason and family.pipelines)
+        pipelines = ", ".join(name for name in named if not name.startswith("*"))
         raise ModelError(f"model: {facts.name} is {what}, and the known ones are {pipelines}. {cure}")
     if found.reason:
         raise ModelError(f"model: {facts.name} is {found.name} and cannot guide: {found.reason}. {cure}")
-    if why := _distilled(facts):
-        raise ModelError(f"model: {facts.name} is {found.name} and cannot guide: {DISTILLED} ({why}). {cure}")
+    for reason, why in ((DISTILLED, _distilled(facts)), (EDM, _edm(facts))):
+        if why:
+            raise ModelError(f"model: {facts.name} is {found.name} and cannot guide: {reason} ({why}). {cure}")
     if found.guidance != guidance:
         apart, needs = (f": {why}" if why else "" for why in (found.apart, NEEDS.get(guidance, "")))
         instead = f", e.g. {EXAMPLES[guidance]}" if guidance in EXAMPLES else ""
@@ -204,14 +219,41 @@ def family_of(facts: ModelFacts, guidance: str = "stable-diffusion") -> ModelFam
     return found
 
 
+def posed_family(facts: ModelFacts) -> str:
+    """Return the name of a family that is given a photo and a pose; pipelines of any name can hold its layers.
+
+    Raises:
+        ModelError: the model is of another family, or cannot guide; the message starts with `model: `.
+    """
+    cure = f"Choose another model, e.g. {EXAMPLES[POSED]}."
+    if not any(f"{name}/config.json" in facts.settings for name in PROJECTIONS):
+        found = family_of(facts, POSED)
+        raise ModelError(
+            f"model: {facts.name} is {found.name} without {' or '.join(PROJECTIONS)}, the layer that joins photo and "
+            f"pose. {cure}"
+        )
+    reads, made = facts.setting(*CHANNELS), facts.setting("vae/config.json", "latent_channels")
+    if isinstance(reads, int) and isinstance(made, int) and reads != 2 * made:
+        raise ModelError(
+            f"model: {facts.name} is given no photo: its denoiser reads {reads} channels, and one that is given a "
+            f"photo beside the noisy one reads {2 * made}. {cure}"
+        )
+    return "Zero123"
+
+
 def _fits(family: ModelFamily, facts: ModelFacts) -> bool:
     if facts.tensors:
         held = any(key in facts.tensors for key in family.keys)
         return held and (family.shape is None or _size(facts.tensors, *family.shape[:2]) in family.shape[2])
-    said = facts.setting("model_index.json", "_class_name")
+    said = _pipeline(facts)
     patterns = "|".join(re.escape(name).replace(r"\*", ".*") for name in family.pipelines)
     named = isinstance(said, str) and bool(patterns) and re.fullmatch(patterns, said) is not None
     return named and (family.settings is None or facts.setting(*family.settings[:2]) in family.settings[2])
+
+
+def _pipeline(facts: ModelFacts) -> Any:
+    """Return the class of the pipeline, or that of a single network, e.g. a ControlNet; None if neither is named."""
+    return facts.setting("model_index.json", "_class_name") or facts.setting("config.json", "_class_name")
 
 
 def _size(tensors: Mapping[str, tuple[int, ...]], name: str, axis: int) -> int | None:
@@ -226,7 +268,21 @@ def _distilled(facts: ModelFacts) -> str:
     sampler = facts.setting("scheduler/scheduler_config.json", "_class_name")
     if sampler in ("LCMScheduler", "TCDScheduler"):
         return f"its sampler is {sampler}"
-    last = re.split(r"[/\\]", facts.name.rstrip("/\\"))[-1]
-    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", last)  # `TurboMix` is two
+    found = distilled_word(re.split(r"[/\\]", facts.name.rstrip("/\\"))[-1])
+    return f"its name says {found!r}; give a model that is not distilled another name" if found else ""
+
+
+def distilled_word(name: str) -> str:
+    """Return the word by which a name says that something is distilled to few steps; empty without one."""
+    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", name)  # `TurboMix` is two
     found = DISTILLED_NAMES.search(words.lower())
-    return f"its name says {found[0]!r}; give a model that is not distilled another name" if found else ""
+    return found[0] if found else ""
+
+
+def _edm(facts: ModelFacts) -> str:
+    """Return the sign by which a model is recognised as one of EDM; empty if there is none."""
+    sampler = facts.setting("scheduler/scheduler_config.json", "_class_name")
+    if str(sampler).startswith("EDM"):
+        return f"its sampler is {sampler:.80}"
+    shifted = facts.setting("vae/config.json", "latents_mean") is not None
+    return "vae/config.json has latents_mean" if shifted else ""

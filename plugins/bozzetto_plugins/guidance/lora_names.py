@@ -8,9 +8,15 @@ from pathlib import Path
 from typing import Literal
 
 from bozzetto.errors import ModelError
-from bozzetto.weights.faults import check_header
+from bozzetto.weights.faults import check_header, read_metadata
+from bozzetto_plugins.guidance.family_table import DISTILLED, distilled_word
 
 Part = Literal["unet", "text_encoder"]
+
+NAMED_ALIKE = ("pytorch_lora_weights", "adapter_model", "lora")
+"""Names of files that say nothing: the folder's does."""
+TITLES = ("modelspec.title", "ss_output_name")
+"""Metadata that name a LoRA, as kohya's scripts write them."""
 
 UNREADABLE: Mapping[str, str] = {
     "dora_scale": "DoRA", "lora_magnitude_vector": "DoRA", "hada_w": "LoHa", "lokr_w": "LoKr", "lora_mid": "CP-LoRA",
@@ -40,8 +46,21 @@ def check_names(path: Path) -> None:
     """
     if path.suffix != ".safetensors":
         raise ModelError(f"loras: {path} is no .safetensors file. Pickles may run code: ask for its safetensors.")
+    _refuse_distilled(path)
     for name in check_header(path):
         place_of(path, name)
+
+
+def _refuse_distilled(path: Path) -> None:
+    """Raise `ModelError` if its name, that of its folder where all are called alike, or its metadata says distilled."""
+    names = {"name": path.parent.name if path.stem in NAMED_ALIKE else path.stem}
+    metadata = read_metadata(path)
+    for where, name in {**names, **{key: metadata.get(key, "") for key in TITLES}}.items():
+        if word := distilled_word(name):
+            raise ModelError(
+                f"loras: {path} is a LoRA that distils a model to few steps, and cannot guide: {DISTILLED} (its "
+                f"{where} says {word!r}; give a LoRA that does not distil another name). Choose another LoRA."
+            )
 
 
 def place_of(path: Path, name: str) -> tuple[Part, str, str]:

@@ -49,6 +49,38 @@ def test_offline_without_the_weights_is_an_error_with_cures(catalogue: Catalogue
     assert "hf download stable-diffusion-v1-5/stable-diffusion-v1-5" in text
 
 
+CONVERTED = {
+    "mvdream": ("MVDream/MVDream", "2.6 GB", "tools/convert_mvdream.py sd-v2.1-base-4view.pt weights/mvdream"),
+    "imagedream": ("Peng-Wang/ImageDream", "4.0 GB", "tools/convert_imagedream.py sd-v2.1-base-4view-ipmv.pt weights/i"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("named", ["alias", "repository"])
+@pytest.mark.parametrize("alias", CONVERTED)
+def test_what_must_be_converted_says_so_and_nothing_is_downloaded(
+    catalogue: Catalogue, alias: str, named: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repository, size, command = CONVERTED[alias]
+    monkeypatch.setattr("bozzetto.weights.download._download", lambda *_: pytest.fail("downloads"))
+    found = plan(alias if named == "alias" else repository, catalogue)
+    said = found.describe()
+    assert f"(one file of {repository}, to be converted: python {command}" in said and "download from" not in said
+    assert named == "repository" or f"; the folder after conversion, {size}; memory: worked out" in said
+    with pytest.raises(ModelError) as caught:
+        fetch(found)
+    for text in (f"{repository} holds one file of another layout", f"huggingface.co/{repository}: python {command}"):
+        assert text in str(caught.value)
+    assert "hf download" not in str(caught.value)
+
+
+def test_text_encoders_are_not_in_what_stays_in_memory(catalogue: Catalogue, tmp_path: Path) -> None:
+    folder = write_model(tmp_path / "mine")
+    stay = sum((folder / part / "diffusion_pytorch_model.safetensors").stat().st_size for part in ("unet", "vae"))
+    assert plan(str(folder), Catalogue({}), reader=None).kept_bytes == stay
+    assert plan("deepfloyd-if", catalogue).kept_bytes == int(8.6e9) < int(18.1e9)
+    assert plan("sd-1.5", catalogue).kept_bytes == int(2.1e9)
+
+
 def test_a_withdrawn_repository_names_its_alias(catalogue: Catalogue, empty_cache: Path) -> None:
     with pytest.raises(ModelError, match=r"withdrawn by its owner.*'sd-1.5'"):
         plan("runwayml/stable-diffusion-v1-5", catalogue)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import huggingface_hub
 import pytest
 import torch
 from diffusers import ControlNetModel, StableDiffusionControlNetPipeline
+from tests.framework.weights.conftest import FakeHub
 from tests.plugins.guidance.editing_models import tiny_controlnet
 from torch import Tensor
 
@@ -17,11 +20,12 @@ from bozzetto.errors import ConfigError, ModelError
 from bozzetto.kinds.guidance import UsesFurtherModels
 from bozzetto.math.schedules import Schedule
 from bozzetto.registry.discovery import Registry
-from bozzetto.runs.start import plans_for
+from bozzetto.runs.start import Prepared, fetched, plans_for
 from bozzetto.testing.fakes import cameras_around, tiny_stable_diffusion
 from bozzetto.testing.guidance import GuidanceContract
 from bozzetto.testing.prior import PriorContract
 from bozzetto.types import Cameras, Rendered, ViewCondition
+from bozzetto.weights.download import SETTINGS
 from bozzetto.weights.folder import missing_parts
 from bozzetto_plugins.guidance.config import StableDiffusionConfig
 from bozzetto_plugins.guidance.control_config import ControlConfig, check_controls
@@ -239,6 +243,38 @@ def test_the_recipe_plans_and_checks_both_models(
     wrong = [given[0], f"{guided}.controls=[{{model: {tiny_folder() / 'unet'}, map: normal}}]"]
     with pytest.raises(ModelError, match=r"guidance\.controls: .* not ControlNetModel"):
         plans_for(load_recipe(RECIPE, registry, wrong, "cpu"), registry)
+
+
+@pytest.mark.parametrize(
+    ("settings", "reason"),
+    [
+        ({"model_index.json": {"_class_name": "StableDiffusionPipeline"}}, "is a whole model"),
+        ({"config.json": {"_class_name": "ControlNetModel", "cross_attention_dim": 768}}, "of the model has 16"),
+    ],
+)
+def test_a_run_downloads_only_the_settings_of_a_wrong_control(
+    registry: Registry, tiny_folder: Folders, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    settings: dict[str, dict[str, object]], reason: str,
+) -> None:  # fmt: skip
+    files = [*settings, "unet/model.safetensors", "vae/model.safetensors", "diffusion_pytorch_model.safetensors"]
+    FakeHub(monkeypatch, tmp_path, {"owner/wrong": files})
+    asked: list[list[str]] = []
+
+    def download(repo_id: str, revision: str | None, allow_patterns: list[str], etag_timeout: float) -> str:
+        asked.append(allow_patterns)
+        for name, values in settings.items():
+            (tmp_path / name).write_text(json.dumps(values))
+        return str(tmp_path)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
+    monkeypatch.setattr("bozzetto.weights.plans._cached", lambda repository: None)
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    guided = "system.tasks.random.guidance"
+    given = [f"{guided}.model={tiny_folder()}", f"{guided}.controls=[{{model: owner/wrong, map: normal}}]"]
+    recipe = load_recipe(RECIPE, registry, given, "cpu")
+    with pytest.raises(ModelError, match=rf"{guided}\.controls: .*{reason}"):
+        fetched(Prepared(recipe, plans_for(recipe, registry)))
+    assert asked == [SETTINGS]
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from bozzetto_plugins.guidance.family_table import (
     EDITING,
     EDITING_NOTHING,
     EDITING_SDXL,
+    EDM,
     FAMILIES,
     FIRST,
     GUIDANCE_DISTILLED,
@@ -22,10 +23,12 @@ from bozzetto_plugins.guidance.family_table import (
     NOT_EDITING,
     PART,
     SECOND_CLIP,
+    SIX_VIEWS,
     UNET,
     UPSCALING,
     VIDEO,
     family_of,
+    posed_family,
 )  # fmt: skip
 
 SD, SDXL = "StableDiffusionPipeline", "StableDiffusionXLPipeline"
@@ -105,11 +108,15 @@ NO = {
         ModelFacts("k", {"model_index.json": {"_class_name": "Flux2KleinPipeline", "is_distilled": True}}), DISTILLED,
     ),
     "Z-Image-Turbo": (folder("ZImagePipeline", "Tongyi-MAI/Z-Image-Turbo"), DISTILLED),
+    "Playground v2.5": (folder(SDXL, scheduler={"_class_name": "EDMDPMSolverMultistepScheduler"}), EDM),
+    "Playground v2.5 by its image encoder": (folder(SDXL, vae={"latents_mean": [-1.6, 1.1, 1.2, 1.3]}), EDM),
+    "Playground v2.5 in a file": (ModelFacts("p", tensors={"edm_mean": (4,), SECOND_CLIP: (1280,)}), EDM),
+    "Zero123++": (folder("Zero123PlusPipeline"), SIX_VIEWS),
     "IF's upscaler": (folder("IFSuperResolutionPipeline"), UPSCALING),
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("guidance", ["stable-diffusion", "diffusion-prior", "image-dream", EDITOR])
+@pytest.mark.parametrize("guidance", ["stable-diffusion", "diffusion-prior", "image-dream", "zero123", EDITOR])
 @pytest.mark.parametrize(("facts", "reason"), NO.values(), ids=NO)
 def test_what_cannot_guide_is_refused_with_the_reason(facts: ModelFacts, reason: str, guidance: str) -> None:
     with pytest.raises(ModelError) as caught:
@@ -123,6 +130,21 @@ OTHERS = {
     "FLUX.2 klein base": folder("Flux2KleinPipeline"), "Z-Image": folder("ZImagePipeline"),
     "DeepFloyd IF": folder("IFPipeline"),
 }  # fmt: skip
+
+
+def test_a_normal_image_encoder_is_not_taken_for_edm() -> None:
+    assert family_of(folder(SDXL, vae={"latents_mean": None}), "diffusion-prior").name == "SDXL"
+
+
+@pytest.mark.parametrize("projection", ["clip_camera_projection", "cc_projection"])
+def test_what_is_given_a_photo_and_a_pose_is_named_by_its_layer(projection: str) -> None:
+    posed = folder("Zero123Pipeline", unet={"in_channels": 8}, vae={"latent_channels": 4}, **{projection: {}})
+    assert posed_family(posed) == "Zero123"
+    assert posed_family(folder("MinePipeline", **{projection: {}})) == "Zero123"
+    with pytest.raises(OtherGuidanceError, match="is Zero123, for the guidance zero123; this is stable-diffusion"):
+        family_of(posed)
+    with pytest.raises(ModelError, match=r"one file of Zero123, which is not read. Convert it with tools/convert_zero"):
+        family_of(file(channels=8, **{"cc_projection.weight": (768, 772)}), "zero123")
 
 
 @pytest.mark.parametrize(("name", "facts"), OTHERS.items(), ids=OTHERS)
@@ -179,7 +201,7 @@ def test_files_of_other_families_say_what_to_do() -> None:
 
 
 def test_what_is_unknown_is_named() -> None:
-    with pytest.raises(ModelError, match=r"is of the pipeline 'KandinskyPipeline', and the known ones are StableDiff"):
+    with pytest.raises(ModelError, match=r"is of the pipeline 'KandinskyPipeline', and the known ones are Zero123Pip"):
         family_of(folder("KandinskyPipeline"))
     with pytest.raises(ModelError, match="is of no known family"):
         family_of(ModelFacts("x", tensors={"weight": (1,)}))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,8 +24,10 @@ from bozzetto.math.low_rank import low_rank_change
 from bozzetto.registry.discovery import Registry, installed_sources
 from bozzetto.runs.start import files_of, opened, prepare
 from bozzetto_plugins.guidance.config import StableDiffusionConfig
+from bozzetto_plugins.guidance.family_table import DISTILLED
 from bozzetto_plugins.guidance.lora_config import LoraConfig
 from bozzetto_plugins.guidance.lora_files import read_lora
+from bozzetto_plugins.guidance.lora_names import check_names
 from bozzetto_plugins.guidance.stable_diffusion import StableDiffusion
 
 CPU, RANK, ALPHA = torch.device("cpu"), 2, 6.0
@@ -206,6 +209,33 @@ def test_what_cannot_be_merged_says_why(tmp_path: Path, tiny_model: Path, tensor
     save_file(tensors(), path)
     with pytest.raises(ModelError, match=f"^loras: .*{why}"):
         guidance_of(tiny_model, (path, 1.0))
+
+
+@pytest.mark.parametrize(
+    ("name", "metadata", "where"),
+    [
+        ("lcm-lora-sdv1-5.safetensors", {}, "name says 'lcm'"),
+        ("lcm-lora-sdv1-5/pytorch_lora_weights.safetensors", {}, "name says 'lcm'"),
+        ("Hyper-SD15-8steps-lora.safetensors", {}, "name says 'hyper-sd15'"),
+        ("sdxl_lightning_4step_lora.safetensors", {}, "name says 'lightning'"),
+        ("sd_turbo_lora.safetensors", {}, "name says 'turbo'"),
+        ("mine.safetensors", {"modelspec.title": "LCM of mine"}, "modelspec.title says 'lcm'"),
+        ("mine.safetensors", {"ss_output_name": "mineTurbo_v2"}, "ss_output_name says 'turbo'"),
+        ("style.safetensors", {"ss_output_name": "style"}, ""),
+    ],
+)
+def test_what_distils_a_model_is_refused_by_its_name_or_metadata(
+    tmp_path: Path, name: str, metadata: dict[str, str], where: str
+) -> None:
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    save_file({f"unet.mid.lora.{side}.weight": torch.zeros(2, 2) for side in ("up", "down")}, path, metadata or None)
+    if not where:
+        check_names(path)
+        return
+    with pytest.raises(ModelError, match=re.escape(where)) as caught:
+        check_names(path)
+    assert str(caught.value).startswith(f"loras: {path} ") and DISTILLED in str(caught.value)
 
 
 def test_settings_are_checked_without_loading(tmp_path: Path, tiny_model: Path) -> None:

@@ -45,7 +45,10 @@ def test_every_alias_of_a_family_has_a_row() -> None:
 def test_licence_size_and_memory_are_those_of_the_alias(alias: str) -> None:
     row, spec = ROWS[alias], SPECS[alias]
     assert row["licence"] == spec.licence
-    assert row["download"] == f"{spec.size_gb} GB"
+    assert row["download"] == f"{spec.size_gb} GB" + (", converted" if spec.converter else "")
+    programs = re.findall(r"tools/\w+\.py", spec.converter)
+    assert re.findall(r"tools/\w+\.py", row["how to get it"]) == programs
+    assert all((ROOT / path).is_file() for path in programs)
     assert re.search(rf"\b{re.escape(row['memory'])}\b", spec.memory), spec.memory
     named = re.findall(r"\]\(\.\./(.*?)\)", row["checked by"])
     assert named and all((ROOT / path).is_file() for path in named)
@@ -61,4 +64,7 @@ def test_the_networks_have_the_published_sizes(alias: str) -> None:
     assert said == (f"{denoiser / 1e9:.2f} billion" if denoiser >= 1e9 else f"{denoiser / 1e6:.0f} million")
     texts = tuple(count for part, count in parts.items() if part.startswith("text_encoder"))
     assert texts == ENCODERS.get(alias, texts)
+    if spec.kept_gb is not None:
+        stay = sum(count for part, count in parts.items() if not part.startswith("text_encoder"))
+        assert spec.kept_gb == round(2e-9 * stay, 1)
     assert spec.size_gb is not None and abs(2e-9 * sum(parts.values()) - spec.size_gb) < 0.03 * spec.size_gb
