@@ -165,9 +165,7 @@ STABLE_DIFFUSION: Mapping[str, Mapping[str, Maker]] = {
     for alias, layout in (("sd-1.5", "sd-1"), ("sd-2.1-base", "sd-2"))
 }
 
-EDITING: Mapping[str, Mapping[str, Maker]] = {
-    "instruct-pix2pix": {**STABLE_DIFFUSION["sd-1.5"], "unet": pix2pix_unet}
-}
+EDITING: Mapping[str, Mapping[str, Maker]] = {"instruct-pix2pix": {**STABLE_DIFFUSION["sd-1.5"], "unet": pix2pix_unet}}
 """InstructPix2Pix: Stable Diffusion 1.5, of which the denoiser reads the latents of a picture, too."""
 CONTROLS: Mapping[str, Mapping[str, Maker]] = {
     alias: {"controlnet": lambda: ControlNetModel(cross_attention_dim=768)}
