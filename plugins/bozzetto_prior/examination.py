@@ -14,8 +14,8 @@ from bozzetto.errors import NonFiniteError
 from bozzetto.kinds.guidance import TextEncoder
 from bozzetto.kinds.kept_views import KeepsViews
 from bozzetto.kinds.scene import Scene
-from bozzetto.kinds.score import AdaptedPrior, Prior, PriorSource
-from bozzetto.math.levels import Output, per_view, target_at
+from bozzetto.kinds.score import Prior, PriorSource
+from bozzetto.math.levels import add_noise_at
 from bozzetto.model_files import read_settings, whole_part
 from bozzetto.testing.fakes import a_photo
 from bozzetto.testing.prior import PriorContract
@@ -172,14 +172,16 @@ def clip_texts(folder: Path) -> list[Tensor] | None:
 
 
 def target_likeness(contract: _Contract) -> str:
-    """Return how much the output is like what it should be: a wrong prediction type or schedule shows here."""
+    """Return how much the output is like what it should be: a wrong prediction type or schedule shows here.
+
+    Both are compared as noise, less the noise of an output of zeros: conversions are affine in the output, and the
+    noise of a velocity is for the most part the noisy latents themselves, so that any network's would be like it.
+    """
     prior, latents, noise, timestep = contract.example()
-    level = prior.level(timestep)
-    noisy = per_view(level.signal) * latents + per_view(level.noise) * noise
-    output: Output = prior.output if isinstance(prior, AdaptedPrior) else "epsilon"
-    found = prior.predict(noisy, timestep, ["cond"])["cond"]
-    found = found if isinstance(prior, AdaptedPrior) else prior.epsilon(found, noisy, timestep)
-    target = target_at(output, latents, noise, level)
+    noisy = add_noise_at(latents, noise, prior.level(timestep))
+    output = prior.predict(noisy, timestep, ["cond"])["cond"]
+    of_zeros = prior.epsilon(torch.zeros_like(output), noisy, timestep)
+    found, target = prior.epsilon(output, noisy, timestep) - of_zeros, noise - of_zeros
     likeness = float(torch.nn.functional.cosine_similarity(found.flatten(), target.flatten(), dim=0))
     doubt = "" if likeness >= LEAST_LIKENESS else "; the network is untrained, or prediction type or schedule are wrong"
     return f"output and its target correlate by {likeness:.3f} at t = {int(timestep[0])}{doubt}"

@@ -16,8 +16,10 @@ from bozzetto.kinds import KINDS
 
 TEMPLATES = Path(__file__).parent / "templates"
 SUFFIX = ".template"
-TAKEN = ("config", "manifest", "recipes", "weights")
+TAKEN = ("config", "manifest", "prior", "recipes", "weights")
 """Module names that the package already uses."""
+WHOLE_LINES = ("reads", "further_rows")
+"""Placeholders that stand for whole lines, or none."""
 
 
 def write_package(into: Path, name: str, kind: str) -> Path:
@@ -69,8 +71,10 @@ def _words(name: str, module: str, kind: str) -> dict[str, str]:
     lines = [
         f"        {field}=frozenset({{{', '.join(f'{value!r}' for value in values)}}}),\n".replace("'", '"')
         for field, values in declared.items()
-        if field != "summary"
+        if field not in ("summary", "modules")
     ]
+    further: Mapping[str, str] = declared.get("modules", {})
+    changed = [f"`{one}`" for one in (f"{module}.py", "config.py", *further)]
     major, minor, *_ = version("bozzetto").split(".")
     return {
         "name": name,
@@ -82,6 +86,8 @@ def _words(name: str, module: str, kind: str) -> dict[str, str]:
         "summary": declared["summary"],
         "api": str(KINDS[kind].api),
         "reads": "".join(lines),
+        "further_rows": "".join(f"| `src/bozzetto_{module}/{one}` | {what} |\n" for one, what in further.items()),
+        "changed": f"{', '.join(changed[:-1])} and {changed[-1]}",
         "host_versions": f">={major}.{minor},<{int(major) + 1}",
     }
 
@@ -97,5 +103,5 @@ def _files(folder: Path) -> dict[str, str]:
 
 def _filled(text: str, words: Mapping[str, str]) -> str:
     for word, value in words.items():
-        text = text.replace(f"@{word}@\n" if word == "reads" else f"@{word}@", value)
+        text = text.replace(f"@{word}@\n" if word in WHOLE_LINES else f"@{word}@", value)
     return text

@@ -1,6 +1,7 @@
 """Tests of `bozzetto plugins`: list, show, check and new."""
 
 import json
+import re
 import sys
 import types
 from pathlib import Path
@@ -123,14 +124,18 @@ def test_a_new_package_is_whole(tmp_path, kind):
         f"src/bozzetto_{module}/__init__.py", f"src/bozzetto_{module}/manifest.py", f"src/bozzetto_{module}/config.py",
         f"src/bozzetto_{module}/{module}.py", f"src/bozzetto_{module}/recipes/a-{kind}.yaml",
         f"tests/test_{module}.py", f"tests/test_{module}_package.py",
-        *([f"src/bozzetto_{module}/prior.py", f"src/bozzetto_{module}/weights.py"] if kind == "guidance" else []),
+        *(f"src/bozzetto_{module}/{name}.py" for name in ("prior", "weights") if kind == "guidance"),
     }  # fmt: skip
     for name in files:
         text = (folder / name).read_text()
-        words = ("@name@", "@module@", "@Class@", "@package@", "@distribution@", "@kind@", "@summary@", "@reads@")
-        assert not [word for word in words if word in text], name
+        assert not re.search(r"@\w+@", text), name
         if name.endswith(".py"):
             compile(text, name, "exec")
+    table, _, advice = (folder / "README.md").read_text().partition("Change ")
+    modules = {name for name in files if name.startswith("src/") and not name.endswith("__init__.py")}
+    assert all(f"| `{name}` |" in table for name in modules)
+    changed = {f"`{Path(name).name}`" for name in modules if name.endswith(".py") and "manifest" not in name}
+    assert all(name in advice for name in changed)
 
 
 def test_templates_are_package_data():

@@ -10,9 +10,11 @@ import torch
 from safetensors.torch import save_file
 from tests.plugins.guidance.editing_models import tiny_instruct_pix2pix
 from tests.plugins.guidance.model_families import tiny
+from tests.plugins.guidance.test_single_file import write_tiny
 
 from bozzetto.cli import main
 from bozzetto.testing.fakes import tiny_stable_diffusion, tiny_zero123
+from bozzetto_plugins.guidance import single_file
 from bozzetto_prior import examination
 
 
@@ -69,6 +71,26 @@ def test_a_model_that_edits_pictures_is_a_prior_of_its_guidance(
     plain = str(tiny_stable_diffusion(tmp_path / "plain"))
     assert check(plain, "--guidance", "instruct-pix2pix") == 2
     assert "for the guidance stable-diffusion; this is instruct-pix2pix: its model edits" in capsys.readouterr().err
+
+
+def test_a_single_file_in_the_original_layout_is_converted_and_can_guide(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = write_tiny(tmp_path / "made", open_clip=False)
+    monkeypatch.setattr(single_file, "LAYOUTS", model.layouts)
+    file = tmp_path / "style.safetensors"
+    save_file(model.tensors, file)
+    assert check(str(file)) == 0
+    said = capsys.readouterr().out
+    for text in (
+        f"model       {file} (file, {file}, to be converted once to {tmp_path / 'style-diffusers'}; licence: not recorded",
+        "family      Stable Diffusion 1.x\n", "guidance    stable-diffusion\n", "weights     unet ",
+        "text        as in diffusers' pipeline: embeddings differ by ", "contract    12 of 12 tests passed: it can guide",
+    ):  # fmt: skip
+        assert text in said, (text, said)
+    assert check(str(file), "--no-contract") == 0
+    again = capsys.readouterr().out
+    assert "converted to" in again and "family      Stable Diffusion 1.x\n" in again and "predicts    noise\n" in again
 
 
 def test_only_files_are_read_on_request(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

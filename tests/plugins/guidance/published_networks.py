@@ -10,6 +10,7 @@ import torch
 from diffusers import (
     AutoencoderKL,
     AutoencoderKLFlux2,
+    ControlNetModel,
     Flux2Transformer2DModel,
     SD3Transformer2DModel,
     UNet2DConditionModel,
@@ -122,6 +123,11 @@ def image_prompt() -> nn.Module:
     return nn.ModuleList([IPAdapterPlusImageProjection(**convert_imagedream.RESAMPLER), *layers])
 
 
+def pix2pix_unet() -> nn.Module:
+    settings = json.loads((LAYOUTS / "sd-1" / "unet" / "config.json").read_text())
+    return UNet2DConditionModel.from_config({**settings, "in_channels": 8})
+
+
 Maker = Callable[[], Any]
 
 PUBLISHED: Mapping[str, Mapping[str, Maker]] = {
@@ -159,12 +165,20 @@ STABLE_DIFFUSION: Mapping[str, Mapping[str, Maker]] = {
     for alias, layout in (("sd-1.5", "sd-1"), ("sd-2.1-base", "sd-2"))
 }
 
+EDITING: Mapping[str, Mapping[str, Maker]] = {"instruct-pix2pix": {**STABLE_DIFFUSION["sd-1.5"], "unet": pix2pix_unet}}
+"""InstructPix2Pix: Stable Diffusion 1.5, of which the denoiser reads the latents of a picture, too."""
+CONTROLS: Mapping[str, Mapping[str, Maker]] = {
+    alias: {"controlnet": lambda: ControlNetModel(cross_attention_dim=768)}
+    for alias in ("controlnet-normal", "controlnet-depth")
+}
+"""ControlNets for Stable Diffusion 1.5: their own network alone."""
+
 
 def parameters_of(alias: str) -> dict[str, int]:
     """Return the number of values of each part: parameters, and the buffers that its files hold."""
     found: dict[str, int] = {}
     with torch.device("meta"):
-        for part, make in {**PUBLISHED, **STABLE_DIFFUSION}[alias].items():
+        for part, make in {**PUBLISHED, **STABLE_DIFFUSION, **EDITING, **CONTROLS}[alias].items():
             network = make()
             named = dict(network.named_parameters(remove_duplicate=False))
             buffers = sum(value.numel() for name, value in network.state_dict().items() if name not in named)

@@ -6,19 +6,20 @@ import re
 from pathlib import Path
 
 import pytest
-from tests.plugins.guidance.published_networks import PUBLISHED, STABLE_DIFFUSION, parameters_of
+from tests.plugins.guidance.published_networks import CONTROLS, EDITING, PUBLISHED, STABLE_DIFFUSION, parameters_of
 
-from bozzetto_plugins.models import PRIOR_MODELS, TEXT_MODELS
+from bozzetto_plugins.models import CONTROL_MODELS, EDITING_MODELS, PRIOR_MODELS, TEXT_MODELS
 
 ROOT = Path(__file__).parents[3]
-SPECS = {spec.alias: spec for spec in (*TEXT_MODELS, *PRIOR_MODELS)}
+SPECS = {spec.alias: spec for spec in (*TEXT_MODELS, *PRIOR_MODELS, *EDITING_MODELS, *CONTROL_MODELS)}
 COLUMNS = ("family", "alias", "licence", "download", "denoiser", "memory", "checked by", "how to get it")
 DENOISERS = {
     "sd-1.5": 859_520_964, "sd-2.1-base": 865_910_724, "sdxl": 2_567_463_684, "mvdream": 867_572_164,
     "imagedream": 867_572_164, "sd-3.5-medium": 2_469_663_936, "flux.2-klein-base-4b": 3_875_544_576,
     "z-image": 6_154_908_736, "deepfloyd-if": 4_304_695_110,
+    "instruct-pix2pix": 859_532_484, "controlnet-normal": 361_279_120, "controlnet-depth": 361_279_120,
 }  # fmt: skip
-"""Values of each denoiser; published are 860 and 866 million, 2.6, 2.5, 4, 6 and 4.3 billion."""
+"""Values of each denoiser; published are 860 and 866 million, 2.6, 2.5, 4, 6 and 4.3 billion; of a ControlNet 361 million."""
 ENCODERS = {
     "sdxl": (123_650_304, 694_659_840), "sd-3.5-medium": (123_650_304, 694_659_840, 4_762_310_656),
     "flux.2-klein-base-4b": (4_022_468_096,), "z-image": (4_022_468_096,), "deepfloyd-if": (4_762_310_656,),
@@ -38,7 +39,9 @@ ROWS = rows()
 
 
 def test_every_alias_of_a_family_has_a_row() -> None:
-    assert set(ROWS) == {*PUBLISHED, *STABLE_DIFFUSION} == {"sd-1.5", "sd-2.1-base", *(s.alias for s in PRIOR_MODELS)}
+    guiding = (*PRIOR_MODELS, *EDITING_MODELS, *CONTROL_MODELS)
+    assert set(ROWS) == {"sd-1.5", "sd-2.1-base", *(spec.alias for spec in guiding)}
+    assert set(ROWS) == {*PUBLISHED, *STABLE_DIFFUSION, *EDITING, *CONTROLS}
 
 
 @pytest.mark.parametrize("alias", ROWS)
@@ -52,6 +55,8 @@ def test_licence_size_and_memory_are_those_of_the_alias(alias: str) -> None:
     assert re.search(rf"\b{re.escape(row['memory'])}\b", spec.memory), spec.memory
     named = re.findall(r"\]\(\.\./(.*?)\)", row["checked by"])
     assert named and all((ROOT / path).is_file() for path in named)
+    sources = [(ROOT / path).read_text(encoding="utf-8") for path in named]
+    assert any(re.search(r"from diffusers import|diffusers' own pipeline", source) for source in sources), named
 
 
 @pytest.mark.parametrize("alias", ROWS)

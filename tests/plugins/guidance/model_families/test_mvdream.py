@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
-from diffusers import UNet2DConditionModel
+from diffusers import DDIMScheduler, UNet2DConditionModel
 from tests.plugins.guidance.model_families import tiny
 
 from bozzetto.config.loading import load_recipe
 from bozzetto.errors import ConfigError, ModelError
+from bozzetto.math.levels import add_noise_at
 from bozzetto.registry.discovery import Registry
 from bozzetto.testing.fakes import cameras_around
 from bozzetto.testing.guidance import GuidanceContract
@@ -21,6 +23,7 @@ from bozzetto_plugins.guidance.config import StableDiffusionConfig
 from bozzetto_plugins.guidance.diffusion_prior import DiffusionPrior
 from bozzetto_plugins.guidance.diffusion_prior_config import DiffusionPriorConfig
 from bozzetto_plugins.guidance.model_families.joint_views import camera_labels
+from bozzetto_plugins.guidance.offload import offload
 
 CPU = torch.device("cpu")
 CONFIGS = Path(__file__).parents[4] / "configs"
@@ -33,8 +36,8 @@ def folder(tmp_path: Path) -> Path:
     return tiny.mvdream(tmp_path / "mvdream")
 
 
-def loaded(folder: Path) -> DiffusionPrior:
-    return DiffusionPrior(DiffusionPriorConfig(model=str(folder), dtype="float32"), folder, CPU)
+def loaded(folder: Path, dtype: Any = "float32") -> DiffusionPrior:
+    return DiffusionPrior(DiffusionPriorConfig(model=str(folder), dtype=dtype), folder, CPU)
 
 
 def views(azimuth_deg: tuple[float, ...], views_per_group: int) -> Cameras:
@@ -105,6 +108,52 @@ def test_branches_are_predicted_in_whole_groups_with_the_same_cameras(folder: Pa
     for branch, text in (("cond", condition.text), ("uncond", condition.uncond)):
         alone = prior.networks.predict(latents(4), TIMESTEP, text, cameras)
         torch.testing.assert_close(said[branch], alone, rtol=0.0, atol=5e-6)
+
+
+@pytest.mark.parametrize("mode", ["model", "sequential"])
+def test_offloaded_weights_predict_groups_the_same(folder: Path, mode: Any) -> None:
+    usual, away = loaded(folder), loaded(folder)
+    leave = offload(away.networks.vae, away.networks.denoiser, CPU, mode)
+    text = usual.encode_text(["a ball"]).expand(4, -1, -1)
+    said = [one.networks.predict(latents(4), TIMESTEP, text, views(FOUR, 4)) for one in (usual, away)]
+    assert torch.equal(*said)
+    leave()
+
+
+def test_half_precision_predicts_groups_nearly_the_same(folder: Path) -> None:
+    full, half = loaded(folder), loaded(folder, dtype="bfloat16")
+    text = full.encode_text(["a ball"]).expand(4, -1, -1)
+    said = [one.networks.predict(latents(4), TIMESTEP, text, views(FOUR, 4)) for one in (full, half)]
+    assert said[1].dtype == torch.float32
+    assert (said[0] - said[1]).norm() < 0.1 * said[0].norm()
+
+
+def test_levels_are_those_of_diffusers_sampler(folder: Path) -> None:
+    level, every = loaded(folder).networks.level, torch.arange(1000)
+    sampler = DDIMScheduler.from_pretrained(folder / "scheduler", clip_sample=False)
+    assert torch.equal(level(every).alpha_bar, sampler.alphas_cumprod)
+    clean, noise = latents(4), torch.randn(4, 4, 8, 8)
+    for timestep in (TIMESTEP, torch.tensor([20, 300, 700, 980])):
+        expected = sampler.add_noise(clean, noise, timestep)
+        torch.testing.assert_close(add_noise_at(clean, noise, level(timestep)), expected, rtol=0.0, atol=1e-6)
+    # The published betas are those of Stable Diffusion 2.1: from 0.00085 to 0.012, linear in their roots.
+    betas = torch.linspace(0.00085**0.5, 0.012**0.5, 1000, dtype=torch.float64).square()
+    expected = (1.0 - (1.0 - betas).cumprod(0)).sqrt().float()
+    torch.testing.assert_close(level(every).noise, expected, rtol=0.0, atol=1e-5)
+
+
+def test_latents_are_encoded_and_decoded_as_by_diffusers(folder: Path) -> None:
+    networks, pipeline = loaded(folder).networks, tiny.stock_pipeline(folder)
+    image = torch.rand(4, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        plain = pipeline.vae.encode(2.0 * image - 1.0).latent_dist
+        decoded = pipeline.image_processor.postprocess(pipeline.vae.decode(plain.mode()).sample, output_type="pt")
+        noise = torch.randn(4, 4, 8, 8)
+        mode, drawn = networks.encode(image, None), networks.encode(image, noise)
+    scale = pipeline.vae.config.scaling_factor
+    torch.testing.assert_close(mode, scale * plain.mode(), rtol=0.0, atol=1e-6)
+    torch.testing.assert_close(drawn, scale * (plain.mean + plain.std * noise), rtol=0.0, atol=1e-6)
+    torch.testing.assert_close(networks.decode(mode), decoded, rtol=0.0, atol=1e-5)
 
 
 def test_the_camera_is_told_at_distance_one() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from bozzetto.errors import ConfigError, ModelError
 from bozzetto.math.levels import add_noise_at
 from bozzetto.testing.fakes import cameras_around
 from bozzetto.testing.guidance import GuidanceContract
+from bozzetto.types import Cameras
 from bozzetto_plugins.guidance.diffusion_prior import DiffusionPrior
 from bozzetto_plugins.guidance.diffusion_prior_config import DiffusionPriorConfig
 from bozzetto_plugins.guidance.offload import offload
@@ -22,9 +25,10 @@ CPU = torch.device("cpu")
 TEXTS = ["a ball, front view", "an ANVIL", ""]
 MAKERS: dict[str, Callable[[Path], Any]] = {
     "sdxl": tiny.sdxl, "sd3": tiny.sd3, "flux2": tiny.flux2, "z_image": tiny.z_image, "if": tiny.deepfloyd_if,
+    "mvdream": lambda folder: tiny.stock_pipeline(tiny.mvdream(folder / "mvdream")),
 }  # fmt: skip
-TWO = cameras_around([0.0, 90.0])
-ONE = cameras_around([0.0])
+AZIMUTHS_DEG = (0.0, 90.0)
+TWO = cameras_around(AZIMUTHS_DEG)
 
 
 def loaded(name: str, folder: Path, **values: Any) -> DiffusionPrior:
@@ -45,8 +49,11 @@ def pipeline(name: str, tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 
 @pytest.fixture(scope="module")
-def folder(pipeline: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny.saved(pipeline, tmp_path_factory.mktemp("model"))
+def folder(name: str, pipeline: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tiny.saved(pipeline, tmp_path_factory.mktemp("model"))
+    if name == "mvdream":
+        (made / "model_index.json").write_text(json.dumps({"_class_name": "MVDreamPipeline"}), encoding="utf-8")
+    return made
 
 
 class TestContract(GuidanceContract):
@@ -56,6 +63,9 @@ class TestContract(GuidanceContract):
 
     def make(self) -> DiffusionPrior:
         return loaded(self.name, self.folder)
+
+    def cameras(self) -> Cameras:
+        return replace(super().cameras(), views_per_group=2 if self.name == "mvdream" else 1)
 
 
 def noisy_of(prior: DiffusionPrior) -> torch.Tensor:
@@ -81,6 +91,9 @@ def test_text_is_that_of_the_pipeline(name: str, pipeline: Any, folder: Path) ->
     elif name == "if":
         tokens, _ = pipeline.encode_prompt(TEXTS, do_classifier_free_guidance=False, device=CPU)
         torch.testing.assert_close(words.tokens, tokens, rtol=0.0, atol=2e-5)
+    elif name == "mvdream":
+        tokens, _ = pipeline.encode_prompt(TEXTS, CPU, 1, False)
+        torch.testing.assert_close(words.tokens, tokens, rtol=0.0, atol=2e-5)
 
 
 def test_a_prediction_of_two_views_is_that_of_each_and_depends_on_the_text(name: str, folder: Path) -> None:
@@ -90,7 +103,8 @@ def test_a_prediction_of_two_views_is_that_of_each_and_depends_on_the_text(name:
     assert both.shape == noisy.shape and both.dtype == torch.float32 and both.isfinite().all()
     for row in range(2):
         one = slice(row, row + 1)
-        alone = prior.networks.predict(noisy[one], timestep[one], text[one], ONE)
+        camera = cameras_around([AZIMUTHS_DEG[row]])
+        alone = prior.networks.predict(noisy[one], timestep[one], text[one], camera)
         torch.testing.assert_close(alone, both[one], rtol=0.0, atol=2e-5)
     assert not torch.equal(prior.networks.predict(noisy, timestep, text.flip(0), TWO), both)
 

@@ -19,6 +19,7 @@ from diffusers import (
     IFPipeline,
     SD3Transformer2DModel,
     StableDiffusion3Pipeline,
+    StableDiffusionPipeline,
     StableDiffusionXLPipeline,
     UNet2DConditionModel,
     ZImagePipeline,
@@ -133,6 +134,15 @@ def mvdream(folder: Path) -> Path:
     codec(force_upcast=False).save_pretrained(made / "vae")
     (made / "model_index.json").write_text(json.dumps({"_class_name": "MVDreamPipeline"}), encoding="utf-8")
     return made
+
+
+def stock_pipeline(folder: Path) -> Any:
+    """Return diffusers' pipeline of the parts of an MVDream or ImageDream, for which diffusers has no own."""
+    return StableDiffusionPipeline(
+        AutoencoderKL.from_pretrained(folder / "vae"), CLIPTextModel.from_pretrained(folder / "text_encoder"),
+        CLIPTokenizer.from_pretrained(folder / "tokenizer"), UNet2DConditionModel.from_pretrained(folder / "unet"),
+        DDIMScheduler.from_pretrained(folder / "scheduler", clip_sample=False), None, None, requires_safety_checker=False,
+    )  # fmt: skip
 
 
 IMAGE_PROMPT = {
