@@ -296,3 +296,5 @@ class TriangleMesh:
     """In [0, 1], origin at the lower left of the texture."""
     texture: Float[Tensor, "TH TW 3"] | None = None
     """sRGB values in [0, 1], row 0 at the top."""
+    closed: bool = False
+    """Whether each edge is known to be a side of exactly two triangles."""

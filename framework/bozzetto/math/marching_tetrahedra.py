@@ -16,7 +16,7 @@ from torch import Tensor
 
 from bozzetto.math.constants import constant
 
-__all__ = ["EDGES", "Cut", "cut_of", "cut_triangles", "marching_tetrahedra"]
+__all__ = ["EDGES", "Cut", "cut_of", "cut_triangles", "marching_tetrahedra", "padded_triangles"]
 
 EDGES = tuple(combinations(range(4), 2))
 """Vertex pairs of the six edges of a tetrahedron."""
@@ -84,7 +84,7 @@ class Cut:
 
 
 def cut_of(inside: Bool[Tensor, "P"], tetrahedra: Int[Tensor, "T 4"]) -> Cut:
-    """Return the cut between inside and outside. Waits for an accelerator three times, for the numbers of results.
+    """Return the cut between inside and outside. Waits for an accelerator: see `bozzetto.math.padded_cut`.
 
     Args:
         tetrahedra: see `marching_tetrahedra`.
@@ -98,7 +98,7 @@ def cut_of(inside: Bool[Tensor, "P"], tetrahedra: Int[Tensor, "T 4"]) -> Cut:
     vertex_on[at] = number
 
     bits = (inside[tetrahedra] * constant((1, 2, 4, 8), device, torch.long)).sum(dim=1)
-    corners, used = _padded_triangles()
+    corners, used = padded_triangles()
     order = bits.argsort(stable=True)  # tetrahedra cut alike are together
     rows = constant(corners, device, torch.long)[bits[order]]  # "T 2 3"
     every = vertex_on[order][:, None].expand(-1, 2, -1).gather(2, rows)
@@ -107,7 +107,7 @@ def cut_of(inside: Bool[Tensor, "P"], tetrahedra: Int[Tensor, "T 4"]) -> Cut:
 
 
 @functools.cache
-def _padded_triangles() -> tuple[tuple[tuple[tuple[int, int, int], ...], ...], tuple[tuple[bool, ...], ...]]:
+def padded_triangles() -> tuple[tuple[tuple[tuple[int, int, int], ...], ...], tuple[tuple[bool, ...], ...]]:
     """Return `cut_triangles` with two triangles in every case, and which of them there are."""
     table = cut_triangles()
     padded = tuple((*triangles, *((0, 0, 0),) * (2 - len(triangles))) for triangles in table)

@@ -13,6 +13,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from bozzetto.math.constants import constant
+
 __all__ = ["TetrahedralGrid"]
 
 
@@ -80,6 +82,52 @@ class TetrahedralGrid:
         # Seen along the axis the sides run counter-clockwise, so that (near, far, side, next side) is positive.
         following = [*side[1:], side[0]]
         return torch.cat([torch.stack([near, far, a, b], dim=1) for a, b in zip(side, following, strict=True)])
+
+    def crossed_within(
+        self, inside: Bool[Tensor, "P"], bound: int
+    ) -> tuple[Int[Tensor, "4 B 4"], Int[Tensor, "B"], Bool[Tensor, "B"], Int[Tensor, ""]]:
+        """Return the tetrahedra around the first `bound` crossed squares, without waiting for an accelerator.
+
+        The squares are those of `crossed`, in its order, of which tetrahedra may have all vertices on one side.
+
+        Returns:
+            Tetrahedra by side and square; the axis across each square; which of the squares there are; and the number
+            of all crossed squares, which may exceed the bound.
+        """
+        masks = []
+        for across in range(3):
+            flags = self._around_squares(inside.to(torch.uint8), across)
+            count = sum(flags[1:], start=flags[0])
+            masks.append(((count > 0) & (count < len(flags))).reshape(-1))
+        place = torch.cat(masks).cumsum(0)
+        total = place[-1]
+        squares = torch.searchsorted(place, torch.arange(1, bound + 1, device=inside.device))
+        axis = squares.clamp(max=len(place) - 1).div(len(masks[0]), rounding_mode="floor")
+        layer, column, row = self._place_of(squares % len(masks[0]))
+        turned = [
+            constant(self._strides(side), inside.device, torch.long)[axis] for side in (self.cells, self.cells + 1)
+        ]
+        (of_centres, of_corners) = (strides.unbind(1) for strides in turned)
+        near = self.corner_count + layer * of_centres[0] + column * of_centres[1] + row * of_centres[2]
+        corner = [
+            (layer + 1) * of_corners[0] + (column + right) * of_corners[1] + (row + up) * of_corners[2]
+            for right, up in ((0, 0), (1, 0), (1, 1), (0, 1))
+        ]
+        around = zip(corner, [*corner[1:], corner[0]], strict=True)
+        tetrahedra = torch.stack([torch.stack([near, near + of_centres[0], a, b], dim=1) for a, b in around])
+        return tetrahedra, axis, torch.arange(bound, device=inside.device) < total, total
+
+    def _place_of(self, number: Int[Tensor, "B"]) -> tuple[Int[Tensor, "B"], Int[Tensor, "B"], Int[Tensor, "B"]]:
+        """Return layer, column and row of squares across an axis."""
+        layer = number.div(self.cells**2, rounding_mode="floor")
+        rest = number % self.cells**2
+        return layer, rest.div(self.cells, rounding_mode="floor"), rest % self.cells
+
+    @staticmethod
+    def _strides(side: int) -> tuple[tuple[int, int, int], ...]:
+        """Return the strides of a cube of numbers, z fastest, along an axis and the two that follow it, by the axis."""
+        strides = (side * side, side, 1)
+        return tuple((strides[axis], strides[(axis + 1) % 3], strides[(axis + 2) % 3]) for axis in range(3))
 
     def _around_squares(self, values: Tensor, axis: int) -> list[Tensor]:
         """Return the values at the centres before and behind each square across `axis`, and at its four corners."""

@@ -13,6 +13,7 @@ from torch.nn.functional import avg_pool3d
 from bozzetto.errors import ConfigError
 from bozzetto.kinds.scene import Scene
 from bozzetto.math.marching_tetrahedra import Cut, cut_of
+from bozzetto.math.padded_cut import padded_cut
 from bozzetto.math.tetrahedral_grid import TetrahedralGrid
 from bozzetto.types import FieldOutput, TriangleMesh
 from bozzetto_plugins.geometry import shapes
@@ -67,6 +68,8 @@ class Dmtet(nn.Module):
             self.sdf.register_hook(self._smoothed)
         self._locked: tuple[tuple[object, ...], TriangleMesh] | None = None
         self._edges: tuple[tuple[object, ...], Cut] | None = None
+        self._bound = 8 * config.resolution**2
+        """Of the squares that the surface crosses; results do not depend on it."""
 
     @classmethod
     def from_saved(cls, config: DmtetConfig, state: Mapping[str, Tensor]) -> Dmtet:
@@ -157,7 +160,7 @@ class Dmtet(nn.Module):
             positions = positions + (LARGEST_OFFSET * self.cell) * torch.tanh(self.offset)
         sdf = self.signed_distances()
         cut = self._cut_edges(sdf)
-        return TriangleMesh(cut.vertices(positions, sdf), cut.faces)
+        return TriangleMesh(cut.vertices(positions, sdf), cut.faces, closed=True)
 
     def _cut_edges(self, sdf: Float[Tensor, "P"]) -> Cut:
         """Return which edges are cut: the tasks of a step share it, and each has vertices of its own graph."""
@@ -165,9 +168,16 @@ class Dmtet(nn.Module):
         if self._edges is None or self._edges[0] != state:
             inside = sdf.detach() < 0.0
             with torch.inference_mode(False), torch.no_grad():
-                inside = inside.clone()
-                self._edges = (state, cut_of(inside, self.grid.crossed(inside)))
+                self._edges = (state, self._cut_of(inside.clone()))
         return self._edges[1]
+
+    def _cut_of(self, inside: Bool[Tensor, "P"]) -> Cut:
+        """Return the cut: in main memory by the shorter way, on an accelerator by the one that hardly waits for it."""
+        if inside.is_cpu:
+            return cut_of(inside, self.grid.crossed(inside))
+        padded = padded_cut(inside, self.grid, self._bound)
+        self._bound = max(1, padded.crossed + padded.crossed // 4)  # surfaces change little in a step
+        return padded.cut
 
     def set_step(self, step: int) -> None:
         """Forget the cut of the step before; the geometry has no schedules."""

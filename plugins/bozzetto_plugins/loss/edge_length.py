@@ -25,4 +25,4 @@ class EdgeLength:
         """
         seen = reads.mesh(inputs, "edge-length")
         radius: float = inputs.geometry.radius
-        return meshes.mean_squared_edge(seen.vertices, seen.faces) / radius**2
+        return meshes.mean_squared_edge(seen.vertices, seen.faces, seen.closed) / radius**2

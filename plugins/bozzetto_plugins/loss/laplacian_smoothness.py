@@ -24,4 +24,4 @@ class LaplacianSmoothness:
             ConfigError: the renderer is not a mesh renderer.
         """
         seen = reads.mesh(inputs, "laplacian-smoothness")
-        return meshes.laplacian_smoothness(seen.vertices, seen.faces)
+        return meshes.laplacian_smoothness(seen.vertices, seen.faces, seen.closed)

@@ -24,4 +24,4 @@ class NormalConsistency:
             ConfigError: the renderer is not a mesh renderer.
         """
         seen = reads.mesh(inputs, "normal-consistency")
-        return meshes.normal_consistency(seen.vertices, seen.faces)
+        return meshes.normal_consistency(seen.vertices, seen.faces, seen.closed)

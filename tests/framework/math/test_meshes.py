@@ -5,6 +5,8 @@ import torch
 import trimesh
 
 from bozzetto.math import meshes
+from bozzetto.math.marching_tetrahedra import cut_of
+from bozzetto.math.tetrahedral_grid import TetrahedralGrid
 
 TENT = (
     torch.tensor([[0.0, 0.0, 0.0], [0.0, 1.0, 0.0], [1.0, 0.5, 0.0], [-1.0, 0.5, 0.0]]),
@@ -45,6 +47,17 @@ def test_edges_and_neighbours_of_a_box():
     assert pairs.shape == (18, 2)
     for one, other in pairs.tolist():
         assert len(set(faces[one].tolist()) & set(faces[other].tolist())) == 2
+
+
+def test_what_is_known_to_be_closed_gives_the_same_rows():
+    grid = TetrahedralGrid(6)
+    positions = grid.positions(torch.device("cpu"))
+    inside = (torch.rand(len(positions)) < 0.4) & ~grid.outermost(torch.device("cpu"))
+    faces = cut_of(inside, grid.crossed(inside)).faces
+    assert len(faces) > 100
+    assert torch.equal(meshes.unique_edges(faces, closed=True), meshes.unique_edges(faces))
+    assert torch.equal(meshes.adjacent_faces(faces, closed=True), meshes.adjacent_faces(faces))
+    assert len(meshes.adjacent_faces(faces[:0], closed=True)) == 0
 
 
 def test_open_edges_have_no_neighbour():
