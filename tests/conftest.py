@@ -1,5 +1,6 @@
 """Fixtures of all tests: a tiny run with real components, a random Stable Diffusion of a few kilobytes, 16 pixels."""
 
+import os
 import signal
 from pathlib import Path
 
@@ -14,6 +15,12 @@ from bozzetto.engine.pipeline import Pipeline
 from bozzetto.engine.run_folder import RunFolder
 from bozzetto.registry.discovery import Registry, installed_sources
 from bozzetto.testing.fakes import tiny_stable_diffusion, tiny_zero123
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Each worker has a thread, and so has each process that its tests start: threads that wait for one another on cores
+    # which other workers use make a step of small tensors up to fifty times slower.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
 
 
 @pytest.fixture(scope="session", autouse=True)

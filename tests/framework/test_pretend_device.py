@@ -4,6 +4,8 @@
 their results' sizes depends on the package that computes them.
 """
 
+from __future__ import annotations
+
 import json
 import os
 import subprocess
@@ -22,12 +24,48 @@ VOLUME, SURFACE = 2, 12
 EXPECTED = {"magic123:cuda:refine": SURFACE}
 
 
-def run(folder: Path, *cases: str) -> dict[str, dict[str, int]]:
-    command = [sys.executable, "-m", "tests.framework.pretend.steps", str(folder), *cases]
-    paths = {**os.environ, "PYTHONPATH": str(ROOT / "tools")}
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, env=paths)
-    assert done.returncode == 0, done.stderr[-4000:]
-    return json.loads(done.stdout.splitlines()[-1])
+class Steps:
+    """A process that trains one case after another: a start takes as long as a case. A killed one is started again."""
+
+    def __init__(self, factory: pytest.TempPathFactory) -> None:
+        self.factory, self.process = factory, None
+
+    def __enter__(self) -> Steps:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self.process is not None:
+            self.process.kill()
+            self.process.communicate()
+
+    def start(self) -> None:
+        folder = self.factory.mktemp("steps")
+        self.said = folder / "said.txt"
+        command = [sys.executable, "-m", "tests.framework.pretend.steps", str(folder)]
+        paths = {**os.environ, "PYTHONPATH": str(ROOT / "tools")}
+        with self.said.open("w") as said:
+            self.process = subprocess.Popen(
+                command, cwd=ROOT, env=paths, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=said
+            )
+
+    def run(self, *cases: str) -> dict[str, dict[str, int]]:
+        result = {}
+        for case in cases:
+            if self.process is None or self.process.poll() is not None:
+                self.start()
+            print(case, file=self.process.stdin, flush=True)
+            answer = self.process.stdout.readline()
+            assert answer, f"{case}: the process ended: {self.said.read_text()[-4000:]}"
+            found = json.loads(answer)
+            assert "error" not in found, f"{case}: {found['error']}"
+            result |= found
+        return result
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    with Steps(tmp_path_factory) as steps:
+        yield steps.run
 
 
 def outside_kernels(found: dict[str, int]) -> dict[str, int]:
@@ -41,8 +79,8 @@ def check(result: dict[str, dict[str, int]], surfaces: frozenset[str] = frozense
         assert sum(waits.values()) <= most, f"{case} waits {sum(waits.values())} times: {waits}"
 
 
-def test_a_step_of_the_main_recipes_waits_rarely_for_the_device(tmp_path):
-    result = run(tmp_path, "dreamfusion-sd:cuda", "zero123:cuda", "magic123:cuda")
+def test_a_step_of_the_main_recipes_waits_rarely_for_the_device(run):
+    result = run("dreamfusion-sd:cuda", "zero123:cuda", "magic123:cuda")
     assert set(result) == {
         "dreamfusion-sd:cuda:main",
         "zero123:cuda:main",
@@ -52,8 +90,8 @@ def test_a_step_of_the_main_recipes_waits_rarely_for_the_device(tmp_path):
     check(result)
 
 
-def test_what_is_not_finite_is_told_when_the_numbers_are_read_by_component(tmp_path):
-    result = run(tmp_path, "dreamfusion-sd:cuda+nan")
+def test_what_is_not_finite_is_told_when_the_numbers_are_read_by_component(run):
+    result = run("dreamfusion-sd:cuda+nan")
     (told,) = result["dreamfusion-sd:cuda+nan:not finite"]
     assert "geometry HashGrid gave a density that is not finite" in told
 
@@ -75,8 +113,8 @@ def all_cases() -> list[str]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("case", all_cases())
-def test_every_recipe_trains_on_the_device(tmp_path, case):
-    result = run(tmp_path, case)
+def test_every_recipe_trains_on_the_device(run, case):
+    result = run(case)
     assert result
     for stage, found in result.items():
         waits = outside_kernels(found)

@@ -35,6 +35,8 @@ SMALL = {
     "frames": 4,
     "size": 16,
     "image_size": 16,
+    "edit_steps": 4,
+    "views_per_ring": 2,
 }
 """Maximum value of each config field of this name; fields that do not allow it are kept."""
 

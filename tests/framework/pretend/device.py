@@ -14,7 +14,7 @@ from contextlib import contextmanager
 import torch
 from torch.utils import backend_registration
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
-from torch.utils._pytree import tree_flatten, tree_leaves, tree_map, tree_unflatten
+from torch.utils._pytree import tree_leaves
 
 backend_registration._setup_privateuseone_for_python_backend("gpu")
 torch.gpu.get_amp_supported_dtype = lambda: [torch.float16, torch.bfloat16]  # asked for by checkpoints of activations
@@ -121,8 +121,7 @@ def counting():
         _counting[0] = False
 
 
-def _refuse_mixed(function, arguments, leaves, ours, others) -> None:
-    tensors = [leaf for leaf in leaves if isinstance(leaf, torch.Tensor)]
+def _refuse_mixed(function, arguments, ours, others) -> None:
     if function in CROSSING or not ours or not others:
         return
     if function in INDEXING:
@@ -132,7 +131,9 @@ def _refuse_mixed(function, arguments, leaves, ours, others) -> None:
         if any(not isinstance(value, PretendTensor) and value.ndim > 0 for value in values):
             raise MixedDevicesError(f"{function}: values on the CPU, self on the device")
     elif any(other.ndim > 0 for other in others):
-        raise MixedDevicesError(f"{function}: tensors on both devices, {[tuple(one.shape) for one in tensors]}")
+        raise MixedDevicesError(
+            f"{function}: tensors on both devices, {[tuple(one.shape) for one in (*ours, *others)]}"
+        )
 
 
 def _note_sync(function, arguments, keywords, ours, others) -> None:
@@ -158,34 +159,44 @@ def _has_mask(indices) -> bool:
 
 def dispatch(function, arguments, keywords):
     """Compute on the inner tensors; refuse what CUDA refuses."""
-    leaves, spec = tree_flatten((arguments, keywords))
-    ours = [leaf for leaf in leaves if isinstance(leaf, PretendTensor)]
-    others = [leaf for leaf in leaves if isinstance(leaf, torch.Tensor) and not isinstance(leaf, PretendTensor)]
-    _refuse_mixed(function, arguments, leaves, ours, others)
+    ours, others = [], []
+
+    def inner(value):  # as torch's tree_map, which would take most of the time of a test
+        if isinstance(value, PretendTensor):
+            ours.append(value)
+            return value.inner
+        if isinstance(value, torch.Tensor):
+            others.append(value)
+        elif isinstance(value, (list, tuple)):
+            return type(value)(map(inner, value))
+        return value
+
+    inner_arguments = tuple(map(inner, arguments))
+    inner_keywords = {key: inner(value) for key, value in keywords.items() if key != "pin_memory"}
+    _refuse_mixed(function, arguments, ours, others)
     if _counting[0]:
         _note_sync(function, arguments, keywords, ours, others)
-    inner = [leaf.inner if isinstance(leaf, PretendTensor) else leaf for leaf in leaves]
-    inner_arguments, inner_keywords = tree_unflatten(inner, spec)
     wanted = keywords.get("device")
     result_is_ours = is_ours(wanted) if wanted is not None else bool(ours)
     if function is aten.copy_.default:
         result_is_ours = isinstance(arguments[0], PretendTensor)
     if is_ours(wanted):
-        inner_keywords = dict(inner_keywords, device=CPU)
-    inner_keywords = {key: value for key, value in inner_keywords.items() if key != "pin_memory"}
+        inner_keywords["device"] = CPU
     out = function(*inner_arguments, **inner_keywords)
     if function is aten._local_scalar_dense.default:
         return out
     known = {id(one.inner): one for one in ours}  # in-place operators return their own argument
 
     def wrapped(value):
+        if isinstance(value, (list, tuple)):
+            return type(value)(map(wrapped, value))
         if not isinstance(value, torch.Tensor) or isinstance(value, PretendTensor):
             return value
         if id(value) in known:
             return known[id(value)]
         return PretendTensor(value) if result_is_ours else value
 
-    return tree_map(wrapped, out)
+    return wrapped(out)
 
 
 class Mode(TorchDispatchMode):

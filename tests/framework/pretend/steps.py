@@ -1,12 +1,15 @@
 """Train steps of shipped recipes on the pretend device, in a process of its own, and print what waited for the host.
 
-python -m tests.framework.pretend.steps FOLDER RECIPE:PROFILE...   # from the project's root
+python -m tests.framework.pretend.steps FOLDER   # from the project's root; reads lines RECIPE:PROFILE
+
+Each line is answered by one of JSON: what waited, by stage, or the `error`.
 """
 
 from __future__ import annotations
 
 import json
 import sys
+import traceback
 import warnings
 from collections.abc import Iterator
 from contextlib import nullcontext
@@ -85,10 +88,8 @@ def number_positions() -> None:
     image_embedding.load_with_info = photo_tokens.load_with_info = load
 
 
-def main() -> None:
-    warnings.filterwarnings("ignore")
-    torch.set_num_threads(1)
-    folder = Path(sys.argv[1])
+def models_below(folder: Path) -> tuple[dict[str, Path], dict[str, Path]]:
+    """Write tiny models; return them by the name of their guidance, and those of other families by their recipe."""
     models = {
         "": tiny_stable_diffusion(folder / "text"),
         "zero123": tiny_zero123(folder / "photo"),
@@ -98,26 +99,45 @@ def main() -> None:
     }
     models["controls"] = tiny_controlnet(folder / "control", models[""], seed=1)
     made = [family for family in FAMILIES if family is not IMAGEDREAM]  # whose files are read, as those of others
-    settings = {family.recipe: family.write(folder / family.recipe, tiny=True) for family in made}
+    return models, {family.recipe: family.write(folder / family.recipe, tiny=True) for family in made}
+
+
+def waits(
+    case: str, registry: Registry, folder: Path, models: dict[str, Path], settings: dict[str, Path]
+) -> dict[str, dict[str, int]]:
+    """Train each stage of a case; return what waited for the host, by the case and the stage."""
+    name, _, profile = case.partition(":")
+    profile, with_nan = profile.removesuffix("+nan"), profile.endswith("+nan")
+    chosen = models | ({"": settings[name]} if name in settings else {})
+    if case == "latent-nerf:cpu":  # as many latents as the bundled prior has
+        chosen[""] = models["latents"]
+    if name == "edit-ip2p":
+        chosen[""] = models["edits"]
+    recipe = small(load_recipe(ROOT / "configs" / f"{name}.yaml", registry, profile=profile), chosen, folder)
+    networks = random_networks(torch.device("cpu")) if name in settings else nullcontext()
+    result = {}
+    with networks, pretend.Mode():
+        for stage, found in stages(recipe, registry, {str(path): path for path in chosen.values()}, with_nan):
+            result[f"{case}:{stage}"] = found
+            print(case, stage, sum(found.values()), found, file=sys.stderr, flush=True)
+    return result
+
+
+def main() -> None:
+    warnings.filterwarnings("ignore")
+    torch.set_num_threads(1)
+    answers, sys.stdout = sys.stdout, sys.stderr
+    folder = Path(sys.argv[1])
+    models, settings = models_below(folder)
     registry = Registry.discover(installed_sources({}), strict=True)
     pretend.install()
     number_positions()
-    result = {}
-    for case in sys.argv[2:]:
-        name, _, profile = case.partition(":")
-        profile, with_nan = profile.removesuffix("+nan"), profile.endswith("+nan")
-        chosen = models | ({"": settings[name]} if name in settings else {})
-        if case == "latent-nerf:cpu":  # as many latents as the bundled prior has
-            chosen[""] = models["latents"]
-        if name == "edit-ip2p":
-            chosen[""] = models["edits"]
-        recipe = small(load_recipe(ROOT / "configs" / f"{name}.yaml", registry, profile=profile), chosen, folder)
-        networks = random_networks(torch.device("cpu")) if name in settings else nullcontext()
-        with networks, pretend.Mode():
-            for stage, found in stages(recipe, registry, {str(path): path for path in chosen.values()}, with_nan):
-                result[f"{case}:{stage}"] = found
-                print(case, stage, sum(found.values()), found, file=sys.stderr, flush=True)
-    print(json.dumps(result))
+    for line in sys.stdin:
+        try:
+            answer = waits(line.strip(), registry, folder, models, settings)
+        except Exception:  # of this case; the next one is another
+            answer = {"error": traceback.format_exc()}
+        print(json.dumps(answer), file=answers, flush=True)
 
 
 if __name__ == "__main__":
