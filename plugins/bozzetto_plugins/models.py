@@ -93,7 +93,7 @@ PRIOR_MODELS = (
         size_gb=6.9,
         kept_gb=5.3,
         licence="CreativeML Open RAIL++-M",
-        memory="worked out 27 GB on a GPU with its recipe, of which 5.1 GB are weights; not measured",
+        memory="worked out 18 GB on a GPU with its recipe, of which 5.1 GB are weights; not measured",
         note="Stable Diffusion XL base 1.0, 1024 px",
     ),
     ModelSpec(
@@ -102,7 +102,7 @@ PRIOR_MODELS = (
         size_gb=2.6,
         kept_gb=1.9,
         licence="OpenRAIL, see the model's page",
-        memory="worked out 39 GB on a GPU at 256 px; not measured",
+        memory="worked out 6 GB on a GPU at 256 px; not measured",
         note="MVDream, 4 views of 256 px",
         converter="python tools/convert_mvdream.py sd-v2.1-base-4view.pt weights/mvdream --like FOLDER_OF_SD_2.1",
     ),
@@ -112,7 +112,7 @@ PRIOR_MODELS = (
         size_gb=4.0,
         kept_gb=3.3,
         licence="see the model's page; made from CreativeML Open RAIL++-M weights",
-        memory="worked out 41 GB on a GPU at 256 px; not measured",
+        memory="worked out 7 GB on a GPU at 256 px; not measured",
         note="ImageDream, a photo and 4 views of 256 px",
         converter="python tools/convert_imagedream.py sd-v2.1-base-4view-ipmv.pt weights/imagedream --like "
         "FOLDER_OF_SD_2.1",
@@ -123,7 +123,7 @@ PRIOR_MODELS = (
         size_gb=16.4,
         kept_gb=5.1,
         licence="Stability AI Community License; access is granted on the model's page",
-        memory="worked out 15 GB on a GPU with its recipe, not measured; T5 takes 10 GB before training only",
+        memory="worked out 7 GB on a GPU with its recipe, not measured; T5 takes 10 GB before training only",
         note="Stable Diffusion 3.5 medium, a rectified flow, 1024 px",
     ),
     ModelSpec(
@@ -132,7 +132,7 @@ PRIOR_MODELS = (
         size_gb=16.0,
         kept_gb=7.9,
         licence="Apache-2.0",
-        memory="worked out 19 GB on a GPU with its recipe; not measured",
+        memory="worked out 10 GB on a GPU with its recipe; not measured",
         note="FLUX.2 klein base, a rectified flow of 4 billion parameters, not distilled, 1024 px",
     ),
     ModelSpec(
@@ -141,7 +141,7 @@ PRIOR_MODELS = (
         size_gb=20.5,
         kept_gb=12.5,
         licence="Apache-2.0",
-        memory="worked out 23 GB on a GPU with its recipe, of which 11.6 GB are weights; not measured",
+        memory="worked out 15 GB on a GPU with its recipe, of which 11.6 GB are weights; not measured",
         note="Z-Image, a rectified flow of 6 billion parameters, not distilled, 1024 px",
     ),
     ModelSpec(

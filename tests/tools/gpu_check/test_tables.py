@@ -8,7 +8,7 @@ NOTHING = {
     "recipes": [],
     "priors": [],
     "scores": [],
-    "memory": [],
+    "memory": [], "scenes": [],
     "kernels": [],
 }
 
