@@ -22,7 +22,10 @@ FACTS = yaml.safe_load(TOOL["FACTS"].read_text(encoding="utf-8"))
 RECIPES = TOOL["expanded"](FACTS)
 PAGE = TOOL["PAGE"].read_text(encoding="utf-8")
 LIST = PAGE.split(TOOL["BEGIN"])[1].split(TOOL["END"])[0].splitlines()[2:]
-METHODS = ("sjc", "hifa", "sdi", "magic123-hifa-coarse-sd", "prolificdreamer-texture", "instructnerf2nerf")
+METHODS = (
+    "sjc", "hifa", "sdi", "magic123-hifa-coarse-sd", "prolificdreamer-texture", "instructnerf2nerf", "latentnerf",
+    "latentnerf-refine", "experimental/textmesh-if-importance",
+)  # fmt: skip
 """Recipes of different methods."""
 
 

@@ -72,13 +72,13 @@ def test_folders_are_made(capsys, tmp_path):
 
 def test_a_stand_in_is_said_again_by_check_and_by_run(capsys, tmp_path):
     values = yaml.safe_load((RECIPES / "magic3d-coarse.yaml").read_text(encoding="utf-8"))
-    values["system"] |= {"guidance_type": "deep-floyd-guidance", "geometry_type": "implicit-sdf"}
+    values["system"] |= {"guidance_type": "controlnet-guidance", "geometry_type": "volume-grid"}
     theirs, target, kept = tmp_path / "theirs.yaml", tmp_path / "ours.yaml", tmp_path / "runs"
     theirs.write_text(yaml.safe_dump(values), encoding="utf-8")
     run(capsys, "convert", theirs, "system.prompt_processor.prompt=a red chair", "-o", target)
     said = yaml.safe_load(target.read_text(encoding="utf-8"))["stand_ins"]
     assert {line.split(":")[0] for line in said} >= {
-        "system.geometry_type implicit-sdf", "system.guidance_type deep-floyd-guidance",
+        "system.geometry_type volume-grid", "system.guidance_type controlnet-guidance",
     }  # fmt: skip
     code, out, _ = run(capsys, "check", target)
     assert code == 0 and all(f"notice    {line}" in out for line in said)
