@@ -38,7 +38,7 @@ class Result:
     """`ok`, or the error."""
     checked: str = "-"
     trained: str = "-"
-    stand_ins: int = 0
+    notices: int = 0
     seconds: float = 0.0
 
 
@@ -151,12 +151,12 @@ def main() -> int:
         with tempfile.TemporaryDirectory() as folder:
             result = try_one(path, Path(folder), options.photo, options.train)
         cells = [short(cell) for cell in (result.converted, result.checked, result.trained)]
-        print("  ".join([f"{result.seconds:5.1f} s", *cells, f"{result.stand_ins} stand in", str(path)]), flush=True)
+        print("  ".join([f"{result.seconds:5.1f} s", *cells, f"{result.notices} notices", str(path)]), flush=True)
         counts["recipes"] += 1
         counts["converted"] += result.converted == "ok"
         counts["checked"] += result.checked == "ok"
         counts["trained"] += result.trained == "ok"
-        counts["with stand-ins"] += result.stand_ins > 0
+        counts["with notices"] += result.notices > 0
         counts["bad"] += result.converted != "ok" or (result.checked == "ok" and result.trained not in ("ok", "-"))
     print(", ".join(f"{name}: {count}" for name, count in counts.items()))
     return int(counts["bad"] > 0)

@@ -33,6 +33,12 @@ BEGIN, END = "<!-- scores: measured -->", "<!-- scores: end -->"
 COLUMNS = (
     "steps", "s a step", "peak MB", "own judge", "photograph judge, %", "dB", "overlap", "saturation", "second front",
 )  # fmt: skip
+FORM_ONLY = ("debiased", "perp-neg")
+"""Recipes whose method the bundled prior cannot show, as their profile `cpu` says."""
+FORM_NOTE = (
+    "Form only: the recipe runs with the bundled prior but does not show its method, since words for the view mean "
+    "nothing to it. Such a row says what a step costs; its objects are nearly those of `sds` in as many steps."
+)
 COLORS = 128
 """Number of colours of a sheet, so that its file is small."""
 IDLE = 0.9
@@ -139,8 +145,13 @@ def section(
         what = "steps each" if budget.unit == "steps" else "seconds of training each"
         text += f"\n{budget.amount:g} {what}:\n\n{_head()}{_row('the true models', true, true, ())}"
         rows = {score: some for (score, of), some in found.items() if of == budget}
-        text += "".join(_row(f"`{score}`", some, true, costs.get(score, ())) for score, some in rows.items())
-    return f"{text}{END}"
+        text += "".join(_row(_label(score), some, true, costs.get(score, ())) for score, some in rows.items())
+    note = f"\n{FORM_NOTE}\n" if any(score in FORM_ONLY for score, _ in found) else ""
+    return f"{text}{note}{END}"
+
+
+def _label(score: str) -> str:
+    return f"`{score}`{' (form only)' if score in FORM_ONLY else ''}"
 
 
 def _waited(found: Mapping[tuple[str, Budget], Sequence[Judged]], costs: Mapping[str, Sequence[Result]]) -> str:

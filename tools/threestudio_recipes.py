@@ -49,6 +49,8 @@ SILENT = (
 """Keys, and beginnings of keys, that say nothing about a method: names, folders and logs."""
 TEXTS = {"prompt": "a chair", "negative_prompt": "ugly"}
 """What stands for texts that a recipe gives."""
+OWN = "weighting: one-minus-alpha-bar"
+"""Part of a score that is SDS."""
 IN_PARTS = ("type", "weighting", "image_term", "shared")
 """Fields of a score that the list shows."""
 STANDS_IN = re.compile(r"'([^']+)' stands in")
@@ -133,9 +135,10 @@ def row(name: str, draft: Draft, registry: Registry) -> str:
 
 
 def _methods(draft: Draft) -> Iterator[str]:
-    """Yield the geometry, then the guidance and the method of each task that has one."""
+    """Yield the geometry, and a material of latents, then the guidance and the method of each task that has one."""
     values = {path: line.value for path, line in draft.lines.items()}
-    yield f"`{values['system.geometry.type']}`"
+    latent = ", `latent`" if values["system.material.type"] == "latent" else ""
+    yield f"`{values['system.geometry.type']}`{latent}"
     for task in ("random", "pose"):
         where = f"system.tasks.{task}"
         if f"{where}.guidance.type" not in values:
@@ -144,7 +147,7 @@ def _methods(draft: Draft) -> Iterator[str]:
         shown = {path.removeprefix(score): value for path, value in values.items() if path.startswith(score)}
         parts = [f"{key}: {value}" for key, value in shown.items() if key.split(".")[-1] in IN_PARTS and key != "type"]
         perp_neg = f", {values[guider]}" if (guider := f"{where}.guidance.guider") in values else ""
-        method = f"score `{{{', '.join(parts)}}}`" if shown else f"SDS{perp_neg}"
+        method = f"score `{{{', '.join(parts)}}}`" if {*parts} - {OWN} else f"SDS{perp_neg}"
         yield f"`{values[f'{where}.guidance.type']}`, {method}"
 
 

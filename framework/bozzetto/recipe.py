@@ -33,7 +33,7 @@ TOP = {
     "name": "Name of the run folder below `output`; the file's name if left out.",
     "summary": "One line about the recipe.",
     "extends": "Recipe that this one modifies: the name of a shipped one, or a path.",
-    "stand_ins": "Notices on substitutes for missing parts, one line each; repeated by every check and run.",
+    "stand_ins": "Notices on missing parts and their substitutes, one line each; repeated by every check and run.",
     "provided_by": "Distribution of a component name that several provide, by `KIND/NAME`, e.g. "
     "`{loss/sparsity: bozzetto}`, and of a model by `model/ALIAS`; a run folder's recipe lists all of them.",
     "plugins": 'Required distributions, e.g. `["bozzetto-blocky>=1.2,<2"]`; checked first.',
@@ -268,7 +268,7 @@ class Recipe:
     notices: tuple[str, ...] = ()
     """Notices for the user: overrides that do not affect every stage."""
     stand_ins: tuple[str, ...] = ()
-    """Descriptions of parts that are only substitutes."""
+    """Descriptions of parts that are only substitutes, or are missing."""
     aliases: Mapping[str, str] = field(default_factory=dict)
     """Distribution of each model that the recipe gives by a bare alias."""
     report: bool = True

@@ -95,10 +95,9 @@ def _keys_by_type(parts: list[Part], registry: Registry) -> Iterator[str]:
 
 
 def _schemas(part: Part, registry: Registry) -> list[type]:
-    """Return the config types of the equivalents of a part, or else of its substitutes."""
+    """Return the config types of the equivalents of a part and of its substitutes."""
     kind = KINDS.get(part.slot, "")
-    here = [name for name in part.ours if _exists(registry, kind, name)]
-    here = here or [name for name in part.near if _exists(registry, kind, name)]
+    here = [name for name in dict.fromkeys((*part.ours, *part.near)) if _exists(registry, kind, name)]
     return [registry.config_type(kind, name) for name in here]
 
 

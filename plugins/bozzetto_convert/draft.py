@@ -8,6 +8,9 @@ from typing import Any
 from bozzetto.config.binding import REQUIRED
 from bozzetto_convert.rules import UNSET, Note
 
+LOST = "not translated from threestudio"
+"""Beginning of the notice on keys without equivalent."""
+
 
 @dataclass(frozen=True)
 class Line:
@@ -31,11 +34,16 @@ class Draft:
     converts: bool = False
     """True if the geometry can be initialised from one of another type."""
     stand_ins: list[str] = field(default_factory=list)
-    """Substitutes for parts without equivalent; kept in the recipe and reported by every check and run."""
+    """Substitutes for parts without equivalent."""
 
     def of(self, severity: str) -> list[Note]:
         """Return the distinct notes of one severity."""
         return list(dict.fromkeys(note for note in self.notes if note.severity == severity))
+
+    def notices(self) -> list[str]:
+        """Return what every check and run of the recipe repeats: the stand-ins, and on one line the other lost keys."""
+        lost = dict.fromkeys(note.name for note in self.of("lost") if str(note) not in self.stand_ins)
+        return [*self.stand_ins, *([f"{LOST}: {', '.join(lost)}"] if lost else [])]
 
 
 def nested(lines: dict[str, Line], where: str) -> dict[str, Any]:

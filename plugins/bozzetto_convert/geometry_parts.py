@@ -63,6 +63,32 @@ def _by_encoding(read: Read) -> tuple[str, ...]:
     return ("frequency-mlp",) if frequency else ("hash-grid",)
 
 
+def _rasterised(read: Read) -> bool:
+    return bool(read("system.renderer_type") == "nvdiff-rasterizer")
+
+
+def _distances(read: Read) -> tuple[str, ...]:
+    return ("implicit-sdf",) if _rasterised(read) else ("implicit-sdf", "sdf-grid")
+
+
+def _sdf_normal(value: Any, read: Read) -> Any:
+    if _rasterised(read):
+        return mapped(NORMALS, "the normal type")(value, read)
+    return UNSET if value == "analytic" else Changed(UNSET, "normals are the gradient of the distance here")
+
+
+def _sdf_bias(value: Any, read: Read) -> Any:
+    if _rasterised(read):
+        return UNSET if value == 0.0 else Lost("a surface starts as shape_init says here")
+    return UNSET if value in (0.0, "sphere") else Lost(f"the field starts as a sphere here, not as {value!r}")
+
+
+def _sdf_bias_size(value: Any, read: Read) -> Any:
+    if not value or _rasterised(read) or read(f"{GEOMETRY}.sdf_bias") == "sphere":
+        return value or UNSET
+    return Lost("the field starts as a sphere here")
+
+
 def _masking(value: Any, read: Read) -> Any:
     return Lost("all octaves take part from the first step") if value else UNSET
 
@@ -176,9 +202,9 @@ SIGNED_DISTANCE: tuple[Key, ...] = (
     same("radius", 1.0, "geometry.radius"),
     *NETWORKS,
     *SHAPE,
-    same("sdf_bias", 0.0, "geometry.sdf_bias"),
-    same("sdf_bias_params", None, "geometry.sdf_bias_size", how=or_unset),
-    same("normal_type", "finite_difference", "geometry.normal", how=mapped(NORMALS, "the normal type"), fill=False),
+    Key("sdf_bias", 0.0, how=_sdf_bias, note="a sphere"),
+    same("sdf_bias_params", None, "geometry.sphere_radius", how=_sdf_bias_size),
+    same("normal_type", "finite_difference", "geometry.normal", how=_sdf_normal, fill=False),
     same("finite_difference_normal_eps", 0.01, "geometry.finite_difference_eps", fill=False),
     *ISOSURFACE,
 )
@@ -208,7 +234,15 @@ GEOMETRIES = (
         (*DENSITY, *NETWORKS, *with_defaults(ISOSURFACE, {"isosurface_threshold": 25.0})),
         choose=_by_encoding,
     ),
-    Part("geometry", "implicit-sdf", ("implicit-sdf",), SIGNED_DISTANCE, near=("dmtet",)),
+    Part(
+        "geometry",
+        "implicit-sdf",
+        ("implicit-sdf", "sdf-grid"),
+        SIGNED_DISTANCE,
+        choose=_distances,
+        near=("dmtet",),
+        note="in a volume; for a rasterizer `dmtet` stands in",
+    ),
     Part("geometry", "tetrahedra-sdf-grid", ("dmtet",), TETRAHEDRA),
     Part("geometry", "volume-grid", ("volume-grid",), VOXELS),
     Part(

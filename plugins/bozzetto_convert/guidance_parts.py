@@ -157,11 +157,12 @@ GUIDANCES = (
     Part(
         "guidance",
         "deep-floyd-guidance",
-        ("deep-floyd", "deepfloyd-if"),
+        ("deep-floyd", "diffusion-prior"),
         (
             *_common("DeepFloyd/IF-I-XL-v1.0", 20.0, cfg_scale, CFG),
             *with_defaults(STABLE_DIFFUSION, {"enable_channels_last_format": True}),
         ),
+        note="the model `deepfloyd-if`, with a `score`",
     ),
     Part(
         "guidance",

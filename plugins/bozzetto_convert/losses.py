@@ -57,7 +57,7 @@ LOSSES = (
     LossKey("lambda_3d_normal_smooth", ("normal-smoothness-3d",), tasks=BOTH),
     LossKey("lambda_normal_consistency", ("normal-consistency",), tasks=BOTH),
     LossKey("lambda_laplacian_smoothness", ("laplacian-smoothness", "laplacian"), tasks=BOTH),
-    LossKey("lambda_eikonal", ("eikonal",)),
+    LossKey("lambda_eikonal", ("eikonal",), note="at random points of the scene here, at the samples of rays there"),
     LossKey("lambda_shape", ("guide-shape",)),
     LossKey("lambda_convex", ("convexity",)),
     LossKey("lambda_emptiness", ("emptiness",)),

@@ -15,6 +15,12 @@ STEPS = 800
 """Maximum steps of a stage on a CPU."""
 PRIORS = {"stable-diffusion": ("bozzetto-mini", 1.0), "zero123": ("bozzetto-mini-zero123", 1.0)}
 """Bundled weights of a guidance and their guidance scale."""
+INSTEAD: Mapping[str, Mapping[str, Any]] = {"diffusion-prior": {"type": "stable-diffusion", "model": "bozzetto-mini"}}
+"""What takes the place of a guidance that no bundled prior fits."""
+LATENTS: Mapping[str, Mapping[str, Any]] = {"geometry": {"feature_count": 48}, "material": {"codec": "pixels"}}
+"""Scene of the bundled prior's latents, which are the pixels of patches of 4 x 4."""
+LATENT_VIEWS: Mapping[str, Any] = {"height": 32, "width": 32}
+"""Size of its latents, in which such a scene is rendered."""
 GRID = {
     "levels": 6,
     "log2_table_size": 17,
@@ -28,7 +34,7 @@ CAMERA = {"distance": 3.2, "fov_y_deg": 40.0}
 SMALL: Mapping[str, Mapping[str, Any]] = {
     "geometry": {
         "radius": 1.0, "resolution": 48, **GRID, **{f"features.{name}": value for name, value in GRID.items()},
-        "levels_active": None,
+        "levels_active": None, "sphere_radius": 0.5, "beta": 0.05, "least_beta": 0.02,
     },
     "renderer": {"samples_per_ray": 96, "occupancy_resolution": 32},
     "reference": {
@@ -71,10 +77,23 @@ def profile_lines(chosen: Mapping[str, Chosen], lines: Mapping[str, Line]) -> di
     return made
 
 
+def _of_latents(slot: str, chosen: Mapping[str, Chosen], lines: Mapping[str, Line]) -> Mapping[str, Any]:
+    """Return the field values of a slot where the scene is one of latents."""
+    material = chosen["material"]
+    if material.entry.spec.name != "latent":
+        return {}
+    colors = f"{material.slot.where}.space" in lines
+    return LATENT_VIEWS if slot == "views" and not colors else LATENTS.get(slot, {})
+
+
 def _changes(chosen: Mapping[str, Chosen], lines: Mapping[str, Line]) -> Iterator[tuple[str, Any, Any]]:
     """Yield path, value and default of every field that the cpu profile may change."""
     for slot, item in chosen.items():
-        fields = dict(SMALL.get(slot, {}))
+        fields = {**SMALL.get(slot, {}), **_of_latents(slot, chosen, lines)}
+        if slot == "guidance" and item.entry.spec.name in INSTEAD:
+            instead = INSTEAD[item.entry.spec.name]
+            yield from ((f"{item.slot.where}.{name}", value, None) for name, value in instead.items())
+            continue
         if slot in ("guidance", "posed") and item.entry.spec.name in PRIORS:
             model, scale = PRIORS[item.entry.spec.name]
             fields = {"model": model, "cfg_scale": scale, **GUIDANCE}

@@ -9,7 +9,6 @@ from typing import Any
 import yaml
 
 from bozzetto_convert.draft import Draft, Line
-from bozzetto_convert.rules import Note
 
 ORDER = (
     "name", "summary", "stand_ins", "provided_by", "prompt", "negative_prompt", "image", "seed", "output",
@@ -30,7 +29,8 @@ def to_yaml(draft: Draft) -> str:
     """Return the recipe as YAML text."""
     title = f"Converted from {draft.title}. Behind each line: the key it comes from."
     lines = [*textwrap.wrap(title, WIDTH, initial_indent="# ", subsequent_indent="# "), *_report(draft), ""]
-    stand_ins = {"stand_ins": Line(draft.stand_ins, "said by every check and run")} if draft.stand_ins else {}
+    told = draft.notices()
+    stand_ins = {"stand_ins": Line(told, "said by every check and run")} if told else {}
     lines += _block(_tree({**draft.lines, **stand_ins}), 0)
     return "\n".join(lines) + "\n"
 
@@ -41,7 +41,7 @@ def summary(draft: Draft) -> list[str]:
     for severity, heading in HEADINGS.items():
         notes = draft.of(severity)
         if notes and severity == "idle":
-            lines.append(f"{heading} {', '.join(_key(note) for note in notes)}")
+            lines.append(f"{heading} {', '.join(note.name for note in notes)}")
         elif notes:
             lines += [heading, *(f"  {note}" for note in notes)]
     return lines
@@ -59,10 +59,6 @@ def _report(draft: Draft) -> Iterable[str]:
                 str(note), WIDTH, initial_indent="#   ", subsequent_indent="#     ", break_long_words=False,
                 break_on_hyphens=False,
             )  # fmt: skip
-
-
-def _key(note: Note) -> str:
-    return note.key.split(" = ", 1)[0]
 
 
 def _tree(lines: Mapping[str, Line]) -> dict[str, Any]:

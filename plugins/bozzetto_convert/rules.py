@@ -45,6 +45,11 @@ class Note:
     def __str__(self) -> str:
         return f"{self.key}: {self.why}"
 
+    @property
+    def name(self) -> str:
+        """The key without its value."""
+        return self.key.split(" = ", 1)[0]
+
 
 @dataclass(frozen=True)
 class Key:

@@ -69,10 +69,11 @@ SCORES = (
     Part("score", "stable-diffusion-guidance", SCORE, choose=_needed),
     Part("score", "stable-diffusion-unified-guidance", SCORE, choose=_needed),
     Part("score", "zero123-unified-guidance", SCORE, choose=_needed),
+    Part("score", "deep-floyd-guidance", SCORE),
     Part("score", "stable-diffusion-sdi-guidance", SCORE, fixed=(("score.weighting", "sigma-over-alpha"),)),
     Part("score", "stable-diffusion-vsd-guidance", SCORE, fixed=ADAPTED),
 )
-"""Scores by threestudio's type of guidance; a method that is SDS needs none: the guidance's own is the same."""
+"""Scores by threestudio's type of guidance; a method that is SDS needs none if the guidance has settings of its own."""
 
 
 def of_window(value: Any, read: Read) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from bozzetto_convert.rules import UNSET, Changed, Key, Lost, Part, Read, below, idle, lacking, lost, same
@@ -16,12 +17,23 @@ def _normals_only(read: Read) -> bool:
     return read("system_type") == "fantasia3d-system" and not read("system.texture")
 
 
+def _latent(read: Read) -> bool:
+    """Return whether the scene is one of Stable Diffusion's latents: four features that are rendered as they are."""
+    as_they_are = not read("system.material.mlp_network_config")
+    four = all(read(f"system.{name}") == 4 for name in ("geometry.n_feature_dims", "material.n_output_dims"))
+    return four and as_they_are and read("system.renderer_type") != "nvdiff-rasterizer"
+
+
 def _no_material(read: Read) -> tuple[str, ...]:
-    return ("plane-light-diffuse",) if _normals_only(read) else ("no-material",)
+    return ("plane-light-diffuse",) if _normals_only(read) else ("latent",) if _latent(read) else ("no-material",)
+
+
+def _adapter(read: Read) -> tuple[str, ...]:
+    return ("latent",) if read("system.geometry.n_feature_dims") == 4 else ()
 
 
 def _activation(value: Any, read: Read) -> Any:
-    if value == "sigmoid" or _normals_only(read):
+    if value == ("none" if _latent(read) else "sigmoid") or _normals_only(read):
         return UNSET
     return Lost(f"colours go through a sigmoid here, not {value!r}")
 
@@ -31,7 +43,14 @@ def _eval_mode(value: Any, read: Read) -> str:
 
 
 def _color_outputs(value: Any, read: Read) -> Any:
-    return UNSET if value in (0, 3) else Lost(f"colours are RGB here, not {value} channels")
+    fits = value in (0, 3) or (value == 4 and _latent(read))
+    return UNSET if fits else Lost(f"colours are RGB here, not {value} channels")
+
+
+def _behind_latents(value: Any, read: Read) -> Any:
+    if value == 4 and _latent(read):
+        return Changed(UNSET, "it has colours, which a linear map turns into latents; there it has latents of its own")
+    return _color_outputs(value, read)
 
 
 MATERIALS = (
@@ -53,7 +72,7 @@ MATERIALS = (
     Part(
         "material",
         "no-material",
-        ("no-material", "plane-light-diffuse"),
+        ("no-material", "plane-light-diffuse", "latent"),
         (
             Key("n_output_dims", 3, how=_color_outputs, note="3"),
             Key("color_activation", "sigmoid", how=_activation, note="sigmoid"),
@@ -66,7 +85,7 @@ MATERIALS = (
             idle("requires_normal", "normals are made when something reads them"),
         ),
         choose=_no_material,
-        note="`plane-light-diffuse` for Fantasia3D's first stage, which shows normals",
+        note="`plane-light-diffuse` for Fantasia3D's first stage, which shows normals; `latent` for four channels",
     ),
     Part(
         "material",
@@ -95,7 +114,14 @@ MATERIALS = (
         ("hybrid-rgb-latent",),
         lacking("n_output_dims", "color_activation", "requires_normal"),
     ),
-    Part("material", "sd-latent-adapter-material", ("latent-adapter",)),
+    Part(
+        "material",
+        "sd-latent-adapter-material",
+        ("latent",),
+        fixed=(("material.space", "rgb"),),
+        choose=_adapter,
+        note="in the space `rgb`",
+    ),
 )
 
 
@@ -130,8 +156,8 @@ BACKGROUNDS = (
         "neural-environment-map-background",
         ("neural-environment",),
         (
-            Key("n_output_dims", 3, how=_color_outputs, note="3"),
-            Key("color_activation", "sigmoid", how=only("sigmoid"), note="sigmoid"),
+            Key("n_output_dims", 3, how=_behind_latents, note="3"),
+            Key("color_activation", "sigmoid", how=_activation, note="sigmoid"),
             same(
                 "dir_encoding_config.otype",
                 "SphericalHarmonics",
@@ -162,7 +188,7 @@ BACKGROUNDS = (
         (
             same("color", [1.0, 1.0, 1.0], "background.color", how=_color),
             same("color", [1.0, 1.0, 1.0], "background.eval_color", how=_eval_color),
-            Key("n_output_dims", 3, how=_color_outputs, note="3"),
+            Key("n_output_dims", 3, how=_behind_latents, note="3"),
             lost("learned", False, "a colour that is learnt does not exist"),
             idle("random_aug", "chooses `random-solid`", False),
             same("random_aug_prob", 0.5, "background.white_probability", how=_white_probability),
@@ -180,6 +206,22 @@ BACKGROUNDS = (
         ),
     ),
 )
+
+
+def _volsdf(read: Read) -> bool:
+    return bool(read("system.renderer.use_volsdf")) and read("system.geometry_type") == "implicit-sdf"
+
+
+def _distance_renderer(read: Read) -> tuple[str, ...]:
+    return ("volume",) if _volsdf(read) else ("neus",)
+
+
+def _thickness(value: Any, read: Read) -> Any:
+    return round(math.exp(-10.0 * value), 9) if _volsdf(read) else UNSET
+
+
+def _annealed(value: Any, read: Read) -> Any:
+    return UNSET if _volsdf(read) or not value else Lost("nothing here is annealed by the angle of rays")
 
 
 def _same_radius(value: Any, read: Read) -> Any:
@@ -223,13 +265,17 @@ RENDERERS = (
     Part(
         "renderer",
         "neus-volume-renderer",
-        ("neus",),
+        ("neus", "volume"),
         (
             *VOLUME,
-            same("learned_variance_init", 0.3, "renderer.initial_variance"),
-            same("cos_anneal_end_steps", 0, "renderer.cos_anneal_until_step"),
-            lost("use_volsdf", False, "NeuS alone"),
+            Key("learned_variance_init", 0.3, ("geometry.beta",), _thickness, "of VolSDF: exp(-10 v)", specific=True),
+            Key("cos_anneal_end_steps", 0, how=_annealed, note="of NeuS alone", specific=True),
+            idle("use_volsdf", "chooses `volume`, with the density of the geometry `sdf-grid`", False),
         ),
+        (("geometry.least_beta", 0.0125), ("renderer.occupancy_resolution", 32)),
+        "with `use_volsdf`; else `volume` stands in",
+        _distance_renderer,
+        ("volume",),
     ),
     Part(
         "renderer",

@@ -19,6 +19,8 @@ SHAPES = (
 )  # fmt: skip
 """Fields that must be equal for parameters to be copied."""
 FROM_BEFORE = "system.geometry_convert_from"
+STARTS = (FROM_BEFORE, "system.weights")
+"""Keys that name what a recipe starts from."""
 
 
 def as_stages(drafts: Sequence[Draft]) -> Draft:
@@ -44,7 +46,7 @@ def as_stages(drafts: Sequence[Draft]) -> Draft:
         elif index:
             combined.lines[f"stages.{name}.inherit"] = Line(["geometry"], FROM_BEFORE)
         combined.stand_ins += [f"{name}: {text}" for text in draft.stand_ins]
-        combined.notes += [_in_recipe(note, name) for note in draft.notes if not (index and note.key == FROM_BEFORE)]
+        combined.notes += [_in_recipe(note, name) for note in draft.notes if not (index and note.name in STARTS)]
     return combined
 
 

@@ -13,6 +13,7 @@ from bozzetto.engine.pipeline import Interrupted, Pipeline
 from bozzetto.engine.run_folder import RunFolder
 from bozzetto.runs.start import plans_for
 from bozzetto.weights.download import fetch
+from bozzetto_plugins.exporter.read_back import read_mesh
 
 pytestmark = pytest.mark.slow
 
@@ -32,14 +33,32 @@ RECIPES = sorted(
 
 def trained(name, registry, tmp_path, changes=()):
     """Return the rows of metrics, and the trained parameters of the geometry."""
-    recipe = load_recipe(FOLDER / f"{name}.yaml", registry, [*SMALL, *changes, f"output={tmp_path}"], "cpu")
+    recipe, pipeline = begun(name, registry, tmp_path, [*SMALL, *changes])
+    pipeline.train(recipe, 0)
+    return rows_of(pipeline.folder, "main")
+
+
+def begun(name, registry, tmp_path, changes):
+    """Return a shipped recipe with changes, and a new run of it with the bundled prior."""
+    recipe = load_recipe(FOLDER / f"{name}.yaml", registry, [*changes, f"output={tmp_path}"], "cpu")
     weights = {model: fetch(plan) for model, plan in plans_for(recipe, registry).items()}
     assert list(weights) == ["bozzetto-mini"]
-    run = RunFolder.create(recipe, ["test"], {})
-    pipeline = Pipeline(registry, run, weights, None, torch.device("cpu"), print)
-    pipeline.train(recipe, 0)
-    rows = (run.metrics / "main.csv").read_text().splitlines()
+    folder = RunFolder.create(recipe, ["test"], {})
+    return recipe, Pipeline(registry, folder, weights, None, torch.device("cpu"), print)
+
+
+def rows_of(folder, stage):
+    rows = (folder.metrics / f"{stage}.csv").read_text().splitlines()
     return [dict(zip(rows[0].split(","), row.split(","), strict=True)) for row in rows[1:]]
+
+
+def tiny_stages(side, **steps):
+    """Return changes of a recipe with these stages: a few steps of small views each, all of them logged."""
+    views = [f"{VIEWS}.{key}={side}" for key in ("height", "width", "eval_height", "eval_width")]
+    each = [*views, f"{VIEWS}.resolution_milestones=[]"]
+    staged = [f"stages.{stage}.{change}" for stage in steps for change in each]
+    lengths = [f"stages.{stage}.trainer.steps={count}" for stage, count in steps.items()]
+    return [*staged, *lengths, "trainer.log_every=1", "trainer.image_every=0", "export.turntable=null", "report=false"]
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -55,6 +74,50 @@ def test_sds_is_the_run_of_its_parent(registry, tmp_path):
     for one, other in zip(composed, own, strict=True):
         assert one["random/score"] == other["random/sds"]
         assert one["gradient_norm"] == other["gradient_norm"]
+
+
+@pytest.mark.parametrize(("name", "changes", "stages"), [
+    ("textmesh", SMALL, {"main": 2}),
+    ("latent-nerf", [*tiny_stages(16, latent=2, colors=2), "system.renderer.samples_per_ray=16", "export.mesh=null"],
+     {"latent": 2, "colors": 2}),
+])  # fmt: skip
+def test_a_scene_of_another_kind_trains_two_steps_a_stage(registry, tmp_path, name, changes, stages):
+    recipe, pipeline = begun(name, registry, tmp_path, changes)
+    pipeline.run(recipe)
+    assert [stage.name for stage in recipe.stages] == list(stages)
+    for stage, steps in stages.items():
+        rows = rows_of(pipeline.folder, stage)
+        assert len(rows) == steps and all(float(row["gradient_norm"]) > 0.0 for row in rows)
+        assert all(float(row["random/sds"]) > 0.0 for row in rows)
+    if name == "textmesh":
+        assert all(float(row["random/eikonal"]) > 0.0 for row in rows)
+
+
+SMALL_SURFACE = [
+    "stages.geometry.system.geometry.resolution=16", "stages.texture.system.geometry.resolution=16",
+    "system.renderer.samples_per_ray=32", "export.mesh={type: mesh, formats: [ply], texture_size: 64, verify_views: 0}",
+    "system.tasks.random.score.reference={type: adapter, rank: 4, lr: 0.02, warm_up_steps: 0, steps: 1}",
+]  # fmt: skip
+
+
+def test_prolificdreamer_ends_with_a_mesh_whose_shape_and_colours_were_trained(registry, tmp_path):
+    changes = [*tiny_stages(32, coarse=2, geometry=2, texture=1), *SMALL_SURFACE]
+    recipe, pipeline = begun("prolificdreamer", registry, tmp_path, changes)
+    (mesh,) = [file for file in pipeline.run(recipe) if file.suffix == ".ply"]
+    assert len(read_mesh(mesh).mesh.faces) > 100
+    saved = {stage.name: read_checkpoint(pipeline.folder.checkpoint(stage.name)) for stage in recipe.stages}
+    assert list(saved) == ["coarse", "geometry", "texture"]
+    for stage, checkpoint in saved.items():
+        rows = rows_of(pipeline.folder, stage)
+        assert rows and all(float(row["gradient_norm"]) > 0.0 for row in rows)
+        moved = [state["exp_avg"] for state in checkpoint["optimizer_states"][0]["state"].values()]
+        assert moved and all(value.any() for value in moved)
+        adapter = [value for name, value in checkpoint["state_dict"].items() if "lora_B" in name]
+        assert bool(adapter) == (stage != "geometry") and all(value.any() for value in adapter)
+    surface, painted = saved["geometry"]["state_dict"], saved["texture"]["state_dict"]
+    for name in ("geometry.sdf", "geometry.offset"):
+        assert torch.equal(surface[name], painted[name])  # the colours' stage leaves the shape as it is
+    assert not torch.equal(surface["geometry.features.encoding"], painted["geometry.features.encoding"])
 
 
 STAGE = "stages.coarse"

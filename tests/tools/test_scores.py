@@ -74,11 +74,25 @@ def test_the_table_has_medians_over_seeds_and_means_over_prompts() -> None:
     assert "| `csd` | 100 | 0.20 | 400 | 3 of 4 | 50 / 75 | 23.0 | 0.90 | 0.40 | 0 of 3 |" in text
     assert "100 steps each:" in text and "15 seconds of training each:" in text and "3 seeds of each" in text
     assert "the runs had 80 % of the core, so other processes ran beside them" in text
+    assert "orm only" not in text
     alone = {"csd": [Result(30, 220, 0.1, 0.1, 3.0, 300.0)]}
     text = score_report.section(TRUE, {("csd", STEPS): runs}, "", alone)
     assert "| `csd` | 100 | 0.10 | 300 | 3 of 4 |" in text and "the runs had 100 % of the core." in text
     page = score_report.between_markers(f"# Page\n\n{score_report.BEGIN}\nold\n{score_report.END}\n\nrest\n", text)
     assert page == f"# Page\n\n{text}\n\nrest\n" and score_report.between_markers(page, text) == page
+
+
+def test_rows_of_methods_that_the_bundled_prior_cannot_show_are_marked() -> None:
+    """Those whose recipes say so, in the report and on the page."""
+    text = score_report.section(TRUE, {("perp-neg", STEPS): [judged(0, 20.0)], ("csd", STEPS): [judged(0, 20.0)]}, "")
+    assert "| `perp-neg` (form only) | 100 |" in text and "| `csd` | 100 |" in text
+    assert text.count(score_report.FORM_NOTE) == 1
+    page = (scores.ROOT / "docs" / "scores.md").read_text(encoding="utf-8")
+    assert score_report.FORM_NOTE in page
+    for name in score_report.FORM_ONLY:
+        assert f"| `{name}` |" not in page and page.count(f"| `{name}` (form only) |") == 2
+        said = (scores.RECIPES / f"{name}.yaml").read_text(encoding="utf-8").partition("profiles:")[2]
+        assert "ignores words for the view" in said
     with pytest.raises(ValueError, match="the page has no lines"):
         score_report.between_markers("# Page", text)
 

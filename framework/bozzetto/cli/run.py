@@ -33,8 +33,8 @@ def check(options: argparse.Namespace, registry: Registry) -> int:
     """Validate a recipe: plugins, names, fields, needs, packages, weights."""
     prepared = prepare(options.config, registry, options.overrides, options.profile, hardware.detect())
     print(plan_report(prepared.recipe, prepared.plans))
-    count = len(prepared.recipe.stand_ins)
-    print("ok: the recipe is valid" + (f"; {count} of its parts only stand in, see the notices" if count else ""))
+    lacks = prepared.recipe.stand_ins
+    print("ok: the recipe is valid" + ("; parts of it only stand in or are lost, see the notices" if lacks else ""))
     return 0
 
 

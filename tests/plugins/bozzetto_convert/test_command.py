@@ -72,17 +72,17 @@ def test_folders_are_made(capsys, tmp_path):
 
 def test_a_stand_in_is_said_again_by_check_and_by_run(capsys, tmp_path):
     values = yaml.safe_load((RECIPES / "magic3d-coarse.yaml").read_text(encoding="utf-8"))
-    values["system"] |= {"guidance_type": "deep-floyd-guidance", "geometry_type": "implicit-sdf"}
+    values["system"] |= {"guidance_type": "controlnet-guidance", "geometry_type": "volume-grid"}
     theirs, target, kept = tmp_path / "theirs.yaml", tmp_path / "ours.yaml", tmp_path / "runs"
     theirs.write_text(yaml.safe_dump(values), encoding="utf-8")
     run(capsys, "convert", theirs, "system.prompt_processor.prompt=a red chair", "-o", target)
     said = yaml.safe_load(target.read_text(encoding="utf-8"))["stand_ins"]
     assert {line.split(":")[0] for line in said} >= {
-        "system.geometry_type implicit-sdf", "system.guidance_type deep-floyd-guidance",
+        "system.geometry_type volume-grid", "system.guidance_type controlnet-guidance",
     }  # fmt: skip
     code, out, _ = run(capsys, "check", target)
     assert code == 0 and all(f"notice    {line}" in out for line in said)
-    assert out.rstrip().endswith(f"ok: the recipe is valid; {len(said)} of its parts only stand in, see the notices")
+    assert out.rstrip().endswith("ok: the recipe is valid; parts of it only stand in or are lost, see the notices")
     registry = Registry.discover(installed_sources({}))
     recipe = load_recipe(target, registry)
     assert [f"notice    {line}" for line in said] == header(recipe, plans_for(recipe, registry), "ours.yaml")[
@@ -90,6 +90,22 @@ def test_a_stand_in_is_said_again_by_check_and_by_run(capsys, tmp_path):
     ]
     folder = RunFolder.create(replace(recipe, output=str(kept)), ["test"], {})
     assert yaml.safe_load(folder.recipe_file.read_text(encoding="utf-8"))["stand_ins"] == said
+
+
+def test_keys_that_are_lost_are_said_again_by_check_also_of_stages(capsys, tmp_path):
+    values = yaml.safe_load((RECIPES / "magic3d-coarse.yaml").read_text(encoding="utf-8"))
+    values["system"]["loss"] |= {"lambda_z_variance": 1.0, "lambda_convex": 2.0}
+    theirs, target = tmp_path / "theirs.yaml", tmp_path / "ours.yaml"
+    theirs.write_text(yaml.safe_dump(values), encoding="utf-8")
+    run(capsys, "convert", theirs, "-o", target)
+    _, out, _ = run(capsys, "check", target, "prompt=a red chair")
+    (said,) = [line for line in out.splitlines() if line.startswith("notice    not translated from threestudio: ")]
+    assert said.endswith("system.loss.lambda_convex, system.loss.lambda_z_variance")
+    assert out.rstrip().endswith("parts of it only stand in or are lost, see the notices")
+    run(capsys, "convert", theirs, RECIPES / "magic3d-refine.yaml", "-o", target)
+    _, out, _ = run(capsys, "check", target, "prompt=a red chair")
+    (said,) = [line for line in out.splitlines() if line.startswith("notice    not translated from threestudio: ")]
+    assert "magic3d-coarse: system.loss.lambda_z_variance" in said.split(": ", 1)[1].split(", ")
 
 
 def test_what_is_no_recipe_of_theirs_is_exit_code_2(capsys, tmp_path):

@@ -278,7 +278,7 @@ def test_the_report_is_in_the_file_and_on_the_terminal(registry):
     text, lines = to_yaml(draft), "\n".join(summary(draft))
     for heading in ("Not translated:", "Translated with a difference:", "Not needed here"):
         assert f"# {heading}" in text and heading in lines
-    assert "colours are RGB here, not 4 channels" in text and "colours are RGB here, not 4 channels" in lines
+    assert "no shape guides the geometry" in text and "no shape guides the geometry" in lines
     assert yaml.safe_load(text)["system"]["geometry"]["type"] == "hash-grid"
 
 

@@ -24,7 +24,7 @@ from bozzetto.math.seeds import seed_at
 from bozzetto.recipe import Task
 from bozzetto.registry.discovery import Registry
 from bozzetto.testing.guidance import image_gradient
-from bozzetto.testing.score_prior import MEANS, GaussianViews, picture_of
+from bozzetto.testing.score_prior import MEANS, GaussianParticles, GaussianViews, picture_of
 from bozzetto_plugins.score.distillation import Distillation
 
 Shipped = Callable[[str], Task]
@@ -97,16 +97,16 @@ def guided_mean(scale: float) -> float:
     return U + scale * (C - U)
 
 
-def found(task: Task, step: int, seed: int = SEED) -> tuple[Tensor, Tensor]:
+def found(task: Task, step: int, prior: GaussianViews | None = None) -> tuple[Tensor, Tensor]:
     """Return the gradient of each view that the recipe's score gives, and its timesteps."""
-    rendered, prior = picture_of(PIXELS), DoubleViews(deviation=DEVIATION)
-    guided = Distillation(task.score.config)(prior, rendered, step, torch.Generator().manual_seed(seed))
+    rendered, prior = picture_of(PIXELS), prior or DoubleViews(deviation=DEVIATION)
+    guided = Distillation(task.score.config)(prior, rendered, step, torch.Generator().manual_seed(SEED))
     gradient = image_gradient(guided, rendered.image) * VIEWS
     return gradient.permute(0, 3, 1, 2), guided.timestep
 
 
-def agree(task: Task, step: int, expected: Tensor, at: At) -> None:
-    gradient, timestep = found(task, step)
+def agree(task: Task, step: int, expected: Tensor, at: At, prior: GaussianViews | None = None) -> None:
+    gradient, timestep = found(task, step, prior)
     assert torch.equal(timestep, at.timestep)
     torch.testing.assert_close(gradient, expected, rtol=1e-6, atol=1e-6)
 
@@ -228,3 +228,52 @@ def test_perp_neg(shipped: Shipped) -> None:
     at = drawn.window(20, 980)
     tilt = torch.linspace(-1.0, 1.0, PIXELS.shape[-1], dtype=torch.float64)
     agree(task, 0, at.s**2 * (sds(at, drawn.noise(), 100.0) - 1.5 * 100.0 * tilt), at)
+
+
+@pytest.mark.parametrize(("step", "most"), [(0, 2.0), (500, 5.0), (1000, 8.0), (5000, 8.0)])
+def test_debiased(shipped: Shipped, step: int, most: float) -> None:
+    """SDS, each of whose values is clipped; the values of these views reach 13."""
+    drawn, task = draws(), shipped("debiased")
+    at = drawn.window(20, 980)
+    whole = at.s**2 * sds(at, drawn.noise(), 100.0)
+    assert (whole.abs() > most).any()
+    agree(task, step, whole.clamp(-most, most), at)
+
+
+class DoubleParticles(GaussianParticles):
+    """The exact prior with an adapter that knows the views, as far as data of the prior's deviation can."""
+
+    level = DoubleViews.level
+
+
+def stages_of_prolificdreamer(registry: Registry) -> dict[str, Task]:
+    recipe = load_recipe(RECIPES / "prolificdreamer.yaml", registry, ["prompt=a ball"], "cuda")
+    return {stage.name: stage.tasks[0] for stage in recipe.stages}
+
+
+@pytest.mark.parametrize("stage", ["coarse", "texture"])
+@pytest.mark.parametrize(("step", "high"), [(0, 980), (2500, 740), (5000, 500), (20000, 500)])
+def test_prolificdreamer(registry: Registry, stage: str, step: int, high: int) -> None:
+    """The adapter's noise is `s (x_t - a x) / D`, so that the noise that was added falls out."""
+    task = stages_of_prolificdreamer(registry)[stage]
+    at = draws().window(20, high)
+    prior = DoubleParticles(deviation=DEVIATION, particle_deviation=DEVIATION)
+    expected = at.s**2 * at.s * at.a / at.d * (PIXELS - guided_mean(7.5))
+    agree(task, step, expected, at, prior)
+
+
+def test_the_adapter_of_prolificdreamer(registry: Registry) -> None:
+    tasks = stages_of_prolificdreamer(registry)
+    assert tasks["coarse"].score.config.reference == tasks["texture"].score.config.reference
+    reference = tasks["coarse"].score.config.reference
+    assert (reference.type, reference.rank, reference.camera_dropout, reference.steps) == ("adapter", 4, 0.1, 1)
+    rates = [reference.learning_rate.at(step) for step in (0, 249, 499, 20000)]
+    assert rates == pytest.approx([1e-4 / 500, 5e-5, 1e-4, 1e-4])
+    assert (tuple(reference.betas), reference.weight_decay) == ((0.9, 0.99), 0.01)
+
+
+def test_the_surface_of_prolificdreamer(registry: Registry) -> None:
+    """SDS at the lower half of the noise levels; no adapter."""
+    task, drawn = stages_of_prolificdreamer(registry)["geometry"], draws()
+    at = drawn.window(20, 500)
+    agree(task, 9000, at.s**2 * sds(at, drawn.noise(), 100.0), at)

@@ -44,20 +44,15 @@ def guidance_of(folder: Path, dtype: str, encode: str) -> StableDiffusion:
 
 
 class Tiny:
-    """A recipe's score on a tiny model.
+    """A recipe's score on a tiny model; a score that trains an adapter has one that has learned something.
 
     Args:
-        adapted: give a score that has an adapter one that has learned something, instead of skipping the test.
         changes: of the score's config.
     """
 
-    def __init__(
-        self, task: Task, registry: Registry, folder: Path, dtype: str, adapted: bool = False, **changes: Any
-    ) -> None:
+    def __init__(self, task: Task, registry: Registry, folder: Path, dtype: str, **changes: Any) -> None:
         config = task.score.config
         needs_adapter = getattr(config, "needs_adapter", False)
-        if needs_adapter and not adapted:
-            pytest.skip("its reference is trained beside the scene, and has tests of its own")
         load = guidance_of.__wrapped__ if needs_adapter else guidance_of  # an adapter stays in its network
         self.guidance = load(folder, dtype, task.guidance.config.encode)
         self.score = make(registry, Component(task.score.entry, replace(config, **changes), task.score.where))
@@ -70,8 +65,21 @@ class Tiny:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             self.score.attach(self.guidance)
-            for value in self.score.trainable().parameters():
+            for value in self.adapter:
                 value.data.normal_(std=0.2)
+
+    @property
+    def adapter(self) -> list[Tensor]:
+        """Parameters that the score trains."""
+        module = getattr(self.score, "trainable", lambda: None)()
+        return [] if module is None else list(module.parameters())
+
+    @property
+    def frozen(self) -> list[Tensor]:
+        """Parameters of the networks without those of the adapter."""
+        trained = {id(value) for value in self.adapter}
+        networks = (self.guidance.denoiser.unet, self.guidance.denoiser.vae)
+        return [value for network in networks for value in network.parameters() if id(value) not in trained]
 
     def condition(self, uncond: int = 2) -> ViewCondition:
         text = self.texts
@@ -116,22 +124,22 @@ def test_equal_states_give_equal_bits_and_the_network_stays_as_it_is(
     tiny: Callable[..., Tiny], name: str, output: Output
 ) -> None:
     score = tiny(name, output)
-    networks = [score.guidance.denoiser.unet, score.guidance.denoiser.vae]
-    frozen = [value for network in networks for value in network.parameters()]
-    before = [value.clone() for value in frozen]
+    frozen = score.frozen
+    before = [value.clone() for value in (*frozen, *score.adapter)]
     guided, first = score(seed=5)
     torch.manual_seed(99)
     again, second = score(seed=5)
     assert torch.equal(first, second) and torch.equal(guided.timestep, again.timestep)
     assert first.isfinite().all() and (first.flatten(1).norm(dim=1) > 0.0).all()
     assert all(value.grad is None and not value.requires_grad for value in frozen)
-    assert all(torch.equal(one, other) for one, other in zip(before, frozen, strict=True))
+    assert all(value.grad is None for value in score.adapter), "the pull on the scene trains nothing"
+    assert all(torch.equal(one, other) for one, other in zip(before, (*frozen, *score.adapter), strict=True))
 
 
 @every_recipe
 def test_a_batch_of_two_is_two_singles(tiny: Callable[..., Tiny], name: str) -> None:
     """With the random numbers of the batch, among them a timestep that views share (ISM), and those of an adapter."""
-    score = tiny(name, adapted=True)
+    score = tiny(name)
     made, both = score(seed=5)
     fits = []
     for index in range(VIEWS):
@@ -147,7 +155,7 @@ def test_a_batch_of_two_is_two_singles(tiny: Callable[..., Tiny], name: str) -> 
 
 def test_a_trained_adapter_is_felt_by_the_gradient(tiny: Callable[..., Tiny]) -> None:
     """So that the test above is of the adapter's prediction, and of the cameras that it is told."""
-    score = tiny("prolificdreamer", adapted=True)
+    score = tiny("prolificdreamer")
     _, first = score(seed=5)
     with torch.no_grad():
         for name, value in score.score.trainable().named_parameters():
@@ -163,6 +171,7 @@ def test_half_precision_weights_give_a_finite_gradient_in_single(tiny: Callable[
     assert score.guidance.denoiser.unet.dtype == torch.float16
     guided, gradient = score()
     assert gradient.dtype == torch.float32 and gradient.isfinite().all() and gradient.any()
+    assert all(value.dtype == torch.float32 for value in score.adapter)
     assert all(loss.dtype == torch.float32 for loss in guided.losses.values())
 
 
