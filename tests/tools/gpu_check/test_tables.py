@@ -8,7 +8,8 @@ NOTHING = {
     "recipes": [],
     "priors": [],
     "scores": [],
-    "memory": [], "scenes": [],
+    "memory": [],
+    "scenes": [],
     "kernels": [],
 }
 
