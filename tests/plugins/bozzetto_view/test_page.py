@@ -10,6 +10,7 @@ import trimesh
 from bozzetto.engine.broadcast import Broadcast
 from bozzetto.engine.run_lock import locked
 from bozzetto.live import Answer, Live
+from bozzetto_view.layout import LINE
 
 
 @pytest.fixture
@@ -73,3 +74,22 @@ def test_cameras_guidance_curves_and_the_export_appear(shown):
     page._cameras.value = False
     page.refresh()
     assert page._frusta == 0 and "12 faces" in page._exports._told.content
+
+
+def test_texture_and_layout_stand_in_the_tab_of_the_export(shown, textured):
+    page, _ = shown
+    path = page.source.folder.export / "mesh.glb"
+    textured.export(path)
+    page.refresh()
+    exports = page._exports
+    pictures = exports._pictures
+    assert list(pictures) == ["texture", "UV layout"]
+    below = exports._shown_below._impl
+    assert below.parent_container_id == exports._told._impl.parent_container_id != "root"
+    assert {one._impl.parent_container_id for one in pictures.values()} == {below.uuid}
+    texture, layout = (picture.image for picture in pictures.values())
+    assert texture.shape == (64, 64, 3) and texture[0, 0, 0] == 230 == texture[0, 63, 2]
+    assert layout.shape == (1024, 1024, 3) and 0.005 < (layout == LINE).all(-1).mean() < 0.1
+    trimesh.creation.box().export(path)  # without a texture
+    page.refresh()
+    assert not exports._shown_below.visible and not any(picture.visible for picture in pictures.values())
