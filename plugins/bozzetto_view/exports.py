@@ -12,6 +12,10 @@ from bozzetto_view.layout import uv_layout
 from bozzetto_view.source import Source
 
 CHOICES = ("none", "mesh", "wireframe")
+BESIDE = 1.15
+"""Distance of the mesh from the scene, in widths of the mesh."""
+FARTHER = 1.7
+"""How much farther than at the start a camera has to be to see both."""
 Y_UP_TO_Z_UP = (0.5, 0.5, 0.5, 0.5)
 """Quaternion that turns an exported mesh, y up and its front toward +z, into the world: z up, front toward +x."""
 
@@ -82,13 +86,14 @@ class Exports:
         self._shown_below.visible = any(picture is not None for picture in pictures.values())
 
     def _draw(self, choice: str) -> None:
+        shown_before = self.visible
         if self._node is not None:
             self._node.remove()
             self._node = None
         if choice == "none" or self._mesh is None:
             return
         width = float(np.ptp(self._mesh.vertices[:, 0])) if len(self._mesh.vertices) else 1.0
-        place = {"wxyz": Y_UP_TO_Z_UP, "position": (0.0, -1.25 * width, 0.0)}  # to the left: the controls are right
+        place = {"wxyz": Y_UP_TO_Z_UP, "position": (0.0, -BESIDE * width, 0.0)}  # to the left: the controls are right
         scene: Any = self.server.scene
         if choice == "mesh":
             self._node = scene.add_glb("/export", self._data, **place)
@@ -97,3 +102,14 @@ class Exports:
                 "/export", np.asarray(self._mesh.vertices, dtype=np.float32), np.asarray(self._mesh.faces),
                 wireframe=True, color=(30, 30, 30), **place,
             )  # fmt: skip
+        if not shown_before:
+            self._step_back()
+
+    def _step_back(self) -> None:
+        """Move cameras that are near away from where they look, so that scene and mesh are both in their pictures."""
+        enough = FARTHER * float(np.linalg.norm(self.server.initial_camera.position))
+        for client in self.server.get_clients().values():
+            ahead = client.camera.position - client.camera.look_at
+            distance = float(np.linalg.norm(ahead))
+            if 0.0 < distance < 0.9 * enough:
+                client.camera.position = client.camera.look_at + ahead * (enough / distance)

@@ -14,6 +14,8 @@ SHADE = 0.55
 """How much of the texture's colours is left below the edges, so that these are seen on any texture."""
 LINE = (255, 214, 10)
 LINE_ON_PAPER = (40, 40, 40)
+MANY = 5_000
+"""Edges from which they are drawn thinly."""
 FARTHEST = 16.0
 """Coordinates from which an edge is left out."""
 
@@ -37,5 +39,5 @@ def uv_layout(
     ends = (at * (picture.width - 1, picture.height - 1)).round()[edges[usable[edges].all(axis=1)]].reshape(-1, 4)
     drawing, color = ImageDraw.Draw(picture), LINE_ON_PAPER if texture is None else LINE
     for line in ends.tolist():
-        drawing.line(line, fill=color)
+        drawing.line(line, fill=color, width=2 if len(ends) < MANY else 1)
     return np.asarray(picture)

@@ -23,6 +23,8 @@ LATEST = "latest"
 """Choice of the stage that is trained, or was trained last."""
 MOST_IMAGES = 24
 """Maximum number of images of the guidance."""
+PANEL_PIXELS = 370
+"""Width of the controls: their tabs fit into one row."""
 SURE_S = 5.0
 """Seconds within which `stop` must be pressed a second time."""
 
@@ -49,7 +51,9 @@ class Page:
         self._images: dict[str, Any] = {}
         self._seen: dict[str, object] = {}
         """What is shown now, by place, so that only what differs is sent."""
-        server.gui.configure_theme(control_layout="fixed", show_logo=False, show_share_button=False)
+        server.gui.configure_theme(show_logo=False, show_share_button=False)
+        server.gui.main_panel.dock_right()
+        server.gui.main_panel.set_width(PANEL_PIXELS)
         self._status = server.gui.add_markdown("...")
         self._progress = server.gui.add_progress_bar(0.0)
         self._answer = server.gui.add_markdown("")

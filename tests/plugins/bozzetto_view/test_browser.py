@@ -8,7 +8,6 @@ import shutil
 from pathlib import Path
 
 import pytest
-import trimesh
 
 PATIENCE_S = 60.0
 """Limit of what is waited for in the browser."""
@@ -39,7 +38,7 @@ def visit(chromium):
     contexts = []
 
     def open_(window):
-        context = chromium.new_context(viewport={"width": 900, "height": 600})
+        context = chromium.new_context(viewport={"width": 1100, "height": 700})
         contexts.append(context)
         page = context.new_page()
         page.set_default_timeout(1000 * PATIENCE_S)
@@ -106,9 +105,9 @@ def test_a_run_is_watched_and_steered_and_goes_on_without_its_page(training, ope
 
 
 @pytest.mark.slow
-def test_training_cameras_and_the_exported_mesh_are_shown(training, open_window, visit, wait_until):
+def test_training_cameras_and_the_exported_mesh_are_shown(training, textured, open_window, visit, wait_until):
     wait_until(lambda: training.step > 0, "the first step")
-    trimesh.creation.box((1.0, 0.6, 0.8)).export(training.folder.export / "mesh.glb")
+    textured.export(training.folder.export / "mesh.glb")
     window = open_window(training.folder)
     page = visit(window)
     wait_until(lambda: window.painter.drawn > 0, "a picture")
@@ -116,8 +115,13 @@ def test_training_cameras_and_the_exported_mesh_are_shown(training, open_window,
     wait_until(lambda: window.page._frusta > 0, "the cameras of the latest step")
     assert window.page._cameras.value
     shoot(page, "cameras")
+    pictures = page.locator("img:visible")
+    assert pictures.count() == 0  # the texture is seen in its tab alone
     page.get_by_role("tab", name="Export").click()
     page.get_by_text("12 faces").first.wait_for()
+    wait_until(lambda: pictures.count() == 2, "texture and UV layout")
+    for name in ("texture", "UV layout"):
+        assert page.get_by_text(name, exact=True).is_visible()
     exports = window.page._exports
     for choice in ("mesh", "wireframe"):
         page.locator("input:visible").last.click()  # the only field of this tab
