@@ -35,7 +35,7 @@ class Steering:
         self.stop, self.report = stop, report
         self.paused = False
         if amender is not None:
-            broadcast.changes += [told(change) for change in amender.acting]
+            broadcast.changes += [change.line for change in amender.acting]
 
     def after_step(self, done: int, system: System) -> None:
         """Repeat recorded changes of this step, and answer requests; returns once the training is not paused."""
@@ -95,12 +95,7 @@ class Steering:
         return self._tell(self.amender.acting[-1])
 
     def _tell(self, change: Change) -> str:
-        line = told(change)
+        line = change.line
         self.broadcast.changes.append(line)
         self.report(f"changed   {line}")
         return line
-
-
-def told(change: Change) -> str:
-    """Return a change as one line."""
-    return f"{change.stage}, step {change.step}: {change.override}"
