@@ -148,7 +148,8 @@ def read_run(path: Path) -> RunFacts:
     text = read("recipe.yaml", lambda: folder.recipe_file.read_text(encoding="utf-8"), "")
     recipe = mapping(read("recipe.yaml", lambda: yaml.safe_load(text), {}))
     names = _stage_names(recipe, manifest)
-    changes = read("changes.json", lambda: Changes(folder).of_stages(names), [])
+    none: list[Change] = []
+    changes = read("changes.json", lambda: Changes(folder).of_stages(names), none)
     recipe = read("changes.json", lambda: values_with(recipe, changes), recipe)
     stages: list[StageFacts] = []
     for name in names:
