@@ -90,9 +90,9 @@ class Changes:
             ) from error
         return sorted(found, key=lambda change: (order[change.stage], change.step))
 
-    def add(self, recipe: Recipe, change: Change) -> None:
-        """Record a change before it acts."""
-        entries = [asdict(one) for one in [*self.read(recipe), change]]
+    def add(self, recipe: Recipe, changes: Sequence[Change]) -> None:
+        """Record changes before they act."""
+        entries = [asdict(one) for one in [*self.read(recipe), *changes]]
         write_text(self.file, json.dumps(entries, indent=2, ensure_ascii=False) + "\n")
 
     def until(self, recipe: Recipe, stage: int, done: int) -> list[Change]:

@@ -105,12 +105,33 @@ def training(tiny, monkeypatch):
 
 
 @pytest.fixture
-def open_window(registry):
+def windows():
+    """Windows that are open, each with its thread and the event that ends it."""
+    opened = []
+    yield opened
+    for window in list(opened):
+        close(opened, window)
+
+
+def close(opened, entry):
+    opened.remove(entry)
+    window, thread, ended = entry
+    ended.set()
+    thread.join(PATIENCE_S)
+    window.close()
+
+
+@pytest.fixture
+def close_window(windows):
+    """Return a function that closes a window, as the end of its process does."""
+    return lambda window: close(windows, next(entry for entry in windows if entry[0] is window))
+
+
+@pytest.fixture
+def open_window(registry, windows):
     pytest.importorskip("viser", reason="the extra 'view' is not installed")
     from bozzetto_view.source import Source
     from bozzetto_view.window import Window
-
-    opened = []
 
     def open_(folder, token=""):
         source = Source(folder, registry, torch.device("cpu"))
@@ -123,11 +144,7 @@ def open_window(registry):
 
         thread = threading.Thread(target=refresh, daemon=True)
         thread.start()
-        opened.append((window, thread, ended))
+        windows.append((window, thread, ended))
         return window
 
-    yield open_
-    for window, thread, ended in opened:
-        ended.set()
-        thread.join(PATIENCE_S)
-        window.close()
+    return open_

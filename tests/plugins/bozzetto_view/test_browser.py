@@ -80,6 +80,10 @@ def test_a_run_is_watched_and_steered_and_goes_on_without_its_page(training, ope
     orbit(first)
     wait_until(lambda: [place == start for place in places(window)].count(False) == 1, "one camera has moved")
 
+    first.wait_for_timeout(1000)
+    shoot(first, "orbited")
+    shoot(second, "another-browser")  # whose camera is still at the start
+
     first.get_by_role("button", name="Pause").click()
     wait_until(lambda: training.live.state().paused, "the training is paused")
     second.get_by_role("button", name="Resume").wait_for()
@@ -88,6 +92,7 @@ def test_a_run_is_watched_and_steered_and_goes_on_without_its_page(training, ope
     first.get_by_role("button", name="Apply").click()
     wait_until(lambda: training.live.state().changes, "the prompt has changed")
     first.get_by_text("prompt=a red chair").first.wait_for()
+    first.get_by_text("a red chair", exact=True).wait_for()
     second.get_by_text("a red chair", exact=True).wait_for()
     shoot(first, "changed")
     first.get_by_role("tab", name="Run").click()
@@ -96,8 +101,13 @@ def test_a_run_is_watched_and_steered_and_goes_on_without_its_page(training, ope
     wait_until(lambda: training.step > paused_at and not training.live.state().paused, "it trains on")
     shoot(second, "running")
 
-    for page in (first, second):
-        page.close()
+    first.close()
+    wait_until(lambda: len(window.painter.browsers) == 1, "the first browser is forgotten")
+    closed_at = training.step
+    wait_until(lambda: training.step > closed_at, "it trains on")
+    second.get_by_text("stage main, step").wait_for()
+    shoot(second, "tab-closed")
+    second.close()
     wait_until(lambda: not window.painter.browsers, "both browsers are forgotten")
     closed_at = training.step
     wait_until(lambda: training.step > closed_at, "it trains on without a page")
@@ -129,6 +139,38 @@ def test_training_cameras_and_the_exported_mesh_are_shown(training, textured, op
         wait_until(lambda choice=choice: (exports._drawn or [""])[0] == choice and exports.visible, choice)
         page.wait_for_timeout(1000)
         shoot(page, f"export-{choice}")
+
+
+@pytest.mark.slow
+def test_two_stages_are_buttons(tiny, open_window, visit, wait_until):
+    trainer = {"steps": 1, "image_every": 0, "loggers": []}
+    recipe = tiny.recipe({"trainer": trainer, "export": None, "stages": {"coarse": {}, "fine": {}}})
+    pipeline = tiny.pipeline(recipe)
+    pipeline.run(recipe)
+    window = open_window(pipeline.folder)
+    page = visit(window)
+    wait_until(lambda: window.painter.drawn > 0, "a picture")
+    page.get_by_role("button", name="coarse").click()
+    page.get_by_role("button", name="\N{BLACK CIRCLE} coarse").wait_for()
+    wait_until(lambda: window.source._loaded.stage == "coarse", "the scene of the first stage")
+    shoot(page, "stages")
+    page.get_by_role("button", name="latest").click()
+    wait_until(lambda: window.source._loaded.stage == "fine", "the scene of the second stage")
+    page.get_by_role("button", name="\N{BLACK CIRCLE} latest").wait_for()
+
+
+@pytest.mark.slow
+def test_a_page_that_ends_with_its_run_says_how_to_see_it_again(training, open_window, close_window, visit, wait_until):
+    wait_until(lambda: training.step > 0, "the first step")
+    window = open_window(training.folder)
+    page = visit(window)
+    wait_until(lambda: window.painter.drawn > 0, "a picture")
+    training.stop()
+    close_window(window)
+    for text in ("The run was stopped in stage main", "Look at it again: bozzetto view"):
+        assert page.get_by_text(text).count() > 0, text
+    page.wait_for_timeout(1000)
+    shoot(page, "ended")
 
 
 @pytest.mark.slow
