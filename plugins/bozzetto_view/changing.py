@@ -67,7 +67,7 @@ class Changing:
         name = self.ask(one, values[one]) if len(values) == 1 else self.ask("", values)
         if name:
             self._asked[name] = tuple(values)
-            self.key.value = ""
+            self.key.value = ""  # type: ignore[misc]  # viser gives it a setter in a way that mypy does not see
 
     def refresh(self, state: State | None) -> None:
         """Show the values that act, also those that others have changed, and what was refused."""

@@ -85,8 +85,8 @@ class Page:
         self._elevation = gui.add_slider("light elevation", -90, 90, 5, int(self.look.light_elevation_deg))
         self._cameras = gui.add_checkbox("training cameras", False)
         self._stages.on_click(lambda _: self._choose(self._stages.value))
-        self._pause.on_click(lambda _: self._ask("resume" if self.state and self.state.paused else "pause"))
-        self._save.on_click(lambda _: self._ask("save"))
+        self._pause.on_click(lambda _: self._toggle())
+        self._save.on_click(lambda _: self._save_now())
         self._stop.on_click(lambda _: self._ask_to_stop())
         handles: tuple[Any, ...] = (self._shown, self._azimuth, self._elevation, self._cameras)
         for handle in handles:
@@ -111,6 +111,12 @@ class Page:
         self._sent = dict([*self._sent.items(), (name, what)][-20:])
         self._answer.content = escaped(f"Asked for: {what}. It acts after the step that is being trained.")
         return name
+
+    def _toggle(self) -> None:
+        self._ask("resume" if self.state and self.state.paused else "pause")
+
+    def _save_now(self) -> None:
+        self._ask("save")
 
     def _ask_to_stop(self) -> None:
         if time.monotonic() < self._stop_until:
