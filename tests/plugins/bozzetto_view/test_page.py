@@ -6,11 +6,15 @@ from dataclasses import replace
 import pytest
 import torch
 import trimesh
+from PIL import Image
 
 from bozzetto.engine.broadcast import Broadcast
 from bozzetto.engine.changes import Change, Changes
+from bozzetto.engine.photo_pictures import picture_of
 from bozzetto.engine.run_lock import locked
 from bozzetto.live import Answer, Live
+from bozzetto.testing.fakes import cameras_around
+from bozzetto.types import Reference
 from bozzetto_view.layout import LINE
 from bozzetto_view.texts import last_words
 
@@ -153,3 +157,27 @@ def test_texture_and_layout_stand_in_the_tab_of_the_export(shown, textured):
     trimesh.creation.box().export(path)  # without a texture
     page.refresh()
     assert not exports._shown_below.visible and not any(picture.visible for picture in pictures.values())
+
+
+def test_the_photo_and_the_views_of_a_group_are_shown(tiny, registry, shown):
+    page, live = shown
+    folder = page.source.folder
+    reference = Reference(torch.zeros(8, 8, 3), torch.ones(8, 8, 1), cameras_around([0.0], size=8))
+    folder.images.mkdir(exist_ok=True)
+    Image.fromarray(picture_of(reference)).save(folder.images / "photo.png")  # as a run with a photo does
+    views = {"batch_size": 4, "views_per_group": 4}
+    system = tiny.system(tiny.recipe({"system": {"tasks": {"random": {"views": views}}}}))
+    system.prepare(0)
+    system.run_tasks(0)
+    live.watch(guidance=True)
+    page.refresh()
+    assert list(page._images) == ["photo"]  # also if nobody asks what the guidance sees
+    Broadcast(live, "main", 9).after_step(4, system)
+    page.guidance = True
+    page.refresh()
+    images = dict(page._images)
+    photo = images.pop("photo").image
+    assert photo.shape[0] == 8 and photo.shape[2] == 3
+    assert len(images) > 0 and all(name.startswith("random-") for name in images)
+    for name, picture in images.items():
+        assert picture.image.shape[1] == 4 * picture.image.shape[0], name  # four views side by side
