@@ -179,7 +179,7 @@ class Page:
         self._enable(False)
         for client in self.server.get_clients().values():
             with contextlib.suppress(asyncio.InvalidStateError):  # it is just leaving
-                client.add_notification(title, "\n".join(lines), auto_close_seconds=None)
+                client.add_notification(title, "".join(lines[-1:]), auto_close_seconds=None)
 
     def _refresh_progress(self, state: State | None, training: bool) -> None:
         if state is not None:
