@@ -41,9 +41,9 @@ class Request:
 
     action: Action
     key: str = ""
-    """Of a change: dotted key of the recipe, e.g. `system.optimizer.lr`."""
+    """Of a change: dotted key of the recipe, e.g. `system.optimizer.lr`; empty: of several fields, see `value`."""
     value: Any = None
-    """Of a change: plain value, as in a recipe."""
+    """Of a change: plain value, as in a recipe; of several fields: values by dotted key, of which all act or none."""
     name: str = ""
     """Name by which its answer is found; set when it is sent."""
 

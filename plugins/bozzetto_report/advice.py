@@ -59,21 +59,33 @@ def _ended_early(run: RunFacts) -> Iterator[Tip]:
         return
     reason = run.reason
     if reason.startswith("NonFiniteError"):
-        yield Tip(
+        text = (
             "A number was not finite. Limit the gradient's norm, or lower the learning rate, and go on from the last "
-            "checkpoint:",
-            f"{resume} system.optimizer.clip_norm=1.0",
         )
+        yield _resumed(run, f"{text}checkpoint:", "system.optimizer.clip_norm", "1.0")
     elif "memory" in reason.lower():
-        key = next(
-            (f"system.tasks.{task}.views.batch_size=1" for task in mapping(at(run.recipe, "system", "tasks"))), ""
-        )
-        yield Tip("Memory ran out. Render fewer views at a time, or smaller ones:", f"{resume} {key}".strip())
+        text = "Memory ran out. Render fewer views at a time, or smaller ones:"
+        tasks = list(mapping(at(run.recipe, "system", "tasks")))[:1]
+        keys = [f"system.tasks.{task}.views.batch_size" for task in tasks]
+        yield _resumed(run, text, keys[0], "1") if keys else Tip(text, resume)
     elif reason.startswith("ExportError"):
         yield Tip("The training is done, only an export failed. After the change that the message names, export again:",
                   f"bozzetto export {_quoted(run.path.absolute())}")  # fmt: skip
     else:
         yield Tip("After the change that the message names, go on from the last checkpoint:", resume)
+
+
+def _resumed(run: RunFacts, text: str, key: str, value: str) -> Tip:
+    """Advise to resume with another value of a field.
+
+    An override of one that was changed while the run trained is refused; it is changed again on a page.
+    """
+    resume = f"bozzetto run --resume {_quoted(run.path.absolute())}"
+    if any(change.key == key for change in run.changes):
+        return Tip(
+            f"{text} {key} was changed while it trained, and can be changed again on the page:", f"{resume} --view"
+        )
+    return Tip(text, f"{resume} {key}={value}")
 
 
 def _unknown_words(run: RunFacts) -> Iterator[Tip]:
@@ -166,10 +178,12 @@ def _anew(run: RunFacts, parent: Parent | None) -> Iterator[Tip]:
         return
     seed = run.recipe.get("seed", 0)
     seed = seed + 1 if isinstance(seed, int) else 1
-    yield Tip(
-        "The same recipe makes another object of the same words with another seed, and of other words with prompt=:",
-        f"bozzetto run --config {_quoted(run.path.absolute() / 'recipe.yaml')} seed={seed}",
-    )
+    changed = {change.key: change.override for change in run.changes}  # of several of one field the last
+    command = [f"bozzetto run --config {_quoted(run.path.absolute() / 'recipe.yaml')}"]
+    command += [*map(_quoted, changed.values()), f"seed={seed}"]
+    text = "The same recipe makes another object of the same words with another seed, and of other words with prompt="
+    text += "; what was changed while this run trained then acts from the first step on" if changed else ""
+    yield Tip(f"{text}:", " ".join(command))
     bundled = any(mapping(facts).get("source") == "bundled" for facts in mapping(run.manifest.get("weights")).values())
     if bundled and parent and run.recipe.get("prompt") and not run.recipe.get("image"):
         yield Tip(

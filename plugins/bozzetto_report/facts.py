@@ -16,8 +16,10 @@ from typing import Any, TypeVar
 
 import yaml
 
+from bozzetto.engine.changes import Change, Changes, values_with
 from bozzetto.engine.run_folder import RunFolder
 from bozzetto.engine.run_lock import HOLDER
+from bozzetto.errors import UserError
 
 T = TypeVar("T")
 
@@ -29,6 +31,8 @@ STATES = {
     "broken off": "broken off: it was killed, or the machine was",
 }
 """How a run can stand, and the words for it."""
+STEERING = "steering"
+"""Part of a stage's seconds: pauses, and what viewers have asked for."""
 _PICTURE = re.compile(r"(?P<stage>.+)-(?P<step>[0-9]{6,12})\.png")
 _STEP = re.compile(r"[0-9]{1,18}")
 _NOTICE = re.compile(r"notice\s+(?P<text>.+)", re.DOTALL)
@@ -66,6 +70,11 @@ class StageFacts:
     """By part, all sessions together; empty in runs of older versions, which have `whole`."""
     metrics: Metrics
 
+    @property
+    def paused_s(self) -> float:
+        """Seconds of pauses, and of what viewers have asked for."""
+        return self.seconds.get(STEERING, 0.0)
+
 
 @dataclass(frozen=True)
 class RunFacts:
@@ -74,8 +83,9 @@ class RunFacts:
     path: Path
     manifest: Mapping[str, Any]
     recipe: Mapping[str, Any]
-    """Plain values of the recipe as it ran."""
+    """Plain values of the recipe as it ran in the end: with the changes that were made while it trained."""
     recipe_text: str
+    """The recipe as the run began."""
     state: str
     """One of `STATES`."""
     reason: str
@@ -86,6 +96,8 @@ class RunFacts:
     notices: tuple[str, ...]
     missing: tuple[str, ...] = field(default=())
     """What could not be read, one line each."""
+    changes: tuple[Change, ...] = ()
+    """What was changed while it trained, in the order of the steps."""
 
     @property
     def subject(self) -> str:
@@ -109,8 +121,8 @@ class RunFacts:
 
     @property
     def seconds(self) -> float | None:
-        """Seconds of all stages and exports; None if none is recorded."""
-        known = [sum(stage.seconds.values()) for stage in self.stages if stage.seconds]
+        """Seconds of all stages and exports, without pauses; None if none is recorded."""
+        known = [sum(stage.seconds.values()) - stage.paused_s for stage in self.stages if stage.seconds]
         known += [seconds for entry in self.exports.values() if (seconds := number(entry.get("seconds"))) is not None]
         return sum(known) if known else None
 
@@ -127,7 +139,7 @@ def read_run(path: Path) -> RunFacts:
     def read(what: str, reader: Callable[[], T], default: T) -> T:
         try:
             return reader()
-        except (OSError, ValueError, yaml.YAMLError, csv.Error, RecursionError) as error:
+        except (OSError, ValueError, yaml.YAMLError, csv.Error, RecursionError, UserError) as error:
             why = next(iter(str(error).splitlines()), type(error).__name__)
             missing.append(f"{what} cannot be read: {why}")
             return default
@@ -136,6 +148,9 @@ def read_run(path: Path) -> RunFacts:
     text = read("recipe.yaml", lambda: folder.recipe_file.read_text(encoding="utf-8"), "")
     recipe = mapping(read("recipe.yaml", lambda: yaml.safe_load(text), {}))
     names = _stage_names(recipe, manifest)
+    none: list[Change] = []
+    changes = read("changes.json", lambda: Changes(folder).of_stages(names), none)
+    recipe = read("changes.json", lambda: values_with(recipe, changes), recipe)
     stages: list[StageFacts] = []
     for name in names:
         file = folder.metrics / f"{name}.csv"
@@ -155,6 +170,7 @@ def read_run(path: Path) -> RunFacts:
         pictures=tuple(pictures),
         notices=_notices(recipe, log),
         missing=tuple(missing),
+        changes=tuple(changes),
     )
 
 

@@ -9,12 +9,14 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import yaml
+
 from bozzetto.files import write_text
 from bozzetto.registry.discovery import Registry
 from bozzetto_report.advice import advice
 from bozzetto_report.curves import Chart, Series, chart, means, short
 from bozzetto_report.differences import differences, parent_of
-from bozzetto_report.facts import STATES, RunFacts, StageFacts, measures, number
+from bozzetto_report.facts import STATES, STEERING, RunFacts, StageFacts, measures, number
 from bozzetto_report.pictures import SHOWN_PICTURES, Room, evenly
 from bozzetto_report.texts import template_text
 from bozzetto_report.viewer import ViewerError, hash_of, library
@@ -24,6 +26,12 @@ if TYPE_CHECKING:
 
 REPORT = "report.html"
 COMPARISON = "comparison.html"
+PARTS = {
+    "observed": "plugins that watch the training",
+    "broadcast": "what was written for viewers",
+    STEERING: "pauses, and what viewers have asked for",
+}
+"""Parts of the seconds whose names say too little."""
 SUBJECT_ROOM = 0.75
 """Share of the page that the object may take."""
 IN_ALL = 0.5
@@ -72,6 +80,8 @@ def report_html(run: RunFacts, registry: Registry) -> str:
             "stages": [(stage, _charts(stage)) for stage in run.stages],
             "parent": parent,
             "changes": differences([parent.values, run.recipe]) if parent else (),
+            "recipe_in_the_end": yaml.safe_dump(dict(run.recipe), sort_keys=False) if run.changes else "",
+            "explained": [(part, PARTS[part]) for part in PARTS if any(part in one.seconds for one in run.stages)],
             "timings": _timings(run),
             "measures": {name: _told(value) for name, value in measures(run).items()},
             "tips": advice(run, parent),
@@ -113,7 +123,9 @@ def _headline(run: RunFacts) -> list[str]:
     for stage in run.stages:
         of = f" of {stage.wanted}" if stage.wanted is not None and stage.wanted != stage.steps else ""
         facts.append(f"{stage.name} {stage.steps}{of} steps" if len(run.stages) > 1 else f"{stage.steps}{of} steps")
-    return [*facts, *([f"{run.seconds:.0f} s"] if run.seconds is not None else [])]
+    facts += [f"{run.seconds:.0f} s"] if run.seconds is not None else []
+    paused = sum(stage.paused_s for stage in run.stages)
+    return [*facts, *([f"and {paused:.0f} s of pauses"] if paused >= 1.0 else [])]
 
 
 def _charts(stage: StageFacts) -> list[Chart]:

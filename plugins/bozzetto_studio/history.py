@@ -14,6 +14,7 @@ from typing import Any
 
 import yaml
 
+from bozzetto.engine.changes import Change, Changes
 from bozzetto.engine.run_folder import RunFolder
 from bozzetto.engine.run_lock import HOLDER
 from bozzetto.errors import RunFolderError
@@ -67,13 +68,15 @@ class FoundRun:
 
     path: Path
     subject: str
-    """What it makes: the prompt, else the photo's name."""
+    """What it makes: the prompt, as it was changed last while the run trained; else the photo's name."""
     standing: Standing
     progress: Progress | None
     picture: Path | None
     """Its latest validation image, else its contact sheet."""
     changed_s: float
     """When its manifest was last written, seconds since the epoch."""
+    changes: tuple[Change, ...] = ()
+    """What was changed while it trained, in the order of the steps."""
 
     @property
     def name(self) -> str:
@@ -151,11 +154,13 @@ def _read(path: Path) -> FoundRun | None:
         if not (path / "recipe.yaml").is_file() or not (path / "manifest.json").is_file():
             return None
         return FoundRun(path, path.name, Standing("damaged", str(error)), None, None, changed_s)
-    subject = str(manifest.get("prompt") or "") or Path(str(manifest.get("image") or path.name)).stem
+    changes = _changes(path, _changed_ns(path / "changes.json"), tuple(_stages(path)))
+    prompts = [manifest.get("prompt"), *(change.value for change in changes if change.key == "prompt")]
+    subject = str(prompts[-1] or "") or Path(str(manifest.get("image") or path.name)).stem
     marks = Marks.read(path)
     standing = _standing(path, manifest, marks)
     own = standing.process is not None and standing.process == marks.process
-    return FoundRun(path, subject, standing, _progress(path, manifest, own), _picture(path), changed_s)
+    return FoundRun(path, subject, standing, _progress(path, manifest, own), _picture(path), changed_s, changes)
 
 
 def _standing(path: Path, manifest: Mapping[str, Any], marks: Marks) -> Standing:
@@ -235,6 +240,15 @@ def _changed_ns(path: Path) -> int:
         return path.stat().st_mtime_ns
     except OSError:
         return 0
+
+
+@functools.lru_cache(maxsize=4096)
+def _changes(path: Path, changed_ns: int, stages: tuple[str, ...]) -> tuple[Change, ...]:
+    """Return what was changed while a run trained, read anew when its record has changed; none if that is damaged."""
+    try:
+        return tuple(Changes(RunFolder(path)).of_stages(stages))
+    except (OSError, RunFolderError):
+        return ()
 
 
 @functools.lru_cache(maxsize=4096)

@@ -37,8 +37,10 @@ def run(options: argparse.Namespace, host: Host) -> int:
         raise UserError("The page needs the package viser. Run: pip install 'bozzetto[view]'")
     token = token_of(options.host, options.token)
     for name in ("coarse", "fine"):
-        if not (0 if name == "fine" else 16) <= getattr(options, name) <= 2048:
-            raise UserError(f"--{name}: must be from 16 to 2048 pixels, got {getattr(options, name)}")
+        height = getattr(options, name)
+        if not 16 <= height <= 2048 and not (name == "fine" and height == 0):
+            by_device = ", or 0" if name == "fine" else ""
+            raise UserError(f"--{name}: must be from 16 to 2048 pixels{by_device}, got {height}")
     if not 0 <= options.port <= 65535:
         raise UserError(f"--port: must be from 0 to 65535, got {options.port}")
     warnings.filterwarnings("ignore", "Queued a .* on a closed connection")  # a browser that leaves is no fault

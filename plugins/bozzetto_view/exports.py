@@ -1,4 +1,4 @@
-"""The exported mesh beside the field: as it is, as a wireframe, and its texture. Imports viser."""
+"""The exported mesh beside the field: as it is, as a wireframe; its texture and UV layout. Imports viser."""
 
 from __future__ import annotations
 
@@ -8,9 +8,14 @@ import numpy as np
 import trimesh
 import viser
 
+from bozzetto_view.layout import uv_layout
 from bozzetto_view.source import Source
 
 CHOICES = ("none", "mesh", "wireframe")
+BESIDE = 1.15
+"""Distance of the mesh from the scene, in widths of the mesh."""
+FARTHER = 1.7
+"""How much farther than at the start a camera has to be to see both."""
 Y_UP_TO_Z_UP = (0.5, 0.5, 0.5, 0.5)
 """Quaternion that turns an exported mesh, y up and its front toward +z, into the world: z up, front toward +x."""
 
@@ -27,7 +32,8 @@ class Exports:
         self._data = b""
         self._drawn: object = None
         self._node: Any = None
-        self._texture: Any = None
+        self._shown_below = server.gui.add_folder("Texture", visible=False)
+        self._pictures: dict[str, Any] = {}
 
     @property
     def visible(self) -> bool:
@@ -57,23 +63,37 @@ class Exports:
         self._mesh, self._data = loaded, data
         self._told.content = f"mesh.glb: {len(loaded.vertices)} vertices, {len(loaded.faces)} faces"
         self._choice.disabled = False
-        material = getattr(loaded.visual, "material", None)
+        self._show_texture(loaded)
+
+    def _show_texture(self, mesh: trimesh.Trimesh) -> None:
+        """Show the texture and the UV layout of a mesh, or neither if it has none."""
+        material, uv = getattr(mesh.visual, "material", None), getattr(mesh.visual, "uv", None)
         texture = getattr(material, "baseColorTexture", None)
-        if texture is not None:
-            pixels = np.asarray(texture.convert("RGB"))
-            if self._texture is None:
-                self._texture = self.server.gui.add_image(pixels, label="texture", format="jpeg")
+        pixels = None if texture is None else np.asarray(texture.convert("RGB"))
+        pictures = {"texture": pixels}
+        if uv is not None and len(uv) == len(mesh.vertices):
+            pictures["UV layout"] = uv_layout(np.asarray(uv, dtype=np.float64), np.asarray(mesh.faces), pixels)
+        for name, picture in pictures.items():
+            if picture is None:
+                continue
+            if name in self._pictures:
+                self._pictures[name].image = picture
             else:
-                self._texture.image = pixels
+                with self._shown_below:  # a picture that is added later stands in the tab, too
+                    self._pictures[name] = self.server.gui.add_image(picture, label=name, format="jpeg")
+        for name, handle in self._pictures.items():
+            handle.visible = pictures.get(name) is not None
+        self._shown_below.visible = any(picture is not None for picture in pictures.values())
 
     def _draw(self, choice: str) -> None:
+        shown_before = self.visible
         if self._node is not None:
             self._node.remove()
             self._node = None
         if choice == "none" or self._mesh is None:
             return
         width = float(np.ptp(self._mesh.vertices[:, 0])) if len(self._mesh.vertices) else 1.0
-        place = {"wxyz": Y_UP_TO_Z_UP, "position": (0.0, 1.25 * width, 0.0)}
+        place = {"wxyz": Y_UP_TO_Z_UP, "position": (0.0, -BESIDE * width, 0.0)}  # to the left: the controls are right
         scene: Any = self.server.scene
         if choice == "mesh":
             self._node = scene.add_glb("/export", self._data, **place)
@@ -82,3 +102,14 @@ class Exports:
                 "/export", np.asarray(self._mesh.vertices, dtype=np.float32), np.asarray(self._mesh.faces),
                 wireframe=True, color=(30, 30, 30), **place,
             )  # fmt: skip
+        if not shown_before:
+            self._step_back()
+
+    def _step_back(self) -> None:
+        """Move cameras that are near away from where they look, so that scene and mesh are both in their pictures."""
+        enough = FARTHER * float(np.linalg.norm(self.server.initial_camera.position))
+        for client in self.server.get_clients().values():
+            ahead = client.camera.position - client.camera.look_at
+            distance = float(np.linalg.norm(ahead))
+            if 0.0 < distance < 0.9 * enough:
+                client.camera.position = client.camera.look_at + ahead * (enough / distance)

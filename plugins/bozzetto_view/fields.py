@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
@@ -64,7 +63,8 @@ def _of_task(task: Task) -> Iterator[tuple[str, Any]]:
 
 def text_of(value: Any) -> str:
     """Return a value of a config as text that `value_of` reads back."""
-    return json.dumps(_plain(value))
+    text: str = yaml.safe_dump(_plain(value), default_flow_style=True, sort_keys=False, width=10**6, allow_unicode=True)
+    return text.removesuffix("...\n").strip()
 
 
 def value_of(key: str, text: str) -> Any:

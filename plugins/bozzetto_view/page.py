@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import time
 from dataclasses import replace
 from typing import Any
@@ -12,17 +14,21 @@ import viser.transforms
 from PIL import Image
 
 from bozzetto.live import Action, Request, State
+from bozzetto_view.changing import Changing
 from bozzetto_view.curves import curves_of
 from bozzetto_view.exports import Exports
-from bozzetto_view.fields import fields_of, value_of
 from bozzetto_view.pictures import SHOWN, Look
 from bozzetto_view.source import Source
-from bozzetto_view.texts import escaped, status_text
+from bozzetto_view.texts import escaped, last_words, status_text
 
 LATEST = "latest"
 """Choice of the stage that is trained, or was trained last."""
+CHOSEN = "\N{BLACK CIRCLE} "
+"""Before the label of the chosen stage."""
 MOST_IMAGES = 24
 """Maximum number of images of the guidance."""
+PANEL_PIXELS = 370
+"""Width of the controls: their tabs fit into one row."""
 SURE_S = 5.0
 """Seconds within which `stop` must be pressed a second time."""
 
@@ -49,7 +55,9 @@ class Page:
         self._images: dict[str, Any] = {}
         self._seen: dict[str, object] = {}
         """What is shown now, by place, so that only what differs is sent."""
-        server.gui.configure_theme(control_layout="fixed", show_logo=False, show_share_button=False)
+        server.gui.configure_theme(show_logo=False, show_share_button=False)
+        server.gui.main_panel.dock_right()
+        server.gui.main_panel.set_width(PANEL_PIXELS)
         self._status = server.gui.add_markdown("...")
         self._progress = server.gui.add_progress_bar(0.0)
         self._answer = server.gui.add_markdown("")
@@ -57,7 +65,7 @@ class Page:
         with tabs.add_tab("Run"):
             self._make_run()
         with tabs.add_tab("Change"):
-            self._make_change()
+            self._changing = Changing(server, source, lambda key, value: self._ask("change", key, value))
         with tabs.add_tab("Losses"):
             self._curves = server.gui.add_markdown("No numbers yet.")
             self._losses = server.gui.add_folder("Metrics")
@@ -71,36 +79,18 @@ class Page:
         self._pause = gui.add_button("Pause")
         self._save = gui.add_button("Save now")
         self._stop = gui.add_button("Stop", color="red")
-        self._stage = gui.add_dropdown("stage", (LATEST,), initial_value=LATEST)
+        self._stages = gui.add_button_group("stage", (LATEST,), visible=False)
         self._shown = gui.add_dropdown("picture", SHOWN, initial_value="colour")
         self._azimuth = gui.add_slider("light azimuth", -180, 180, 5, int(self.look.light_azimuth_deg))
         self._elevation = gui.add_slider("light elevation", -90, 90, 5, int(self.look.light_elevation_deg))
         self._cameras = gui.add_checkbox("training cameras", False)
-        self._pause.on_click(lambda _: self._ask("resume" if self.state and self.state.paused else "pause"))
-        self._save.on_click(lambda _: self._ask("save"))
+        self._stages.on_click(lambda _: self._choose(self._stages.value))
+        self._pause.on_click(lambda _: self._toggle())
+        self._save.on_click(lambda _: self._save_now())
         self._stop.on_click(lambda _: self._ask_to_stop())
-        handles: tuple[Any, ...] = (self._stage, self._shown, self._azimuth, self._elevation, self._cameras)
+        handles: tuple[Any, ...] = (self._shown, self._azimuth, self._elevation, self._cameras)
         for handle in handles:
             handle.on_update(lambda _: self._looked())
-
-    def _make_change(self) -> None:
-        gui = self.server.gui
-        gui.add_markdown("Values act from the next step on, are recorded, and repeated when the run is resumed.")
-        recipe = self.source.changed_recipe()
-        self._fields: dict[str, Any] = {}
-        for stage in recipe.stages:
-            for item in fields_of(recipe, stage):
-                if item.key in self._fields:
-                    continue
-                several = len(recipe.stages) > 1 and item.key.startswith("stages.")
-                label = f"{stage.name}: {item.label}" if several else item.label
-                self._fields[item.key] = gui.add_text(label, item.text, hint=item.key)
-                self._seen[item.key] = item.text
-        self._key = gui.add_text("other field", "", hint="dotted key, e.g. system.optimizer.clip_norm")
-        self._value = gui.add_text("value", "", hint="YAML")
-        self._apply = gui.add_button("Apply")
-        self._changes = gui.add_markdown("")
-        self._apply.on_click(lambda _: self._change())
 
     def _make_guidance(self) -> None:
         self._see = self.server.gui.add_checkbox("show what the guidance sees", False)
@@ -110,15 +100,23 @@ class Page:
         self._seen_by_it = self.server.gui.add_folder("Latest step")
         self._see.on_update(lambda _: setattr(self, "guidance", self._see.value))
 
-    def _ask(self, action: Action, key: str = "", value: Any = None) -> None:
-        """Send a request; a problem is shown."""
+    def _ask(self, action: Action, key: str = "", value: Any = None) -> str:
+        """Send a request and return its name; a problem is shown, and the name is empty."""
         try:
             name = self.source.live.send(Request(action, key, value))
         except (OSError, ValueError) as error:
             self._answer.content = escaped(f"Not sent: {error}")
-            return
-        self._sent = dict([*self._sent.items(), (name, f"{action} {key}".strip())][-20:])
-        self._answer.content = escaped(f"Asked for: {action} {key}. It acts after the step that is being trained.")
+            return ""
+        what = f"{action} {key or ', '.join(value or ())}".strip()
+        self._sent = dict([*self._sent.items(), (name, what)][-20:])
+        self._answer.content = escaped(f"Asked for: {what}. It acts after the step that is being trained.")
+        return name
+
+    def _toggle(self) -> None:
+        self._ask("resume" if self.state and self.state.paused else "pause")
+
+    def _save_now(self) -> None:
+        self._ask("save")
 
     def _ask_to_stop(self) -> None:
         if time.monotonic() < self._stop_until:
@@ -128,22 +126,22 @@ class Page:
             self._stop_until = time.monotonic() + SURE_S
             self._stop.label = "Stop? Press again"
 
-    def _change(self) -> None:
-        """Send the fields whose text differs from the one that acts."""
-        texts = {key: handle.value for key, handle in self._fields.items() if handle.value != self._seen.get(key)}
-        if self._key.value.strip():
-            texts[self._key.value.strip()] = self._value.value
-        for key, text in texts.items():
-            try:
-                self._ask("change", key, value_of(key, text))
-            except ValueError as error:
-                self._answer.content = self._changes.content = escaped(f"{key}: {error}")
-                return
-            self._seen[key] = text
-        self._key.value = ""  # type: ignore[misc]  # viser gives it a setter in a way that mypy does not see
+    def _choose(self, label: str) -> None:
+        """Show a stage, given by its button."""
+        name = label.removeprefix(CHOSEN)
+        self.stage = None if name == LATEST else name
+        self._refresh_stages(self.state)
+
+    def _refresh_stages(self, state: State | None) -> None:
+        """Offer a button for each stage of which there is something to show; the chosen one is marked."""
+        names = self.source.stages(state)
+        labels = tuple(f"{CHOSEN if name == (self.stage or LATEST) else ''}{name}" for name in (LATEST, *names))
+        if self._seen.get("stages") != labels:
+            self._seen["stages"] = labels
+            self._stages.options = labels
+            self._stages.visible = len(self.source.recipe.stages) > 1
 
     def _looked(self) -> None:
-        self.stage = None if self._stage.value == LATEST else self._stage.value
         self.look = replace(
             self.look,
             shown=self._shown.value,
@@ -160,13 +158,11 @@ class Page:
             return False
         self.state = state = self.source.state()
         training = self.source.training
-        stages = (LATEST, *self.source.stages(state))
-        if self._seen.get("stages") != stages:
-            self._seen["stages"] = stages
-            self._stage.options = stages
+        self._refresh_stages(state)
         self._set(self._status, status_text(self.source, state, training, self.fault))
         self._refresh_progress(state, training)
         self._refresh_answers(state)
+        self._changing.refresh(state)
         self._enable(training)
         self._refresh_cameras(state if training and self._cameras.value else None)
         self._refresh_curves(state)
@@ -174,6 +170,16 @@ class Page:
         self._exports.refresh()
         self._looked()
         return training
+
+    def end(self) -> None:
+        """Say what has become of the run, and how to open it again; nothing acts any more."""
+        title, lines = last_words(self.source)
+        self._set(self._status, "\n\n".join([f"**{escaped(title)}**", *map(escaped, lines)]))
+        self._set(self._answer, "This page has ended.")
+        self._enable(False)
+        for client in self.server.get_clients().values():
+            with contextlib.suppress(asyncio.InvalidStateError):  # it is just leaving
+                client.add_notification(title, "".join(lines[-1:]), auto_close_seconds=None)
 
     def _refresh_progress(self, state: State | None, training: bool) -> None:
         if state is not None:
@@ -193,12 +199,9 @@ class Page:
         if mine:
             last = mine[-1]
             self._set(self._answer, escaped(("Refused: " if last.refused else "") + last.text))
-        lines = [f"- refused: {escaped(one.text)}" for one in mine if one.refused]
-        lines += [f"- {escaped(line)}" for line in (state.changes if state is not None else ())]
-        self._set(self._changes, "\n".join(lines) or "Nothing has been changed.")
 
     def _enable(self, training: bool) -> None:
-        for handle in (self._pause, self._save, self._stop, self._apply):
+        for handle in (self._pause, self._save, self._stop, self._changing.button):
             if handle.disabled == training:
                 handle.disabled = not training
 

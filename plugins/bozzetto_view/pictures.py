@@ -13,6 +13,7 @@ from jaxtyping import Float, UInt8
 from bozzetto.engine.pictures import pixels_of
 from bozzetto.kinds.scene import Scene
 from bozzetto.math.cameras import ray_directions
+from bozzetto.math.map_pictures import normal_picture, surface_depth
 from bozzetto.types import Cameras, Rendered
 
 Shown = Literal["colour", "lit", "normal", "depth", "opacity"]
@@ -104,13 +105,14 @@ def _image(rendered: Rendered, shown: Shown) -> Float[torch.Tensor, "B H W 3"]:
     if shown == "opacity":
         return opacity.expand(-1, -1, -1, 3)
     if shown == "normal" and rendered.normal is not None:
-        return 0.5 * (rendered.normal + 1.0) * opacity + (1.0 - opacity)
+        return normal_picture(rendered.normal, opacity)
     if shown == "depth":
         hit = opacity > 0.5
-        inside = rendered.depth[hit]
-        near, far = (inside.min(), inside.max()) if inside.numel() else (rendered.depth.new_zeros(()),) * 2
-        nearness = 1.0 - 0.8 * (rendered.depth - near) / (far - near).clamp(min=1e-6)
-        return torch.where(hit, nearness, torch.zeros_like(nearness)).clamp(0, 1).expand(-1, -1, -1, 3)
+        depth = surface_depth(rendered.depth, opacity)
+        inside = depth[hit]
+        near, far = (inside.min(), inside.max()) if inside.numel() else (depth.new_zeros(()),) * 2
+        nearness = (1.0 - 0.8 * (depth - near) / (far - near).clamp(min=1e-6)).clamp(0.2, 1.0)
+        return (opacity * nearness).expand(-1, -1, -1, 3)
     image = rendered.image[..., :3]
     if rendered.space == "latent":  # no colours: three channels, scaled to what can be seen
         image = 0.5 + image / (4.0 * image.std().clamp(min=1e-6))
@@ -122,7 +124,7 @@ def _image(rendered: Rendered, shown: Shown) -> Float[torch.Tensor, "B H W 3"]:
 def _depth(rendered: Rendered, cameras: Cameras) -> Float[np.ndarray, "H W"]:
     along = ray_directions(cameras.c2w, cameras.fov_y_rad, cameras.height, cameras.width)
     forward = -cameras.c2w[:, :3, 2]
-    z = rendered.depth[..., 0] * (along * forward[:, None, None]).sum(-1)
+    z = surface_depth(rendered.depth, rendered.opacity)[..., 0] * (along * forward[:, None, None]).sum(-1)
     hit = (rendered.opacity[..., 0] > 0.5) & (rendered.depth[..., 0] > 0.0)
     found: np.ndarray = torch.where(hit, z, torch.full_like(z, BEHIND))[0].float().cpu().numpy()
     return found

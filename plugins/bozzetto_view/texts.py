@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
+from bozzetto.errors import RunFolderError
 from bozzetto.live import State
 from bozzetto_view.source import Source
 
@@ -37,6 +39,29 @@ def status_text(source: Source, state: State | None, training: bool, fault: str 
     if fault:
         lines.append(f"no new picture: {escaped(fault)}")
     return f"**{prompt}**\n\n" + "\n\n".join(lines)
+
+
+def last_words(source: Source) -> tuple[str, tuple[str, ...]]:
+    """Return what has become of a run, and what can be done now, one line each, for a page that closes."""
+    if source.deleted:
+        return "This run has been deleted.", ()
+    path = source.folder.path
+    try:
+        end = source.folder.manifest.get("end")
+    except RunFolderError:
+        end = None
+    found = end if isinstance(end, Mapping) else {}
+    reason = str(found.get("reason") or "").partition(": ")[2]
+    again, on = f"Look at it again: bozzetto view {path}", f"Go on: bozzetto run --resume {path}"
+    if found.get("state") == "finished":
+        return "The run has finished.", (again,)
+    if found.get("state") == "stopped":
+        return f"The run was {reason or 'stopped'}.", (on, again)
+    if found.get("state") == "failed":
+        return f"The run has failed: {reason}" if reason else "The run has failed.", (on, again)
+    if source.training:
+        return "This page was closed, and the run goes on.", (again,)
+    return "The run was broken off.", (on, again)
 
 
 def duration(seconds: float) -> str:

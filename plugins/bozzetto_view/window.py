@@ -26,6 +26,8 @@ SHARE = 0.14
 """Share of the processors, or of the accelerator, that pictures take beside a training, which loses no more."""
 REFRESH_S = 0.5
 """Seconds between looks at the run folder."""
+LAST_WORDS_S = 1.5
+"""Seconds that browsers have to take the last words of a page."""
 WATCH_S = 3.0
 """Seconds between signs to the training that somebody watches."""
 LEAVING = asyncio.InvalidStateError
@@ -125,7 +127,13 @@ class Window:
             time.sleep(REFRESH_S)
 
     def close(self) -> None:
-        """Close the page; the run goes on."""
+        """Say on the page what has become of the run, and close it; a run that is trained goes on."""
+        if self.painter.browsers:
+            with contextlib.suppress(LEAVING):
+                self.refresh()
+                self.page.end()
+            self.server.flush()
+            time.sleep(LAST_WORDS_S)
         self.painter.close()
         self.gate.close()
         with contextlib.redirect_stdout(io.StringIO()):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -58,36 +58,39 @@ class Amender:
         repeated = []
         while self.later and self.later[0].step <= done:
             repeated.append(self.later.pop(0))
-            self._apply(repeated[-1], system)()
+        if repeated:  # those of one step together: they may have been made together, and one alone be refused
+            self._apply(repeated, system)[1]()
         return repeated
 
-    def change(self, key: str, value: Any, done: int, system: System) -> None:
-        """Apply a new change after `done` steps, and record it first.
+    def change(self, values: Mapping[str, Any], done: int, system: System) -> list[Change]:
+        """Apply new values by dotted key after `done` steps, all of them or none, and record them first.
 
         Raises:
-            UserError: it is no value of the field, the field cannot change while training, or it has the value already.
+            UserError: one is no value of its field, or of a field that is fixed while training, or all act already.
         """
-        change = Change(self.recipe.stages[self.stage].name, done, key, value)
-        apply = self._apply(change, system)
-        self.record.add(self.recipe, change)
+        stage = self.recipe.stages[self.stage].name
+        changes = [Change(stage, done, key, value) for key, value in values.items()]
+        differs, apply = self._apply(changes, system)
+        if not differs:
+            raise ConfigError(
+                f"{', '.join(values)}: this changes nothing in stage {stage}: it has this value, or sets its own"
+            )
+        self.record.add(self.recipe, changes)
         apply()
+        return changes
 
-    def _apply(self, change: Change, system: System) -> Apply:
-        """Prepare a change; what is returned applies it and cannot fail."""
-        acting = [*self.acting, change]
+    def _apply(self, changes: Sequence[Change], system: System) -> tuple[bool, Apply]:
+        """Prepare changes; return whether the stage differs, and what applies them and cannot fail."""
+        acting = [*self.acting, *changes]
         after = recipe_with(self.recipe, acting, self.folder, self.registry)
         steps = self._steps(after, system)
-        if not steps:
-            raise ConfigError(
-                f"{change.key}: this changes nothing in stage {change.stage}: it has this value, or sets its own"
-            )
 
         def apply() -> None:
             for step in steps:
                 step()
             self.acting, self.current = acting, after
 
-        return apply
+        return bool(steps), apply
 
     def _steps(self, after: Recipe, system: System) -> list[Apply]:
         """Prepare whatever differs; components that change their settings have done so already."""

@@ -7,12 +7,12 @@ a step is that one with the changes up to there as overrides, in the order in wh
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from bozzetto.config.layers import LETTERS, leaves, parse_overrides
+from bozzetto.config.layers import LETTERS, leaves, overlay, parse_overrides
 from bozzetto.config.loading import load_recipe
 from bozzetto.engine.run_folder import RunFolder
 from bozzetto.errors import ConfigError, RunFolderError
@@ -39,6 +39,11 @@ class Change:
         """The change as the command line takes it: `key=value`."""
         return as_override(self.key, self.value)
 
+    @property
+    def line(self) -> str:
+        """The change with its stage and step."""
+        return f"{self.stage}, step {self.step}: {self.override}"
+
 
 def as_override(key: str, value: object) -> str:
     """Return `key=value` with the value in JSON, a subset of YAML; letters as they are."""
@@ -62,9 +67,13 @@ class Changes:
         Raises:
             RunFolderError: the record is damaged, or names a stage that the recipe does not have.
         """
+        return self.of_stages([stage.name for stage in recipe.stages])
+
+    def of_stages(self, names: Sequence[str]) -> list[Change]:
+        """Return and raise as `read`, given the names of the recipe's stages in their order."""
         if not self.file.is_file():
             return []
-        order = {stage.name: place for place, stage in enumerate(recipe.stages)}
+        order = {name: place for place, name in enumerate(names)}
         try:
             entries = json.loads(self.file.read_text(encoding="utf-8"))
             if not isinstance(entries, list):
@@ -77,13 +86,13 @@ class Changes:
             raise RunFolderError(
                 f"The record of changes of this run, {self.file}, is damaged: {str(error)[:200]}. Put a copy of it "
                 "back; or remove it, and train the run from its start without the changes: --from-stage "
-                f"{recipe.stages[0].name}"
+                f"{names[0]}"
             ) from error
         return sorted(found, key=lambda change: (order[change.stage], change.step))
 
-    def add(self, recipe: Recipe, change: Change) -> None:
-        """Record a change before it acts."""
-        entries = [asdict(one) for one in [*self.read(recipe), change]]
+    def add(self, recipe: Recipe, changes: Sequence[Change]) -> None:
+        """Record changes before they act."""
+        entries = [asdict(one) for one in [*self.read(recipe), *changes]]
         write_text(self.file, json.dumps(entries, indent=2, ensure_ascii=False) + "\n")
 
     def until(self, recipe: Recipe, stage: int, done: int) -> list[Change]:
@@ -117,3 +126,12 @@ def recipe_with(recipe: Recipe, changes: Sequence[Change], folder: RunFolder, re
     if not changes:
         return recipe
     return load_recipe(folder.recipe_file, registry, [change.override for change in changes], folder.profile)
+
+
+def values_with(values: Mapping[str, Any], changes: Sequence[Change]) -> dict[str, Any]:
+    """Return the plain values of a run's recipe with changes, unchecked, as they are told to a reader.
+
+    Raises:
+        ConfigError: a change has no value or key that a recipe can have.
+    """
+    return overlay(values, parse_overrides([change.override for change in changes]))

@@ -15,6 +15,7 @@ from PIL import Image
 from bozzetto.engine.loggers import Logger
 from bozzetto.engine.system import System
 from bozzetto.files import slug, write_atomically
+from bozzetto.math.map_pictures import normal_picture
 from bozzetto.recipe import TrainerConfig
 from bozzetto.types import Rendered
 
@@ -74,7 +75,7 @@ def picture_grid(rendered: Rendered) -> torch.Tensor:
     """Arrange colour above normals above opacity, views side by side: "H W 3" in [0, 1]."""
     rows = [rendered.image[..., :3], rendered.opacity.expand(-1, -1, -1, 3)]
     if rendered.normal is not None:
-        rows.insert(1, 0.5 * (rendered.normal + 1.0) * rendered.opacity + (1.0 - rendered.opacity))
+        rows.insert(1, normal_picture(rendered.normal, rendered.opacity))
     return torch.cat([torch.cat(list(row), dim=1) for row in rows], dim=0)
 
 

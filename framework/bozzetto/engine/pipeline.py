@@ -88,6 +88,8 @@ class Pipeline:
         except BaseException as error:
             stopped = isinstance(error, Interrupted | Stopped | KeyboardInterrupt)
             with suppress(OSError, RunFolderError):  # the error itself is what matters
+                if isinstance(error, Interrupted):
+                    self.folder.record_stage(error.stage, {"steps": error.step})
                 self.folder.record_end("stopped" if stopped else "failed", reason_of(error))
             self.observers.run_failed(reason_of(error), recipe, self.folder.path)
             raise

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
+from collections.abc import Mapping
 
 from bozzetto.engine.amending import Amender
 from bozzetto.engine.broadcast import Broadcast
@@ -35,7 +36,7 @@ class Steering:
         self.stop, self.report = stop, report
         self.paused = False
         if amender is not None:
-            broadcast.changes += [told(change) for change in amender.acting]
+            broadcast.changes += [change.line for change in amender.acting]
 
     def after_step(self, done: int, system: System) -> None:
         """Repeat recorded changes of this step, and answer requests; returns once the training is not paused."""
@@ -67,7 +68,8 @@ class Steering:
             try:
                 answer = Answer(request.name, self._do(request, done, system))
             except UserError as error:
-                answer = Answer(request.name, " ".join(str(error).split()), refused=True)
+                text = " ".join(str(error).split()).removeprefix("command line: ")  # where a change is read as one from
+                answer = Answer(request.name, text, refused=True)
             self.broadcast.answers.append(answer)
             self.broadcast.publish(done, system, paused=self.paused, now=True)
 
@@ -91,16 +93,13 @@ class Steering:
     def _change(self, request: Request, done: int, system: System) -> str:
         if self.amender is None:
             raise UserError(f"{request.key}: a training in several processes cannot change while it runs")
-        self.amender.change(request.key, request.value, done, system)
-        return self._tell(self.amender.acting[-1])
+        several = isinstance(request.value, Mapping) and not request.key
+        values = request.value if several else {request.key: request.value}
+        changed = self.amender.change(values, done, system)
+        return "; ".join([self._tell(change) for change in changed])
 
     def _tell(self, change: Change) -> str:
-        line = told(change)
+        line = change.line
         self.broadcast.changes.append(line)
         self.report(f"changed   {line}")
         return line
-
-
-def told(change: Change) -> str:
-    """Return a change as one line."""
-    return f"{change.stage}, step {change.step}: {change.override}"

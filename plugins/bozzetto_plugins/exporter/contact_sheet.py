@@ -10,6 +10,7 @@ from jaxtyping import Float
 from PIL import Image, ImageDraw
 from torch import Tensor
 
+from bozzetto.math.map_pictures import normal_picture, surface_depth
 from bozzetto.types import Rendered
 
 LABEL_HEIGHT = 16
@@ -30,7 +31,7 @@ def draw_sheet(sides: list[Side]) -> Float[Tensor, "H W 3"]:
     """Draw one column per view, labelled with its azimuth; rows: colour, normals (if rendered), depth."""
     rows = [[side.rendered.image[0] for side in sides]]
     normals = [
-        _normal_picture(side.rendered.normal, side.rendered.opacity)
+        normal_picture(side.rendered.normal, side.rendered.opacity)[0]
         for side in sides
         if side.rendered.normal is not None
     ]
@@ -41,18 +42,10 @@ def draw_sheet(sides: list[Side]) -> Float[Tensor, "H W 3"]:
     return torch.cat([torch.cat(row, dim=1) for row in [labels, *rows]], dim=0).clamp(0.0, 1.0)
 
 
-def _normal_picture(normal: Float[Tensor, "1 H W 3"], opacity: Float[Tensor, "1 H W 1"]) -> Float[Tensor, "H W 3"]:
-    """Return world normals as colours on white: x red, y green, z blue."""
-    return 0.5 * (normal[0] + opacity[0]) + (1.0 - opacity[0])
-
-
 def _depth_pictures(views: list[Rendered]) -> list[Float[Tensor, "H W 3"]]:
-    """Return depth in grey, white at the nearest point of all views, fading to black with the opacity.
-
-    `Rendered.depth` is weighted by opacity and therefore divided by it first.
-    """
+    """Return depth in grey, white at the nearest point of all views, fading to black with the opacity."""
     opacity = torch.cat([view.opacity for view in views])
-    depth = torch.cat([view.depth for view in views]) / opacity.clamp(min=1e-3)
+    depth = surface_depth(torch.cat([view.depth for view in views]), opacity)
     solid = depth[opacity > 0.5]
     near, far = (float(solid.min()), float(solid.max())) if len(solid) else (0.0, 1.0)
     share = ((depth - near) / max(far - near, 1e-6)).clamp(0.0, 1.0)

@@ -41,20 +41,27 @@ if (form) {
   const update = () => {
     const kept = form.elements.kept, without = form.elements.drop_file && form.elements.drop_file.checked;
     const chosen = file.files[0], name = chosen ? chosen.name : kept && !without ? kept.value : "";
-    const large = Boolean(chosen) && chosen.size > 1e6 * Number(form.dataset.mostMb);
-    document.getElementById("too-large").hidden = !large;
-    if (large) { file.value = ""; return update(); }
     preview.hidden = !chosen || kindOf(chosen.name) !== "photo";
     if (!preview.hidden) preview.src = URL.createObjectURL(chosen);
     fit(name ? kindOf(name) : "words");
   };
-  form.addEventListener("change", update);
+  // A file that no recipe reads, or that is too large, is refused at once; the words stay until the next file.
+  const judge = () => {
+    const chosen = file.files[0], large = Boolean(chosen) && chosen.size > 1e6 * Number(form.dataset.mostMb);
+    const strange = Boolean(chosen) && !file.accept.split(",").some(end => chosen.name.toLowerCase().endsWith(end));
+    document.getElementById("too-large").hidden = !large || strange;
+    document.getElementById("wrong-type").hidden = !strange;
+    document.getElementById("wrong-name").textContent = chosen ? chosen.name : "";
+    if (large || strange) file.value = "";
+  };
+  form.addEventListener("change", event => { if (event.target === file) judge(); update(); });
   form.addEventListener("submit", () => { document.getElementById("wait").hidden = false; });
   addEventListener("dragover", event => event.preventDefault());
   addEventListener("drop", event => {
     event.preventDefault();
     if (!event.dataTransfer.files.length) return;
     file.files = event.dataTransfer.files;
+    judge();
     update();
   });
   update();

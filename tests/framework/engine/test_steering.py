@@ -6,6 +6,7 @@ import signal
 import pytest
 import torch
 
+from bozzetto.engine.broadcast import Paced
 from bozzetto.engine.changes import Changes
 from bozzetto.engine.loop import Loop
 from bozzetto.engine.pipeline import Interrupted, load_state
@@ -28,7 +29,9 @@ CHANGES = {
 def acting(monkeypatch):
     """Return a function: calls another with the live folder before the steps of a pipeline, by finished steps."""
     step_of = Loop.step
+    due = Paced.due
     monkeypatch.setattr("bozzetto.engine.broadcast.LOOK_S", 0.0)
+    monkeypatch.setattr(Paced, "due", lambda paced: paced.least_s == 0.0 or due(paced))  # however long a look takes
 
     def act(pipeline, actions):
         def step(loop):
@@ -119,6 +122,37 @@ def test_changes_hold_in_later_stages(tiny, acting):
     assert seen == [0.01, 0.005, 0.005, 0.005]
 
 
+def test_fields_that_are_changed_together_act_together_or_not_at_all(tiny, acting):
+    recipe = tiny.recipe({**STEPS, "trainer": {"steps": 4, "image_every": 0, "checkpoint_every": 1}})
+    good = {"prompt": "a red chair", "system.optimizer.lr": 0.005}
+    seen, answers = [], []
+
+    def look(live, loop):
+        live.watch()
+        if state := live.state():
+            answers[:] = state.answers
+        seen.append(loop.optimizer.param_groups[0]["lr"])
+
+    def ask(value):
+        def do(live, loop):
+            look(live, loop)
+            live.send(Request("change", "", value))
+
+        return do
+
+    actions = {1: ask({**good, "system.optimizer.betas": [0.8, 0.9]}), 2: ask(good), 3: look, 4: look}
+    whole = acting(tiny.pipeline(recipe), actions)
+    whole.run(recipe)
+    assert seen == [0.01, 0.01, 0.005, 0.005]
+    assert [answer.refused for answer in answers] == [True, False]
+    assert not answers[0].text.startswith("command line") and "prompt=a red chair; main, step 2" in answers[1].text
+    record = Changes(whole.folder).read(recipe)
+    assert [(change.step, change.key) for change in record] == [(2, "prompt"), (2, "system.optimizer.lr")]
+    expected = load_state(whole.folder.checkpoint("main"))
+    acting(tiny.pipeline(recipe, whole.folder), {}).run(recipe, from_stage="main")
+    assert all(torch.equal(load_state(whole.folder.checkpoint("main"))[name], one) for name, one in expected.items())
+
+
 REFUSED = [
     ("system.geometry.levels", 3, "system.geometry: cannot change while a run trains. What can: prompt"),
     ("system.optimizer.betas", [0.8, 0.9], "system.optimizer: cannot change while a run trains"),
@@ -175,6 +209,7 @@ def test_pause_resume_save_and_stop(tiny, acting):
         with pytest.raises(Interrupted, match="stopped in stage main at step 5") as stopped:
             pipeline.run(recipe)
     assert stopped.value.number == signal.SIGINT
+    assert pipeline.folder.manifest["stages"]["main"]["steps"] == 5 and not pipeline.folder.finished("main", 8)
     assert seen == [(2, True, False), (2, True, True), 2]
     assert live.state().ended and live.state().step == 5
     assert any(line.startswith("paused    after step 2") for line in tiny.said) and "resumed" in tiny.said

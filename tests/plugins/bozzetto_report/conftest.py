@@ -101,6 +101,19 @@ def fake_run(tmp_path) -> FakeRun:
 
 
 @pytest.fixture
+def steered_run(fake_run):
+    """Return the folder of a finished run whose prompt and learning rate were changed while it trained."""
+    path = fake_run("steered", recipe={"system": {"optimizer": {"lr": 0.01}}})
+    changes = [
+        {"stage": "main", "step": 30, "key": "prompt", "value": "a <red> chair"},
+        {"stage": "main", "step": 12, "key": "system.optimizer.lr", "value": {"from": 0.02, "to": 0.01}},
+        {"stage": "main", "step": 5, "key": "prompt", "value": "a chair"},
+    ]
+    (path / "changes.json").write_text(json.dumps(changes))
+    return path
+
+
+@pytest.fixture
 def running_elsewhere(tmp_path):
     """Return a writer of lock holders: of this process, or of another one."""
 

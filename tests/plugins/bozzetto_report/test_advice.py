@@ -85,3 +85,10 @@ def test_unknown_words(fake_run, tmp_path):
 def test_commands_are_quoted(fake_run):
     run = read_run(fake_run("a run; rm -rf", state="stopped"))
     assert f"--resume '{run.path}'" in told(run) and "in stage main, after step 20" in told(run)
+
+
+def test_a_field_that_was_changed_is_not_overridden_when_the_run_is_resumed(steered_run):
+    run = replace(read_run(steered_run), state="failed", reason="NonFiniteError: nan")
+    assert "system.optimizer.clip_norm=1.0" in told(run)
+    changed = replace(run, changes=(replace(run.changes[0], key="system.optimizer.clip_norm", value=2.0),))
+    assert "clip_norm=1.0" not in told(changed) and "--view" in told(changed)

@@ -74,3 +74,24 @@ def test_numbers_are_finite():
         None,
     ]
     assert at({"a": {"b": 1}}, "a", "b") == 1 and at({"a": 3}, "a", "b") is None
+
+
+def test_the_recipe_is_the_one_with_what_was_changed(steered_run):
+    run = read_run(steered_run)
+    assert [(change.step, change.key) for change in run.changes] == [
+        (5, "prompt"), (12, "system.optimizer.lr"), (30, "prompt"),
+    ]  # fmt: skip
+    assert run.subject == "a <red> chair" and "a cactus" in run.recipe_text
+    assert run.recipe["system"] == {"optimizer": {"lr": {"from": 0.02, "to": 0.01}}}
+    (steered_run / "changes.json").write_text('[{"stage": "main", "step": 1, "key": "a..b", "value": 1}]')
+    assert read_run(steered_run).subject == "a cactus"
+    (steered_run / "changes.json").write_text("[3]")
+    damaged = read_run(steered_run)
+    assert damaged.subject == "a cactus" and "changes.json cannot be read" in damaged.missing[0]
+
+
+def test_pauses_are_no_time_of_the_run(fake_run):
+    seconds = {"building": 2.5, "training": 10.0, "steering": 600.0}
+    stages = {"main": {"finished": True, "steps": 40, "seconds_by_part": seconds}}
+    run = read_run(fake_run(manifest={"stages": stages}))
+    assert run.seconds == 20.0 and run.stages[0].paused_s == 600.0

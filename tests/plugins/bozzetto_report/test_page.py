@@ -10,6 +10,7 @@ import pytest
 from tests.plugins.bozzetto_report.conftest import GLB, Page
 
 from bozzetto_report import page as pages
+from bozzetto_report.differences import Parent
 from bozzetto_report.facts import read_run
 from bozzetto_report.page import comparison_html, report_html, write_comparison, write_report
 from bozzetto_report.pictures import Room
@@ -154,6 +155,39 @@ def test_several_runs_side_by_side(fake_run, tmp_path):
     rows = [row.split("\n") for row in page.texts["tr"]]
     cells = {tuple(cell for cell in "".join(row).split() if cell) for row in rows}
     assert ("trainer.steps4080",) in cells and not any("seed" in cell for row in cells for cell in row)
-    assert "NonFiniteError: nan" in page.text and "seconds, training and exports20.012.5" in page.text
+    assert "NonFiniteError: nan" in page.text and "seconds, training and exports, without pauses20.012.5" in page.text
     assert "mesh: faces20000–" in page.text and "random/opacity0.2385" in page.text
     assert len(page.all("polyline")) == 4, "two metrics of two runs"
+
+
+def test_a_steered_run_shows_what_was_changed_and_the_recipe_in_the_end(steered_run, registry, monkeypatch):
+    parent = Parent("fake", {"prompt": "a cactus", "system": {"optimizer": {"lr": 0.01}}, "trainer": {"steps": 40}})
+    monkeypatch.setattr(pages, "parent_of", lambda run, registry: parent)
+    text, page = of(steered_run, registry)
+    require_closed(text, page)
+    assert page.texts["h1"] == ["a <red> chair"] and page.texts["title"][0].startswith("a <red> chair")
+    cells = {"".join(row.split("\n")) for row in page.texts["tr"]}
+    assert "30prompta <red> chair" in cells and '12system.optimizer.lr{"from": 0.02, "to": 0.01}' in cells
+    assert "prompta cactusa <red> chair" in cells and "system.optimizer.lr0.01from 0.02, to 0.01" in cells
+    assert "with what was changed while it trained" in page.text
+    assert any("prompt: a <red> chair" in one for one in page.texts["pre"])
+    again = next(one for one in page.texts["pre"] if one.endswith("seed=1"))
+    assert "'prompt=a <red> chair'" in again and "prompt=a chair" not in again and "system.optimizer.lr=" in again
+
+
+def test_runs_side_by_side_tell_what_was_changed(fake_run, steered_run):
+    text = comparison_html([read_run(fake_run()), read_run(steered_run)])
+    page = Page(text)
+    require_closed(text, page)
+    assert "2. a <red> chair" in page.text and "changed from main, step 5: prompt=a chair" in page.text
+    cells = {"".join(row.split("\n")) for row in page.texts["tr"]}
+    assert "prompta cactusa <red> chair" in cells
+
+
+def test_pauses_and_short_names_of_parts_are_explained(fake_run, registry):
+    seconds = {"training": 10.0, "broadcast": 0.5, "observed": 0.2, "steering": 61.0}
+    stages = {"main": {"finished": True, "steps": 40, "seconds_by_part": seconds}}
+    _, page = of(fake_run(manifest={"stages": stages}), registry)
+    for told in ("18 s · and 61 s of pauses", "broadcast: what was written for viewers", "steering: pauses, and"):
+        assert told in " ".join(page.text.split()), told
+    assert "steering:" not in of(fake_run("other"), registry)[1].text

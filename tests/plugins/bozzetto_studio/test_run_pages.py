@@ -1,10 +1,12 @@
 """Tests of the pages of runs, without a browser."""
 
 import io
+import json
 import zipfile
 
 import pytest
 
+from bozzetto.engine.run_lock import HOLDER
 from bozzetto.errors import UserError
 
 RUN = "/runs/zero123/a-cat-000001/"
@@ -115,3 +117,28 @@ def test_the_viewer_is_opened_by_the_name_that_the_browser_uses(post, client, ma
     monkeypatch.setattr("bozzetto_studio.viewers.Viewers.address", address)
     assert post(f"{RUN}view").location == "http://localhost:8081/" and asked == [(path, "localhost")]
     assert "error: The page needs the package viser." in post(f"{RUN}view", 422).text
+
+
+def test_what_was_changed_while_a_run_trained_is_told(client, make_run):
+    path = make_run()
+    changes = [
+        {"stage": "main", "step": 7, "key": "prompt", "value": "a <red> cat"},
+        {"stage": "main", "step": 3, "key": "system.optimizer.lr", "value": 0.02},
+    ]
+    (path / "changes.json").write_text(json.dumps(changes))
+    card, page = client.get("/").text, client.get(RUN).text
+    assert "<strong>a &lt;red&gt; cat</strong>" in card and "system.optimizer.lr, prompt" in card
+    assert "<h1>a &lt;red&gt; cat</h1>" in page
+    assert "from main, step 3: system.optimizer.lr=0.02" in page
+    assert "from main, step 7: prompt=a &lt;red&gt; cat" in page
+    (path / "changes.json").write_text("[" * 9)
+    assert "<h1>a cat</h1>" in client.get(RUN).text
+
+
+def test_a_run_that_is_trained_offers_neither_to_resume_nor_to_export(client, make_run):
+    make_run(state=None, holder={})
+    text = client.get(RUN).text
+    assert "Resume with changes" not in text and "Export again" not in text and "Delete" in text
+    (make_run() / HOLDER).unlink()
+    text = client.get(RUN).text
+    assert "Resume with changes" in text and "Export again" in text

@@ -4,8 +4,11 @@ import socket
 import threading
 import time
 
+import numpy as np
 import pytest
 import torch
+import trimesh
+from PIL import Image
 
 from bozzetto.engine.checkpoints import Interrupted
 from bozzetto.engine.loop import Loop
@@ -28,6 +31,23 @@ def wait_until(true, what, limit_s=PATIENCE_S):
             return found
         time.sleep(0.05)
     raise AssertionError(f"still not after {limit_s:g} s: {what}")
+
+
+@pytest.fixture(scope="session")
+def textured():
+    """Return a box whose six sides are islands in its texture, red to the left and blue to the right."""
+    box = trimesh.creation.box((1.0, 0.6, 0.8))
+    box.unmerge_vertices()
+    side = np.repeat(np.arange(6), 6)
+    axes = np.abs(box.face_normals).argmax(1).repeat(3)
+    flat = np.array([np.delete(corner, axis) for corner, axis in zip(box.vertices, axes, strict=True)])
+    flat = (flat - flat.min(0)) / np.ptp(flat, axis=0)
+    uv = (np.stack([side % 3, side // 3], axis=1) + 0.1 + 0.8 * flat) / (3.0, 2.0)
+    pixels = np.zeros((64, 64, 3), dtype=np.uint8)
+    pixels[:, :32, 0] = pixels[:, 32:, 2] = 230
+    material = trimesh.visual.material.PBRMaterial(baseColorTexture=Image.fromarray(pixels))
+    box.visual = trimesh.visual.TextureVisuals(uv=uv, material=material)
+    return box
 
 
 class Training:
@@ -85,12 +105,33 @@ def training(tiny, monkeypatch):
 
 
 @pytest.fixture
-def open_window(registry):
+def windows():
+    """Windows that are open, each with its thread and the event that ends it."""
+    opened = []
+    yield opened
+    for window in list(opened):
+        close(opened, window)
+
+
+def close(opened, entry):
+    opened.remove(entry)
+    window, thread, ended = entry
+    ended.set()
+    thread.join(PATIENCE_S)
+    window.close()
+
+
+@pytest.fixture
+def close_window(windows):
+    """Return a function that closes a window, as the end of its process does."""
+    return lambda window: close(windows, next(entry for entry in windows if entry[0] is window))
+
+
+@pytest.fixture
+def open_window(registry, windows):
     pytest.importorskip("viser", reason="the extra 'view' is not installed")
     from bozzetto_view.source import Source
     from bozzetto_view.window import Window
-
-    opened = []
 
     def open_(folder, token=""):
         source = Source(folder, registry, torch.device("cpu"))
@@ -103,11 +144,7 @@ def open_window(registry):
 
         thread = threading.Thread(target=refresh, daemon=True)
         thread.start()
-        opened.append((window, thread, ended))
+        windows.append((window, thread, ended))
         return window
 
-    yield open_
-    for window, thread, ended in opened:
-        ended.set()
-        thread.join(PATIENCE_S)
-        window.close()
+    return open_

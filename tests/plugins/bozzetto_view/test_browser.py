@@ -8,7 +8,6 @@ import shutil
 from pathlib import Path
 
 import pytest
-import trimesh
 
 PATIENCE_S = 60.0
 """Limit of what is waited for in the browser."""
@@ -39,7 +38,7 @@ def visit(chromium):
     contexts = []
 
     def open_(window):
-        context = chromium.new_context(viewport={"width": 900, "height": 600})
+        context = chromium.new_context(viewport={"width": 1100, "height": 700})
         contexts.append(context)
         page = context.new_page()
         page.set_default_timeout(1000 * PATIENCE_S)
@@ -81,6 +80,10 @@ def test_a_run_is_watched_and_steered_and_goes_on_without_its_page(training, ope
     orbit(first)
     wait_until(lambda: [place == start for place in places(window)].count(False) == 1, "one camera has moved")
 
+    first.wait_for_timeout(1000)
+    shoot(first, "orbited")
+    shoot(second, "another-browser")  # whose camera is still at the start
+
     first.get_by_role("button", name="Pause").click()
     wait_until(lambda: training.live.state().paused, "the training is paused")
     second.get_by_role("button", name="Resume").wait_for()
@@ -89,6 +92,7 @@ def test_a_run_is_watched_and_steered_and_goes_on_without_its_page(training, ope
     first.get_by_role("button", name="Apply").click()
     wait_until(lambda: training.live.state().changes, "the prompt has changed")
     first.get_by_text("prompt=a red chair").first.wait_for()
+    first.get_by_text("a red chair", exact=True).wait_for()
     second.get_by_text("a red chair", exact=True).wait_for()
     shoot(first, "changed")
     first.get_by_role("tab", name="Run").click()
@@ -97,8 +101,13 @@ def test_a_run_is_watched_and_steered_and_goes_on_without_its_page(training, ope
     wait_until(lambda: training.step > paused_at and not training.live.state().paused, "it trains on")
     shoot(second, "running")
 
-    for page in (first, second):
-        page.close()
+    first.close()
+    wait_until(lambda: len(window.painter.browsers) == 1, "the first browser is forgotten")
+    closed_at = training.step
+    wait_until(lambda: training.step > closed_at, "it trains on")
+    second.get_by_text("stage main, step").wait_for()
+    shoot(second, "tab-closed")
+    second.close()
     wait_until(lambda: not window.painter.browsers, "both browsers are forgotten")
     closed_at = training.step
     wait_until(lambda: training.step > closed_at, "it trains on without a page")
@@ -106,9 +115,9 @@ def test_a_run_is_watched_and_steered_and_goes_on_without_its_page(training, ope
 
 
 @pytest.mark.slow
-def test_training_cameras_and_the_exported_mesh_are_shown(training, open_window, visit, wait_until):
+def test_training_cameras_and_the_exported_mesh_are_shown(training, textured, open_window, visit, wait_until):
     wait_until(lambda: training.step > 0, "the first step")
-    trimesh.creation.box((1.0, 0.6, 0.8)).export(training.folder.export / "mesh.glb")
+    textured.export(training.folder.export / "mesh.glb")
     window = open_window(training.folder)
     page = visit(window)
     wait_until(lambda: window.painter.drawn > 0, "a picture")
@@ -116,8 +125,13 @@ def test_training_cameras_and_the_exported_mesh_are_shown(training, open_window,
     wait_until(lambda: window.page._frusta > 0, "the cameras of the latest step")
     assert window.page._cameras.value
     shoot(page, "cameras")
+    pictures = page.locator("img:visible")
+    assert pictures.count() == 0  # the texture is seen in its tab alone
     page.get_by_role("tab", name="Export").click()
     page.get_by_text("12 faces").first.wait_for()
+    wait_until(lambda: pictures.count() == 2, "texture and UV layout")
+    for name in ("texture", "UV layout"):
+        assert page.get_by_text(name, exact=True).is_visible()
     exports = window.page._exports
     for choice in ("mesh", "wireframe"):
         page.locator("input:visible").last.click()  # the only field of this tab
@@ -125,6 +139,38 @@ def test_training_cameras_and_the_exported_mesh_are_shown(training, open_window,
         wait_until(lambda choice=choice: (exports._drawn or [""])[0] == choice and exports.visible, choice)
         page.wait_for_timeout(1000)
         shoot(page, f"export-{choice}")
+
+
+@pytest.mark.slow
+def test_two_stages_are_buttons(tiny, open_window, visit, wait_until):
+    trainer = {"steps": 1, "image_every": 0, "loggers": []}
+    recipe = tiny.recipe({"trainer": trainer, "export": None, "stages": {"coarse": {}, "fine": {}}})
+    pipeline = tiny.pipeline(recipe)
+    pipeline.run(recipe)
+    window = open_window(pipeline.folder)
+    page = visit(window)
+    wait_until(lambda: window.painter.drawn > 0, "a picture")
+    page.get_by_role("button", name="coarse").click()
+    page.get_by_role("button", name="\N{BLACK CIRCLE} coarse").wait_for()
+    wait_until(lambda: window.source._loaded.stage == "coarse", "the scene of the first stage")
+    shoot(page, "stages")
+    page.get_by_role("button", name="latest").click()
+    wait_until(lambda: window.source._loaded.stage == "fine", "the scene of the second stage")
+    page.get_by_role("button", name="\N{BLACK CIRCLE} latest").wait_for()
+
+
+@pytest.mark.slow
+def test_a_page_that_ends_with_its_run_says_how_to_see_it_again(training, open_window, close_window, visit, wait_until):
+    wait_until(lambda: training.step > 0, "the first step")
+    window = open_window(training.folder)
+    page = visit(window)
+    wait_until(lambda: window.painter.drawn > 0, "a picture")
+    training.stop()
+    close_window(window)
+    for text in ("The run was stopped in stage main", "Look at it again: bozzetto view"):
+        assert page.get_by_text(text).count() > 0, text
+    page.wait_for_timeout(1000)
+    shoot(page, "ended")
 
 
 @pytest.mark.slow

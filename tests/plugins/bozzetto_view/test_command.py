@@ -45,6 +45,7 @@ def test_without_viser_the_cure_is_told(monkeypatch, capsys, tmp_path):
     ("words", "why"),
     [
         (["--coarse", "3"], "--coarse: must be from 16 to 2048 pixels, got 3"),
+        (["--fine", "5"], "--fine: must be from 16 to 2048 pixels, or 0, got 5"),
         (["--port", "70000"], "--port: must be from 0 to 65535"),
         ([], "is not a run folder"),
     ],

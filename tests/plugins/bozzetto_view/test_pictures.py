@@ -9,7 +9,7 @@ import torch
 
 from bozzetto.math.cameras import look_at_origin
 from bozzetto.types import Rendered
-from bozzetto_view.pictures import BEHIND, SHOWN, Look, Pose, _depth, cameras_of, picture_of
+from bozzetto_view.pictures import BEHIND, SHOWN, Look, Pose, _depth, _image, cameras_of, picture_of
 
 FRONT = Pose((0.5, -0.5, -0.5, 0.5), (3.0, 0.0, 0.0), 0.7, 1.0)
 """Camera on +x that looks at the origin, z up; as a browser gives it."""
@@ -71,6 +71,25 @@ def test_depth_is_measured_along_the_axis_and_far_where_nothing_is():
     rendered = Rendered(torch.zeros(1, 8, 8, 3), opacity, torch.full((1, 8, 8, 1), 2.0 * side))
     depth = _depth(rendered, cameras)
     assert depth[0, 0] == np.float32(BEHIND) and np.allclose(depth[7, 7], 2.0, atol=1e-5)
+
+
+def test_outlines_have_the_depth_and_the_normal_of_the_surface():
+    """Maps are weighted by opacity: half a pixel of a surface is as far away, and turned, as a whole one."""
+    opacity = torch.ones(1, 8, 8, 1)
+    opacity[0, :, 0], opacity[0, :, 1] = 0.0, 0.6  # to the left nothing, then an outline
+    distance = torch.full((1, 8, 8, 1), 2.0)
+    distance[0, 0] = 4.0  # the row above is the farthest
+    normal = torch.tensor([1.0, 0.0, 0.0]).expand(1, 8, 8, 3)
+    rendered = Rendered(torch.zeros(1, 8, 8, 3), opacity, opacity * distance, opacity * normal)
+    depth = _depth(rendered, cameras_of(replace(FRONT, fov_y_rad=0.06), 8, torch.device("cpu")))
+    assert np.allclose(depth[1:, 1:], 2.0, rtol=1e-2) and np.allclose(depth[0, 1:], 4.0, rtol=1e-2)
+    assert (depth[:, 0] == np.float32(BEHIND)).all()
+    grey = _image(rendered, "depth")[0, ..., 0]
+    assert torch.allclose(grey[1, :4], torch.tensor([0.0, 0.6, 1.0, 1.0]))
+    assert torch.allclose(grey[0, :4], torch.tensor([0.0, 0.12, 0.2, 0.2]))
+    color = _image(rendered, "normal")[0, 1, :4]
+    assert torch.allclose(color[:, 0], torch.ones(4))
+    assert torch.allclose(color[:, 1], torch.tensor([1.0, 0.7, 0.5, 0.5]))
 
 
 def test_latents_are_shown_as_colours(scene, monkeypatch):
