@@ -184,11 +184,11 @@ def _number(config: object, method: str) -> int | None:
 
 def _get(config: Any, dotted: str) -> Any:
     """Return the value of a dotted field; `list.0` is the first item of a list."""
+    return reduce(_inside, dotted.split("."), config)
 
-    def inside(one: Any, name: str) -> Any:
-        return one[int(name)] if isinstance(one, tuple) else getattr(one, name)
 
-    return reduce(inside, dotted.split("."), config)
+def _inside(one: Any, name: str) -> Any:
+    return one[int(name)] if isinstance(one, tuple) else getattr(one, name)
 
 
 def _is_file(path: Path) -> bool:

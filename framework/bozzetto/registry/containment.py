@@ -81,25 +81,28 @@ def _caught(work: Callable[[], T]) -> Outcome[T]:
         return Outcome(fault=fault)
 
 
+class _Noting:
+    """Handler of a signal that records what the handler in whose place it is raises."""
+
+    def __init__(self, handler: Callable[[int, FrameType | None], Any], stops: list[BaseException]) -> None:
+        self.handler, self.stops = handler, stops
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        try:
+            self.handler(number, frame)
+        except BaseException as stop:
+            self.stops.append(stop)
+            raise
+
+
 @contextmanager
 def _signals_kept_apart(main: bool) -> Iterator[list[BaseException]]:
     """Record what the handlers of Ctrl-C and SIGTERM raise within the context; signals reach the main thread only."""
     stops: list[BaseException] = []
-    kept: list[tuple[int, Callable[[int, FrameType | None], Any], Any]] = []
-
-    def noting(handler: Callable[[int, FrameType | None], Any]) -> Callable[[int, FrameType | None], None]:
-        def note(number: int, frame: FrameType | None) -> None:
-            try:
-                handler(number, frame)
-            except BaseException as stop:
-                stops.append(stop)
-                raise
-
-        return note
-
+    kept: list[tuple[int, _Noting, Any]] = []
     for wanted in (signal.SIGINT, signal.SIGTERM) if main else ():
         if callable(handler := signal.getsignal(wanted)):
-            kept.append((wanted, noting(handler), handler))
+            kept.append((wanted, _Noting(handler, stops), handler))
     try:
         for number, note, _ in kept:
             signal.signal(number, note)
@@ -114,37 +117,42 @@ class _OutOfTime(BaseException):
     """Raised by the alarm; not an `Exception`, so that `except Exception` in a plugin does not catch it."""
 
 
-def _under_alarm(work: Callable[[], T], owner: str, limit_s: float) -> Outcome[T]:
-    strikes, running = 0, False
+class _Alarm:
+    """Handler of the alarm: interrupts the work while it is running."""
 
-    def alarm(number: int, frame: FrameType | None) -> None:
-        nonlocal strikes
-        if not running:
+    def __init__(self, owner: str) -> None:
+        self.owner, self.strikes, self.running = owner, 0, False
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        if not self.running:
             return
-        strikes += 1
-        if strikes > STRIKES:
-            _end_process(owner)
+        self.strikes += 1
+        if self.strikes > STRIKES:
+            _end_process(self.owner)
         raise _OutOfTime
 
+
+def _under_alarm(work: Callable[[], T], owner: str, limit_s: float) -> Outcome[T]:
+    alarm = _Alarm(owner)
     native = threading.Timer(limit_s + NATIVE_GRACE_S, _end_process, (owner,))
     native.daemon = True
     before, started = signal.signal(signal.SIGALRM, alarm), time.monotonic()
     outer_s, outer_every_s = signal.setitimer(signal.ITIMER_REAL, limit_s, ALARM_S)
     try:
         native.start()  # may take longer than the limit on a crowded machine; the alarm raises only in the work
-        running = True
+        alarm.running = True
         outcome = _caught(work)
-        running = False
+        alarm.running = False
     except _OutOfTime:  # between the end of the work and the line above
         outcome = Outcome(fault=_OutOfTime())
     finally:
-        running = False
+        alarm.running = False
         native.cancel()
         if signal.getsignal(signal.SIGALRM) is alarm:  # unless the plugin has installed its own
             left_s = max(outer_s - (time.monotonic() - started), 0.001) if outer_s else 0.0
             signal.setitimer(signal.ITIMER_REAL, left_s, outer_every_s)
             signal.signal(signal.SIGALRM, before)
-    late = outcome.fault is not None and strikes > 0
+    late = outcome.fault is not None and alarm.strikes > 0
     return Outcome(fault=_too_long(limit_s)) if late else outcome
 
 
