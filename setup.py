@@ -12,7 +12,7 @@ from setuptools.command.build_ext import build_ext
 FOLDER = "framework/bozzetto/kernels/cpp"
 SOURCES = ("cpu", "hash_encode", "march", "composite", "limits", "rasterize", "rasterize_backward")
 SOURCES += ("interpolate", "texture", "antialias", "mlp")
-HEADERS = ("entries", "hash_cells", "parallel", "corners", "corner_grads", "pieces", "lanes")
+HEADERS = ("entries", "hash_cells", "parallel", "corners", "corner_grads", "pieces", "lanes", "triples")
 # Never -ffast-math: it would change the rounding of denormal numbers in the whole process.
 FLAGS = ["-O3", "-std=c++17", "-ffp-contract=off", "-fno-trapping-math", "-fvisibility=hidden"]
 X86 = os.name == "posix" and platform.machine() in ("x86_64", "AMD64")

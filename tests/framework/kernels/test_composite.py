@@ -140,6 +140,28 @@ def test_any_number_of_channels(backend: Backend, channels: int) -> None:
     torch.testing.assert_close(grad, found.weights[:, None].expand_as(grad))
 
 
+@pytest.mark.parametrize("channels", [1, 3, 6])
+def test_gradients_of_rays_of_any_length(backend: Backend, channels: int) -> None:
+    """Eight samples fill a register, and 512 are held at a time: lengths around both, and several of them."""
+    generator = torch.Generator().manual_seed(channels)
+    counts = torch.tensor([1, 7, 8, 9, 0, 511, 512, 513, 1100])
+    offsets = torch.cat([counts.new_zeros(1), counts.cumsum(0)])
+    samples, rays = int(counts.sum()), len(counts)
+    t_start = torch.rand(samples, generator=generator)
+    inputs = (torch.rand(samples, generator=generator) * 2.0, torch.randn(samples, channels, generator=generator))
+    cotangents = [
+        torch.randn(shape, generator=generator) for shape in ((samples,), (rays, channels), (rays, 1), (rays, 1))
+    ]
+
+    def gradients(form: Backend, dtype: torch.dtype) -> tuple[Tensor, ...]:
+        density, values = (item.to(dtype).clone().requires_grad_() for item in inputs)
+        seen = composite(density, t_start.to(dtype), (t_start + 0.01).to(dtype), values, offsets, backend=form)
+        return torch.autograd.grad(tuple(seen), (density, values), [grad.to(dtype) for grad in cotangents])
+
+    for found, exact in zip(gradients(backend, torch.float32), gradients("torch", torch.float64), strict=True):
+        torch.testing.assert_close(found.double(), exact, rtol=1e-4, atol=1e-5)
+
+
 def test_opacity_runs_from_nothing_to_everything(backend: Backend) -> None:
     """1 - exp(-x) and exp(-x) are accurate to the last digits for every x."""
     x = torch.cat([torch.zeros(1), torch.logspace(-30, 3, 400)])

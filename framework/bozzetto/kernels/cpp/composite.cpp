@@ -5,8 +5,12 @@
 #include <cstring>
 
 #include "parallel.h"
+#include "triples.h"
 
 namespace {
+
+using bozzetto::add_pulled_of_three;
+using bozzetto::spread_to_three;
 
 using bozzetto::ParallelFor;
 
@@ -105,27 +109,69 @@ struct Incoming {
     const float* depth;
 };
 
+// Samples whose intermediate results stay in the first-level cache. Most rays have no more, so that all reads and writes
+// run through memory in one direction: processors fetch ahead of that, and not of short pieces in descending order.
+constexpr int kBlock = 512;
+
+// Add to each sample's `own` the sum over channels of `sums` times its values; C channels, or `channels` if C is 0.
+template <int C>
+void add_pulled(const float* values, const float* sums, int64_t channels, float* own, int64_t samples) {
+    const int64_t count = C ? C : channels;
+    int64_t s = 0;
+    if (C == 3) s = add_pulled_of_three(values, sums, own, samples);
+    for (; s < samples; ++s)
+        for (int64_t c = 0; c < count; ++c) own[s] += sums[c] * values[s * count + c];
+}
+
+// Write `sums` times the weight of each sample.
+template <int C>
+void spread(const float* weights, const float* sums, int64_t channels, float* into, int64_t samples) {
+    const int64_t count = C ? C : channels;
+    int64_t s = 0;
+    if (C == 3) s = spread_to_three(weights, sums, into, samples);
+    for (; s < samples; ++s)
+        for (int64_t c = 0; c < count; ++c) into[s * count + c] = weights[s] * sums[c];
+}
+
 template <int C>
 int32_t backward(ParallelFor pool, int64_t rays, int64_t channels, const int64_t* offsets, const float* t_start,
                  const float* t_end, const float* values, const float* weights, const float* after, Incoming grad,
                  float* grad_density, float* grad_values) {
     return bozzetto::parallel_pieces(pool, rays, kGrain, [=](int64_t begin, int64_t end) {
         const int64_t count = C ? C : channels;
+        float own[kBlock];
+        double alone[kBlock], behind_of[kBlock];
         for (int64_t ray = begin; ray < end; ++ray) {
-            const float* grad_sum = grad.accumulated ? grad.accumulated + ray * count : nullptr;
+            const float* sums = grad.accumulated ? grad.accumulated + ray * count : nullptr;
             const float grad_opacity = grad.opacity ? grad.opacity[ray] : 0.0f;
             const float grad_depth = grad.depth ? grad.depth[ray] : 0.0f;
             double behind = 0.0;
-            for (int64_t s = offsets[ray + 1] - 1; s >= offsets[ray]; --s) {
-                float own = grad_opacity + grad_depth * (0.5f * (t_start[s] + t_end[s]));
-                if (grad.weights) own += grad.weights[s];
-                for (int64_t c = 0; c < count; ++c) {
-                    if (grad_sum) own += grad_sum[c] * values[s * count + c];
-                    grad_values[s * count + c] = grad_sum ? weights[s] * grad_sum[c] : 0.0f;
+            for (int64_t last = offsets[ray + 1]; last > offsets[ray];) {
+                const int64_t first = last - kBlock > offsets[ray] ? last - kBlock : offsets[ray];
+                const int64_t samples = last - first;
+                for (int64_t s = 0; s < samples; ++s)
+                    own[s] = grad_opacity + grad_depth * (0.5f * (t_start[first + s] + t_end[first + s]));
+                if (grad.weights)
+                    for (int64_t s = 0; s < samples; ++s) own[s] += grad.weights[first + s];
+                if (sums) {
+                    add_pulled<C>(values + first * count, sums, channels, own, samples);
+                    spread<C>(weights + first, sums, channels, grad_values + first * count, samples);
+                } else {
+                    std::memset(grad_values + first * count, 0, sizeof(float) * samples * count);
                 }
-                const double through = static_cast<double>(own) * after[s];
-                grad_density[s] = static_cast<float>(through - behind) * (t_end[s] - t_start[s]);
-                behind += static_cast<double>(own) * weights[s];
+                for (int64_t s = 0; s < samples; ++s) {
+                    alone[s] = static_cast<double>(own[s]) * after[first + s];
+                    behind_of[s] = static_cast<double>(own[s]) * weights[first + s];
+                }
+                for (int64_t s = samples - 1; s >= 0; --s) {
+                    const double here = behind_of[s];
+                    behind_of[s] = behind;
+                    behind += here;
+                }
+                for (int64_t s = 0; s < samples; ++s)
+                    grad_density[first + s] =
+                        static_cast<float>(alone[s] - behind_of[s]) * (t_end[first + s] - t_start[first + s]);
+                last = first;
             }
         }
     });
