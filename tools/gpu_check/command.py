@@ -3,7 +3,7 @@
 python tools/gpu_check --out FOLDER             # a machine with a GPU, less than ten minutes
 python tools/gpu_check --out FOLDER --dry       # tiny, on the CPU: shows that the check itself runs
 python tools/gpu_check --out FOLDER --parts priors scores    # some parts of it, e.g. where the time is short
-python tools/gpu_check --out FOLDER --parts memory    # works out the memory of priors and scenes; needs no GPU
+python tools/gpu_check --out FOLDER --parts memory full    # memory, and steps of full size on a CPU: needs no GPU
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ import torch
 from bozzetto.files import write_text
 from bozzetto.machine import accelerators
 from bozzetto.registry.discovery import Registry, installed_sources
-from gpu_check import counted, kernels, priors, recipes, scenes, scores
+from gpu_check import counted, full_steps, kernels, priors, recipes, scenes, scores
 from gpu_check.models import photo_model, text_model
 from gpu_check.tables import failures, table
 
@@ -38,8 +38,9 @@ COUNTED = ("dreamfusion-sd", "zero123", "magic123")
 TESTS = "tests/framework/kernels/cuda"
 PACKAGES = ("tinycudann", "nerfacc", "nvdiffrast", "warp")
 PARTS = ("tests", "kernels", "recipes", "priors", "scores")
-WORKED_OUT = "memory"
-"""Part that measures nothing, and needs no GPU."""
+WORKED_OUT, FULL = "memory", "full"
+NO_GPU = (WORKED_OUT, FULL)
+"""Parts that need no GPU: memory that is worked out, and steps of full size on a CPU."""
 MINUTES = 9.0
 STEPS, FEW = 20, 3
 """Steps of a recipe, and of a family of priors or a score."""
@@ -52,10 +53,10 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--dry", action="store_true", help="tiny sizes on the CPU")
     parser.add_argument("--recipes", nargs="*", default=None, metavar="NAME", help="default: the main methods")
     parser.add_argument(
-        "--parts", nargs="+", choices=(*PARTS, WORKED_OUT), default=PARTS, help="default: all but memory"
+        "--parts", nargs="+", choices=(*PARTS, *NO_GPU), default=PARTS, help="default: all but memory and full"
     )
     options = parser.parse_args(words)
-    needs_gpu = not options.dry and options.parts != [WORKED_OUT]
+    needs_gpu = not options.dry and not set(options.parts) <= set(NO_GPU)
     if needs_gpu and not torch.cuda.is_available():
         print(f"error: there is no GPU: {accelerators.detect().reason}. Try --dry.", file=sys.stderr)
         return 2
@@ -75,9 +76,9 @@ def save(result: dict[str, Any], folder: Path) -> str:
 
 def check(options: argparse.Namespace) -> dict[str, Any]:
     """Return all results."""
-    device = torch.device("cpu" if options.dry or options.parts == [WORKED_OUT] else "cuda")
+    device = torch.device("cpu" if options.dry or set(options.parts) <= set(NO_GPU) else "cuda")
     result: dict[str, Any] = {"machine": machine(device), "skipped": []}
-    result |= {part: [] for part in (*PARTS, WORKED_OUT, "scenes") if part != "tests"}
+    result |= {part: [] for part in (*PARTS, *NO_GPU, "scenes") if part != "tests"}
     until = time.monotonic() + 60.0 * MINUTES
     if "tests" in options.parts:
         result["tests"] = tests(device)
@@ -130,6 +131,10 @@ def works(options: argparse.Namespace, device: torch.device, folder: Path) -> It
         for recipe in COUNTED:
             rows = partial(scenes.checked, recipe, registry, folder / f"tiny-{recipe}", options.dry)
             yield "scenes", f"scene of {recipe}", rows
+    if FULL in options.parts:
+        for alias in full_steps.MODELS:
+            rows = partial(full_steps.checked, alias, registry, folder / f"full-{alias}", options.dry)
+            yield FULL, f"a step with {alias}", rows
     if "scores" in options.parts:
         for score in scores.SCORES:
             row = partial(scores.checked, score, registry, models["text"], folder, found, device, options.dry, few)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ UNET: dict[str, Any] = {
 }  # fmt: skip
 TEXT_UNET = UNET | {"cross_attention_dim": 1024, "attention_head_dim": (5, 10, 20, 20), "use_linear_projection": True}
 """Denoiser of Stable Diffusion 2.1-base: 866 million parameters."""
+OLD_TEXT_UNET = UNET | {"cross_attention_dim": 768, "attention_head_dim": 8}
+"""Denoiser of Stable Diffusion 1.5: 860 million parameters."""
 PHOTO_UNET = UNET | {"cross_attention_dim": 768, "attention_head_dim": 8, "in_channels": 8, "sample_size": 32}
 """Denoiser of Zero123: 860 million parameters."""
 VAE: dict[str, Any] = {
@@ -28,15 +31,19 @@ VAE: dict[str, Any] = {
 }  # fmt: skip
 
 
-def text_model(folder: Path, full: bool) -> Path:
-    """Write a model that is given words, and return its folder."""
+def text_model(folder: Path, full: bool, unet: Mapping[str, Any] = TEXT_UNET) -> Path:
+    """Write a model that is given words, and return its folder.
+
+    Args:
+        unet: settings of the full-size denoiser.
+    """
     tiny_stable_diffusion(folder)
     if full:
         from transformers import CLIPTextConfig, CLIPTextModel
 
-        _networks(folder, TEXT_UNET)
+        _networks(folder, unet)
         settings = json.loads((folder / "text_encoder" / "config.json").read_text(encoding="utf-8"))
-        width = TEXT_UNET["cross_attention_dim"]
+        width = unet["cross_attention_dim"]
         settings |= {"hidden_size": width, "intermediate_size": width, "num_attention_heads": 16}
         shutil.rmtree(folder / "text_encoder")
         CLIPTextModel(CLIPTextConfig(**settings)).save_pretrained(folder / "text_encoder")
@@ -54,7 +61,7 @@ def photo_model(folder: Path, full: bool) -> Path:
     return folder
 
 
-def _networks(folder: Path, unet: dict[str, Any]) -> None:
+def _networks(folder: Path, unet: Mapping[str, Any]) -> None:
     """Replace denoiser and image encoder by random ones of full size, in half precision."""
     from diffusers import AutoencoderKL, UNet2DConditionModel
 

@@ -50,6 +50,7 @@ TABLES: Mapping[str, tuple[tuple[str, ...], tuple[tuple[str, Cell], ...]]] = {
             _gib("worked out, with parameters and CUDA's own,", "total_bytes"),
         ),
     ),
+    "full": (("recipe", "profile", "model"), (SECONDS, ("gradient norm", _number("gradient_norm", ".3g")), FINITE)),
     "scenes": (
         ("recipe", "profile"),
         (

@@ -18,10 +18,12 @@ def dry(folder, *words):
 
 
 def test_the_dry_mode_runs_and_writes_its_results(tmp_path):
-    result, table = dry(tmp_path, "--parts", "kernels", "recipes")
+    result, table = dry(tmp_path, "--parts", "kernels", "recipes", "full")
     (row,) = result["recipes"]
     assert row["recipe"] == "dreamfusion-sd" and row["steps"] == 4 and row["finite"]
     assert row["s_per_step"] > 0.0 and row["resume_difference"] == 0.0
+    assert [row["model"] for row in result["full"]] == ["sd-2.1-base", "sd-1.5"]
+    assert all(row["finite"] and row["gradient_norm"] > 0.0 for row in result["full"])
     assert len(result["kernels"]) == 6 and all(one["chosen_s"] > 0.0 < one["torch_s"] for one in result["kernels"])
     assert "| dreamfusion-sd | cuda | main |" in table and "failed" not in table
     assert not result["priors"] and not result["scores"] and "| prior |" not in table

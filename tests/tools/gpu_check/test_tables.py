@@ -9,6 +9,7 @@ NOTHING = {
     "priors": [],
     "scores": [],
     "memory": [],
+    "full": [],
     "scenes": [],
     "kernels": [],
 }
