@@ -15,7 +15,7 @@ CHOICES = ("none", "mesh", "wireframe")
 BESIDE = 1.15
 """Distance of the mesh from the scene, in widths of the mesh."""
 FARTHER = 1.7
-"""How much farther than at the start a camera has to be to see both."""
+"""How much farther than at the start a camera has to be to see what stands around the scene, too."""
 Y_UP_TO_Z_UP = (0.5, 0.5, 0.5, 0.5)
 """Quaternion that turns an exported mesh, y up and its front toward +z, into the world: z up, front toward +x."""
 
@@ -103,13 +103,14 @@ class Exports:
                 wireframe=True, color=(30, 30, 30), **place,
             )  # fmt: skip
         if not shown_before:
-            self._step_back()
+            step_back(self.server)
 
-    def _step_back(self) -> None:
-        """Move cameras that are near away from where they look, so that scene and mesh are both in their pictures."""
-        enough = FARTHER * float(np.linalg.norm(self.server.initial_camera.position))
-        for client in self.server.get_clients().values():
-            ahead = client.camera.position - client.camera.look_at
-            distance = float(np.linalg.norm(ahead))
-            if 0.0 < distance < 0.9 * enough:
-                client.camera.position = client.camera.look_at + ahead * (enough / distance)
+
+def step_back(server: viser.ViserServer) -> None:
+    """Move cameras that are near away from where they look: what stands around the scene is then in their pictures."""
+    enough = FARTHER * float(np.linalg.norm(server.initial_camera.position))
+    for client in server.get_clients().values():
+        ahead = client.camera.position - client.camera.look_at
+        distance = float(np.linalg.norm(ahead))
+        if 0.0 < distance < 0.9 * enough:
+            client.camera.position = client.camera.look_at + ahead * (enough / distance)

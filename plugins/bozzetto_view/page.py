@@ -16,7 +16,7 @@ from PIL import Image
 from bozzetto.live import Action, Request, State
 from bozzetto_view.changing import Changing
 from bozzetto_view.curves import curves_of
-from bozzetto_view.exports import Exports
+from bozzetto_view.exports import Exports, step_back
 from bozzetto_view.pictures import SHOWN, Look
 from bozzetto_view.source import Source
 from bozzetto_view.texts import escaped, last_words, status_text
@@ -220,6 +220,8 @@ class Page:
             )  # fmt: skip
         for number in range(len(views), before):
             self.server.scene.remove_by_name(f"/cameras/{number}")
+        if views and not before:
+            step_back(self.server)
 
     def _refresh_curves(self, state: State | None) -> None:
         names = [stage.name for stage in self.source.recipe.stages]

@@ -3,6 +3,7 @@
 `BOZZETTO_SCREENSHOTS` names the folder of screenshots; without it they are not kept.
 """
 
+import math
 import os
 import shutil
 from pathlib import Path
@@ -124,6 +125,9 @@ def test_training_cameras_and_the_exported_mesh_are_shown(training, textured, op
     page.get_by_role("checkbox").first.check()
     wait_until(lambda: window.page._frusta > 0, "the cameras of the latest step")
     assert window.page._cameras.value
+    start = math.dist(window.server.initial_camera.position, (0.0, 0.0, 0.0))
+    wait_until(lambda: math.dist(places(window)[0], (0.0, 0.0, 0.0)) > 1.5 * start, "a view from behind the cameras")
+    page.wait_for_timeout(1500)  # frusta and picture
     shoot(page, "cameras")
     pictures = page.locator("img:visible")
     assert pictures.count() == 0  # the texture is seen in its tab alone
