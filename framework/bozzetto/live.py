@@ -41,9 +41,9 @@ class Request:
 
     action: Action
     key: str = ""
-    """Of a change: dotted key of the recipe, e.g. `system.optimizer.lr`; empty: of several fields, see `value`."""
+    """Dotted key of the recipe that is changed, e.g. `system.optimizer.lr`; empty: several, see `value`."""
     value: Any = None
-    """Of a change: plain value, as in a recipe; of several fields: values by dotted key, of which all act or none."""
+    """New plain value of a change, as in a recipe; without a key: values by dotted key, of which all act or none."""
     name: str = ""
     """Name by which its answer is found; set when it is sent."""
 

@@ -297,4 +297,4 @@ class TriangleMesh:
     texture: Float[Tensor, "TH TW 3"] | None = None
     """sRGB values in [0, 1], row 0 at the top."""
     closed: bool = False
-    """Whether each edge is known to be a side of exactly two triangles."""
+    """True if each edge is known to be a side of exactly two triangles."""

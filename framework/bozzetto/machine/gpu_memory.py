@@ -28,9 +28,9 @@ class GpuMemory:
     weights: int
     """Frozen networks that stay."""
     networks: int | None
-    """What encoders keep for the backward pass; None: a guidance does not say, and the total leaves it out."""
+    """Activations that encoders keep for the backward pass; None: a guidance does not say, the total leaves it out."""
     scene: int
-    """What the samples or pixels of all views of a step keep for its backward pass."""
+    """Samples or pixels of all views of a step, with what their backward pass needs."""
     passing: int
     """The most that one part, an encoder, a denoiser or the torch kernels, needs for a while besides."""
     parameters: int
@@ -68,9 +68,7 @@ def gpu_memory(stage: Stage, model_bytes: Mapping[str, int]) -> GpuMemory:
         encoding, guiding = _networks(guided, step) if says else (0, 0)
         found.append((rendering, encoding, max(shading, guiding)))
     scene, networks, passing = max(found, key=sum)
-    return GpuMemory(
-        _weights(guided, model_bytes), networks if says else None, scene, passing, _parameters(stage)
-    )  # fmt: skip
+    return GpuMemory(_weights(guided, model_bytes), networks if says else None, scene, passing, _parameters(stage))
 
 
 def _milestones(task: Task) -> tuple[int, ...]:

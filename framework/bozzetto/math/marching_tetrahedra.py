@@ -16,7 +16,7 @@ from torch import Tensor
 
 from bozzetto.math.constants import constant
 
-__all__ = ["EDGES", "Cut", "cut_of", "cut_triangles", "marching_tetrahedra", "padded_triangles"]
+__all__ = ["EDGES", "Cut", "cut_of", "cut_triangles", "inside_bits", "marching_tetrahedra", "padded_faces"]
 
 EDGES = tuple(combinations(range(4), 2))
 """Vertex pairs of the six edges of a tetrahedron."""
@@ -97,17 +97,34 @@ def cut_of(inside: Bool[Tensor, "P"], tetrahedra: Int[Tensor, "T 4"]) -> Cut:
     vertex_on = torch.zeros_like(key)
     vertex_on[at] = number
 
-    bits = (inside[tetrahedra] * constant((1, 2, 4, 8), device, torch.long)).sum(dim=1)
-    corners, used = padded_triangles()
+    bits = inside_bits(inside, tetrahedra)
     order = bits.argsort(stable=True)  # tetrahedra cut alike are together
-    rows = constant(corners, device, torch.long)[bits[order]]  # "T 2 3"
-    every = vertex_on[order][:, None].expand(-1, 2, -1).gather(2, rows)
-    faces = every[constant(used, device, torch.bool)[bits[order]]]
+    every, used = padded_faces(bits[order], vertex_on[order])
+    faces = every[used]
     return Cut(torch.div(distinct, len(inside), rounding_mode="floor"), distinct % len(inside), faces)
 
 
+def inside_bits(inside: Bool[Tensor, "P"], tetrahedra: Int[Tensor, "T 4"]) -> Int[Tensor, "T"]:
+    """Return the bit set of the inside vertices of each tetrahedron."""
+    return (inside[tetrahedra] * constant((1, 2, 4, 8), inside.device, torch.long)).sum(dim=1)
+
+
+def padded_faces(
+    bits: Int[Tensor, "T"], vertex_on: Int[Tensor, "T 6"]
+) -> tuple[Int[Tensor, "T 2 3"], Bool[Tensor, "T 2"]]:
+    """Return two triangles of each tetrahedron, and which of them there are.
+
+    Args:
+        bits: see `inside_bits`.
+        vertex_on: number of the surface's vertex on each edge.
+    """
+    corners, used = _padded_triangles()
+    rows = constant(corners, bits.device, torch.long)[bits]
+    return vertex_on[:, None].expand(-1, 2, -1).gather(2, rows), constant(used, bits.device, torch.bool)[bits]
+
+
 @functools.cache
-def padded_triangles() -> tuple[tuple[tuple[tuple[int, int, int], ...], ...], tuple[tuple[bool, ...], ...]]:
+def _padded_triangles() -> tuple[tuple[tuple[tuple[int, int, int], ...], ...], tuple[tuple[bool, ...], ...]]:
     """Return `cut_triangles` with two triangles in every case, and which of them there are."""
     table = cut_triangles()
     padded = tuple((*triangles, *((0, 0, 0),) * (2 - len(triangles))) for triangles in table)

@@ -15,7 +15,7 @@ from jaxtyping import Bool, Int
 from torch import Tensor
 
 from bozzetto.math.constants import constant
-from bozzetto.math.marching_tetrahedra import EDGES, Cut, padded_triangles
+from bozzetto.math.marching_tetrahedra import EDGES, Cut, inside_bits, padded_faces
 from bozzetto.math.tetrahedral_grid import TetrahedralGrid
 
 __all__ = ["PaddedCut", "compacted", "padded_cut"]
@@ -41,16 +41,11 @@ def padded_cut(inside: Bool[Tensor, "P"], grid: TetrahedralGrid, bound: int) -> 
     tetrahedra, axis, valid, total = grid.crossed_within(inside, bound)
     every, valid = tetrahedra.flatten(0, 1), valid.repeat(SIDES)  # all first sides, then all second
     sorted_keys, first, vertex_on = _numbered_edges(inside, every, valid)
-    bits = (inside[every] * constant((1, 2, 4, 8), inside.device, torch.long)).sum(dim=1)
-    bits = torch.where(valid, bits, 0)
+    bits = torch.where(valid, inside_bits(inside, every), 0)
     side = torch.arange(SIDES, device=inside.device).repeat_interleave(bound, output_size=SIDES * bound)
-    order = ((bits * 3 + axis.repeat(SIDES)) * SIDES + side).argsort(
-        stable=True
-    )  # as `crossed` and `cut_of` order them
-    corners, used = padded_triangles()
-    rows = constant(corners, inside.device, torch.long)[bits[order]]
-    faces = vertex_on[order][:, None].expand(-1, 2, -1).gather(2, rows).flatten(0, 1)
-    there = constant(used, inside.device, torch.bool)[bits[order]].flatten()
+    rank = (bits * 3 + axis.repeat(SIDES)) * SIDES + side  # the order of `crossed` and `cut_of`
+    order = rank.argsort(stable=True)
+    faces, there = (rows.flatten(0, 1) for rows in padded_faces(bits[order], vertex_on[order]))
     crossed, vertex_count, face_count = torch.stack([total, first.sum(), there.sum()]).tolist()  # waits, once
     if crossed > bound:
         return padded_cut(inside, grid, crossed)

@@ -75,9 +75,7 @@ class TetrahedralGrid:
     def _crossed_along(self, axis: int, inside: Bool[Tensor, "P"]) -> Int[Tensor, "T 4"]:
         """Return the tetrahedra around the crossed squares perpendicular to one axis."""
         numbers = torch.arange(self.vertex_count, device=inside.device)
-        flags = self._around_squares(inside.to(torch.uint8), axis)
-        count = sum(flags[1:], start=flags[0])
-        square = ((count > 0) & (count < len(flags))).nonzero(as_tuple=True)
+        square = self._crossed_squares(axis, inside).nonzero(as_tuple=True)
         near, far, *side = (vertex[square] for vertex in self._around_squares(numbers, axis))
         # Seen along the axis the sides run counter-clockwise, so that (near, far, side, next side) is positive.
         following = [*side[1:], side[0]]
@@ -94,11 +92,7 @@ class TetrahedralGrid:
             Tetrahedra by side and square; the axis across each square; which of the squares there are; and the number
             of all crossed squares, which may exceed the bound.
         """
-        masks = []
-        for across in range(3):
-            flags = self._around_squares(inside.to(torch.uint8), across)
-            count = sum(flags[1:], start=flags[0])
-            masks.append(((count > 0) & (count < len(flags))).reshape(-1))
+        masks = [self._crossed_squares(across, inside).reshape(-1) for across in range(3)]
         place = torch.cat(masks).cumsum(0)
         total = place[-1]
         squares = torch.searchsorted(place, torch.arange(1, bound + 1, device=inside.device))
@@ -116,6 +110,12 @@ class TetrahedralGrid:
         around = zip(corner, [*corner[1:], corner[0]], strict=True)
         tetrahedra = torch.stack([torch.stack([near, near + of_centres[0], a, b], dim=1) for a, b in around])
         return tetrahedra, axis, torch.arange(bound, device=inside.device) < total, total
+
+    def _crossed_squares(self, axis: int, inside: Bool[Tensor, "P"]) -> Bool[Tensor, "M N N"]:
+        """Return which squares across an axis have vertices both inside and outside."""
+        flags = self._around_squares(inside.to(torch.uint8), axis)
+        count = sum(flags[1:], start=flags[0])
+        return (count > 0) & (count < len(flags))
 
     def _place_of(self, number: Int[Tensor, "B"]) -> tuple[Int[Tensor, "B"], Int[Tensor, "B"], Int[Tensor, "B"]]:
         """Return layer, column and row of squares across an axis."""

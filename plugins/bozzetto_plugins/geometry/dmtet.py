@@ -69,7 +69,7 @@ class Dmtet(nn.Module):
         self._locked: tuple[tuple[object, ...], TriangleMesh] | None = None
         self._edges: tuple[tuple[object, ...], Cut] | None = None
         self._bound = 8 * config.resolution**2
-        """Of the squares that the surface crosses; results do not depend on it."""
+        """Bound of the number of squares that the surface crosses; results do not depend on it."""
 
     @classmethod
     def from_saved(cls, config: DmtetConfig, state: Mapping[str, Tensor]) -> Dmtet:
