@@ -16,7 +16,7 @@ STEPS = 800
 PRIORS = {"stable-diffusion": ("bozzetto-mini", 1.0), "zero123": ("bozzetto-mini-zero123", 1.0)}
 """Bundled weights of a guidance and their guidance scale."""
 INSTEAD: Mapping[str, Mapping[str, Any]] = {"diffusion-prior": {"type": "stable-diffusion", "model": "bozzetto-mini"}}
-"""What takes the place of a guidance that no bundled prior fits."""
+"""Guidance in the place of one that no bundled prior fits."""
 LATENTS: Mapping[str, Mapping[str, Any]] = {"geometry": {"feature_count": 48}, "material": {"codec": "pixels"}}
 """Scene of the bundled prior's latents, which are the pixels of patches of 4 x 4."""
 LATENT_VIEWS: Mapping[str, Any] = {"height": 32, "width": 32}

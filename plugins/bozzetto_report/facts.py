@@ -97,7 +97,7 @@ class RunFacts:
     missing: tuple[str, ...] = field(default=())
     """What could not be read, one line each."""
     changes: tuple[Change, ...] = ()
-    """What was changed while it trained, in the order of the steps."""
+    """Changes made while it trained, in the order of the steps."""
 
     @property
     def subject(self) -> str:

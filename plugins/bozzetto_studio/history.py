@@ -68,7 +68,7 @@ class FoundRun:
 
     path: Path
     subject: str
-    """What it makes: the prompt, as it was changed last while the run trained; else the photo's name."""
+    """Prompt, as it was changed last while the run trained; without one, the photo's name."""
     standing: Standing
     progress: Progress | None
     picture: Path | None
@@ -76,7 +76,7 @@ class FoundRun:
     changed_s: float
     """When its manifest was last written, seconds since the epoch."""
     changes: tuple[Change, ...] = ()
-    """What was changed while it trained, in the order of the steps."""
+    """Changes made while it trained, in the order of the steps."""
 
     @property
     def name(self) -> str:

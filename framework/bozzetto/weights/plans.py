@@ -59,7 +59,7 @@ class ModelPlan:
     file: Path | None = None
     """Single file that `folder` is converted from; None: there is none."""
     reader: ModelJudge | None = None
-    """What judges the model before it is downloaded; of a single file, what reads it."""
+    """Config that judges the model before it is downloaded, and reads it if it is a single file."""
 
     def require(self, facts: ModelFacts) -> None:
         """Raise `ModelError` if the component cannot use the model of these facts."""

@@ -55,7 +55,7 @@ class ModelFamily:
     guidance: str = "stable-diffusion"
     """Guidance that it is a prior of."""
     apart: str = ""
-    """Why other guidances cannot use it, if that is not plain."""
+    """Reason that other guidances give for refusing it; empty: that it is another family."""
     tool: str = ""
     """Program that converts its single files; empty: there is none, or they are read as they are."""
 
@@ -171,7 +171,7 @@ SINGLE_FILES: Mapping[str, str] = {
 """Folder of settings in `single_file_layouts`, by the name of a family whose single files are read."""
 
 NEEDS: Mapping[str, str] = {EDITOR: NOT_EDITING, POSED: "its model is given a photo and a pose"}
-"""What a guidance needs that the models of others have not."""
+"""Part that a guidance needs and the models of others lack."""
 EXAMPLES: Mapping[str, str] = {EDITOR: "instruct-pix2pix", POSED: "bozzetto-mini-zero123 or zero123-xl"}
 """Models to choose in place of one that a guidance cannot use."""
 

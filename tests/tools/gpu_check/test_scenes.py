@@ -4,7 +4,14 @@ import pytest
 
 from bozzetto.config.loading import load_recipe
 from bozzetto.kernels.cpp import native
-from bozzetto_plugins.renderer.config import EVALUATED_BYTES, SAMPLE_BYTES, SHADED_BYTES, SHADING_BYTES
+from bozzetto.kernels.first_order import CHUNK
+from bozzetto_plugins.renderer.config import (
+    EVALUATED_BYTES,
+    EVALUATED_POINTS,
+    SAMPLE_BYTES,
+    SHADED_BYTES,
+    SHADING_BYTES,
+)
 from gpu_check.recipes import CONFIGS
 from gpu_check.scenes import checked, counted_scene, tiny_models
 
@@ -37,6 +44,7 @@ def test_the_bytes_of_a_sample_are_those_counted(counted, training_samples, per_
 
 
 def test_the_bytes_of_a_point_that_is_evaluated_are_those_counted(counted, monkeypatch):
+    assert EVALUATED_POINTS == CHUNK
     monkeypatch.setattr(native, "fits", lambda *tensors: False)  # torch kernels
     (_, less), (_, more) = counted(16, 4000), counted(16, 12000)
     assert (more - less) / 8000 == pytest.approx(EVALUATED_BYTES, rel=0.2)
